@@ -1,0 +1,113 @@
+package rescind
+
+import (
+	"go/build"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rescindhq/rescind"
+
+// bans states which package must not import which, directly or through
+// others, and why. A prefix ending in /... covers what is below.
+var bans = []struct{ pkg, banned, why string }{
+	{"events", "net", "the model is pure: no I/O"},
+	{"events", "github.com/nats-io/nats.go", "the model is pure: no I/O"},
+	{"events", "github.com/ClickHouse/clickhouse-go/v2", "the model is pure: no I/O"},
+	{"events/stream", "github.com/ClickHouse/clickhouse-go/v2", "the SDK that issuers import must not carry a database driver"},
+	{"events/stream", "github.com/labstack/echo/v4", "the SDK that issuers import must not carry a web server"},
+	{"events/stream", "github.com/nats-io/nats-server/v2/server", "the SDK that issuers import must not carry a server"},
+	{"events/seal", "github.com/nats-io/nats.go", "sealing knows a small store interface, not a store"},
+	{"projector/controls", "github.com/nats-io/nats.go", "rules are pure"},
+	{"projector/ledger", "github.com/nats-io/nats.go", "the tree is pure"},
+	{"projector/intake", "github.com/ClickHouse/clickhouse-go/v2", "the log never waits for the audit side"},
+	{"projector/revoke", "github.com/ClickHouse/clickhouse-go/v2", "revocation never waits for the audit side"},
+	{"projector/audit", module + "/revocation", "audit and revocation meet only in the log"},
+	{"revocation", "github.com/nats-io/nats.go", "the set is a pure state machine"},
+	{"revocation/feed", "github.com/ClickHouse/clickhouse-go/v2", "a verifier must not carry a database driver"},
+	{"revocation/feed", "github.com/nats-io/nats-server/v2/server", "a verifier must not carry a server"},
+	{"revocation/guard", "github.com/ClickHouse/clickhouse-go/v2", "an application must not carry a database driver"},
+	{"revocation/guard", module + "/projector/...", "an application must not carry the projector"},
+	{"query", "github.com/ClickHouse/clickhouse-go/v2", "query declares its stores; query/store implements them"},
+	{"query", module + "/projector/intake", "the API publishes events like everybody else"},
+	{"query/erasure", "github.com/ClickHouse/clickhouse-go/v2", "erasure is folded from the log, not from the audit side"},
+	{"internal/engine", module + "/events", "the engine knows nothing of events"},
+	{"schemas", "net", "schemas is only the files"},
+}
+
+func TestBannedImports(t *testing.T) {
+	t.Parallel()
+	deps := map[string][]string{}
+	for _, b := range bans {
+		if _, done := deps[b.pkg]; !done {
+			deps[b.pkg] = depsOf(t, b.pkg)
+		}
+		for _, d := range deps[b.pkg] {
+			if matches(d, b.banned) {
+				t.Errorf("%s imports %s: %s", b.pkg, d, b.why)
+			}
+		}
+	}
+}
+
+func depsOf(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+pkg).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list ./%s: %v\n%s", pkg, err, out)
+	}
+	return strings.Fields(string(out))
+}
+
+func matches(dep, banned string) bool {
+	if prefix, all := strings.CutSuffix(banned, "/..."); all {
+		return dep == prefix || strings.HasPrefix(dep, prefix+"/")
+	}
+	return dep == banned
+}
+
+// TestLayout holds the top level to what users were promised, and every
+// package to a package comment.
+func TestLayout(t *testing.T) {
+	t.Parallel()
+	allowed := " cmd events projector revocation query schemas internal docs deploy bench docker-compose.yml Dockerfile go.mod go.sum README.md CHANGELOG.md LICENSE deps_test.go doc.go "
+	entries, err := filepath.Glob("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.Contains(allowed, " "+e+" ") {
+			t.Errorf("%s does not belong at the top level", e)
+		}
+	}
+	for _, dir := range packages(t) {
+		p, err := build.ImportDir(dir, build.ImportComment)
+		if err == nil && p.Doc == "" {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+func packages(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); name == "testdata" || len(name) > 1 && strings.HasPrefix(name, ".") {
+			return filepath.SkipDir
+		}
+		if goFiles, _ := filepath.Glob(filepath.Join(path, "*.go")); len(goFiles) > 0 {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}

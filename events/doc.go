@@ -1,0 +1,57 @@
+// Package events is the model that every other room of Rescind shares: the
+// event as it is published, the record as it is logged, the types and
+// identifiers of both, and the codecs between their shapes and bytes. It is
+// pure: no I/O, no clock, no randomness but the ids that a caller asks for.
+//
+// # What it is
+//
+// An [Event] is what an issuer or a verifier says happened to a token. It
+// travels as a CloudEvents 1.0 message in structured JSON, JSON batch or binary
+// mode; [Decode] reads all three. A [Record] is what the log keeps of it: the
+// same facts with every personal value taken out, and the SHA-256 of a sealed
+// [Personal] part that travels beside it. A [Batch] is one message of the log:
+// up to [MaxBatchRecords] records that share a lane, with a [Header] that says
+// where they stand.
+//
+// # Guarantees
+//
+//   - One type decides one [Lane]; an unknown type decides none and is refused.
+//   - [Decode] judges each event of a message for itself: a faulty event
+//     yields a [Refusal], and the valid ones beside it are returned.
+//   - A record has exactly one encoding (RFC 8949 section 4.2, core
+//     deterministic), and decoding it and encoding it again gives the same
+//     bytes. The Merkle leaf is SHA-256(0x00 || encoding).
+//   - A record never holds sub, jti, sid, ip, user agent or a member of
+//     personal{}: they are in [Personal], which is sealed before it is stored.
+//   - A raw JWT, a payment card number or a listed health claim in any member
+//     of an event refuses that event ([Offence]); the value is not repeated in
+//     the refusal.
+//
+// # Shapes and units
+//
+// Times in a [Record] are microseconds since the Unix epoch; iat, exp and
+// cut-offs are milliseconds, zero meaning absent. On the wire of a publisher
+// iat, exp, nbf and issued_before are NumericDate (RFC 7519: seconds, fractions
+// allowed). Limits are in the constants that begin with Max.
+//
+// # Errors
+//
+// [Decode] returns an error only where no event can be told apart from the
+// next (not JSON, unknown content type, too large); everything else is a
+// [Refusal] with a [Reason].
+//
+// # Concurrency
+//
+// Values are plain data. Functions keep no state and may be called from any
+// goroutine.
+//
+// # What it does not do
+//
+// It does not judge an event against others (duplicates, unknown keys, missing
+// consent): that is projector/intake and projector/controls. It does not seal.
+//
+// # Sources
+//
+// CloudEvents 1.0.2 and its JSON format and NATS binding; RFC 7519, RFC 9068
+// (claim names); RFC 8949 (CBOR); RFC 6962 (leaf hash).
+package events

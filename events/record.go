@@ -1,0 +1,235 @@
+package events
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// RecordVersion is the version of the record's encoding.
+const RecordVersion = 1
+
+// Ref is a 16-byte reference: to a subject (random), a token, session or
+// grant (keyed hash), a revocation (keyed hash) or an event. The zero Ref means
+// none.
+type Ref [16]byte
+
+// IsZero reports whether r refers to nothing.
+func (r Ref) IsZero() bool { return r == Ref{} }
+
+// String is r in lower-case hex, or "" where r is zero.
+func (r Ref) String() string {
+	if r.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(r[:])
+}
+
+// ParseRef reads what String wrote.
+func ParseRef(s string) (Ref, error) {
+	var r Ref
+	if s == "" {
+		return r, nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(r) {
+		return r, fmt.Errorf("reference: want %d hex digits", 2*len(r))
+	}
+	copy(r[:], b)
+	return r, nil
+}
+
+// MarshalText and UnmarshalText use the form of String.
+func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Ref) UnmarshalText(b []byte) (err error) {
+	*r, err = ParseRef(string(b))
+	return err
+}
+
+// EventRef is the identity of an event within a deployment: the first half of
+// SHA-256 over tenant, source and id, each with its length before it. It is
+// what de-duplication compares and what a lift names.
+func EventRef(tenant, source, id string) Ref {
+	h := sha256.New()
+	for _, s := range []string{tenant, source, id} {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
+		h.Write([]byte(s))
+	}
+	return Ref(h.Sum(nil)[:16])
+}
+
+// Revocation is what a record of a revoking or lifting event tells verifiers.
+// It is computed at the door, so that the set can be rebuilt from the log when
+// the identifiers are gone.
+type Revocation struct {
+	Scope        Scope     `cbor:"1,keyasint" json:"scope"`
+	Hash         Ref       `cbor:"2,keyasint" json:"hash"`                              // keyed hash of scope and identifiers under the feed key
+	IssuedBefore Timestamp `cbor:"3,keyasint,omitempty" json:"issued_before,omitempty"` // cut-off; 0 revokes whatever iat says
+	Expires      Timestamp `cbor:"4,keyasint" json:"expires"`                           // when the entry may leave the set
+	FeedKey      uint32    `cbor:"5,keyasint" json:"feed_key"`                          // generation of the tenant's feed key
+	Lifts        Ref       `cbor:"6,keyasint,omitzero" json:"lifts,omitzero"`           // EventRef of the revocation that this one lifts
+}
+
+// Record is one event as the log keeps it, without personal data. The keys of
+// its encoding are fixed for ever; a new member takes a new key and is omitted
+// where empty.
+type Record struct {
+	Version     uint8             `cbor:"1,keyasint"`
+	Source      string            `cbor:"2,keyasint"`
+	ID          string            `cbor:"3,keyasint"`
+	Tenant      string            `cbor:"4,keyasint"`
+	Environment string            `cbor:"5,keyasint"`
+	Type        Type              `cbor:"6,keyasint"`
+	Time        int64             `cbor:"7,keyasint"` // µs, the publisher's clock
+	Received    int64             `cbor:"8,keyasint"` // µs, the intake's clock
+	Issuer      string            `cbor:"9,keyasint,omitempty"`
+	SubjectRef  Ref               `cbor:"10,keyasint,omitzero"`
+	TokenRef    Ref               `cbor:"11,keyasint,omitzero"`
+	SessionRef  Ref               `cbor:"12,keyasint,omitzero"`
+	Client      string            `cbor:"13,keyasint,omitempty"`
+	KeyID       string            `cbor:"14,keyasint,omitempty"`
+	Algorithm   string            `cbor:"15,keyasint,omitempty"`
+	Audience    []string          `cbor:"16,keyasint,omitempty"`
+	Scope       string            `cbor:"17,keyasint,omitempty"`
+	IssuedAt    Timestamp         `cbor:"18,keyasint,omitempty"`
+	Expires     Timestamp         `cbor:"19,keyasint,omitempty"`
+	Actor       string            `cbor:"20,keyasint,omitempty"`
+	Outcome     string            `cbor:"21,keyasint,omitempty"`
+	Reason      string            `cbor:"22,keyasint,omitempty"`
+	Attributes  map[string]string `cbor:"23,keyasint,omitempty"`
+	View        uint64            `cbor:"24,keyasint,omitempty"`
+	PayloadHash Hash              `cbor:"25,keyasint,omitzero"` // SHA-256 of the sealed personal part; zero where there is none
+	DataKey     uint32            `cbor:"26,keyasint,omitempty"`
+	Revocation  *Revocation       `cbor:"27,keyasint,omitempty"`
+	NotBefore   Timestamp         `cbor:"28,keyasint,omitempty"`
+	Claims      []string          `cbor:"29,keyasint,omitempty"` // names of the personal claims, sorted; never values
+	GrantRef    Ref               `cbor:"30,keyasint,omitzero"`
+	Consent     string            `cbor:"31,keyasint,omitempty"`
+	Purposes    []string          `cbor:"32,keyasint,omitempty"`
+	Ticket      string            `cbor:"33,keyasint,omitempty"`
+}
+
+// Hash is a SHA-256 digest. The zero Hash means none.
+type Hash [sha256.Size]byte
+
+// IsZero reports whether h is no digest.
+func (h Hash) IsZero() bool { return h == Hash{} }
+
+// String is h in lower-case hex.
+func (h Hash) String() string { return hex.EncodeToString(h[:]) }
+
+// ActorSubject stands for an actor who is the data subject themself, so that
+// the record does not name them.
+const ActorSubject = "subject"
+
+// NewRecord is the record of ev, received at the given time, without what
+// needs keys: references, payload hash and revocation.
+func NewRecord(ev *Event, environment string, received time.Time) *Record {
+	d := &ev.Data
+	r := &Record{
+		Version: RecordVersion, Source: ev.Source, ID: ev.ID, Tenant: ev.Tenant, Environment: environment,
+		Type: ev.Type, Time: ev.Time.UnixMicro(), Received: received.UnixMicro(),
+		Issuer: d.Issuer, Client: d.ClientID, KeyID: d.KeyID, Algorithm: d.Algorithm, Audience: d.Audience,
+		Scope: d.Scope, IssuedAt: d.IssuedAt, Expires: d.Expires, NotBefore: d.NotBefore,
+		Actor: d.Actor, Outcome: d.Outcome, Reason: d.Reason, Attributes: d.Attributes, View: d.View,
+		Ticket: d.Ticket,
+	}
+	if d.Actor != "" && d.Actor == d.Subject {
+		r.Actor = ActorSubject
+	}
+	if d.Consent != nil {
+		r.Consent, r.Purposes = d.Consent.ID, d.Consent.Purposes
+	}
+	for name := range d.Personal {
+		r.Claims = append(r.Claims, name)
+	}
+	slices.Sort(r.Claims)
+	return r
+}
+
+// Ref is the identity of the event that r records.
+func (r *Record) Ref() Ref { return EventRef(r.Tenant, r.Source, r.ID) }
+
+var (
+	encoder = func() cbor.EncMode {
+		o := cbor.CoreDetEncOptions()
+		m, err := o.EncMode()
+		if err != nil {
+			panic(err) // the options are constant
+		}
+		return m
+	}()
+	decoder = func() cbor.DecMode {
+		m, err := cbor.DecOptions{
+			DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
+			MaxArrayElements: 1 << 20, MaxMapPairs: 1 << 16, MaxNestedLevels: 16, UTF8: cbor.UTF8RejectInvalid,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, DefaultMapType: reflect.TypeFor[map[string]any](),
+		}.DecMode()
+		if err != nil {
+			panic(err)
+		}
+		return m
+	}()
+)
+
+// Marshal is the one encoding of r: deterministic CBOR.
+func (r *Record) Marshal() ([]byte, error) { return encoder.Marshal(r) }
+
+// UnmarshalRecord reads what Marshal wrote. It refuses bytes that are not the
+// one encoding of the record they decode to.
+func UnmarshalRecord(b []byte) (*Record, error) {
+	r := new(Record)
+	if err := decoder.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("decode record: %w", err)
+	}
+	if r.Version != RecordVersion {
+		return nil, fmt.Errorf("decode record: version %d, want %d", r.Version, RecordVersion)
+	}
+	again, err := r.Marshal()
+	if err != nil || !slices.Equal(again, b) {
+		return nil, fmt.Errorf("decode record: not in its one encoding")
+	}
+	return r, nil
+}
+
+// LeafHash is the RFC 6962 leaf hash of an encoded record.
+func LeafHash(record []byte) Hash {
+	h := sha256.New()
+	h.Write([]byte{0})
+	h.Write(record)
+	return Hash(h.Sum(nil))
+}
+
+// Marshal is p as deterministic CBOR: what is sealed.
+func (p *Personal) Marshal() ([]byte, error) { return encoder.Marshal(p) }
+
+// UnmarshalPersonal reads what Marshal wrote.
+func UnmarshalPersonal(b []byte) (Personal, error) {
+	var p Personal
+	if err := decoder.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("decode personal part: %w", err)
+	}
+	return p, nil
+}
+
+// Canonical is all that a publisher said in ev, in one encoding, however the
+// message was formatted: two events with one id are the same if these are.
+// Environment is left out, as leaving it out of the message means the same.
+func (ev *Event) Canonical() ([]byte, error) {
+	c := *ev
+	c.Environment, c.Data.Tenant = "", ""
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("canonical form of event: %w", err)
+	}
+	return b, nil
+}

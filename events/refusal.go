@@ -1,0 +1,49 @@
+package events
+
+import "fmt"
+
+// Reason says why an event was refused. The set is bounded: it is a metric
+// label and the first column of the quarantine list.
+type Reason string
+
+// The reasons.
+const (
+	ReasonNotJSON     Reason = "not_json"     // the message is no CloudEvent in JSON
+	ReasonContentType Reason = "content_type" // a mode that the intake does not read
+	ReasonTooLarge    Reason = "too_large"    // over a Max constant
+	ReasonMissing     Reason = "missing"      // id, source, time, type or a member that the type requires
+	ReasonType        Reason = "unknown_type" //
+	ReasonMismatch    Reason = "mismatch"     // the subject names another type or tenant than the event
+	ReasonSchema      Reason = "schema"       // a member has the wrong shape
+	ReasonTime        Reason = "time"         // too far ahead of the intake's clock
+	ReasonEnvironment Reason = "environment"  // another environment's event
+	ReasonRawToken    Reason = "raw_token"    // a JWT in any member
+	ReasonCardNumber  Reason = "card_number"  // a payment card number in any member
+	ReasonHealth      Reason = "health_claim" // a listed health claim
+	ReasonExposed     Reason = "exposed"      // a personal value repeated in a member that is kept in clear
+	ReasonConflict    Reason = "conflict"     // the id was seen with other content
+	ReasonReserved    Reason = "reserved"     // a type that only Rescind's own services publish
+	ReasonDefect      Reason = "defect"       // a fault of ours: the event is parked, not lost
+)
+
+// Refusal is one event that was not accepted. Detail is for people; it names
+// members and limits, never values.
+type Refusal struct {
+	ID     string `json:"id"`
+	Source string `json:"source,omitempty"`
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+// Error makes a refusal usable as an error.
+func (r Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Reason, r.Detail) }
+
+// Offence reports whether the payload itself is what was wrong, so that it
+// must be dropped and not even be kept sealed.
+func (r Reason) Offence() bool {
+	return r == ReasonRawToken || r == ReasonCardNumber || r == ReasonHealth
+}
+
+func refuse(r Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: r, Detail: fmt.Sprintf(format, args...)}
+}

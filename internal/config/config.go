@@ -1,0 +1,243 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is everything that `rescind serve` can be told.
+type Config struct {
+	// Profile is dev or production. Production refuses plaintext connections
+	// and events that name no environment. Default: production, so that
+	// leaving it out is the safe choice.
+	Profile string `koanf:"profile" desc:"dev or production"`
+
+	// Environment is the name that every event of this deployment carries in
+	// rescindenv; events of another are refused (PCI DSS 6.5.3). Required, 1 to
+	// 40 characters.
+	Environment string `koanf:"environment" desc:"name of this environment; foreign events are refused"`
+
+	// Roles are the parts that this process runs: intake, audit, revoke, api.
+	// Default: all four.
+	Roles []string `koanf:"roles" desc:"parts to run: intake, audit, revoke, api"`
+
+	// Log is the level: debug, info, warn or error. Default: info.
+	Log string `koanf:"log" desc:"log level: debug, info, warn, error"`
+
+	NATS       NATS       `koanf:"nats"`
+	ClickHouse ClickHouse `koanf:"clickhouse"`
+	HTTP       HTTP       `koanf:"http"`
+	Auth       Auth       `koanf:"auth"`
+	Keys       Keys       `koanf:"keys"`
+	Limits     Limits     `koanf:"limits"`
+}
+
+// NATS is where the streams are.
+type NATS struct {
+	// URL of the server, nats:// or tls://. Several are separated by commas.
+	// Production wants tls://.
+	URL string `koanf:"url" desc:"NATS URL, several separated by commas"`
+	// CA is a PEM file with the authorities that may sign the server's
+	// certificate. Empty means the system's.
+	CA string `koanf:"ca" desc:"PEM file of the server's certificate authority"`
+	// OperatorCreds creates and checks streams, at start only.
+	OperatorCreds string `koanf:"operator_creds" desc:"credentials file that may create streams"`
+	// ProjectorCreds is used by intake, audit and revoke.
+	ProjectorCreds string `koanf:"projector_creds" desc:"credentials file of intake, audit and revoke"`
+	// APICreds is used by the api role.
+	APICreds string `koanf:"api_creds" desc:"credentials file of the api"`
+	// Replicas of every stream: 1, 3 or 5. Default 1.
+	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
+	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
+	// an error that they can retry. Default 4 GiB.
+	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake"`
+}
+
+// ClickHouse is where records are kept for officers.
+type ClickHouse struct {
+	// Addr is host:port of the native protocol.
+	Addr string `koanf:"addr" desc:"ClickHouse host:port, native protocol"`
+	// Database must exist or be creatable by the migrator. Default rescind.
+	Database string `koanf:"database" desc:"database"`
+	// Secure speaks TLS. Production wants true.
+	Secure bool `koanf:"secure" desc:"TLS to ClickHouse"`
+	// CA is a PEM file, as in NATS.
+	CA string `koanf:"ca" desc:"PEM file of ClickHouse's certificate authority"`
+	// MigratorUser may change the schema; used at start and by `rescind
+	// migrate`. Empty leaves migrations to somebody else.
+	MigratorUser     string `koanf:"migrator_user" desc:"user that may change the schema"`
+	MigratorPassword Secret `koanf:"migrator_password" desc:"file:PATH or env:NAME"`
+	// ProjectorUser may insert and select.
+	ProjectorUser     string `koanf:"projector_user" desc:"user of the audit projector"`
+	ProjectorPassword Secret `koanf:"projector_password" desc:"file:PATH or env:NAME"`
+	// APIUser may select.
+	APIUser     string `koanf:"api_user" desc:"user of the api"`
+	APIPassword Secret `koanf:"api_password" desc:"file:PATH or env:NAME"`
+}
+
+// HTTP is where the API listens.
+type HTTP struct {
+	// Addr is host:port. Default 127.0.0.1:8080.
+	Addr string `koanf:"addr" desc:"listen address of the API"`
+	// Cert and Key are PEM files. Production wants both.
+	Cert string `koanf:"cert" desc:"PEM file of the certificate"`
+	Key  string `koanf:"key" desc:"PEM file of the certificate's key"`
+}
+
+// Auth is who may call the API: bearers of access tokens (RFC 9068) from one
+// issuer.
+type Auth struct {
+	// Issuer is the iss of those tokens. Required for the api role.
+	Issuer string `koanf:"issuer" desc:"issuer of the API's access tokens"`
+	// Audience is the aud that they must carry. Default rescind.
+	Audience string `koanf:"audience" desc:"audience of the API's access tokens"`
+	// JWKS is a file with the issuer's public keys. It is read at start.
+	JWKS string `koanf:"jwks" desc:"JWKS file with the issuer's public keys"`
+}
+
+// Keys are the secrets that protect everything else. Losing KEK makes every
+// personal value unreadable for ever.
+type Keys struct {
+	// KEK wraps the data keys: 32 bytes in base64.
+	KEK Secret `koanf:"kek" desc:"key-encryption key, file:PATH or env:NAME"`
+	// Feed signs what verifiers receive: an Ed25519 private key, PKCS #8 PEM.
+	Feed Secret `koanf:"feed" desc:"feed signing key, file:PATH or env:NAME"`
+}
+
+// Limits are the bounds that events are held to.
+type Limits struct {
+	// TokenLifetime is the longest exp - iat before it is a finding, and how
+	// long a cut-off stays in the revocation set. 1m to 8784h. Default 24h.
+	TokenLifetime time.Duration `koanf:"token_lifetime" desc:"longest permitted token lifetime"`
+	// Skew is how far the clocks of verifiers may be apart: a revocation stays
+	// that much longer than its token. 0 to 10m. Default 1m.
+	Skew time.Duration `koanf:"skew" desc:"clock skew between verifiers"`
+	// Ahead is how far ahead of our clock an event may be. Default 5m.
+	Ahead time.Duration `koanf:"ahead" desc:"how far ahead an event's time may be"`
+	// Stale is the age of a view from which a verifier calls it stale. 2s to
+	// 1h. Default 5s.
+	Stale time.Duration `koanf:"stale" desc:"age from which a view is stale"`
+}
+
+// Default is the configuration before anybody says anything.
+func Default() Config {
+	return Config{
+		Profile: Production, Log: "info", Roles: AllRoles(),
+		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
+		ClickHouse: ClickHouse{Database: "rescind"},
+		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
+		Auth:       Auth{Audience: "rescind"},
+		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second},
+	}
+}
+
+// The profiles.
+const (
+	Dev        = "dev"
+	Production = "production"
+)
+
+// The roles.
+const (
+	RoleIntake = "intake"
+	RoleAudit  = "audit"
+	RoleRevoke = "revoke"
+	RoleAPI    = "api"
+)
+
+// AllRoles lists the roles in the order in which they start.
+func AllRoles() []string { return []string{RoleIntake, RoleAudit, RoleRevoke, RoleAPI} }
+
+// Runs reports whether this process runs the role.
+func (c *Config) Runs(role string) bool { return slices.Contains(c.Roles, role) }
+
+// Validate returns every fault, joined, or nil.
+func (c *Config) Validate() error {
+	f := &faults{}
+	f.oneOf("profile", c.Profile, Dev, Production)
+	f.oneOf("log", c.Log, "debug", "info", "warn", "error")
+	f.check(len(c.Environment) > 0 && len(c.Environment) <= 40, "environment: want a name of 1 to 40 characters")
+	f.check(len(c.Roles) > 0, "roles: want at least one of %s", strings.Join(AllRoles(), ", "))
+	for _, r := range c.Roles {
+		f.oneOf("roles", r, AllRoles()...)
+	}
+	c.validateServers(f)
+	c.validateSecrets(f)
+	c.validateLimits(f)
+	if c.Profile == Production {
+		c.validateTransport(f)
+	}
+	return errors.Join(f.all...)
+}
+
+func (c *Config) validateServers(f *faults) {
+	f.check(c.NATS.URL != "", "nats.url: want nats://host:port or tls://host:port")
+	f.check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3 || c.NATS.Replicas == 5, "nats.replicas: %d, want 1, 3 or 5", c.NATS.Replicas)
+	f.check(c.NATS.IntakeMaxBytes >= 1<<20, "nats.intake_max_bytes: %d, want at least 1 MiB", c.NATS.IntakeMaxBytes)
+	if c.Runs(RoleAudit) || c.Runs(RoleAPI) {
+		_, _, err := net.SplitHostPort(c.ClickHouse.Addr)
+		f.check(err == nil, "clickhouse.addr: %q, want host:port", c.ClickHouse.Addr)
+		f.check(c.ClickHouse.Database != "", "clickhouse.database is empty")
+	}
+	if c.Runs(RoleAPI) {
+		_, _, err := net.SplitHostPort(c.HTTP.Addr)
+		f.check(err == nil, "http.addr: %q, want host:port", c.HTTP.Addr)
+		f.check(c.Auth.Issuer != "" && c.Auth.Audience != "" && c.Auth.JWKS != "", "auth.issuer, auth.audience and auth.jwks are all needed by the api")
+	}
+}
+
+func (c *Config) validateSecrets(f *faults) {
+	needed := map[string]Secret{"keys.kek": c.Keys.KEK}
+	if c.Runs(RoleRevoke) || c.Runs(RoleAPI) {
+		needed["keys.feed"] = c.Keys.Feed
+	}
+	for _, key := range []string{"keys.kek", "keys.feed"} {
+		s, ok := needed[key]
+		f.check(!ok || s != "", "%s: want file:PATH or env:NAME", key)
+	}
+	for key, s := range map[string]Secret{
+		"keys.kek": c.Keys.KEK, "keys.feed": c.Keys.Feed, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
+		"clickhouse.projector_password": c.ClickHouse.ProjectorPassword, "clickhouse.api_password": c.ClickHouse.APIPassword,
+	} {
+		f.check(s.valid(), "%s holds something else than file:PATH or env:NAME: secrets are only referred to here", key)
+	}
+}
+
+func (c *Config) validateLimits(f *faults) {
+	between := func(key string, d, lo, hi time.Duration) {
+		f.check(d >= lo && d <= hi, "%s: %s, want %s to %s", key, d, lo, hi)
+	}
+	between("limits.token_lifetime", c.Limits.TokenLifetime, time.Minute, 8784*time.Hour)
+	between("limits.skew", c.Limits.Skew, 0, 10*time.Minute)
+	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)
+	between("limits.stale", c.Limits.Stale, 2*time.Second, time.Hour)
+}
+
+// validateTransport holds production to TLS on every connection.
+func (c *Config) validateTransport(f *faults) {
+	for _, u := range strings.Split(c.NATS.URL, ",") {
+		f.check(u == "" || strings.HasPrefix(strings.TrimSpace(u), "tls://"), "nats.url: %q is not tls://, which profile production requires", u)
+	}
+	if c.Runs(RoleAudit) || c.Runs(RoleAPI) {
+		f.check(c.ClickHouse.Secure, "clickhouse.secure: false, which profile production refuses")
+	}
+	if c.Runs(RoleAPI) {
+		f.check(c.HTTP.Cert != "" && c.HTTP.Key != "", "http.cert and http.key are needed in profile production")
+	}
+}
+
+type faults struct{ all []error }
+
+func (f *faults) check(ok bool, format string, args ...any) {
+	if !ok {
+		f.all = append(f.all, fmt.Errorf(format, args...))
+	}
+}
+
+func (f *faults) oneOf(key, got string, want ...string) {
+	f.check(slices.Contains(want, got), "%s: %q, want %s", key, got, strings.Join(want, ", "))
+}

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func valid() Config {
+	c := Default()
+	c.Environment = "prod"
+	c.NATS.URL = "tls://nats:4222"
+	c.ClickHouse.Addr, c.ClickHouse.Secure = "ch:9440", true
+	c.HTTP.Cert, c.HTTP.Key = "cert.pem", "key.pem"
+	c.Auth = Auth{Issuer: "https://id.example", Audience: "rescind", JWKS: "jwks.json"}
+	c.Keys = Keys{KEK: "file:/run/kek", Feed: "env:FEED"}
+	return c
+}
+
+func TestValidateReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	c := valid()
+	if err := c.Validate(); err != nil {
+		t.Fatalf("the valid configuration: %v", err)
+	}
+	tests := []struct {
+		name  string
+		fault func(*Config)
+		want  string
+	}{
+		{"profile", func(c *Config) { c.Profile = "prod" }, "profile"},
+		{"environment", func(c *Config) { c.Environment = "" }, "environment"},
+		{"role", func(c *Config) { c.Roles = []string{"web"} }, "roles"},
+		{"plaintext NATS", func(c *Config) { c.NATS.URL = "tls://a:1,nats://b:2" }, "nats.url"},
+		{"plaintext ClickHouse", func(c *Config) { c.ClickHouse.Secure = false }, "clickhouse.secure"},
+		{"plaintext HTTP", func(c *Config) { c.HTTP.Cert = "" }, "http.cert"},
+		{"replicas", func(c *Config) { c.NATS.Replicas = 2 }, "nats.replicas"},
+		{"secret in the file", func(c *Config) { c.Keys.KEK = "c2VjcmV0" }, "keys.kek"},
+		{"no secret", func(c *Config) { c.Keys.Feed = "" }, "keys.feed"},
+		{"lifetime", func(c *Config) { c.Limits.TokenLifetime = 0 }, "limits.token_lifetime"},
+		{"stale", func(c *Config) { c.Limits.Stale = time.Second }, "limits.stale"},
+		{"auth", func(c *Config) { c.Auth.Issuer = "" }, "auth.issuer"},
+	}
+	all := valid()
+	for _, tt := range tests {
+		one := valid()
+		tt.fault(&one)
+		if tt.name != "profile" && tt.name != "role" { // the others are judged by these
+			tt.fault(&all)
+		}
+		if err := one.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want a fault naming %s", tt.name, err, tt.want)
+		}
+	}
+	err := all.Validate()
+	if err == nil || strings.Count(err.Error(), "\n") < 7 {
+		t.Errorf("all at once: got %v", err)
+	}
+	if strings.Contains(err.Error(), "c2VjcmV0") {
+		t.Error("a fault repeats a secret")
+	}
+}
+
+func TestLoadOrder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	yaml := "environment: from-file\nlog: debug\nnats: {url: 'nats://file:1', replicas: 3}\nlimits: {skew: 30s}\n"
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fs := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	AddFlags(fs)
+	if err := fs.Parse([]string{"--nats-url", "nats://flag:1", "--roles", "intake,audit"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Source{File: path, Flags: fs, Environ: []string{
+		"RESCIND_ENVIRONMENT=from-env", "RESCIND_NATS_URL=nats://env:1", "RESCIND_NATS_INTAKE_MAX_BYTES=1048577",
+		"RESCIND_TOKEN=x", "HOME=/root",
+	}, Ignore: []string{"RESCIND_TOKEN"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.NATS.URL != "nats://flag:1" || c.Environment != "from-env" || c.Log != "debug" || c.NATS.Replicas != 3 {
+		t.Errorf("flags, then environment, then file: got %+v", c)
+	}
+	if len(c.Roles) != 2 || c.NATS.IntakeMaxBytes != 1048577 || c.Limits.Skew != 30*time.Second || c.Limits.Stale != 5*time.Second {
+		t.Errorf("types and defaults: got %+v", c)
+	}
+}
+
+func TestMisspeltSettingsAreErrors(t *testing.T) {
+	t.Parallel()
+	if _, err := Load(Source{Environ: []string{"RESCIND_NATS_ULR=x"}}); err == nil || !strings.Contains(err.Error(), "RESCIND_NATS_ULR") {
+		t.Errorf("environment: got %v", err)
+	}
+	for _, yaml := range []string{"nats: {ulr: x}", "limits: {skew: 30}", "nats: [1]"} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(Source{File: path}); err == nil {
+			t.Errorf("%s: accepted", yaml)
+		}
+	}
+}
+
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(path, []byte("hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	getenv := func(name string) string { return map[string]string{"S": "loud"}[name] }
+	for ref, want := range map[Secret]string{Secret("file:" + path): "hush", "env:S": "loud", "": ""} {
+		if got, err := ref.Resolve(getenv); err != nil || got != want {
+			t.Errorf("%s: got %q, %v", ref, got, err)
+		}
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []Secret{Secret("file:" + path), "env:NONE", "plain", "file:/does/not/exist"} {
+		if got, err := ref.Resolve(getenv); err == nil {
+			t.Errorf("%s: got %q", ref, got)
+		}
+	}
+}
