@@ -18,10 +18,39 @@ type FeedKey struct {
 // Hash is SipHash-2-4-128 under k of the scope and the identifiers that it is
 // made of, each with its length before it: (iss, jti) for a token, (iss, sid)
 // for a session, (iss, sub) for a subject, (iss, kid) for a key, (iss) for an
-// issuer, none for a tenant.
+// issuer, none for a tenant. What a scope is not made of is left out, so that
+// a tenant's revocation that also names an issuer hashes as every other one.
+// It does not allocate for identifiers within MaxTextBytes.
 func (k *FeedKey) Hash(scope Scope, issuer, id string) Ref {
-	var buf [256]byte
-	b := append(buf[:0], scope[0], scope[1])
+	switch scope {
+	case ScopeTenant:
+		issuer, id = "", ""
+	case ScopeIssuer:
+		id = ""
+	}
+	if hashOverhead+len(issuer)+len(id) > shortHash {
+		return k.hashLong(scope, issuer, id)
+	}
+	var buf [shortHash]byte
+	return k.hash(buf[:0], scope, issuer, id)
+}
+
+const (
+	hashOverhead = 2 + 4 // scope, length of the issuer
+	shortHash    = 192   // what nearly every pair of identifiers fits
+)
+
+// hashLong has a stack frame for the longest identifiers, which the short ones
+// should not pay for.
+//
+//go:noinline
+func (k *FeedKey) hashLong(scope Scope, issuer, id string) Ref {
+	var buf [hashOverhead + 2*MaxTextBytes]byte
+	return k.hash(buf[:0], scope, issuer, id)
+}
+
+func (k *FeedKey) hash(b []byte, scope Scope, issuer, id string) Ref {
+	b = append(b, scope[0], scope[1])
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(issuer)))
 	b = append(b, issuer...)
 	b = append(b, id...)

@@ -104,7 +104,7 @@ func offence(name, s string) *Refusal {
 
 func holdsCard(s string) bool {
 	for _, at := range cardNumber.FindAllStringIndex(s, -1) {
-		if apart(s, at) && luhn(s[at[0]:at[1]]) {
+		if digits := onlyDigits(s[at[0]:at[1]]); apart(s, at) && cardRange(digits) && luhn(digits) {
 			return true
 		}
 	}
@@ -118,15 +118,47 @@ func apart(s string, at []int) bool {
 	return (at[0] == 0 || !joins(s[at[0]-1])) && (at[1] == len(s) || !joins(s[at[1]]) || at[1]+1 == len(s))
 }
 
+func onlyDigits(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		return c
+	}, s)
+}
+
+// cardRange reports whether digits have a length and a first part that a card
+// network issues (ISO/IEC 7812): numeric user ids are long too, and one in ten
+// of them ends in the right check digit.
+func cardRange(digits string) bool {
+	n := len(digits)
+	iin, err := strconv.Atoi(digits[:4])
+	if err != nil {
+		return false
+	}
+	in := func(lo, hi int) bool { return lo <= iin && iin <= hi }
+	switch {
+	case in(4000, 4999): // Visa
+		return n == 13 || n == 16 || n == 19
+	case in(5100, 5599), in(2221, 2720): // Mastercard
+		return n == 16
+	case in(3400, 3499), in(3700, 3799): // American Express
+		return n == 15
+	case in(3000, 3059), in(3600, 3699), in(3800, 3999): // Diners Club
+		return n == 14
+	case in(3528, 3589), in(6011, 6011), in(6200, 6299), in(6440, 6599): // JCB, Discover, UnionPay
+		return n == 16
+	default:
+		return false
+	}
+}
+
 // luhn reports whether the digits of s end in the check digit of ISO/IEC
 // 7812-1.
 func luhn(s string) bool {
 	sum, double := 0, false
 	for i := len(s) - 1; i >= 0; i-- {
 		d := int(s[i] - '0')
-		if d < 0 || d > 9 {
-			continue
-		}
 		if double {
 			if d *= 2; d > 9 {
 				d -= 9

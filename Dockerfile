@@ -1,0 +1,16 @@
+FROM golang:1.26-alpine AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /rescind ./cmd/rescind
+
+FROM alpine:3.22
+RUN apk add --no-cache ca-certificates tzdata \
+ && adduser -D -H -u 65532 rescind \
+ && install -d -o rescind -g rescind -m 0755 /secrets /etc/nats /etc/clickhouse-server/users.d
+COPY --from=build /rescind /usr/local/bin/rescind
+USER rescind
+EXPOSE 8080
+ENTRYPOINT ["rescind"]
+CMD ["serve"]

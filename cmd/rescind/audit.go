@@ -1,0 +1,138 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// auditEvent is one event of a trail, as a table shows it.
+type auditEvent struct {
+	Index      uint64         `json:"index"`
+	ID         string         `json:"id"`
+	Type       string         `json:"type"`
+	Time       time.Time      `json:"time"`
+	Received   time.Time      `json:"received"`
+	SubjectRef string         `json:"subject_ref,omitempty"`
+	TokenRef   string         `json:"token_ref,omitempty"`
+	Client     string         `json:"client_id,omitempty"`
+	Actor      string         `json:"actor,omitempty"`
+	Outcome    string         `json:"outcome,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	Personal   map[string]any `json:"personal,omitempty"`
+	Sealed     string         `json:"sealed,omitempty"` // why the personal part was not opened
+}
+
+// trail is one page of a search.
+type trail struct {
+	Events []auditEvent `json:"events"`
+	Next   string       `json:"next,omitempty"`
+	Total  *uint64      `json:"total,omitempty"`
+}
+
+func newAudit(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "audit", Short: "Read the audit trail", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	addClientFlags(cmd)
+	cmd.AddCommand(newAuditSearch(env))
+	return cmd
+}
+
+// searchMembers are the filters of a search that are plain text.
+var searchMembers = []struct{ name, usage string }{
+	{"tenant", "tenant"}, {"issuer", "issuer"}, {"subject", "subject, as in sub"}, {"subject_ref", "reference of a subject, as a trail shows it"},
+	{"jti", "token id"}, {"sid", "session id"}, {"client_id", "client"}, {"kid", "signing key"}, {"type", "event type, such as token.issued"},
+	{"outcome", "success or failure"}, {"from", "not before, RFC 3339"}, {"to", "before, RFC 3339"}, {"cursor", "the next of a page before"},
+	{"purpose", "why personal data is read; it is recorded"},
+}
+
+func newAuditSearch(env environment) *cobra.Command {
+	members := map[string]*string{}
+	var limit int
+	var count, open bool
+	cmd := &cobra.Command{
+		Use: "search", Short: "Print the events that match, in the order of the log", Args: cobra.NoArgs,
+		Example: "  rescind audit search --tenant acme --issuer https://id.example --subject alice --open --purpose 'case 42'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in := map[string]any{"limit": limit}
+			for name, v := range members {
+				if *v != "" {
+					in[name] = *v
+				}
+			}
+			if count {
+				in["count"] = true
+			}
+			if open {
+				in["open"] = true
+			}
+			return auditSearch(cmd, env, in)
+		},
+	}
+	for _, m := range searchMembers {
+		members[m.name] = cmd.Flags().String(strings.ReplaceAll(m.name, "_", "-"), "", m.usage)
+	}
+	_ = cmd.MarkFlagRequired("tenant")
+	cmd.Flags().IntVar(&limit, "limit", 100, "events a page, 1 to 1000")
+	cmd.Flags().BoolVar(&count, "count", false, "count all that match, too")
+	cmd.Flags().BoolVar(&open, "open", false, "open the personal part: recorded, and needs --purpose")
+	return cmd
+}
+
+func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
+	c, err := newClient(cmd, env, "officer")
+	if err != nil {
+		return err
+	}
+	var out trail
+	if err := c.call(cmd.Context(), "POST", "/v1/audit/search", in, &out); err != nil {
+		return err
+	}
+	return show(cmd, out, func(w io.Writer) {
+		printTrail(w, out.Events)
+		if out.Total != nil {
+			fmt.Fprintf(w, "%d in all\n", *out.Total)
+		}
+		if out.Next != "" {
+			fmt.Fprintf(w, "more: --cursor %s\n", out.Next)
+		}
+	})
+}
+
+func printTrail(w io.Writer, evs []auditEvent) {
+	rows := make([][]string, len(evs))
+	for i, e := range evs {
+		rows[i] = []string{
+			strconv.FormatUint(e.Index, 10), clock(e.Time), typeName(e.Type), cmp.Or(e.Outcome, "-"), cmp.Or(e.Reason, "-"),
+			cmp.Or(short(e.SubjectRef), "-"), cmp.Or(short(e.TokenRef), "-"), personal(e),
+		}
+	}
+	table(w, []string{"INDEX", "TIME", "TYPE", "OUTCOME", "REASON", "SUBJECT REF", "TOKEN REF", "PERSONAL"}, rows)
+}
+
+func typeName(t string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(t, "dev.rescind."), ".v1")
+}
+
+// personal is the personal column: what was opened, or why it was not.
+func personal(e auditEvent) string {
+	if len(e.Personal) == 0 {
+		return cmp.Or(e.Sealed, "-")
+	}
+	var parts []string
+	for name, v := range e.Personal {
+		if name != "jti" && name != "sid" && name != "user_agent" {
+			parts = append(parts, fmt.Sprintf("%s=%v", name, v))
+		}
+	}
+	slices.Sort(parts)
+	return cmp.Or(strings.Join(parts, " "), "-")
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// revoked is the answer to a revocation.
+type revoked struct {
+	ID       string `json:"id"`
+	Position uint64 `json:"position,omitempty"`
+}
+
+// revocationScopes are the scopes that can be revoked, with the flag that
+// names what each is about.
+var revocationScopes = []struct {
+	scope events.Scope
+	id    string
+}{
+	{events.ScopeToken, "jti"}, {events.ScopeSession, "sid"}, {events.ScopeSubject, "sub"}, {events.ScopeClient, "client_id"},
+	{events.ScopeKey, "kid"}, {events.ScopeIssuer, ""}, {events.ScopeTenant, ""}, {events.ScopeGrant, "grant_id"},
+}
+
+func newRevoke(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke",
+		Short: "Revoke a token, a session, a subject or a signing key, everywhere",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	addClientFlags(cmd)
+	for _, s := range revocationScopes {
+		cmd.AddCommand(newRevokeScope(env, s.scope, s.id))
+	}
+	return cmd
+}
+
+func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Command {
+	body := map[string]*string{}
+	var exp, before string
+	cmd := &cobra.Command{
+		Use: string(scope), Short: revokeShort(scope), Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in, err := revocationBody(scope, body, exp, before)
+			if err != nil {
+				return err
+			}
+			return revoke(cmd, env, in)
+		},
+	}
+	text := func(name, usage string, required bool) {
+		flag := strings.ReplaceAll(name, "_", "-")
+		body[name] = cmd.Flags().String(flag, "", usage)
+		if required {
+			_ = cmd.MarkFlagRequired(flag) // fails only where there is no such flag
+		}
+	}
+	text("tenant", "tenant", true)
+	text("iss", "issuer of the tokens", scope != events.ScopeTenant)
+	if id != "" {
+		text(id, "what to revoke", true)
+	}
+	text("reason", "why, for example key_compromise or logout", true)
+	text("ticket", "where the decision is written down", false)
+	text("note", "free text, kept sealed", false)
+	cmd.Flags().StringVar(&exp, "exp", "", "when the token expires, RFC 3339: the entry leaves the set then")
+	cmd.Flags().StringVar(&before, "issued-before", "", "revoke what was issued up to this time, RFC 3339 (default now)")
+	return cmd
+}
+
+func revokeShort(s events.Scope) string {
+	switch s {
+	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
+		return fmt.Sprintf("Revoke one %s", s)
+	default:
+		return fmt.Sprintf("Revoke what was issued until now for one %s", s)
+	}
+}
+
+func revocationBody(scope events.Scope, members map[string]*string, exp, before string) (map[string]any, error) {
+	in := map[string]any{"scope": scope}
+	for name, v := range members {
+		if *v != "" {
+			in[name] = *v
+		}
+	}
+	for name, v := range map[string]string{"exp": exp, "issued_before": before} {
+		if v == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return nil, usage("revoke: --%s %q is not RFC 3339, for example 2026-11-21T12:00:00Z", strings.ReplaceAll(name, "_", "-"), v)
+		}
+		in[name] = events.TimestampOf(at)
+	}
+	return in, nil
+}
+
+func revoke(cmd *cobra.Command, env environment, in map[string]any) error {
+	c, err := newClient(cmd, env, "admin")
+	if err != nil {
+		return err
+	}
+	var out revoked
+	if err := c.call(cmd.Context(), "POST", "/v1/revocations", in, &out); err != nil {
+		return err
+	}
+	return show(cmd, out, func(w io.Writer) {
+		fmt.Fprintf(w, "revoked: id %s, position %d\nlift it with: rescind lift %s\n", out.ID, out.Position, out.ID)
+	})
+}
+
+func newLift(env environment) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "lift ID", Short: "Lift a revocation, everywhere", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient(cmd, env, "admin")
+			if err != nil {
+				return err
+			}
+			var out revoked
+			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
+			if err := c.call(cmd.Context(), "POST", path, map[string]string{"reason": reason}, &out); err != nil {
+				return err
+			}
+			return show(cmd, out, func(w io.Writer) { fmt.Fprintf(w, "lifted %s: position %d\n", args[0], out.Position) })
+		},
+	}
+	addClientFlags(cmd)
+	cmd.Flags().StringVar(&reason, "reason", "", "why it is lifted")
+	_ = cmd.MarkFlagRequired("reason")
+	return cmd
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// environment is the environment of the process, as os.Environ gives it.
+type environment []string
+
+// getenv is the value of the variable, or "".
+func (e environment) getenv(name string) string {
+	for i := len(e) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(e[i], name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// errNo is the answer no: refused, revoked or invalid. What was printed says
+// why.
+var errNo = errors.New("no")
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run carries out one command line. It is all that main does.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	root := newRoot(environ)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func newRoot(env environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "rescind",
+		Short:         "Revoke tokens everywhere, prove what happened to them, forget people",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w (see %s --help)", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().Bool("json", false, "print the result as JSON")
+	root.AddCommand(
+		newDemo(env), newDev(env), newServe(env), newBench(env),
+		newPublish(env), newRevoke(env), newLift(env), newCheck(env), newAudit(env), newRequest(env),
+		newFindings(env), newQuarantine(env),
+		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newVersion(),
+	)
+	for _, c := range root.Commands() {
+		asUsage(c)
+	}
+	return root
+}
+
+// asUsage makes wrong arguments a usage error, for c and all below it.
+func asUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage("%w (see %s --help)", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, child := range c.Commands() {
+		asUsage(child)
+	}
+}
+
+// exitCode prints err for a person and says how the process ends.
+func exitCode(err error, stderr io.Writer) int {
+	var wrong usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return 3
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "rescind: interrupted")
+		return 1
+	case errors.As(err, &wrong):
+		fmt.Fprintln(stderr, "rescind:", err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "rescind:", err)
+		return 1
+	}
+}

@@ -1,0 +1,146 @@
+package seal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// OpenRequest is what a record says about its sealed personal part.
+type OpenRequest struct {
+	Tenant, Source, ID string
+	Ref                events.Ref // SubjectRef; zero where the tenant's own key sealed it
+	Generation         uint32     // DataKey
+	Sealed             []byte
+}
+
+// Open is the plain bytes of a sealed personal part. The error wraps
+// ErrDestroyed where the person was forgotten, and ErrSealed where the bytes
+// were changed or belong to another event. It asks the store every time, so
+// that a key destroyed anywhere opens nothing anywhere.
+func (k *Keyring) Open(ctx context.Context, r OpenRequest) ([]byte, error) {
+	s, err := k.keyOf(ctx, r.Tenant, r.Ref)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if s.Generation != r.Generation {
+		return nil, fmt.Errorf("open: generation %d of the data key, which is at %d: %w", r.Generation, s.Generation, ErrSealed)
+	}
+	plain, err := s.open(r.Tenant, r.Source, r.ID, r.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return plain, nil
+}
+
+// keyOf is the key behind a reference.
+func (k *Keyring) keyOf(ctx context.Context, tenant string, ref events.Ref) (SubjectKey, error) {
+	if ref.IsZero() {
+		t, err := k.LookupTenant(ctx, tenant)
+		if err != nil {
+			return SubjectKey{}, err
+		}
+		return t.dataKey(), nil
+	}
+	e, err := k.dataKey(ctx, tenant, ref)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return SubjectKey{}, ErrDestroyed
+	case err != nil:
+		return SubjectKey{}, err
+	}
+	// From the fence on the person is forgotten, even where the one who set it
+	// was stopped before the key was gone.
+	erased, err := k.fenced(ctx, seat{tenant, e.Handle})
+	switch {
+	case err != nil:
+		return SubjectKey{}, err
+	case erased:
+		return SubjectKey{}, ErrDestroyed
+	}
+	return SubjectKey{Ref: ref, Generation: e.Generation, key: e.Key}, nil
+}
+
+// dataKey reads the entry behind a reference.
+func (k *Keyring) dataKey(ctx context.Context, tenant string, ref events.Ref) (keyEntry, error) {
+	var e keyEntry
+	if !events.ValidTenant(tenant) {
+		return e, errors.New("not the name of a tenant")
+	}
+	err := k.read(ctx, keyName(tenant, ref), &e)
+	return e, err
+}
+
+// Destroyed is what Destroy did.
+type Destroyed struct {
+	// AlreadyGone says that no key was behind the reference: it was destroyed
+	// before, or there never was one.
+	AlreadyGone bool
+
+	// KeyFingerprint names the key that was destroyed, for the receipt: 16 hex
+	// digits of a SHA-256 over it. Empty where AlreadyGone.
+	KeyFingerprint string
+}
+
+// Destroy forgets the person behind ref: it sets the fence, then erases the
+// reference, then the data key. From the fence on, nothing of that person is
+// opened and nothing new is sealed, by any process. Stopped at any step, it
+// has only to be called again; done twice, it is done once.
+func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (Destroyed, error) {
+	if ref.IsZero() {
+		return Destroyed{}, errors.New("destroy: no reference")
+	}
+	e, err := k.dataKey(ctx, tenant, ref)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Destroyed{AlreadyGone: true}, nil
+	case err != nil:
+		return Destroyed{}, fmt.Errorf("destroy: %w", err)
+	}
+	at := seat{tenant, e.Handle}
+	if err := k.fence(ctx, at); err != nil {
+		return Destroyed{}, fmt.Errorf("destroy: %w", err)
+	}
+	if err := k.eraseSubject(ctx, at, ref); err != nil {
+		return Destroyed{}, fmt.Errorf("destroy: %w", err)
+	}
+	return Destroyed{KeyFingerprint: fingerprint(e.Key)}, nil
+}
+
+// fence says for ever that the person at that seat was erased.
+func (k *Keyring) fence(ctx context.Context, at seat) error {
+	err := k.store.Create(ctx, k.put(fenceName(at), fenceEntry{Erased: k.now().UnixMicro()}))
+	if errors.Is(err, ErrExists) {
+		_, err = k.fenced(ctx, at)
+	}
+	if err != nil {
+		return fmt.Errorf("set fence: %w", err)
+	}
+	k.subjects.remove(at)
+	return nil
+}
+
+// eraseSubject erases what stands at a seat. The key behind ref goes last: as
+// long as it is there, calling Destroy again finds the seat.
+func (k *Keyring) eraseSubject(ctx context.Context, at seat, ref events.Ref) error {
+	var subject subjectEntry
+	err := k.read(ctx, subjectName(at), &subject)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err == nil && subject.Ref != ref {
+		if err := k.erase(ctx, keyName(at.tenant, subject.Ref)); err != nil {
+			return err
+		}
+	}
+	return k.erase(ctx, subjectName(at), keyName(at.tenant, ref))
+}
+
+func fingerprint(k key) string {
+	sum := sha256.Sum256(append([]byte("rescind data key fingerprint v1\x00"), k[:]...))
+	return hex.EncodeToString(sum[:8])
+}

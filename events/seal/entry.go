@@ -1,0 +1,123 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// The kinds of entry, each the first token of its key. A key says who somebody
+// is only to those who hold the tenant's lookup key, and a reference only what
+// a record says anyway.
+//
+//	t.<tenant>               rootEntry: what the tenant's own keys are derived from
+//	f.<tenant>.<generation>  feedEntry: one generation of the feed key
+//	s.<tenant>.<handle>      subjectEntry: the reference of a person
+//	k.<tenant>.<ref>         keyEntry: the data key behind a reference
+//	e.<tenant>.<handle>      fenceEntry: the person was erased
+func rootName(tenant string) string   { return "t." + tenant }
+func feedPrefix(tenant string) string { return "f." + tenant + "." }
+func feedName(tenant string, g uint32) string {
+	return feedPrefix(tenant) + strconv.FormatUint(uint64(g), 10)
+}
+func subjectName(at seat) string { return "s." + at.tenant + "." + at.handle }
+func fenceName(at seat) string   { return "e." + at.tenant + "." + at.handle }
+func keyName(tenant string, ref events.Ref) string {
+	return "k." + tenant + "." + ref.String()
+}
+
+// seat is where a person is found: the tenant and a keyed hash of issuer and
+// subject in hex. A cache or a log that holds it names nobody.
+type seat struct{ tenant, handle string }
+
+type rootEntry struct {
+	Root    key   `cbor:"1,keyasint"`
+	Created int64 `cbor:"2,keyasint"` // µs
+}
+
+type feedEntry struct {
+	Key     [16]byte `cbor:"1,keyasint"`
+	Created int64    `cbor:"2,keyasint"` // µs
+}
+
+type subjectEntry struct {
+	Ref events.Ref `cbor:"1,keyasint"`
+}
+
+type keyEntry struct {
+	Key        key    `cbor:"1,keyasint"`
+	Generation uint32 `cbor:"2,keyasint"`
+	Handle     string `cbor:"3,keyasint"` // so that the fence can be set when only the reference is known
+	Created    int64  `cbor:"4,keyasint"` // µs
+}
+
+// fenceEntry does not hold the reference: it outlives the person's data, and
+// must not lead from one to the other.
+type fenceEntry struct {
+	Erased int64 `cbor:"1,keyasint"` // µs
+}
+
+// read gets, unwraps and decodes the entry of that name into v.
+func (k *Keyring) read(ctx context.Context, name string, v any) error {
+	stored, err := k.store.Get(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read %s entry: %w", kind(name), err)
+	}
+	plain, err := k.kek.unwrap(name, stored)
+	if err != nil {
+		return fmt.Errorf("unwrap %s entry: %w", kind(name), err)
+	}
+	if err := cbor.Unmarshal(plain, v); err != nil {
+		return fmt.Errorf("decode %s entry: %w", kind(name), ErrSealed)
+	}
+	return nil
+}
+
+// put is the wrapped entry v under name.
+func (k *Keyring) put(name string, v any) Put {
+	plain, err := cbor.Marshal(v)
+	if err != nil {
+		panic(err) // the entry types are constant
+	}
+	return Put{Key: name, Value: k.kek.wrap(name, plain)}
+}
+
+// kind is what an error may say of an entry's name.
+func kind(name string) string {
+	letter, _, _ := strings.Cut(name, ".")
+	switch letter {
+	case "t":
+		return "tenant"
+	case "f":
+		return "feed key"
+	case "s":
+		return "subject"
+	case "k":
+		return "data key"
+	case "e":
+		return "fence"
+	default:
+		return "unknown"
+	}
+}
+
+// fenced reports whether the person at that seat was erased. A fence that does
+// not open is an error and not a fence: taking it for one would drop the
+// person's data for ever.
+func (k *Keyring) fenced(ctx context.Context, at seat) (bool, error) {
+	var e fenceEntry
+	switch err := k.read(ctx, fenceName(at), &e); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	default:
+		return false, err
+	}
+}

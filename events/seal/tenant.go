@@ -1,0 +1,238 @@
+package seal
+
+import (
+	"cmp"
+	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Tenant holds one tenant's keys as they were when it was read. It does not
+// change; [Keyring.Tenant] gives a newer one once Config.CacheTTL has passed.
+type Tenant struct {
+	name      string
+	lookup    key              // issuer and subject → handle
+	reference key              // identifiers → references
+	digest    key              // events → digests
+	data      key              // seals what names no subject
+	feed      []events.FeedKey // living generations, oldest first; never empty
+}
+
+// Name is the tenant's name.
+func (t *Tenant) Name() string { return t.name }
+
+// TokenRef is the reference of a token: HMAC-SHA-256 under the tenant's
+// reference key, cut to 16 bytes. It is zero where jti is empty.
+func (t *Tenant) TokenRef(iss, jti string) events.Ref { return t.ref("token", iss, jti) }
+
+// SessionRef is the reference of a session, zero where sid is empty.
+func (t *Tenant) SessionRef(iss, sid string) events.Ref { return t.ref("session", iss, sid) }
+
+// GrantRef is the reference of a grant, zero where id is empty.
+func (t *Tenant) GrantRef(iss, id string) events.Ref { return t.ref("grant", iss, id) }
+
+func (t *Tenant) ref(what, iss, id string) events.Ref {
+	if id == "" {
+		return events.Ref{}
+	}
+	return events.Ref(t.reference.mac(what, iss, id)[:16])
+}
+
+// Digest is HMAC-SHA-256 of an event's canonical form under the tenant's
+// digest key, cut to 8 bytes: enough to tell a duplicate from a conflict, and
+// worth nothing without the key.
+func (t *Tenant) Digest(canonical []byte) [8]byte {
+	h := hmac.New(sha256.New, t.digest[:])
+	h.Write(canonical)
+	return [8]byte(h.Sum(nil))
+}
+
+// FeedKeys is every living generation of the feed key, oldest first.
+func (t *Tenant) FeedKeys() []events.FeedKey { return slices.Clone(t.feed) }
+
+// FeedKey is the current generation of the feed key: what new revocations are
+// hashed under.
+func (t *Tenant) FeedKey() events.FeedKey { return t.feed[len(t.feed)-1] }
+
+// seat is where (iss, sub) is kept.
+func (t *Tenant) seat(iss, sub string) seat {
+	return seat{t.name, hex.EncodeToString(t.lookup.mac("subject", iss, sub)[:16])}
+}
+
+func (k *key) mac(label string, parts ...string) []byte {
+	h := hmac.New(sha256.New, k[:])
+	h.Write(lengthPrefixed(label+"\x00", parts...))
+	return h.Sum(nil)
+}
+
+// derive is a key for one purpose, made from k with HKDF-SHA-256.
+func (k *key) derive(purpose string) key {
+	b, err := hkdf.Key(sha256.New, k[:], nil, "rescind tenant v1 "+purpose, keySize)
+	if err != nil {
+		panic(err) // the length is constant and allowed
+	}
+	return key(b)
+}
+
+// Tenant is the keys of the tenant of that name, made on first use.
+func (k *Keyring) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
+	return k.tenant(ctx, tenant, k.makeTenant)
+}
+
+// LookupTenant is Tenant, but never makes one: an error that wraps ErrNotFound
+// says that there is none.
+func (k *Keyring) LookupTenant(ctx context.Context, tenant string) (*Tenant, error) {
+	return k.tenant(ctx, tenant, func(ctx context.Context, tenant string) error {
+		return fmt.Errorf("tenant has no feed key: %w", ErrNotFound)
+	})
+}
+
+// Tenants is the name of every tenant, sorted.
+func (k *Keyring) Tenants(ctx context.Context) ([]string, error) {
+	names, err := k.store.List(ctx, "t.")
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], "t.")
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// tenant is the cached or stored tenant. Where a part of it is missing, vacant
+// is asked to make it, or to say that nobody will.
+func (k *Keyring) tenant(ctx context.Context, name string, vacant func(context.Context, string) error) (*Tenant, error) {
+	if !events.ValidTenant(name) {
+		return nil, errors.New("keys of tenant: not the name of a tenant")
+	}
+	if t, ok := k.tenants.get(name); ok {
+		return t, nil
+	}
+	mark := k.tenants.mark()
+	t, err := k.loadTenant(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		if err = vacant(ctx, name); err == nil {
+			t, err = k.loadTenant(ctx, name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys of tenant %s: %w", name, err)
+	}
+	k.tenants.put(name, t, mark)
+	return t, nil
+}
+
+// loadTenant reads a whole tenant: an error wraps ErrNotFound where its root
+// or its first feed key is missing.
+func (k *Keyring) loadTenant(ctx context.Context, name string) (*Tenant, error) {
+	var e rootEntry
+	if err := k.read(ctx, rootName(name), &e); err != nil {
+		return nil, err
+	}
+	feed, err := k.loadFeed(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Tenant{
+		name: name, lookup: e.Root.derive("lookup"), reference: e.Root.derive("reference"),
+		digest: e.Root.derive("digest"), data: e.Root.derive("data"), feed: feed,
+	}, nil
+}
+
+// loadFeed is the living feed keys of a tenant, oldest first.
+func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]events.FeedKey, error) {
+	names, err := k.store.List(ctx, feedPrefix(tenant))
+	if err != nil {
+		return nil, fmt.Errorf("list feed keys: %w", err)
+	}
+	var keys []events.FeedKey
+	for _, name := range names {
+		generation, err := strconv.ParseUint(strings.TrimPrefix(name, feedPrefix(tenant)), 10, 32)
+		if err != nil {
+			return nil, errors.New("list feed keys: an entry is named by no generation")
+		}
+		var e feedEntry
+		switch err := k.read(ctx, name, &e); {
+		case errors.Is(err, ErrNotFound): // destroyed since it was listed
+		case err != nil:
+			return nil, err
+		default:
+			keys = append(keys, events.FeedKey{Tenant: tenant, Generation: uint32(generation), Key: e.Key})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("feed keys: %w", ErrNotFound)
+	}
+	slices.SortFunc(keys, func(a, b events.FeedKey) int { return cmp.Compare(a.Generation, b.Generation) })
+	return keys, nil
+}
+
+// makeTenant creates what is missing of a tenant. Somebody else may be doing
+// the same: what is there first stays.
+func (k *Keyring) makeTenant(ctx context.Context, name string) error {
+	err := k.store.Create(ctx, k.put(rootName(name), rootEntry{Root: newKey(), Created: k.now().UnixMicro()}))
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("create root key: %w", err)
+	}
+	return k.createFeedKey(ctx, name, 1)
+}
+
+func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32) error {
+	e := feedEntry{Created: k.now().UnixMicro()}
+	rand.Read(e.Key[:])
+	err := k.store.Create(ctx, k.put(feedName(tenant, generation), e))
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("create feed key: %w", err)
+	}
+	return nil
+}
+
+// RotateFeedKey makes the next generation of a tenant's feed key and returns
+// it. Other processes use it once their Config.CacheTTL has passed; the older
+// generations stay until [Keyring.DestroyFeedKey]. Two that rotate at once may
+// make one generation between them.
+func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string) (events.FeedKey, error) {
+	k.tenants.remove(tenant)
+	t, err := k.LookupTenant(ctx, tenant)
+	if err != nil {
+		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
+	}
+	if err := k.createFeedKey(ctx, tenant, t.FeedKey().Generation+1); err != nil {
+		return events.FeedKey{}, fmt.Errorf("rotate feed key of tenant %s: %w", tenant, err)
+	}
+	k.tenants.remove(tenant)
+	if t, err = k.LookupTenant(ctx, tenant); err != nil {
+		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
+	}
+	return t.FeedKey(), nil
+}
+
+// DestroyFeedKey destroys one generation of a tenant's feed key, once the last
+// entry hashed under it has expired. The current generation is refused: its
+// number could be given to another key. Doing it again is no error.
+func (k *Keyring) DestroyFeedKey(ctx context.Context, tenant string, generation uint32) error {
+	k.tenants.remove(tenant)
+	t, err := k.LookupTenant(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("destroy feed key: %w", err)
+	}
+	if generation >= t.FeedKey().Generation {
+		return fmt.Errorf("destroy feed key of tenant %s: generation %d is not older than the current one", tenant, generation)
+	}
+	if err := k.store.Erase(ctx, feedName(tenant, generation)); err != nil {
+		return fmt.Errorf("destroy feed key of tenant %s: %w", tenant, err)
+	}
+	k.tenants.remove(tenant)
+	return nil
+}

@@ -1,0 +1,182 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/rescindhq/rescind/events/seal"
+)
+
+// maxAtomic is how many messages the server takes in one atomic batch.
+const maxAtomic = 1000
+
+// KeyStore keeps the entries of the keyring, one message an entry.
+type KeyStore struct{ js jetstream.JetStream }
+
+var _ seal.Store = (*KeyStore)(nil)
+
+// OpenKeyStore opens the keyring's stream that Ensure made.
+func OpenKeyStore(ctx context.Context, js jetstream.JetStream) (*KeyStore, error) {
+	if _, err := js.Stream(ctx, KeyringStream); err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", KeyringStream, err)
+	}
+	return &KeyStore{js: js}, nil
+}
+
+// Get is the value under key, or an error that wraps seal.ErrNotFound. It sees
+// every Create and Erase that has returned.
+func (k *KeyStore) Get(ctx context.Context, key string) ([]byte, error) {
+	m, err := k.last(ctx, key)
+	return m.Data, err
+}
+
+func (k *KeyStore) last(ctx context.Context, key string) (stored, error) {
+	if err := checkKey(key); err != nil {
+		return stored{}, err
+	}
+	m, err := get{LastFor: keyringPrefix + key}.from(ctx, k.js, KeyringStream)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return stored{}, fmt.Errorf("get keyring entry: %w", seal.ErrNotFound)
+	}
+	return m, err
+}
+
+// Create writes puts: up to 1000 at a time all or none, durable on return.
+// Where one of them is there the error wraps seal.ErrExists.
+func (k *KeyStore) Create(ctx context.Context, puts ...seal.Put) error {
+	for _, p := range puts {
+		if err := checkKey(p.Key); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(puts, maxAtomic) {
+		err := k.create(ctx, chunk)
+		switch {
+		case wrongLast(err):
+			return fmt.Errorf("create keyring entries: %w", seal.ErrExists)
+		case err != nil:
+			return fmt.Errorf("create keyring entries: %w", err)
+		}
+	}
+	return nil
+}
+
+func (k *KeyStore) create(ctx context.Context, puts []seal.Put) error {
+	if len(puts) == 1 {
+		_, err := k.js.Publish(ctx, keyringPrefix+puts[0].Key, puts[0].Value,
+			jetstream.WithExpectStream(KeyringStream), jetstream.WithExpectLastSequencePerSubject(0))
+		return err
+	}
+	batch := nuid.Next()
+	nc := k.js.Conn()
+	for i, p := range puts[:len(puts)-1] {
+		m := atomicMsg(batch, i+1, p)
+		if i > 0 {
+			if err := nc.PublishMsg(m); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := commit(ctx, nc, m); err != nil { // the first is answered: the server has opened the batch
+			return err
+		}
+	}
+	last := atomicMsg(batch, len(puts), puts[len(puts)-1])
+	last.Header.Set("Nats-Batch-Commit", "1")
+	return commit(ctx, nc, last)
+}
+
+func atomicMsg(batch string, seq int, p seal.Put) *nats.Msg {
+	m := nats.NewMsg(keyringPrefix + p.Key)
+	m.Data = p.Value
+	m.Header.Set("Nats-Batch-Id", batch)
+	m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(seq))
+	m.Header.Set(jetstream.ExpectedStreamHeader, KeyringStream)
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	return m
+}
+
+// commit sends m and waits for the server's answer.
+func commit(ctx context.Context, nc *nats.Conn, m *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	reply, err := nc.RequestMsgWithContext(ctx, m)
+	if err != nil || len(reply.Data) == 0 {
+		return err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return answer.Error
+	}
+	return nil
+}
+
+// Erase removes key and has its message overwritten on the server's disk. What
+// replicas keep in their Raft log stays until their next snapshot.
+func (k *KeyStore) Erase(ctx context.Context, key string) error {
+	m, err := k.last(ctx, key)
+	if errors.Is(err, seal.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("erase keyring entry: %w", err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	request := struct {
+		Seq uint64 `json:"seq"`
+	}{m.Seq}
+	if err := ask(ctx, k.js, "$JS.API.STREAM.MSG.DELETE."+KeyringStream, request, &answer); err != nil {
+		return fmt.Errorf("erase keyring entry: %w", err)
+	}
+	if answer.Error != nil {
+		return k.eraseFailed(ctx, key, answer.Error)
+	}
+	return nil
+}
+
+// eraseFailed is nil where the entry is gone all the same: another was faster.
+func (k *KeyStore) eraseFailed(ctx context.Context, key string, cause error) error {
+	if _, err := k.last(ctx, key); errors.Is(err, seal.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("erase keyring entry: %w", cause)
+}
+
+// List is every key that begins with prefix, which is empty or ends with a
+// dot, in no order.
+func (k *KeyStore) List(ctx context.Context, prefix string) ([]string, error) {
+	s, err := k.js.Stream(ctx, KeyringStream, jetstream.WithSubjectFilter(keyringPrefix+prefix+">"))
+	if err != nil {
+		return nil, fmt.Errorf("list keyring entries: %w", err)
+	}
+	subjects := s.CachedInfo().State.Subjects
+	keys := make([]string, 0, len(subjects))
+	for subject := range subjects {
+		keys = append(keys, strings.TrimPrefix(subject, keyringPrefix))
+	}
+	return keys, nil
+}
+
+// checkKey keeps wildcards out: they would name other entries.
+func checkKey(key string) error {
+	if key == "" || strings.ContainsAny(key, "*> \t\r\n") || strings.HasPrefix(key, ".") || strings.HasSuffix(key, ".") || strings.Contains(key, "..") {
+		return errors.New("keyring entry: the key is not a name of dot-separated tokens")
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// pump pulls messages from a consumer and hands them on, one by one, for as
+// long as it runs: after any failure it opens the consumer again.
+type pump struct {
+	open    func(context.Context) (jetstream.Consumer, error)
+	receive func(context.Context, jetstream.Msg) error
+}
+
+// fatal marks an error that opening again cannot mend.
+type fatal struct{ error }
+
+func (f fatal) Unwrap() error { return f.error }
+
+// run returns why it stopped: ErrClosed when ctx is done, else what was fatal.
+func (p *pump) run(ctx context.Context) error {
+	for failures := 0; ; failures++ {
+		received, err := p.follow(ctx)
+		var stop fatal
+		switch {
+		case ctx.Err() != nil:
+			return ErrClosed
+		case errors.As(err, &stop):
+			return stop.error
+		case received:
+			failures = 0
+		}
+		if err := pause(ctx, failures); err != nil {
+			return ErrClosed
+		}
+	}
+}
+
+// follow reads until something fails, and reports whether anything was
+// received.
+func (p *pump) follow(ctx context.Context) (received bool, err error) {
+	c, err := p.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
+		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(2*time.Second))
+	if err != nil {
+		return false, err
+	}
+	defer it.Stop()
+	for {
+		msg, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return received, err
+		}
+		if err := p.receive(ctx, msg); err != nil {
+			return received, err
+		}
+		received = true
+	}
+}
+
+// pause waits before another attempt: 10 ms, twice as long after each further
+// failure up to a second, and half of it by chance, so that many clients do
+// not come back at once.
+func pause(ctx context.Context, failures int) error {
+	d := min(10*time.Millisecond<<min(failures, 10), time.Second)
+	t := time.NewTimer(d/2 + rand.N(d/2))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,186 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// maxHeaderBytes is what a message may have beside its body: ce- attributes in
+// binary mode and the headers of JetStream.
+const maxHeaderBytes = 64 << 10
+
+// Topology is the sizes of the streams. The zero Topology is a valid one.
+type Topology struct {
+	// Replicas is the number of servers that keep each stream: 1, 3 or 5.
+	// Default 1. Production wants 3, each in its own failure domain.
+	Replicas int
+	// IntakeMaxBytes bounds what waits in the intake, in bytes. Default 1 GiB,
+	// at least 8 MiB. At the bound a publisher gets an error and nothing is
+	// dropped.
+	IntakeMaxBytes int64
+	// LogMaxBytes bounds the log, in bytes. 0, the default, leaves it to the
+	// disk. At the bound the intake stops: the log never drops its oldest.
+	LogMaxBytes int64
+	// QuarantineMaxAge is how long a refused event is kept for inspection and
+	// replay. Default 90 days, at least an hour.
+	QuarantineMaxAge time.Duration
+	// RevocationsMaxAge is how long deltas are kept for verifiers to catch up
+	// without a snapshot. Default 48 hours, at least 10 minutes.
+	RevocationsMaxAge time.Duration
+	// ControlAckWait is how long a control event may be in the hands of an
+	// intake that does not answer before another gets it. Default 5 s, at least
+	// 1 s: it is what a crash of the intake may delay a revocation by where
+	// nobody takes over.
+	ControlAckWait time.Duration
+	// AccessAckWait is the same for access events. Default 30 s, at least 1 s.
+	AccessAckWait time.Duration
+	// Log is told when something was not as it should be. Default
+	// slog.DiscardHandler.
+	Log *slog.Logger
+}
+
+func (t Topology) withDefaults() Topology {
+	orDefault(&t.Replicas, 1)
+	orDefault(&t.IntakeMaxBytes, 1<<30)
+	orDefault(&t.QuarantineMaxAge, 90*24*time.Hour)
+	orDefault(&t.RevocationsMaxAge, 48*time.Hour)
+	orDefault(&t.ControlAckWait, 5*time.Second)
+	orDefault(&t.AccessAckWait, 30*time.Second)
+	if t.LogMaxBytes == 0 {
+		t.LogMaxBytes = -1
+	}
+	if t.Log == nil {
+		t.Log = slog.New(slog.DiscardHandler)
+	}
+	return t
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Validate reports all faults of t.
+func (t Topology) Validate() error {
+	t = t.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(t.Replicas == 1 || t.Replicas == 3 || t.Replicas == 5, "replicas %d: want 1, 3 or 5", t.Replicas)
+	check(t.IntakeMaxBytes >= 8<<20, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
+	check(t.LogMaxBytes == -1 || t.LogMaxBytes >= 8<<20, "log max bytes %d: want 0 (no bound) or at least 8 MiB", t.LogMaxBytes)
+	check(t.QuarantineMaxAge >= time.Hour, "quarantine max age %s: want at least 1h", t.QuarantineMaxAge)
+	check(t.RevocationsMaxAge >= 10*time.Minute, "revocations max age %s: want at least 10m", t.RevocationsMaxAge)
+	check(t.ControlAckWait >= time.Second, "control ack wait %s: want at least 1s", t.ControlAckWait)
+	check(t.AccessAckWait >= time.Second, "access ack wait %s: want at least 1s", t.AccessAckWait)
+	return errors.Join(errs...)
+}
+
+// Ensure creates the streams, consumers and the bucket that are missing and
+// brings the others to t. It may be called again and by two at once. Where it
+// finds that the intake was without a consumer while it took messages, it puts
+// the consumer back and returns an error that wraps ErrIntakeGap.
+func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
+	if err := t.Validate(); err != nil {
+		return fmt.Errorf("topology: %w", err)
+	}
+	t = t.withDefaults()
+	for _, cfg := range t.streams() {
+		if _, err := js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("ensure stream %s: %w", cfg.Name, err)
+		}
+	}
+	bucket := jetstream.ObjectStoreConfig{Bucket: SnapshotBucket, Replicas: t.Replicas, Storage: jetstream.FileStorage}
+	if _, err := js.CreateOrUpdateObjectStore(ctx, bucket); err != nil {
+		return fmt.Errorf("ensure object store %s: %w", SnapshotBucket, err)
+	}
+	if err := t.ensureIntake(ctx, js); err != nil {
+		return fmt.Errorf("ensure stream %s: %w", IntakeStream, err)
+	}
+	return nil
+}
+
+// streams is every stream but the intake.
+func (t Topology) streams() []jetstream.StreamConfig {
+	return []jetstream.StreamConfig{t.log(), t.quarantine(), t.revocations(), t.keyring(), t.locks()}
+}
+
+func (t Topology) log() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: LogStream, Subjects: []string{LogSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.LogMaxBytes,
+		DenyDelete: true, DenyPurge: true, AllowDirect: true,
+	}
+}
+
+func (t Topology) quarantine() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: QuarantineStream, Subjects: []string{QuarantineSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: t.QuarantineMaxAge, MaxMsgsPerSubject: 1,
+		AllowDirect: true,
+	}
+}
+
+func (t Topology) revocations() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: RevocationsStream, Subjects: []string{RevocationsSubject}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, MaxAge: t.RevocationsMaxAge, AllowDirect: true,
+		RePublish: &jetstream.RePublish{Source: RevocationsSubject, Destination: LiveRevocations},
+	}
+}
+
+// keyring holds one message an entry. It announces fences to those who cache
+// keys. Deleting is allowed, and done by overwriting.
+func (t Topology) keyring() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: KeyringStream, Subjects: []string{KeyringSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
+		AllowDirect: true, AllowAtomicPublish: true,
+		RePublish: &jetstream.RePublish{Source: ErasureSubjects, Destination: LiveErasures + ".>", HeadersOnly: true},
+	}
+}
+
+func (t Topology) locks() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: LocksStream, Subjects: []string{LockSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1, AllowMsgTTL: true,
+	}
+}
+
+// intake is the stream that events are published to. Interest retention: a
+// message goes when both consumers have acknowledged it. Work-queue retention
+// would not let the consumers overlap, and then a subject that nobody foresaw
+// would be stored and delivered to none.
+func (t Topology) intake() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: IntakeStream, Subjects: []string{EventSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.InterestPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
+		MaxMsgSize: events.MaxMessageBytes + maxHeaderBytes,
+	}
+}
+
+func (t Topology) consumers() []jetstream.ConsumerConfig {
+	one := func(name string, wait time.Duration, filters ...string) jetstream.ConsumerConfig {
+		return jetstream.ConsumerConfig{
+			Durable: name, FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1, MaxAckPending: 20_000,
+			Replicas: t.Replicas,
+		}
+	}
+	return []jetstream.ConsumerConfig{
+		one(ControlConsumer, t.ControlAckWait, controlSubjects()...),
+		one(AccessConsumer, t.AccessAckWait, EventSubjects),
+	}
+}
