@@ -7,34 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/client"
 )
-
-// auditEvent is one event of a trail, as a table shows it.
-type auditEvent struct {
-	Index      uint64         `json:"index"`
-	ID         string         `json:"id"`
-	Type       string         `json:"type"`
-	Time       time.Time      `json:"time"`
-	Received   time.Time      `json:"received"`
-	SubjectRef string         `json:"subject_ref,omitempty"`
-	TokenRef   string         `json:"token_ref,omitempty"`
-	Client     string         `json:"client_id,omitempty"`
-	Actor      string         `json:"actor,omitempty"`
-	Outcome    string         `json:"outcome,omitempty"`
-	Reason     string         `json:"reason,omitempty"`
-	Personal   map[string]any `json:"personal,omitempty"`
-	Sealed     string         `json:"sealed,omitempty"` // why the personal part was not opened
-}
-
-// trail is one page of a search.
-type trail struct {
-	Events []auditEvent `json:"events"`
-	Next   string       `json:"next,omitempty"`
-	Total  *uint64      `json:"total,omitempty"`
-}
 
 func newAudit(env environment) *cobra.Command {
 	cmd := &cobra.Command{
@@ -92,8 +69,8 @@ func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
 	if err != nil {
 		return err
 	}
-	var out trail
-	if err := c.call(cmd.Context(), "POST", "/v1/audit/search", in, &out); err != nil {
+	var out client.Trail
+	if err := c.Call(cmd.Context(), "POST", "/v1/audit/search", in, &out); err != nil {
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) {
@@ -107,7 +84,7 @@ func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
 	})
 }
 
-func printTrail(w io.Writer, evs []auditEvent) {
+func printTrail(w io.Writer, evs []client.Event) {
 	rows := make([][]string, len(evs))
 	for i, e := range evs {
 		rows[i] = []string{
@@ -123,7 +100,7 @@ func typeName(t string) string {
 }
 
 // personal is the personal column: what was opened, or why it was not.
-func personal(e auditEvent) string {
+func personal(e client.Event) string {
 	if len(e.Personal) == 0 {
 		return cmp.Or(e.Sealed, "-")
 	}

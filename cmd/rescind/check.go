@@ -7,18 +7,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// checked is the answer to a check.
-type checked struct {
-	Decision string `json:"decision"`
-	Scope    string `json:"scope,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-	At       string `json:"at,omitempty"`
-	Cause    string `json:"cause,omitempty"`
-	AgeMS    int64  `json:"age_ms"`
-	Position uint64 `json:"position"`
-}
+	"github.com/rescindhq/rescind/internal/client"
+)
 
 func newCheck(env environment) *cobra.Command {
 	var file, tenant, issuedAt string
@@ -86,8 +77,8 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 	if err != nil {
 		return err
 	}
-	var out checked
-	if err := c.call(cmd.Context(), "POST", "/v1/check", in, &out); err != nil {
+	var out client.Checked
+	if err := c.Call(cmd.Context(), "POST", "/v1/check", in, &out); err != nil {
 		return err
 	}
 	err = show(cmd, out, func(w io.Writer) {

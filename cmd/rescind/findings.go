@@ -4,9 +4,10 @@ import (
 	"io"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/client"
 )
 
 func newFindings(env environment) *cobra.Command {
@@ -15,16 +16,7 @@ func newFindings(env environment) *cobra.Command {
 		Use: "findings", Short: "Print what the controls found", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out struct {
-				Findings []struct {
-					ID       string    `json:"id"`
-					Tenant   string    `json:"tenant"`
-					Control  string    `json:"control"`
-					Severity string    `json:"severity"`
-					Title    string    `json:"title"`
-					State    string    `json:"state"`
-					Opened   time.Time `json:"opened"`
-					Index    uint64    `json:"index"`
-				} `json:"findings"`
+				Findings []client.Finding `json:"findings"`
 			}
 			c, err := newClient(cmd, env, "officer")
 			if err != nil {
@@ -34,7 +26,7 @@ func newFindings(env environment) *cobra.Command {
 			if state != "" {
 				q.Set("state", state)
 			}
-			if err := c.call(cmd.Context(), "GET", "/v1/findings?"+q.Encode(), nil, &out); err != nil {
+			if err := c.Call(cmd.Context(), "GET", "/v1/findings?"+q.Encode(), nil, &out); err != nil {
 				return err
 			}
 			return show(cmd, out, func(w io.Writer) {
@@ -59,27 +51,19 @@ func newQuarantine(env environment) *cobra.Command {
 		Use: "quarantine", Short: "Print the events that were refused", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out struct {
-				Quarantined []struct {
-					ID     uint64    `json:"seq"`
-					Time   time.Time `json:"time"`
-					Tenant string    `json:"tenant"`
-					Source string    `json:"source"`
-					Event  string    `json:"id"`
-					Reason string    `json:"reason"`
-					Detail string    `json:"detail"`
-				} `json:"quarantined"`
+				Quarantined []client.Quarantined `json:"quarantined"`
 			}
 			c, err := newClient(cmd, env, "officer")
 			if err != nil {
 				return err
 			}
-			if err := c.call(cmd.Context(), "GET", "/v1/quarantine?"+url.Values{"tenant": {tenant}}.Encode(), nil, &out); err != nil {
+			if err := c.Call(cmd.Context(), "GET", "/v1/quarantine?"+url.Values{"tenant": {tenant}}.Encode(), nil, &out); err != nil {
 				return err
 			}
 			return show(cmd, out, func(w io.Writer) {
 				rows := make([][]string, len(out.Quarantined))
 				for i, q := range out.Quarantined {
-					rows[i] = []string{clock(q.Time), q.Tenant, q.Reason, q.Event, q.Detail}
+					rows[i] = []string{clock(q.Time), q.Tenant, q.Reason, q.ID, q.Detail}
 				}
 				table(w, []string{"TIME", "TENANT", "REASON", "EVENT", "DETAIL"}, rows)
 			})

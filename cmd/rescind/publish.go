@@ -15,13 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/client"
 )
-
-// published is what became of the events of one command.
-type published struct {
-	Accepted int              `json:"accepted"`
-	Refused  []events.Refusal `json:"refused"`
-}
 
 func newPublish(env environment) *cobra.Command {
 	var name, tenant, source string
@@ -143,11 +138,11 @@ func publishAll(cmd *cobra.Command, env environment, batch []json.RawMessage) er
 	if err != nil {
 		return err
 	}
-	total := published{Refused: []events.Refusal{}}
+	total := client.Published{Refused: []events.Refusal{}}
 	for len(batch) > 0 {
 		n, body := takeBatch(batch)
-		var got published
-		if err := c.send(cmd.Context(), "POST", "/v1/events", events.ContentTypeBatch, body, &got); err != nil {
+		var got client.Published
+		if err := c.Send(cmd.Context(), "POST", "/v1/events", events.ContentTypeBatch, body, &got); err != nil {
 			return fmt.Errorf("after %d accepted: %w", total.Accepted, err)
 		}
 		total.Accepted += got.Accepted
@@ -182,7 +177,7 @@ func takeBatch(batch []json.RawMessage) (int, []byte) {
 	return n, b.Bytes()
 }
 
-func printPublished(w io.Writer, p published) {
+func printPublished(w io.Writer, p client.Published) {
 	fmt.Fprintf(w, "accepted %d, refused %d\n", p.Accepted, len(p.Refused))
 	if len(p.Refused) == 0 {
 		return

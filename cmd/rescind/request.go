@@ -4,22 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// subjectRequest is a data-subject request, as a handler sees it.
-type subjectRequest struct {
-	ID         string    `json:"id"`
-	Type       string    `json:"type"`
-	Regulation string    `json:"regulation"`
-	Tenant     string    `json:"tenant"`
-	State      string    `json:"state"`
-	Outcome    string    `json:"outcome,omitempty"`
-	Received   time.Time `json:"received"`
-	Due        time.Time `json:"due"`
-}
+	"github.com/rescindhq/rescind/internal/client"
+)
 
 func newRequest(env environment) *cobra.Command {
 	cmd := &cobra.Command{
@@ -81,9 +70,9 @@ func newRequestList(env environment) *cobra.Command {
 				return err
 			}
 			var out struct {
-				Requests []subjectRequest `json:"requests"`
+				Requests []client.Request `json:"requests"`
 			}
-			if err := c.call(cmd.Context(), "GET", "/v1/requests", nil, &out); err != nil {
+			if err := c.Call(cmd.Context(), "GET", "/v1/requests", nil, &out); err != nil {
 				return err
 			}
 			return show(cmd, out, func(w io.Writer) { printRequests(w, out.Requests...) })
@@ -115,14 +104,14 @@ func oneRequest(cmd *cobra.Command, env environment, role, method, path string, 
 	if err != nil {
 		return err
 	}
-	var out subjectRequest
-	if err := c.call(cmd.Context(), method, path, in, &out); err != nil {
+	var out client.Request
+	if err := c.Call(cmd.Context(), method, path, in, &out); err != nil {
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) { printRequests(w, out) })
 }
 
-func printRequests(w io.Writer, requests ...subjectRequest) {
+func printRequests(w io.Writer, requests ...client.Request) {
 	rows := make([][]string, len(requests))
 	for i, r := range requests {
 		due := "-"

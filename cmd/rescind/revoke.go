@@ -10,13 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/client"
 )
-
-// revoked is the answer to a revocation.
-type revoked struct {
-	ID       string `json:"id"`
-	Position uint64 `json:"position,omitempty"`
-}
 
 // revocationScopes are the scopes that can be revoked, with the flag that
 // names what each is about.
@@ -109,8 +104,8 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any) error {
 	if err != nil {
 		return err
 	}
-	var out revoked
-	if err := c.call(cmd.Context(), "POST", "/v1/revocations", in, &out); err != nil {
+	var out client.Revoked
+	if err := c.Call(cmd.Context(), "POST", "/v1/revocations", in, &out); err != nil {
 		return err
 	}
 	return show(cmd, out, func(w io.Writer) {
@@ -127,9 +122,9 @@ func newLift(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var out revoked
+			var out client.Revoked
 			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
-			if err := c.call(cmd.Context(), "POST", path, map[string]string{"reason": reason}, &out); err != nil {
+			if err := c.Call(cmd.Context(), "POST", path, map[string]string{"reason": reason}, &out); err != nil {
 				return err
 			}
 			return show(cmd, out, func(w io.Writer) { fmt.Fprintf(w, "lifted %s: position %d\n", args[0], out.Position) })

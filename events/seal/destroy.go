@@ -120,7 +120,6 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 	if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	k.subjects.remove(at)
 	return nil
 }
 
@@ -129,7 +128,7 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 func (k *Keyring) eraseSubject(ctx context.Context, at seat, ref events.Ref) error {
 	var subject subjectEntry
 	err := k.read(ctx, subjectName(at), &subject)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) { // what cannot be read can still be erased
 		return err
 	}
 	if err == nil && subject.Ref != ref {

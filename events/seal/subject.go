@@ -76,6 +76,9 @@ func (k *Keyring) Subjects(ctx context.Context, people []Person) ([]SubjectKey, 
 func (k *Keyring) seats(ctx context.Context, people []Person) ([]seat, error) {
 	out := make([]seat, len(people))
 	for i, p := range people {
+		if p.Subject == "" {
+			return nil, errors.New("a person without a subject")
+		}
 		t, err := k.Tenant(ctx, p.Tenant)
 		if err != nil {
 			return nil, err
@@ -202,7 +205,7 @@ func (k *Keyring) withdrawLosers(ctx context.Context, ps []proposal) error {
 		var subject subjectEntry
 		err := k.read(ctx, subjectName(p.at), &subject)
 		switch {
-		case p.repair, err == nil && subject.Ref == p.key.Ref:
+		case err == nil && subject.Ref == p.key.Ref:
 			return nil
 		case err != nil && !errors.Is(err, ErrNotFound):
 			return err

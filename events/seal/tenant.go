@@ -86,15 +86,13 @@ func (k *key) derive(purpose string) key {
 
 // Tenant is the keys of the tenant of that name, made on first use.
 func (k *Keyring) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
-	return k.tenant(ctx, tenant, k.makeTenant)
+	return k.tenant(ctx, tenant, true)
 }
 
 // LookupTenant is Tenant, but never makes one: an error that wraps ErrNotFound
 // says that there is none.
 func (k *Keyring) LookupTenant(ctx context.Context, tenant string) (*Tenant, error) {
-	return k.tenant(ctx, tenant, func(ctx context.Context, tenant string) error {
-		return fmt.Errorf("tenant has no feed key: %w", ErrNotFound)
-	})
+	return k.tenant(ctx, tenant, false)
 }
 
 // Tenants is the name of every tenant, sorted.
@@ -110,9 +108,9 @@ func (k *Keyring) Tenants(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// tenant is the cached or stored tenant. Where a part of it is missing, vacant
-// is asked to make it, or to say that nobody will.
-func (k *Keyring) tenant(ctx context.Context, name string, vacant func(context.Context, string) error) (*Tenant, error) {
+// tenant is the cached or stored tenant. Where a part of it is missing, it is
+// made if so asked.
+func (k *Keyring) tenant(ctx context.Context, name string, make bool) (*Tenant, error) {
 	if !events.ValidTenant(name) {
 		return nil, errors.New("keys of tenant: not the name of a tenant")
 	}
@@ -121,8 +119,8 @@ func (k *Keyring) tenant(ctx context.Context, name string, vacant func(context.C
 	}
 	mark := k.tenants.mark()
 	t, err := k.loadTenant(ctx, name)
-	if errors.Is(err, ErrNotFound) {
-		if err = vacant(ctx, name); err == nil {
+	if make && errors.Is(err, ErrNotFound) {
+		if err = k.makeTenant(ctx, name); err == nil {
 			t, err = k.loadTenant(ctx, name)
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
@@ -53,7 +55,8 @@ type Intake struct {
 }
 
 // OpenIntake starts to read. What an earlier reader had taken and not
-// acknowledged is delivered again at once. Close it.
+// acknowledged is delivered again at once. Close it; it outlives ctx, which
+// bounds only the start.
 func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	s, err := js.Stream(ctx, IntakeStream)
 	if err != nil {
@@ -72,11 +75,11 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 		{ControlConsumer, i.control, func(events.Type) bool { return false }},
 		{AccessConsumer, i.access, isControl},
 	} {
-		if _, err := s.ResetConsumer(ctx, lane.consumer); err != nil {
+		if _, err := s.Consumer(ctx, lane.consumer); err != nil {
 			i.Close()
 			return nil, fmt.Errorf("open consumer %s of %s: %w", lane.consumer, IntakeStream, err)
 		}
-		p := pump{open: durable(js, lane.consumer), receive: receiveInto(lane.to, lane.skip)}
+		p := pump{open: reopen(s, lane.consumer), receive: receiveInto(lane.to, lane.skip)}
 		i.pumps.Go(func() { lane.to.fail(p.run(run)) })
 	}
 	return i, nil
@@ -85,8 +88,21 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 // isControl reports whether the control consumer delivers events of type t.
 func isControl(t events.Type) bool { return t.Known() && t.Lane() == events.Control }
 
-func durable(js jetstream.JetStream, name string) func(context.Context) (jetstream.Consumer, error) {
-	return func(ctx context.Context) (jetstream.Consumer, error) { return js.Consumer(ctx, IntakeStream, name) }
+// reopen opens a consumer and has delivered again, now, what was delivered and
+// not acknowledged: to a reader that is gone, or over a connection that broke.
+// Without it that would wait for the consumer's AckWait. Where the consumer is
+// gone, so may messages be: that is for Ensure to mend and report.
+func reopen(s jetstream.Stream, name string) func(context.Context) (jetstream.Consumer, error) {
+	return func(ctx context.Context) (jetstream.Consumer, error) {
+		_, err := s.ResetConsumer(ctx, name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, fatal{fmt.Errorf("consumer %s of %s: %w", name, IntakeStream, err)}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s.Consumer(ctx, name)
+	}
 }
 
 // receiveInto puts messages into b. Those that skip picks are delivered by the
@@ -111,24 +127,35 @@ func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMess
 	return IntakeMessage{
 		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
 		Message: events.Message{
-			ContentType: header.Get("Content-Type"), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
+			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},
 		ack: msg.Ack,
 	}
+}
+
+// contentType is the header of that name in any case: the CloudEvents binding
+// writes it small.
+func contentType(h nats.Header) string {
+	for name, values := range h {
+		if len(values) > 0 && strings.EqualFold(name, "Content-Type") {
+			return values[0]
+		}
+	}
+	return ""
 }
 
 // Created is when the intake stream was created: a sequence means something
 // only beside it.
 func (i *Intake) Created() time.Time { return i.created }
 
-// Next waits for a message and returns all that is there now, at most max and
-// at most 8 MiB (one message always passes): control first, and an access
-// message only when no control message waits. Only one goroutine may call it.
+// Next waits for a message and returns all that has arrived, at most max and
+// about 8 MiB of them: first every control message, then access messages if
+// there is room. Only one goroutine may call it.
 func (i *Intake) Next(ctx context.Context, max int) ([]IntakeMessage, error) {
 	for {
 		out, err := i.control.take(nil, max, nextBytes)
 		if err == nil && len(out) < max {
-			out, err = i.access.take(out, max, nextBytes)
+			out, err = i.access.take(out, max, nextBytes-sizeOf(out))
 		}
 		if len(out) > 0 || err != nil {
 			return out, err
@@ -139,6 +166,13 @@ func (i *Intake) Next(ctx context.Context, max int) ([]IntakeMessage, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+func sizeOf(ms []IntakeMessage) (n int) {
+	for i := range ms {
+		n += ms[i].size()
+	}
+	return n
 }
 
 // Close stops reading. Messages that were not acknowledged are delivered to

@@ -161,13 +161,16 @@ func (k *KeyStore) eraseFailed(ctx context.Context, key string, cause error) err
 // List is every key that begins with prefix, which is empty or ends with a
 // dot, in no order.
 func (k *KeyStore) List(ctx context.Context, prefix string) ([]string, error) {
-	s, err := k.js.Stream(ctx, KeyringStream, jetstream.WithSubjectFilter(keyringPrefix+prefix+">"))
+	s, err := k.js.Stream(ctx, KeyringStream)
 	if err != nil {
 		return nil, fmt.Errorf("list keyring entries: %w", err)
 	}
-	subjects := s.CachedInfo().State.Subjects
-	keys := make([]string, 0, len(subjects))
-	for subject := range subjects {
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(keyringPrefix+prefix+">"))
+	if err != nil {
+		return nil, fmt.Errorf("list keyring entries: %w", err)
+	}
+	keys := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
 		keys = append(keys, strings.TrimPrefix(subject, keyringPrefix))
 	}
 	return keys, nil

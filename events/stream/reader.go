@@ -92,11 +92,13 @@ func (r *Reader) receive(ctx context.Context, msg jetstream.Msg) error {
 		return err
 	}
 	r.delivered++
-	if meta.Sequence.Consumer != r.delivered || meta.Sequence.Stream < r.next {
+	switch seq := meta.Sequence; {
+	case seq.Consumer != r.delivered || seq.Stream < r.next:
 		return errGap
-	}
-	if len(r.lanes) == 0 && meta.Sequence.Stream != r.next {
-		return errGap // nothing can be deleted from the log: this is a fault of the delivery, or the log has a hole
+	case len(r.lanes) == 0 && seq.Stream != r.next && r.delivered > 1:
+		return errGap
+	case len(r.lanes) == 0 && seq.Stream != r.next: // asked anew, and still not there
+		return fatal{fmt.Errorf("stream=%s seq=%d: missing: %w", LogStream, r.next, ErrLogReplaced)}
 	}
 	r.next = meta.Sequence.Stream + 1
 	return r.buf.put(ctx, LogMessage{Seq: meta.Sequence.Stream, Lane: parseLogSubject(msg.Subject()), Data: msg.Data(), Time: meta.Timestamp})

@@ -14,7 +14,7 @@
 // # Shapes and units
 //
 // kek: 32 bytes in base64. feed.pem: Ed25519, PKCS #8. api.pem: ECDSA P-256,
-// PKCS #8. jwks.json: RFC 7517.
+// PKCS #8. jwks.json: RFC 7517. clickhouse/USER: 26 characters, 128 bits.
 //
 // # Errors
 //

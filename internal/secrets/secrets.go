@@ -32,6 +32,9 @@ func Init(dir string) (*Folder, error) {
 			return nil, err
 		}
 	}
+	if err := f.passwords(); err != nil {
+		return nil, err
+	}
 	return f, f.once("jwks.json", f.publicKeys)
 }
 
@@ -63,6 +66,19 @@ func (f *Folder) APIKey() (*ecdsa.PrivateKey, string, error) {
 	}
 	kid, _, err := jwk(&ec.PublicKey)
 	return ec, kid, err
+}
+
+// FeedPublicKey is the key that verifiers check the feed with.
+func (f *Folder) FeedPublicKey() (ed25519.PublicKey, error) {
+	b, err := os.ReadFile(f.Feed())
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	key, err := ParseFeedKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Feed(), err)
+	}
+	return key.Public().(ed25519.PublicKey), nil
 }
 
 // ParsePrivateKey reads a PKCS #8 key in PEM.
@@ -106,7 +122,7 @@ func (f *Folder) once(name string, create func() ([]byte, error)) error {
 	if err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
-	tmp, err := os.CreateTemp(f.dir, "."+name+"-*") // mode 0600
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}

@@ -1,6 +1,7 @@
 package secrets_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,19 +15,20 @@ import (
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	entries, err := os.ReadDir(dir)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if info, _ := d.Info(); info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %o, want 600", path, info.Mode().Perm())
+		}
+		name, _ := filepath.Rel(dir, path)
+		out[name] = string(b)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[e.Name()] = string(b)
-		if info, _ := e.Info(); info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %o, want 600", e.Name(), info.Mode().Perm())
-		}
 	}
 	return out
 }
@@ -44,7 +46,7 @@ func TestInitTwiceKeepsTheKeys(t *testing.T) {
 	}
 	wg.Wait()
 	before := contents(t, dir)
-	if len(before) != 4 {
+	if len(before) != 8 {
 		t.Fatalf("files: %v", before)
 	}
 	f, err := secrets.Init(dir)

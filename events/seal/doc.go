@@ -1,0 +1,76 @@
+// Package seal keeps the keys that make a person forgettable: subject
+// references, data keys, and the tenant's own keys, each wrapped under one
+// key-encryption key, in a store that sees none of them.
+//
+// # What it is
+//
+// A [Keyring] gives each person of a tenant a random reference and a data key,
+// made on first use. The personal part of every event is sealed under the data
+// key of the person it names, or under the tenant's own where it names nobody.
+// [Keyring.Destroy] erases reference and data key, and leaves a fence that
+// keeps them from being made again. A [Tenant] turns the other identifiers into
+// keyed hashes.
+//
+// # Guarantees
+//
+//   - What is sealed opens only for the same tenant, source and id, and only if
+//     not one bit was changed.
+//   - A key that Subjects returned is durable: after a crash of anything, the
+//     same person has the same reference and key.
+//   - However many processes meet a person at once, they agree on one reference
+//     and one key.
+//   - After Destroy has returned, nothing that was sealed for the person opens
+//     in any process, whatever is cached there: [ErrDestroyed].
+//   - A destroyed key never comes back, and none is made for that person again:
+//     Subjects answers Erased, in this process at once, in others after Evict
+//     or Config.CacheTTL.
+//   - Destroy stopped at any step, or answered by an error whose effect is not
+//     known, ends where it should when it is called again; called twice, it
+//     says AlreadyGone.
+//   - What is left after Destroy does not lead from the reference to the person:
+//     the fence holds a keyed hash of who, and nothing of the reference.
+//   - "Never seen", "forgotten" and "cannot be reached" are three answers:
+//     ErrNotFound, ErrDestroyed or Erased, and any other error.
+//   - Forgetting a person changes nothing of any other person or tenant.
+//   - The store sees no identifier and no key: names are keyed hashes, random
+//     references and tenants; values are wrapped and bound to their names, so
+//     that two cannot be swapped.
+//   - Memory is bounded by Config.CacheSubjects.
+//
+// # Shapes and units
+//
+// A sealed part is a version byte (1), a 24-byte nonce, the ciphertext and a
+// 16-byte tag: 41 bytes more than the plain part. The cipher is XAES-256-GCM,
+// which is AES-256-GCM under a key derived for each message; the additional data
+// are tenant, source and id, each behind its length in 4 bytes, big-endian. A
+// stored entry has the first 4 bytes of the KEK's id after the version byte.
+// References are 16 bytes.
+//
+// # Errors
+//
+// [ErrNotFound], [ErrDestroyed], [ErrSealed] and [ErrKEK] are for callers to
+// branch on; anything else is the store's, and says nothing about what is
+// there. No error holds an identifier or a key.
+//
+// # Concurrency
+//
+// A Keyring may be used from any goroutine, and any number of keyrings may
+// share a store. A Tenant does not change.
+//
+// # What it does not do
+//
+// It does not revoke the person's tokens, record the erasure or announce it:
+// query/erasure does. It does not undo a restored backup of the store: replay
+// the erasures from the log before serving. It cannot take back what was
+// already opened, and does not scrub the memory of a running process. It does
+// not stop whoever holds both the store and the KEK from asking whether a
+// certain person was forgotten. A process killed between making a key and
+// seeing the fence that was put meanwhile leaves a key that sealed nothing;
+// calling Destroy again removes it.
+//
+// # Sources
+//
+// NIST SP 800-38D (GCM); C2SP XAES-256-GCM; RFC 5869 (HKDF); GDPR article 17;
+// the order "fence, destroy, evict" from the erasure fence of Cratis
+// Chronicle.
+package seal

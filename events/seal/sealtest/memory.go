@@ -1,0 +1,109 @@
+package sealtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/rescindhq/rescind/events/seal"
+)
+
+// Memory is a seal.Store in memory. The zero Memory is empty and ready.
+type Memory struct {
+	// AllOrNone makes Create write either all of its entries or none. Otherwise
+	// it writes those that it can, like a store that sends them one by one.
+	AllOrNone bool
+
+	mu      sync.Mutex
+	entries map[string][]byte
+}
+
+// Get implements seal.Store.
+func (m *Memory) Get(ctx context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v, ok := m.entries[key]
+	if !ok {
+		return nil, fmt.Errorf("get: %w", seal.ErrNotFound)
+	}
+	return bytes.Clone(v), nil
+}
+
+// Create implements seal.Store.
+func (m *Memory) Create(ctx context.Context, puts ...seal.Put) (err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if m.entries == nil {
+		m.entries = map[string][]byte{}
+	}
+	free := puts[:0:0]
+	for _, p := range puts {
+		if _, taken := m.entries[p.Key]; taken {
+			err = fmt.Errorf("create: %w", seal.ErrExists)
+		} else {
+			free = append(free, p)
+		}
+	}
+	if err != nil && m.AllOrNone {
+		return err
+	}
+	for _, p := range free {
+		m.entries[p.Key] = bytes.Clone(p.Value)
+	}
+	return err
+}
+
+// Erase implements seal.Store.
+func (m *Memory) Erase(ctx context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	delete(m.entries, key)
+	return nil
+}
+
+// List implements seal.Store.
+func (m *Memory) List(ctx context.Context, prefix string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var keys []string
+	for k := range m.entries {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	return keys, nil
+}
+
+// Tamper replaces the value under key, as somebody with access to the store
+// could.
+func (m *Memory) Tamper(key string, value []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries[key] = bytes.Clone(value)
+}
+
+// Dump is everything that the store holds, as somebody who stole it would have
+// it.
+func (m *Memory) Dump() map[string][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string][]byte, len(m.entries))
+	for k, v := range m.entries {
+		out[k] = bytes.Clone(v)
+	}
+	return out
+}

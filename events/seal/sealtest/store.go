@@ -1,0 +1,275 @@
+package sealtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rescindhq/rescind/events/seal"
+)
+
+// TestStore runs the contract of seal.Store against the stores that open
+// gives. Each is used by one subtest, and must be empty.
+func TestStore(t *testing.T, open func(t *testing.T) seal.Store) {
+	for name, test := range map[string]func(*testing.T, seal.Store){
+		"what was created is got":               testCreateGet,
+		"what is not there is not found":        testNotFound,
+		"a value is the caller's own":           testValueIsOwn,
+		"an entry is never replaced":            testExists,
+		"a taken key leaves the others whole":   testExistsAmongOthers,
+		"one of many creators wins":             testRace,
+		"many entries in one call":              testMany,
+		"erased is gone and can be made anew":   testErase,
+		"erasing twice is no error":             testEraseTwice,
+		"erasing spares the neighbours":         testEraseNeighbours,
+		"a list holds the prefix and only that": testList,
+		"a list forgets what was erased":        testListErased,
+		"a cut call never says not found":       testCancelled,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
+
+func create(t *testing.T, s seal.Store, puts ...seal.Put) {
+	t.Helper()
+	if err := s.Create(t.Context(), puts...); err != nil {
+		t.Fatalf("create: %v", err)
+	}
+}
+
+func wantValue(t *testing.T, s seal.Store, key string, want []byte) {
+	t.Helper()
+	got, err := s.Get(t.Context(), key)
+	if err != nil {
+		t.Fatalf("get %s: %v", key, err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Fatalf("get %s: %x, want %x", key, got, want)
+	}
+}
+
+func wantNone(t *testing.T, s seal.Store, key string) {
+	t.Helper()
+	if v, err := s.Get(t.Context(), key); !errors.Is(err, seal.ErrNotFound) {
+		t.Fatalf("get %s: value of %d bytes, error %v; want ErrNotFound", key, len(v), err)
+	}
+}
+
+func testCreateGet(t *testing.T, s seal.Store) {
+	values := map[string][]byte{
+		"t.acme":       []byte("plain"),
+		"t.A-b_9":      {0},
+		"k.acme.00ff":  {0, 1, 0xff, '\r', '\n', 0x80, 0},
+		"s.acme.0a":    bytes.Repeat([]byte{0xa5}, 4096),
+		"f.acme.1":     []byte("first"),
+		"f.acme.10":    []byte("tenth"),
+		"e.other.00ff": []byte("fence"),
+	}
+	for key, v := range values {
+		create(t, s, seal.Put{Key: key, Value: v})
+	}
+	for key, v := range values {
+		wantValue(t, s, key, v)
+	}
+}
+
+func testNotFound(t *testing.T, s seal.Store) {
+	wantNone(t, s, "k.acme.00")
+	create(t, s, seal.Put{Key: "k.acme.00ff", Value: []byte{1}})
+	wantNone(t, s, "k.acme.00")
+	wantNone(t, s, "k.acme")
+	wantNone(t, s, "k.acme.00ff.1")
+}
+
+func testValueIsOwn(t *testing.T, s seal.Store) {
+	v := []byte("value")
+	create(t, s, seal.Put{Key: "t.acme", Value: v})
+	v[0] = 'X'
+	got, err := s.Get(t.Context(), "t.acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got[1] = 'X'
+	wantValue(t, s, "t.acme", []byte("value"))
+}
+
+func wantExists(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, seal.ErrExists) {
+		t.Fatalf("create: %v, want ErrExists", err)
+	}
+}
+
+func testExists(t *testing.T, s seal.Store) {
+	create(t, s, seal.Put{Key: "t.acme", Value: []byte("first")})
+	wantExists(t, s.Create(t.Context(), seal.Put{Key: "t.acme", Value: []byte("second")}))
+	wantExists(t, s.Create(t.Context(), seal.Put{Key: "t.acme", Value: []byte("first")}))
+	wantValue(t, s, "t.acme", []byte("first"))
+}
+
+func testExistsAmongOthers(t *testing.T, s seal.Store) {
+	create(t, s, seal.Put{Key: "k.acme.1", Value: []byte("first")})
+	wantExists(t, s.Create(t.Context(),
+		seal.Put{Key: "k.acme.0", Value: []byte("zero")},
+		seal.Put{Key: "k.acme.1", Value: []byte("second")},
+		seal.Put{Key: "k.acme.2", Value: []byte("two")},
+	))
+	wantValue(t, s, "k.acme.1", []byte("first"))
+	for key, want := range map[string]string{"k.acme.0": "zero", "k.acme.2": "two"} {
+		got, err := s.Get(t.Context(), key)
+		if errors.Is(err, seal.ErrNotFound) {
+			create(t, s, seal.Put{Key: key, Value: []byte(want)})
+			continue
+		}
+		if err != nil || string(got) != want {
+			t.Fatalf("get %s: %q, %v; want it whole or not at all", key, got, err)
+		}
+	}
+}
+
+func testRace(t *testing.T, s seal.Store) {
+	const rivals = 8
+	for round := range 10 {
+		key := fmt.Sprintf("s.acme.%d", round)
+		var won atomic.Int32
+		var winner atomic.Pointer[string]
+		var wg sync.WaitGroup
+		for i := range rivals {
+			wg.Go(func() {
+				mine := fmt.Sprint(i)
+				switch err := s.Create(t.Context(), seal.Put{Key: key, Value: []byte(mine)}); {
+				case err == nil:
+					won.Add(1)
+					winner.Store(&mine)
+				case !errors.Is(err, seal.ErrExists):
+					t.Errorf("create: %v, want ErrExists", err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("round %d: %d creators won", round, won.Load())
+		}
+		wantValue(t, s, key, []byte(*winner.Load()))
+	}
+}
+
+// many is more than two entries for each record of the largest batch.
+const many = 2200
+
+func testMany(t *testing.T, s seal.Store) {
+	puts := make([]seal.Put, many)
+	for i := range puts {
+		puts[i] = seal.Put{Key: fmt.Sprintf("k.acme.%04x", i), Value: fmt.Appendf(nil, "%0100d", i)}
+	}
+	create(t, s, puts...)
+	for _, i := range []int{0, 1, many / 2, many - 1} {
+		wantValue(t, s, puts[i].Key, puts[i].Value)
+	}
+	keys, err := s.List(t.Context(), "k.acme.")
+	if err != nil || len(keys) != many {
+		t.Fatalf("list: %d keys, %v; want %d", len(keys), err, many)
+	}
+}
+
+func testErase(t *testing.T, s seal.Store) {
+	ctx := t.Context()
+	for round := range 3 {
+		v := fmt.Appendf(nil, "round %d", round)
+		create(t, s, seal.Put{Key: "k.acme.1", Value: v})
+		wantValue(t, s, "k.acme.1", v)
+		if err := s.Erase(ctx, "k.acme.1"); err != nil {
+			t.Fatalf("erase: %v", err)
+		}
+		wantNone(t, s, "k.acme.1")
+	}
+}
+
+func testEraseTwice(t *testing.T, s seal.Store) {
+	ctx := t.Context()
+	if err := s.Erase(ctx, "k.acme.1"); err != nil {
+		t.Fatalf("erase what never was: %v", err)
+	}
+	create(t, s, seal.Put{Key: "k.acme.1", Value: []byte("v")})
+	for range 2 {
+		if err := s.Erase(ctx, "k.acme.1"); err != nil {
+			t.Fatalf("erase: %v", err)
+		}
+	}
+	wantNone(t, s, "k.acme.1")
+}
+
+func testEraseNeighbours(t *testing.T, s seal.Store) {
+	keys := []string{"k.acme.1", "k.acme.10", "k.acme", "k.other.1", "s.acme.1"}
+	for _, key := range keys {
+		create(t, s, seal.Put{Key: key, Value: []byte(key)})
+	}
+	if err := s.Erase(t.Context(), keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	wantNone(t, s, keys[0])
+	for _, key := range keys[1:] {
+		wantValue(t, s, key, []byte(key))
+	}
+}
+
+func wantList(t *testing.T, s seal.Store, prefix string, want ...string) {
+	t.Helper()
+	got, err := s.List(t.Context(), prefix)
+	if err != nil {
+		t.Fatalf("list %q: %v", prefix, err)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if len(got)+len(want) > 0 && !slices.Equal(got, want) {
+		t.Fatalf("list %q:\n%s", prefix, cmp.Diff(want, got))
+	}
+}
+
+func testList(t *testing.T, s seal.Store) {
+	wantList(t, s, "")
+	wantList(t, s, "t.")
+	keys := []string{"t.acme", "t.acme2", "t.ACME", "f.acme.1", "f.acme.2", "f.acme2.1", "k.acme.00"}
+	for _, key := range keys {
+		create(t, s, seal.Put{Key: key, Value: []byte("v")})
+	}
+	wantList(t, s, "", keys...)
+	wantList(t, s, "t.", "t.acme", "t.acme2", "t.ACME")
+	wantList(t, s, "f.acme.", "f.acme.1", "f.acme.2")
+	wantList(t, s, "k.acme.", "k.acme.00")
+	wantList(t, s, "e.")
+}
+
+func testListErased(t *testing.T, s seal.Store) {
+	create(t, s, seal.Put{Key: "f.acme.1", Value: []byte("1")}, seal.Put{Key: "f.acme.2", Value: []byte("2")})
+	if err := s.Erase(t.Context(), "f.acme.1"); err != nil {
+		t.Fatal(err)
+	}
+	wantList(t, s, "f.acme.", "f.acme.2")
+	wantList(t, s, "", "f.acme.2")
+}
+
+func testCancelled(t *testing.T, s seal.Store) {
+	create(t, s, seal.Put{Key: "t.acme", Value: []byte("v")})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := map[string]func() error{
+		"get":          func() error { _, err := s.Get(ctx, "t.acme"); return err },
+		"get of none":  func() error { _, err := s.Get(ctx, "t.none"); return err },
+		"create":       func() error { return s.Create(ctx, seal.Put{Key: "t.new", Value: []byte("v")}) },
+		"create taken": func() error { return s.Create(ctx, seal.Put{Key: "t.acme", Value: []byte("v")}) },
+		"list":         func() error { _, err := s.List(ctx, "t."); return err },
+	}
+	for name, call := range calls {
+		if err := call(); err == nil || errors.Is(err, seal.ErrNotFound) || errors.Is(err, seal.ErrExists) {
+			t.Errorf("%s on a cancelled context: %v, want an error that says nothing of the entry", name, err)
+		}
+	}
+}

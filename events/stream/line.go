@@ -1,0 +1,233 @@
+package stream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// attemptWait is how long the server may take to answer one message.
+const attemptWait = 5 * time.Second
+
+// headerBytes is what the headers of one of our messages take at most.
+const headerBytes = 1 << 10
+
+// line is the events that wait to be sent on one subject, oldest first. One
+// goroutine sends them, message by message.
+type line struct {
+	subject string
+	items   []*item       // under the publisher's mutex
+	full    chan struct{} // a signal: there is enough for a message
+}
+
+// enqueue checks it and gives it a place in its line, waiting for one while the
+// publisher holds as much as it may.
+func (p *Publisher) enqueue(ctx context.Context, it *item) error {
+	if err := p.encode(it); err != nil {
+		return err
+	}
+	if err := p.places.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	if err := p.bytes.Acquire(ctx, it.weight()); err != nil {
+		p.places.Release(1)
+		return err
+	}
+	if !p.append(it) {
+		p.free(it)
+		return ErrClosed
+	}
+	return nil
+}
+
+// encode refuses an event that the intake would refuse for what is in it: it
+// never leaves the process.
+func (p *Publisher) encode(it *item) error {
+	if r := p.policy.Validate(&it.ev, time.Now()); r != nil {
+		return r
+	}
+	var err error
+	if it.raw, err = events.MarshalEvent(&it.ev); err != nil {
+		return &events.Refusal{Reason: events.ReasonSchema, Detail: "data.personal cannot be written as JSON"}
+	}
+	if limit := p.maxMessage() - 2; len(it.raw) > limit {
+		return &events.Refusal{Reason: events.ReasonTooLarge, Detail: fmt.Sprintf("the event has %d bytes: the limit is %d", len(it.raw), limit)}
+	}
+	return nil
+}
+
+// maxMessage is how large a body may be: by our own rules, and the server's.
+func (p *Publisher) maxMessage() int {
+	limit := events.MaxMessageBytes
+	if server := int(p.cfg.Conn.MaxPayload()) - headerBytes; server > 0 {
+		limit = min(limit, server)
+	}
+	return limit
+}
+
+func (p *Publisher) free(it *item) {
+	p.bytes.Release(it.weight())
+	p.places.Release(1)
+}
+
+// append reports false where the publisher is closed.
+func (p *Publisher) append(it *item) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	subject := EventSubject(it.ev.Tenant, it.ev.Type)
+	l, ok := p.lines[subject]
+	if !ok {
+		l = &line{subject: subject, full: make(chan struct{}, 1)}
+		p.lines[subject] = l
+		p.sending.Go(func() { p.send(l) })
+	}
+	l.items = append(l.items, it)
+	if len(l.items) >= p.cfg.BatchEvents {
+		signal(l.full)
+	}
+	return true
+}
+
+// send empties l, message by message, and ends when nothing is left.
+func (p *Publisher) send(l *line) {
+	for {
+		p.linger(l)
+		batch := p.take(l)
+		if len(batch) == 0 {
+			return
+		}
+		err := p.deliver(l.subject, batch)
+		for _, it := range batch {
+			p.free(it)
+			it.settle(err)
+		}
+	}
+}
+
+// linger gives others time to share the next message of l.
+func (p *Publisher) linger(l *line) {
+	if p.cfg.Linger == 0 {
+		return
+	}
+	t := time.NewTimer(p.cfg.Linger)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.full:
+	case <-p.run.Done():
+	}
+}
+
+// take removes the next message's events from l, and l where it is empty.
+func (p *Publisher) take(l *line) []*item {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, limit, size := 0, p.maxMessage(), 1
+	for n < len(l.items) && n < p.cfg.BatchEvents && (n == 0 || size+len(l.items[n].raw)+1 <= limit) {
+		size += len(l.items[n].raw) + 1
+		n++
+	}
+	batch := l.items[:n:n]
+	l.items = l.items[n:]
+	if n == 0 {
+		delete(p.lines, l.subject)
+	}
+	return batch
+}
+
+// deliver publishes batch, again and again under one id, until the server has
+// stored it, refuses it, or the time is up.
+func (p *Publisher) deliver(subject string, batch []*item) error {
+	if err := p.senders.Acquire(p.run, 1); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
+	}
+	defer p.senders.Release(1)
+	msg := message(subject, batch)
+	giveUp := time.Now().Add(p.cfg.RetryFor)
+	for failures := 0; ; failures++ {
+		err := p.attempt(msg)
+		switch {
+		case err == nil:
+			return nil
+		case permanent(err):
+			return err
+		case p.run.Err() != nil:
+			return fmt.Errorf("%w: %w: %w", ErrUnconfirmed, ErrClosed, err)
+		case time.Now().After(giveUp):
+			return fmt.Errorf("%w within %s: %w", ErrUnconfirmed, p.cfg.RetryFor, err)
+		}
+		p.cfg.Log.Warn("publish again", "stream", IntakeStream, "count", len(batch), "attempt", failures+1, "err", err)
+		if err := pause(p.run, failures+3); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
+		}
+	}
+}
+
+// message is one message of a batch. Its id is made of the ids of the events,
+// so that the server drops the second of two attempts; it is a hash, as it
+// stays on disk.
+func message(subject string, batch []*item) *nats.Msg {
+	raws := make([][]byte, len(batch))
+	h := sha256.New()
+	for i, it := range batch {
+		raws[i] = it.raw
+		ref := events.EventRef(it.ev.Tenant, it.ev.Source, it.ev.ID)
+		h.Write(ref[:])
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = events.JoinEvents(raws)
+	msg.Header.Set("Content-Type", events.ContentTypeBatch)
+	msg.Header.Set(jetstream.MsgIDHeader, hex.EncodeToString(h.Sum(nil)[:16]))
+	return msg
+}
+
+// attempt publishes msg once. While there is no connection it does not hand
+// msg to the client library, which would keep it beside our own bound.
+func (p *Publisher) attempt(msg *nats.Msg) error {
+	if !p.cfg.Conn.IsConnected() {
+		if p.cfg.Conn.IsClosed() {
+			return final{nats.ErrConnectionClosed}
+		}
+		return nats.ErrDisconnected
+	}
+	ctx, cancel := context.WithTimeout(p.run, attemptWait)
+	defer cancel()
+	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))
+	if err != nil && p.denied(msg.Subject) {
+		return final{fmt.Errorf("publish to the intake: %w", ErrNotPermitted)}
+	}
+	return err
+}
+
+// denied reports whether the server has said that we may not publish on
+// subject. It says so beside the request, which just stays without an answer.
+func (p *Publisher) denied(subject string) bool {
+	err := p.cfg.Conn.LastError()
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
+}
+
+// final marks an error that another attempt cannot mend.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// permanent reports whether the message will never be accepted as it is: the
+// server has judged it, and not its own state.
+func permanent(err error) bool {
+	var f final
+	var api *jetstream.APIError
+	return errors.As(err, &f) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
+		errors.As(err, &api) && api.Code >= 400 && api.Code < 500 && api.Code != 408 && api.Code != 429
+}

@@ -1,0 +1,237 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// PublisherConfig says who publishes, and how much may wait.
+type PublisherConfig struct {
+	// Conn is the connection, with credentials that may publish the types in
+	// question. It is not closed by the publisher. Required.
+	Conn *nats.Conn
+	// Tenant is given to events that name none. Where it is empty, every event
+	// must name its own.
+	Tenant string
+	// Environment is given to events that name none, and is what each must name:
+	// an event of another environment is refused here.
+	Environment string
+	// Source is given to events that name none: a URI-reference of the publisher.
+	Source string
+	// BatchEvents is how many events travel in one message at most. Default
+	// 500, 1 to 1000. They are of one tenant and one type.
+	BatchEvents int
+	// Linger is how long an event waits for others to share its message. 0, the
+	// default, sends at once; what comes while a message is under way shares
+	// the next. At most 1 s.
+	Linger time.Duration
+	// MaxPendingEvents bounds the events that wait for their outcome. Default
+	// 100,000. At the bound Publish and Queue wait.
+	MaxPendingEvents int
+	// MaxPendingBytes bounds what they take encoded. Default 64 MiB, at least 2.
+	MaxPendingBytes int64
+	// RetryFor is how long an event is tried again, under the same ids, before
+	// it is reported as unconfirmed. Default 30 s, at least 1 s.
+	RetryFor time.Duration
+	// Log is told of messages that had to be tried again. Default
+	// slog.DiscardHandler.
+	Log *slog.Logger
+}
+
+func (c PublisherConfig) withDefaults() PublisherConfig {
+	orDefault(&c.BatchEvents, 500)
+	orDefault(&c.MaxPendingEvents, 100_000)
+	orDefault(&c.MaxPendingBytes, 64<<20)
+	orDefault(&c.RetryFor, 30*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports all faults of c.
+func (c PublisherConfig) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Conn != nil, "conn is missing")
+	check(c.Tenant == "" || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
+	check(c.BatchEvents >= 1 && c.BatchEvents <= 1000, "batch events %d: want 1 to 1000", c.BatchEvents)
+	check(c.Linger >= 0 && c.Linger <= time.Second, "linger %s: want 0 to 1s", c.Linger)
+	check(c.MaxPendingEvents >= 1, "max pending events %d: want at least 1", c.MaxPendingEvents)
+	check(c.MaxPendingBytes >= 2*events.MaxMessageBytes, "max pending bytes %d: want at least 2 MiB", c.MaxPendingBytes)
+	check(c.RetryFor >= time.Second, "retry for %s: want at least 1s", c.RetryFor)
+	return errors.Join(errs...)
+}
+
+// inFlight is how many messages of different subjects may be under way at
+// once; of one subject it is one, which keeps its events in order.
+const inFlight = 16
+
+// Publisher publishes events. It is safe for many goroutines, which share
+// messages.
+type Publisher struct {
+	cfg     PublisherConfig
+	policy  events.Policy
+	js      jetstream.JetStream
+	run     context.Context // ends when nothing more is sent
+	stop    context.CancelFunc
+	places  *semaphore.Weighted // MaxPendingEvents
+	bytes   *semaphore.Weighted // MaxPendingBytes
+	senders *semaphore.Weighted
+	flush   *semaphore.Weighted // one Flush at a time
+
+	mu       sync.Mutex
+	closed   bool
+	lines    map[string]*line // by subject: those with something to send
+	sending  sync.WaitGroup   // their goroutines
+	queued   *group           // what was queued since the last Flush
+	reported []*group         // what a Flush gave up waiting for, for the next one
+}
+
+// NewPublisher checks cfg. It does not touch the network.
+func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	js, err := jetstream.New(cfg.Conn)
+	if err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	return &Publisher{
+		cfg: cfg, policy: events.Policy{Environment: cfg.Environment}, js: js, run: run, stop: stop,
+		places: semaphore.NewWeighted(int64(cfg.MaxPendingEvents)), bytes: semaphore.NewWeighted(cfg.MaxPendingBytes),
+		senders: semaphore.NewWeighted(inFlight), flush: semaphore.NewWeighted(1),
+		lines: map[string]*line{}, queued: newGroup(),
+	}, nil
+}
+
+// Publish returns nil when every event is durable in the intake. Otherwise the
+// error is a *NotAccepted, which lists the events that are not; where ctx ends
+// first, those without an outcome are ErrUnconfirmed in it.
+func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
+	g := newGroup()
+	items := make([]*item, len(evs))
+	for i, ev := range evs {
+		items[i] = &item{ev: p.complete(ev), of: g}
+	}
+	g.add(len(items))
+	g.seal()
+	for _, it := range items {
+		if err := p.enqueue(ctx, it); err != nil {
+			it.settle(err)
+		}
+	}
+	if err := g.wait(ctx); err != nil {
+		return outcomeSoFar(g, items, err)
+	}
+	return outcome(g)
+}
+
+// Queue returns when the event has a place in the publisher's memory; its
+// outcome is in the next Flush. The error says why it has none.
+func (p *Publisher) Queue(ctx context.Context, ev events.Event) error {
+	it := &item{ev: p.complete(ev)}
+	if err := p.join(it); err != nil {
+		return fmt.Errorf("queue event: %w", err)
+	}
+	if err := p.enqueue(ctx, it); err != nil {
+		it.withdraw()
+		return fmt.Errorf("queue event: %w", err)
+	}
+	return nil
+}
+
+// join adds it to what the next Flush reports.
+func (p *Publisher) join(it *item) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	it.of = p.queued
+	it.of.mu.Lock()
+	failed := len(it.of.failed)
+	it.of.mu.Unlock()
+	if failed >= p.cfg.MaxPendingEvents {
+		return errors.New("as many events have failed as may be pending: call Flush")
+	}
+	it.of.add(1)
+	return nil
+}
+
+// Flush waits until every event that was queued before has its outcome. The
+// error is a *NotAccepted of those that were not accepted since the last
+// Flush; where ctx ends first it is the error of ctx, and the next Flush
+// reports them.
+func (p *Publisher) Flush(ctx context.Context) error {
+	if err := p.flush.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("flush publisher: %w", err)
+	}
+	defer p.flush.Release(1)
+	p.mu.Lock()
+	p.queued.seal()
+	p.reported = append(p.reported, p.queued)
+	groups := p.reported
+	p.queued = newGroup()
+	p.mu.Unlock()
+	for _, g := range groups {
+		if err := g.wait(ctx); err != nil {
+			return fmt.Errorf("flush publisher: %w", err)
+		}
+	}
+	p.mu.Lock()
+	p.reported = nil
+	p.mu.Unlock()
+	return outcome(groups...)
+}
+
+// Close takes no more events, waits for the outcome of those it has, and
+// returns what Flush would. When ctx ends it gives up: what has no outcome then
+// is not confirmed. The connection stays open.
+func (p *Publisher) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		p.sending.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	p.stop()
+	<-idle
+	return p.Flush(context.WithoutCancel(ctx)) // does not wait: every event has its outcome
+}
+
+// complete is ev with what it left out.
+func (p *Publisher) complete(ev events.Event) events.Event {
+	if ev.ID == "" {
+		ev.ID = uuid.Must(uuid.NewV7()).String()
+	}
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	orDefault(&ev.Tenant, ev.Data.Tenant)
+	orDefault(&ev.Tenant, p.cfg.Tenant)
+	orDefault(&ev.Environment, p.cfg.Environment)
+	orDefault(&ev.Source, p.cfg.Source)
+	return ev
+}

@@ -1,0 +1,116 @@
+package stream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// ContentTypeQuarantined is the content type of a message of the quarantine.
+const ContentTypeQuarantined = "application/vnd.rescind.quarantined+json"
+
+// Quarantined is one refused event, or message that held none, as a fact: its
+// payload is sealed, or left out where the payload was the offence.
+type Quarantined struct {
+	Seq     uint64        `json:"-"`                // given by the stream
+	Time    time.Time     `json:"time,omitzero"`    // when it was refused
+	Tenant  string        `json:"tenant,omitempty"` //
+	Source  string        `json:"source,omitempty"` // as Refusal clips it
+	ID      string        `json:"id,omitempty"`     // as Refusal clips it
+	Type    string        `json:"type,omitempty"`   //
+	Reason  events.Reason `json:"reason"`           //
+	Detail  string        `json:"detail,omitempty"` //
+	SHA256  events.Hash   `json:"sha256"`           // of the event as it arrived
+	Sealed  []byte        `json:"sealed,omitempty"` //
+	Subject string        `json:"subject,omitempty"`
+}
+
+// key is what makes two quarantined events one: the same bytes, on the same
+// subject, for the same reason.
+func (q *Quarantined) key() string {
+	h := sha256.New()
+	h.Write(q.SHA256[:])
+	h.Write([]byte(q.Subject))
+	h.Write([]byte{0})
+	h.Write([]byte(q.Reason))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Quarantine keeps refused events.
+type Quarantine struct{ js jetstream.JetStream }
+
+// OpenQuarantine opens the quarantine that Ensure made.
+func OpenQuarantine(ctx context.Context, js jetstream.JetStream) (*Quarantine, error) {
+	if _, err := js.Stream(ctx, QuarantineStream); err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", QuarantineStream, err)
+	}
+	return &Quarantine{js: js}, nil
+}
+
+// Put stores v, durably on return. The same bytes refused again on the same
+// subject for the same reason are one entry, however late and often they come.
+func (q *Quarantine) Put(ctx context.Context, v Quarantined) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("quarantine event: %w", err)
+	}
+	msg := nats.NewMsg(quarantinePrefix + v.key())
+	msg.Data = body
+	msg.Header.Set("Content-Type", ContentTypeQuarantined)
+	_, err = q.js.PublishMsg(ctx, msg, jetstream.WithMsgID(v.key()),
+		jetstream.WithExpectStream(QuarantineStream), jetstream.WithExpectLastSequencePerSubject(0))
+	if err != nil && !wrongLast(err) {
+		return fmt.Errorf("quarantine event: %w", err)
+	}
+	return nil
+}
+
+// Get is the entry with the given sequence, or an error that wraps ErrNotFound.
+func (q *Quarantine) Get(ctx context.Context, seq uint64) (Quarantined, error) {
+	if seq == 0 {
+		return Quarantined{}, fmt.Errorf("get stream=%s seq=0: %w", QuarantineStream, ErrNotFound)
+	}
+	return q.get(ctx, get{Seq: seq})
+}
+
+func (q *Quarantine) get(ctx context.Context, g get) (Quarantined, error) {
+	m, err := g.from(ctx, q.js, QuarantineStream)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Quarantined{}, fmt.Errorf("get stream=%s seq=%d: %w", QuarantineStream, g.Seq, ErrNotFound)
+	}
+	if err != nil {
+		return Quarantined{}, err
+	}
+	var v Quarantined
+	if err := json.Unmarshal(m.Data, &v); err != nil {
+		return Quarantined{}, fmt.Errorf("decode stream=%s seq=%d: %w", QuarantineStream, m.Seq, err)
+	}
+	v.Seq = m.Seq
+	return v, nil
+}
+
+// List is up to limit entries behind sequence after, oldest first.
+func (q *Quarantine) List(ctx context.Context, after uint64, limit int) ([]Quarantined, error) {
+	var out []Quarantined
+	for len(out) < limit {
+		v, err := q.get(ctx, get{Seq: after + 1, NextFor: QuarantineSubjects})
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+		after = v.Seq
+	}
+	return out, nil
+}

@@ -1,0 +1,92 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Client calls the API at Base with a bearer token.
+type Client struct {
+	Base  string // http://host:port
+	Token string // access token
+	HTTP  *http.Client
+}
+
+// New makes a client that gives up on a request after a minute.
+func New(base, token string) *Client {
+	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, HTTP: &http.Client{Timeout: time.Minute}}
+}
+
+// Problem is an answer of RFC 9457.
+type Problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// Error is the problem in one line.
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return fmt.Sprintf("%d %s", p.Status, p.Title)
+	}
+	return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
+}
+
+// Call sends in as JSON, unless it is nil, and reads the answer into out.
+func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = b
+	}
+	return c.Send(ctx, method, path, "application/json", body, out)
+}
+
+// Send is Call for a body that is made already.
+func (c *Client) Send(ctx context.Context, method, path, contentType string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	if body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: is Rescind running at %s?", err, c.Base)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+	case resp.StatusCode >= 400:
+		return fmt.Errorf("%s %s: %w", method, path, readProblem(resp, b))
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("%s %s: the answer is not JSON: %w", method, path, err)
+	}
+	return nil
+}
+
+func readProblem(resp *http.Response, b []byte) *Problem {
+	p := &Problem{}
+	_ = json.Unmarshal(b, p) // an answer that is no problem document still has a status
+	p.Status = resp.StatusCode
+	if p.Title == "" {
+		p.Title = http.StatusText(resp.StatusCode)
+	}
+	return p
+}

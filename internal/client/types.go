@@ -1,0 +1,88 @@
+package client
+
+import (
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Published answers POST /v1/events.
+type Published struct {
+	Accepted int              `json:"accepted"`
+	Refused  []events.Refusal `json:"refused"`
+}
+
+// Revoked answers POST /v1/revocations and a lift.
+type Revoked struct {
+	ID       string `json:"id"`
+	Position uint64 `json:"position,omitempty"`
+}
+
+// Checked answers POST /v1/check.
+type Checked struct {
+	Decision string `json:"decision"` // active, revoked or unknown
+	Scope    string `json:"scope,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	At       string `json:"at,omitempty"`
+	Cause    string `json:"cause,omitempty"`
+	AgeMS    int64  `json:"age_ms"`
+	Position uint64 `json:"position"`
+}
+
+// Event is one event of an audit trail.
+type Event struct {
+	Index      uint64         `json:"index"`
+	ID         string         `json:"id"`
+	Type       string         `json:"type"`
+	Time       time.Time      `json:"time"`
+	Received   time.Time      `json:"received"`
+	SubjectRef string         `json:"subject_ref,omitempty"`
+	TokenRef   string         `json:"token_ref,omitempty"`
+	Client     string         `json:"client_id,omitempty"`
+	Actor      string         `json:"actor,omitempty"`
+	Outcome    string         `json:"outcome,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	Personal   map[string]any `json:"personal,omitempty"`
+	Sealed     string         `json:"sealed,omitempty"` // why the personal part is not there
+}
+
+// Trail is one page of a search.
+type Trail struct {
+	Events []Event `json:"events"`
+	Next   string  `json:"next,omitempty"`
+	Total  *uint64 `json:"total,omitempty"`
+}
+
+// Request is a data-subject request, as a handler sees it.
+type Request struct {
+	ID         string    `json:"id"`
+	Type       string    `json:"type"`
+	Regulation string    `json:"regulation"`
+	Tenant     string    `json:"tenant"`
+	State      string    `json:"state"`
+	Outcome    string    `json:"outcome,omitempty"`
+	Received   time.Time `json:"received"`
+	Due        time.Time `json:"due"`
+}
+
+// Finding is what a control found.
+type Finding struct {
+	ID       string    `json:"id"`
+	Tenant   string    `json:"tenant"`
+	Control  string    `json:"control"`
+	Severity string    `json:"severity"`
+	Title    string    `json:"title"`
+	State    string    `json:"state"`
+	Opened   time.Time `json:"opened"`
+	Index    uint64    `json:"index"`
+}
+
+// Quarantined is an event that was refused.
+type Quarantined struct {
+	Seq    uint64    `json:"seq"`
+	Time   time.Time `json:"time"`
+	Tenant string    `json:"tenant"`
+	ID     string    `json:"id"`
+	Reason string    `json:"reason"`
+	Detail string    `json:"detail"`
+}

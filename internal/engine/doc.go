@@ -1,0 +1,2 @@
+// Package engine finds, installs, starts and stops a real ClickHouse.
+package engine

@@ -1,0 +1,2 @@
+// Package enginetest gives tests a real ClickHouse.
+package enginetest

@@ -1,0 +1,222 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+)
+
+// identity is every key of a deployment: an operator that vouches for the
+// accounts, the system account that the server needs, the account that all our
+// streams are in, and for each role a signing key and one user.
+//
+// Permissions hang on the role's signing key in the account's JWT, which is
+// made anew at each start: a change of Permissions reaches credentials that
+// were handed out long ago.
+type identity struct {
+	dir      string
+	operator nkeys.KeyPair
+	system   nkeys.KeyPair
+	account  nkeys.KeyPair
+	signers  map[Role]nkeys.KeyPair
+	creds    map[Role]string
+}
+
+// openIdentity finds the keys in dir, or makes those that are missing.
+func openIdentity(dir string) (*identity, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	id := &identity{dir: dir, signers: map[Role]nkeys.KeyPair{}, creds: map[Role]string{}}
+	var err, errs error
+	id.operator, err = id.key("operator", nkeys.PrefixByteOperator)
+	errs = errors.Join(errs, err)
+	id.system, err = id.key("system", nkeys.PrefixByteAccount)
+	errs = errors.Join(errs, err)
+	id.account, err = id.key("account", nkeys.PrefixByteAccount)
+	errs = errors.Join(errs, err)
+	for _, r := range Roles() {
+		id.signers[r], err = id.key("role-"+string(r), nkeys.PrefixByteAccount)
+		errs = errors.Join(errs, err)
+	}
+	if errs != nil {
+		return nil, errs
+	}
+	return id, id.writeCreds()
+}
+
+// key reads the seed of that name, or makes and stores it.
+func (id *identity) key(name string, kind nkeys.PrefixByte) (nkeys.KeyPair, error) {
+	file := filepath.Join(id.dir, name+".nk")
+	seed, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return newKey(file, kind)
+	case err != nil:
+		return nil, err
+	}
+	if err := private(file); err != nil {
+		return nil, err
+	}
+	kp, err := nkeys.FromSeed(seed)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return kp, nil
+}
+
+// private refuses a key file that others can read.
+func private(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s has mode %04o: want 0600", file, info.Mode().Perm())
+	}
+	return nil
+}
+
+func newKey(file string, kind nkeys.PrefixByte) (nkeys.KeyPair, error) {
+	kp, err := nkeys.CreatePair(kind)
+	if err != nil {
+		return nil, err
+	}
+	seed, err := kp.Seed()
+	if err != nil {
+		return nil, err
+	}
+	return kp, writeFile(file, seed)
+}
+
+// writeFile writes a secret whole or not at all: a start that is killed must
+// not leave half a key for the next one.
+func writeFile(file string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
+}
+
+// writeCreds writes the credentials of each role that has none.
+func (id *identity) writeCreds() error {
+	for _, r := range Roles() {
+		id.creds[r] = filepath.Join(id.dir, string(r)+".creds")
+		if _, err := os.Stat(id.creds[r]); err == nil {
+			continue
+		}
+		data, err := id.newUser(r)
+		if err != nil {
+			return fmt.Errorf("credentials of %s: %w", r, err)
+		}
+		if err := writeFile(id.creds[r], data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newUser is the credentials of a new user of role r.
+func (id *identity) newUser(r Role) ([]byte, error) {
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	seed, err := user.Seed()
+	if err != nil {
+		return nil, err
+	}
+	claims := jwt.NewUserClaims(public(user))
+	claims.Name = string(r)
+	claims.IssuerAccount = public(id.account)
+	claims.SetScoped(true)
+	token, err := claims.Encode(id.signers[r])
+	if err != nil {
+		return nil, err
+	}
+	return jwt.FormatUserConfig(token, seed)
+}
+
+// public is the public half of kp, which is one that we made or read.
+func public(kp nkeys.KeyPair) string {
+	s, err := kp.PublicKey()
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// options are the server's options.
+func (id *identity) options(cfg Config) (*server.Options, error) {
+	operator := jwt.NewOperatorClaims(public(id.operator))
+	operator.Name = "rescind"
+	operator.SystemAccount = public(id.system)
+	resolver, err := id.resolver()
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName: "rescind", Host: cfg.Host, Port: cfg.Port,
+		JetStream: true, StoreDir: filepath.Join(id.dir, "data"), JetStreamMaxStore: cfg.MaxStore,
+		SyncAlways: cfg.SyncEvery == 0, SyncInterval: cfg.SyncEvery,
+		MaxPayload: MaxPayload, TrustedOperators: []*jwt.OperatorClaims{operator},
+		SystemAccount: public(id.system), AccountResolver: resolver,
+		NoSigs: true, NoLog: cfg.Log == nil, DisableJetStreamBanner: true,
+	}
+	if opts.Host == "" {
+		opts.Host = "127.0.0.1"
+	}
+	if opts.Port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	return opts, nil
+}
+
+// resolver holds the JWTs of the two accounts.
+func (id *identity) resolver() (*server.MemAccResolver, error) {
+	system := jwt.NewAccountClaims(public(id.system))
+	system.Name = "system"
+	account := jwt.NewAccountClaims(public(id.account))
+	account.Name = "rescind"
+	account.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
+	}
+	for _, r := range Roles() {
+		account.SigningKeys.AddScopedSigner(scope(r, public(id.signers[r])))
+	}
+	m := new(server.MemAccResolver)
+	for _, claims := range []*jwt.AccountClaims{system, account} {
+		token, err := claims.Encode(id.operator)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.Store(claims.Subject, token); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func scope(r Role, key string) *jwt.UserScope {
+	s := jwt.NewUserScope()
+	s.Key, s.Role, s.Template.Permissions = key, string(r), Permissions(r)
+	s.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard}
+	return s
+}

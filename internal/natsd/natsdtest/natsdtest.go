@@ -1,0 +1,72 @@
+// Package natsdtest starts a real NATS server for tests.
+package natsdtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+)
+
+const patience = 20 * time.Second
+
+// Start runs a server of the test's own, with every stream in place, until the
+// test ends.
+func Start(t testing.TB) *natsd.Server {
+	t.Helper()
+	return StartIn(t, natsd.Config{Dir: t.TempDir()})
+}
+
+// StartIn is Start with a configuration: give Dir and Port to start again
+// where an earlier server stood.
+func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := natsd.Start(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Stop(t, s) })
+	if err := stream.Ensure(ctx, JetStream(t, s, natsd.Operator), stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Stop stops s before the test ends, as an operator would. It may be called
+// twice.
+func Stop(t testing.TB, s *natsd.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// Connect connects as role until the test ends.
+func Connect(t testing.TB, s *natsd.Server, role natsd.Role) *nats.Conn {
+	t.Helper()
+	nc, err := s.Connect(role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// JetStream is Connect for JetStream.
+func JetStream(t testing.TB, s *natsd.Server, role natsd.Role) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(Connect(t, s, role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}

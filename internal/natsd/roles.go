@@ -1,0 +1,158 @@
+package natsd
+
+import (
+	"slices"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// Role is what a client is trusted to do.
+type Role string
+
+// The roles.
+const (
+	Operator  Role = "operator"  // creates and changes streams; used at start and by hand, by no running service
+	Projector Role = "projector" // the only writer of the log, the keyring and the revocation feed
+	API       Role = "api"       // publishes events, reads the log, destroys keys
+	Issuer    Role = "issuer"    // publishes what it issued and revoked; reads nothing
+	Verifier  Role = "verifier"  // publishes what it verified; follows revocations
+)
+
+// Roles lists every role.
+func Roles() []Role { return []Role{Operator, Projector, API, Issuer, Verifier} }
+
+// InboxPrefix is the prefix of the subjects on which a client of role r
+// receives replies: no other role may subscribe to it.
+func InboxPrefix(r Role) string { return "_INBOX_" + string(r) }
+
+// Permissions is all that role r may publish and subscribe to; everything else
+// is denied.
+func Permissions(r Role) jwt.Permissions {
+	pub, sub := grants(r)
+	sub = append(sub, InboxPrefix(r)+".>")
+	slices.Sort(pub)
+	slices.Sort(sub)
+	p := jwt.Permissions{
+		Pub: jwt.Permission{Allow: slices.Compact(pub)},
+		Sub: jwt.Permission{Allow: slices.Compact(sub)},
+	}
+	if r == Projector {
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 5 * time.Second} // answers requests for feed keys
+	}
+	return p
+}
+
+func grants(r Role) (pub, sub []string) {
+	switch r {
+	case Operator:
+		return []string{"$JS.API.>"}, nil
+	case Projector:
+		return projector(), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations}
+	case API:
+		return api(), []string{stream.LiveErasures + ".>", stream.LiveRevocations}
+	case Issuer:
+		return publishes(func(t events.Type) bool {
+			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
+		}), []string{"_INBOX.>"}
+	case Verifier:
+		pub := publishes(func(t events.Type) bool { return t == events.TokenVerified || t == events.TokenRejected })
+		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations}
+	default:
+		return nil, nil
+	}
+}
+
+// publishes is the event subjects, of any tenant, of the types that allowed
+// picks.
+func publishes(allowed func(events.Type) bool) (subjects []string) {
+	for _, t := range events.Types() {
+		if allowed(t) {
+			subjects = append(subjects, stream.EventSubject("*", t))
+		}
+	}
+	return subjects
+}
+
+// objects is the stream behind the bucket of snapshots.
+const objects = "OBJ_" + stream.SnapshotBucket
+
+func verifier() []string {
+	return slices.Concat(
+		[]string{stream.FeedKeysSubject},
+		info(stream.RevocationsStream, objects),
+		direct(stream.RevocationsStream, objects),
+	)
+}
+
+func projector() []string {
+	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}
+	return slices.Concat(
+		[]string{
+			stream.LogSubject(events.Control), stream.LogSubject(events.Access), stream.RevocationsSubject, stream.FeedKeysSubject,
+			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
+			"rescind.events.*.system.*",
+		},
+		info(all...), direct(all...), leader(all...),
+		consume(stream.IntakeStream), reset(stream.IntakeStream),
+		consume(stream.LogStream), create(stream.LogStream),
+		consume(objects), create(objects),
+		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream, objects),
+		api1("STREAM.PURGE", objects),
+	)
+}
+
+func api() []string {
+	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, objects}
+	return slices.Concat(
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject},
+		info(all...), direct(all...),
+		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream),
+		consume(stream.LogStream), create(stream.LogStream),
+		api1("STREAM.MSG.DELETE", stream.KeyringStream),
+	)
+}
+
+func api1(verb string, streams ...string) (subjects []string) {
+	for _, s := range streams {
+		subjects = append(subjects, "$JS.API."+verb+"."+s)
+	}
+	return subjects
+}
+
+func under(verb string, streams ...string) (subjects []string) {
+	for _, s := range api1(verb, streams...) {
+		subjects = append(subjects, s+".>")
+	}
+	return subjects
+}
+
+// info, direct, leader, consume and create are what the API subjects of
+// JetStream are for.
+func info(streams ...string) []string   { return api1("STREAM.INFO", streams...) }
+func leader(streams ...string) []string { return api1("STREAM.MSG.GET", streams...) }
+func direct(streams ...string) []string {
+	return append(api1("DIRECT.GET", streams...), under("DIRECT.GET", streams...)...)
+}
+
+// consume is to pull from consumers that are there. Acknowledgements come in
+// two forms: without and with domain and account before the stream.
+func consume(streams ...string) []string {
+	subjects := append(under("CONSUMER.MSG.NEXT", streams...), under("CONSUMER.INFO", streams...)...)
+	for _, s := range streams {
+		subjects = append(subjects, "$JS.ACK."+s+".>", "$JS.ACK.*.*."+s+".>")
+	}
+	return subjects
+}
+
+func reset(streams ...string) []string { return under("CONSUMER.RESET", streams...) }
+
+// create is to make and remove consumers. Only readers of the log need it: a
+// consumer can deliver to any subject, so a stream that a role may consume is
+// one that it may read whole.
+func create(streams ...string) []string {
+	return append(under("CONSUMER.CREATE", streams...), under("CONSUMER.DELETE", streams...)...)
+}

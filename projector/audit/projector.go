@@ -1,0 +1,213 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// Projector writes one shard's log into ClickHouse.
+type Projector struct {
+	cfg Config
+	log *slog.Logger
+
+	// Of Run's goroutine.
+	failures int // in a row
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status is what a projector is doing.
+type Status struct {
+	Position          // as far as is known
+	Current  bool     // recovered, and nothing has failed since
+	Standby  bool     // another projector is at work
+	Failures int      // in a row
+	Err      error    // the last of them
+	pending  int64    // µs: when the oldest batch that was read but not recorded was written; 0 for none
+	_        struct{} // made by Status only
+}
+
+// Lag is the age, at the time now, of the oldest batch that was read and is
+// not yet recorded: zero where all is.
+func (s *Status) Lag(now time.Time) time.Duration {
+	if s.pending == 0 {
+		return 0
+	}
+	return max(0, now.Sub(time.UnixMicro(s.pending)))
+}
+
+// New checks cfg and makes a projector. It starts nothing.
+func New(cfg Config) (*Projector, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	return &Projector{cfg: cfg, log: cfg.Log.With("shard", cfg.Shard)}, nil
+}
+
+// Status says what the projector is doing now.
+func (p *Projector) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+// Position is how far ClickHouse holds the log, as far as is known.
+func (p *Projector) Position() Position { return p.Status().Position }
+
+func (p *Projector) update(change func(*Status)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.status)
+}
+
+// Run projects until ctx ends, and then returns nil, or until something is
+// wrong that trying again does not mend (ErrLog, ErrTables).
+func (p *Projector) Run(ctx context.Context) error {
+	for {
+		err := p.session(ctx)
+		p.update(func(s *Status) { s.Current = false })
+		switch {
+		case isFatal(err):
+			return fmt.Errorf("audit shard=%d: %w", p.cfg.Shard, err)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errFenced):
+			p.standby(ctx)
+		default:
+			p.failed(err)
+			pause(ctx, p.backoff())
+		}
+	}
+}
+
+func isFatal(err error) bool {
+	return errors.Is(err, ErrLog) || errors.Is(err, ErrTables) || errors.Is(err, stream.ErrLogReplaced)
+}
+
+// session recovers and then projects until something fails.
+func (p *Projector) session(ctx context.Context) error {
+	f, there, err := p.recover(ctx)
+	if err != nil {
+		return err
+	}
+	log, err := p.cfg.Read(ctx, there.Seq+1)
+	if err != nil {
+		return fmt.Errorf("read log seq=%d: %w", there.Seq+1, err)
+	}
+	defer log.Close()
+	certain := false // what recovery found is compared at least once
+	for {
+		msgs, err := log.Next(ctx, p.cfg.MaxBytes)
+		if err != nil {
+			return fmt.Errorf("read log seq=%d: %w", there.Seq+1, err)
+		}
+		if err := p.project(ctx, f, there, msgs, &certain); err != nil {
+			return err
+		}
+	}
+}
+
+// recover takes the fence and reads what is there.
+func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
+	var database string
+	if err := p.cfg.Conn.QueryRow(ctx, "SELECT currentDatabase()").Scan(&database); err != nil {
+		return nil, nil, fmt.Errorf("ask for the database: %w", err)
+	}
+	f := newFence(&p.cfg, database)
+	if err := f.acquire(ctx); err != nil {
+		return nil, nil, err
+	}
+	there, err := readState(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.update(func(s *Status) { s.Position, s.Current, s.Standby = there.Position, true, false })
+	p.log.Info("recovered", "seq", there.Seq, "next", there.Next, "uncertain", !there.certain())
+	return f, there, nil
+}
+
+// project stores messages, a chunk at a time.
+func (p *Projector) project(ctx context.Context, f *fence, there *state, msgs []stream.LogMessage, certain *bool) error {
+	for len(msgs) > 0 && ctx.Err() == nil {
+		started := time.Now()
+		c, rest, err := take(msgs, p.cfg.Shard, there.Position, p.cfg.MaxRows)
+		if err != nil {
+			return err
+		}
+		p.update(func(s *Status) { s.pending = c.batches[0].header.Written })
+		if err := store(ctx, f, c, there, *certain); err != nil {
+			return err
+		}
+		there.advance(c.end())
+		*certain = there.certain()
+		p.stored(c, len(rest) == 0, time.Since(started))
+		if msgs = rest; len(c.rows) < smallRows {
+			pause(ctx, p.cfg.MinInterval-time.Since(started))
+		}
+	}
+	return ctx.Err()
+}
+
+// smallRows is how many rows are worth an insert at once.
+const smallRows = 1000
+
+func (p *Projector) stored(c *chunk, caughtUp bool, elapsed time.Duration) {
+	p.failures = 0
+	p.update(func(s *Status) {
+		s.Position, s.Failures, s.Err = c.end(), 0, nil
+		if caughtUp {
+			s.pending = 0
+		}
+	})
+	p.log.Info("batch recorded", "seq", c.end().Seq, "first", c.first, "last", c.last(), "count", len(c.rows),
+		"elapsed", elapsed, "lag", time.Since(c.written()))
+}
+
+func (p *Projector) failed(err error) {
+	p.failures++
+	p.update(func(s *Status) { s.Failures, s.Err = p.failures, err })
+	p.log.Warn("audit interrupted, recovering", "attempt", p.failures, "err", err)
+}
+
+func (p *Projector) backoff() time.Duration {
+	d := p.cfg.BackoffMin << min(p.failures-1, 20)
+	if d <= 0 || d > p.cfg.BackoffMax {
+		return p.cfg.BackoffMax
+	}
+	return d
+}
+
+// standby waits until the position of the projector that took over has stood
+// still for a while. Where there is nothing to project the two may change
+// places; that costs a row in fences and nothing else.
+func (p *Projector) standby(ctx context.Context) {
+	p.update(func(s *Status) { s.Standby = true })
+	p.log.Info("another projector has taken over, standing by")
+	f := newFence(&p.cfg, "")
+	for last := p.Position(); ctx.Err() == nil; {
+		pause(ctx, p.cfg.Standby)
+		now, err := position(ctx, f)
+		if err != nil || now == last {
+			return
+		}
+		last = now
+		p.update(func(s *Status) { s.Position = now })
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,97 @@
+package controls
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what the rules hold events to. At zero it is the default.
+type Config struct {
+	// Algorithms is the allow-list of alg, as in RFC 7518. Default
+	// [DefaultAlgorithms]. RFC 8725 3.1.
+	Algorithms []string
+
+	// TokenLifetime is the longest exp - iat. Default 1 h; 1 s to 8784 h.
+	TokenLifetime time.Duration
+
+	// ClockOffset is how far an event's time may be ahead of ours. Default 5 s;
+	// 1 ms to 1 h. PCI DSS 10.6.
+	ClockOffset time.Duration
+
+	// Skew is how long after its retirement a key may still be seen to sign:
+	// clocks of issuers differ. Default 1 min; 0 is the default, to 1 h.
+	Skew time.Duration
+
+	// MaxTokens is how many issued tokens are remembered, about 40 bytes each:
+	// at least half of it, the latest ones. Default 1,000,000; 2 to
+	// 100,000,000.
+	MaxTokens int
+
+	// MaxOpen is how many open findings are remembered, about 150 bytes each;
+	// what is forgotten may be opened again. Default 100,000; 2 to 10,000,000.
+	MaxOpen int
+
+	// MaxKeys is how many signing keys are remembered, about 200 bytes each. Past
+	// it key-known is silent. Default 100,000; 1 to 10,000,000.
+	MaxKeys int
+
+	// MaxConsents is how many consents are remembered, about 40 bytes each. Past
+	// it consent-cited does not call a consent unknown. Default 5,000,000; 1 to
+	// 100,000,000.
+	MaxConsents int
+}
+
+// DefaultAlgorithms lists the asymmetric algorithms of RFC 7518 and RFC 8037.
+func DefaultAlgorithms() []string {
+	return []string{
+		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+	}
+}
+
+// withDefaults is c with every zero member at its default.
+func (c Config) withDefaults() Config {
+	if len(c.Algorithms) == 0 {
+		c.Algorithms = DefaultAlgorithms()
+	}
+	orDefault(&c.TokenLifetime, time.Hour)
+	orDefault(&c.ClockOffset, 5*time.Second)
+	orDefault(&c.Skew, time.Minute)
+	orDefault(&c.MaxTokens, 1_000_000)
+	orDefault(&c.MaxOpen, 100_000)
+	orDefault(&c.MaxKeys, 100_000)
+	orDefault(&c.MaxConsents, 5_000_000)
+	return c
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	for _, a := range c.Algorithms {
+		check(!symmetric(a), "algorithms: %.20q needs no private key and cannot be allowed", a)
+	}
+	check(c.TokenLifetime >= time.Second && c.TokenLifetime <= 8784*time.Hour, "token lifetime %s: want 1s to 8784h", c.TokenLifetime)
+	check(c.ClockOffset >= time.Millisecond && c.ClockOffset <= time.Hour, "clock offset %s: want 1ms to 1h", c.ClockOffset)
+	check(c.Skew > 0 && c.Skew <= time.Hour, "skew %s: want up to 1h", c.Skew)
+	check(c.MaxTokens >= 2 && c.MaxTokens <= 100_000_000, "max tokens %d: want 2 to 100000000", c.MaxTokens)
+	check(c.MaxOpen >= 2 && c.MaxOpen <= 10_000_000, "max open %d: want 2 to 10000000", c.MaxOpen)
+	check(c.MaxKeys >= 1 && c.MaxKeys <= 10_000_000, "max keys %d: want 1 to 10000000", c.MaxKeys)
+	check(c.MaxConsents >= 1 && c.MaxConsents <= 100_000_000, "max consents %d: want 1 to 100000000", c.MaxConsents)
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("controls: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package controls
+
+import (
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Engine asks the rules, and holds the state that they look at.
+type Engine struct {
+	cfg   Config
+	rules []rule
+
+	keys         map[keyName]keyState
+	keysLost     bool                // a key did not fit: what is not in keys may be known
+	consents     map[events.Ref]bool // by consentRef: true while granted
+	consentsLost bool
+	tokens       recent[events.Ref, events.Timestamp] // issued tokens: when they expire
+	open         recent[events.Ref, events.Ref]       // open findings: what they are about → id
+	ids          recent[events.Ref, events.Ref]       // and back
+}
+
+type keyName struct{ tenant, issuer, kid string }
+
+type keyState struct {
+	known   bool
+	retired events.Timestamp
+}
+
+// New is an engine that has seen nothing.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	return &Engine{
+		cfg: cfg, rules: rules,
+		keys: map[keyName]keyState{}, consents: map[events.Ref]bool{},
+		tokens: newRecent[events.Ref, events.Timestamp](cfg.MaxTokens),
+		open:   newRecent[events.Ref, events.Ref](cfg.MaxOpen),
+		ids:    newRecent[events.Ref, events.Ref](cfg.MaxOpen),
+	}, nil
+}
+
+// Check is what is wrong with r, received at the time now, and is not open
+// already. It is called before Apply of the same record, and changes nothing.
+func (e *Engine) Check(r *events.Record, now time.Time) []Finding {
+	var found []Finding
+	for i := range e.rules {
+		c, b := e.ask(&e.rules[i], r, now)
+		if b == nil {
+			continue
+		}
+		f := newFinding(c, b, r)
+		if _, isOpen := e.open.get(f.About); !isOpen {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// ask is the breach that ru sees in r, and the control that it is a breach of.
+func (e *Engine) ask(ru *rule, r *events.Record, now time.Time) (c *Control, b *breach) {
+	defer func() {
+		if recover() != nil {
+			c, b = &defect, &breach{about: []string{ru.ID}, severity: defect.Severity, detail: map[string]string{"rule": ru.ID}}
+		}
+	}()
+	return &ru.Control, ru.check(e, r, now)
+}
+
+// Apply folds r, which is logged or about to be, into the state.
+func (e *Engine) Apply(r *events.Record) {
+	switch r.Type {
+	case events.KeyPublished, events.KeyRotated:
+		e.putKey(r, keyState{known: true})
+	case events.KeyRetired:
+		s := e.keys[keyName{r.Tenant, r.Issuer, r.KeyID}]
+		s.retired = events.Timestamp(r.Time / 1000)
+		e.putKey(r, s)
+	case events.ConsentGranted, events.ConsentWithdrawn:
+		e.putConsent(r)
+	case events.TokenIssued:
+		if !r.TokenRef.IsZero() {
+			e.tokens.put(r.TokenRef, r.Expires)
+		}
+	case events.FindingOpened, events.FindingClosed:
+		e.putFinding(r)
+	}
+}
+
+func (e *Engine) putKey(r *events.Record, s keyState) {
+	name := keyName{r.Tenant, r.Issuer, r.KeyID}
+	if _, there := e.keys[name]; !there && len(e.keys) >= e.cfg.MaxKeys {
+		e.keysLost = true
+		return
+	}
+	e.keys[name] = s
+}
+
+func (e *Engine) putConsent(r *events.Record) {
+	ref := consentRef(r)
+	if _, there := e.consents[ref]; !there && len(e.consents) >= e.cfg.MaxConsents {
+		e.consentsLost = true
+		return
+	}
+	e.consents[ref] = r.Type == events.ConsentGranted
+}
+
+// consentRef identifies a consent of one person.
+func consentRef(r *events.Record) events.Ref {
+	return events.EventRef(r.Tenant, r.SubjectRef.String(), r.Consent)
+}
+
+// putFinding notes that a finding was opened or closed. One that no rule of
+// ours opened is about nothing that a rule could find.
+func (e *Engine) putFinding(r *events.Record) {
+	id, err := events.ParseRef(r.Attributes["finding"])
+	if err != nil || id.IsZero() {
+		return
+	}
+	if r.Type == events.FindingClosed {
+		if about, ok := e.ids.get(id); ok {
+			e.ids.remove(id)
+			e.open.remove(about)
+		}
+		return
+	}
+	about, err := events.ParseRef(r.Attributes["about"])
+	if err != nil || about.IsZero() || r.Source != Source {
+		return
+	}
+	e.open.put(about, id)
+	e.ids.put(id, about)
+}

@@ -1,0 +1,156 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/controls"
+)
+
+// Source is where messages come from. Next is called by one goroutine; Ack of
+// a message may come much later, in any order, or never: then it is delivered
+// again.
+type Source interface {
+	// Next waits for a message and returns up to max that are there, those of
+	// the control lane first.
+	Next(ctx context.Context, max int) ([]stream.IntakeMessage, error)
+
+	// Created identifies the stream that the sequences are of.
+	Created() time.Time
+}
+
+// Log is what is appended to. Every method sees each Append that has returned.
+type Log interface {
+	// Append writes data behind expectLast and returns once it is durable. An
+	// error that wraps stream.ErrFenced means that it was not written; after
+	// any other it may have been, and may still be.
+	Append(ctx context.Context, lane events.Lane, data []byte, expectLast uint64) (uint64, error)
+
+	// Last is the last message, with Seq 0 where there is none; LastOf that of
+	// one lane.
+	Last(ctx context.Context) (stream.LogMessage, error)
+	LastOf(ctx context.Context, lane events.Lane) (stream.LogMessage, error)
+
+	// Get is one message; sequences have no holes.
+	Get(ctx context.Context, seq uint64) (stream.LogMessage, error)
+
+	// Read yields messages in order, from a sequence, of all lanes or some.
+	Read(ctx context.Context, from uint64, lanes ...events.Lane) (*stream.Reader, error)
+}
+
+// Quarantine keeps what was refused. Put is durable on return, may be called
+// from several goroutines, and does nothing the second time.
+type Quarantine interface {
+	Put(ctx context.Context, q stream.Quarantined) error
+}
+
+// Keyring is where keys come from: see seal.Keyring for the contract.
+type Keyring interface {
+	Tenant(ctx context.Context, tenant string) (*seal.Tenant, error)
+	TenantKey(ctx context.Context, tenant string) (seal.SubjectKey, error)
+	Subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, error)
+}
+
+// Config is what an intake needs.
+type Config struct {
+	// Source, Log, Quarantine and Keyring are required.
+	Source     Source
+	Log        Log
+	Quarantine Quarantine
+	Keyring    Keyring
+
+	// Controls is what events are held to. Its zero value is the default.
+	Controls controls.Config
+
+	// Policy is what the deployment asks of every event. Environment is
+	// required: every record names it.
+	Policy events.Policy
+
+	// Shard is the number of this log. Default 0.
+	Shard uint16
+
+	// MaxLifetime is the longest that a token may live: how long a revocation
+	// must last where the event does not say when its tokens expire. A token
+	// that lives longer could be accepted again, so this wants to be the longest
+	// of any issuer. Default 24 h; 1 min to 8784 h.
+	MaxLifetime time.Duration
+
+	// Skew is how far the clocks of verifiers may be behind: how much longer a
+	// revocation lasts than its tokens. Default 1 min; up to 1 h.
+	Skew time.Duration
+
+	// DedupWindow and DedupIDs bound what duplicates are compared with: events
+	// logged within the window before the latest one, and at most so many. About
+	// 60 bytes each. Default 2 h and 5,000,000; 1 min to 168 h, 1,000 to
+	// 100,000,000.
+	DedupWindow time.Duration
+	DedupIDs    int
+
+	// Grace is how long Run may take to finish what it has in hand when it is
+	// told to stop. Default 10 s; 1 ms to 5 min.
+	Grace time.Duration
+
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+
+	// Logger is told about each batch and what went wrong, never about a person.
+	// Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.MaxLifetime, 24*time.Hour)
+	orDefault(&c.Skew, time.Minute)
+	orDefault(&c.DedupWindow, 2*time.Hour)
+	orDefault(&c.DedupIDs, 5_000_000)
+	orDefault(&c.Grace, 10*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	between := func(name string, d, least, most time.Duration) {
+		check(least <= d && d <= most, "%s %s: want %s to %s", name, d, least, most)
+	}
+	check(c.Source != nil, "source is missing")
+	check(c.Log != nil, "log is missing")
+	check(c.Quarantine != nil, "quarantine is missing")
+	check(c.Keyring != nil, "keyring is missing")
+	check(c.Policy.Environment != "", "policy: environment is missing")
+	between("max lifetime", c.MaxLifetime, time.Minute, 8784*time.Hour)
+	between("skew", c.Skew, 0, time.Hour)
+	between("dedup window", c.DedupWindow, time.Minute, 168*time.Hour)
+	check(c.DedupIDs >= 1000 && c.DedupIDs <= 100_000_000, "dedup ids %d: want 1000 to 100000000", c.DedupIDs)
+	between("grace", c.Grace, time.Millisecond, 5*time.Minute)
+	faults = append(faults, c.Controls.Validate())
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("intake: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+// Package intake is the one writer of the log: it takes what was published,
+// decides what of it is a fact, takes the personal data out, and appends it.
+//
+// # What it is
+//
+// [Intake.Run] takes messages from a [Source], control before access, and for
+// each event in them: decodes and validates it; compares it with what was
+// logged before; asks the [Keyring] for references and data keys; seals the
+// personal part; turns a revocation into what verifiers compare; asks the
+// controls; and appends batches of records to the [Log]. Only then are the
+// messages acknowledged. What cannot be accepted goes to the [Quarantine] first.
+//
+// A writer keeps nothing of its own: where it stands is in the last batch of
+// the log, and what it remembers is read from the log's end when it starts.
+//
+// # Guarantees
+//
+//   - Nothing is lost: a message is acknowledged only when each of its events is
+//     in the log, in quarantine, or was in the log before. Whatever stops the
+//     writer, at whatever point, what was not acknowledged comes again.
+//   - Nothing is logged twice: an event with the (tenant, source, id) of one
+//     that was logged within the de-duplication window is dropped if it says the
+//     same, and quarantined as a conflict if it does not.
+//   - An append whose outcome is unknown is settled by reading the log: the same
+//     bytes are there, or are appended again, or another writer was faster.
+//   - Two writers never interleave: one of them is fenced, has written nothing
+//     that is not whole and in its place, and stops with [ErrFenced].
+//   - The log has one order: the first index of a batch is the last of the one
+//     before plus one, its root is the Merkle root over every record up to its
+//     last, and a writer never continues a log in which that does not hold
+//     ([ErrCorrupt]).
+//   - A record holds no personal value. The personal part is sealed under the
+//     person's own data key, or the tenant's where no person is named; the
+//     record has its SHA-256. Of a person who was erased neither part nor
+//     reference is kept.
+//   - A record that is appended can be read: it was decoded again before.
+//   - One event's fault stops no other: not its neighbours in a message, not
+//     when it makes our code panic. It is quarantined as a defect.
+//   - A refused event is kept as a fact, and its payload sealed, except where
+//     the payload is the offence: then it is dropped.
+//   - Control never waits for access but for the messages in hand, about a
+//     mebibyte; nothing waits to fill a batch.
+//   - A finding is logged right behind the record that caused it, in the same
+//     batch: there is never one without the other.
+//   - A revocation outlives every token that it revokes, as long as tokens live
+//     no longer than Config.MaxLifetime or say when they expire.
+//   - Memory is bounded, whatever is published.
+//   - What is in hand when the context ends is finished and acknowledged, within
+//     Config.Grace.
+//
+// # Shapes and units
+//
+// A batch has 1 to events.MaxBatchRecords records and about 900 kB (a larger
+// single record passes). Header.Covered lists at most 256 ranges of intake
+// sequences, the highest; a message that was dealt with and is in none of them
+// is recognised by its events. Received is the intake's clock when the message
+// was taken.
+//
+// What a revocation carries: the hash under the tenant's current feed key; for
+// subject, client, issuer and tenant a cut-off, which is issued_before or, where
+// that is missing, the event's time; and when it may be forgotten: for a token
+// at exp, for a session or grant at exp but not before MaxLifetime has passed,
+// for a cut-off MaxLifetime after it, each plus Skew; for a key never, as
+// whoever has a stolen key goes on signing with it. A lift carries the hash and
+// reference that it names, and lasts as long as the revocation could: until the
+// exp that it repeats, or for ever.
+//
+// # Errors
+//
+// [Intake.Run] returns the context's error when it was told to stop;
+// [ErrFenced] where another writer took over; [ErrCorrupt] where the log
+// contradicts itself. Everything else is transient: it is tried again with
+// back-off, and what it concerns waits in the intake stream, which answers a
+// publisher with an error when it is full.
+//
+// # Concurrency
+//
+// Run is called once at a time; [Intake.Stats] and [Intake.Ready] from any
+// goroutine.
+//
+// # What it does not do
+//
+// It does not choose which of several instances writes: the caller holds a lock
+// for that, and is safe without. It does not find a duplicate that is older
+// than the window: the audit side marks that. It does not authenticate
+// publishers: the subjects that each may publish on do.
+//
+// # Sources
+//
+// CloudEvents 1.0.2; RFC 6962 (tree); RFC 7519 (claims); the guarantees in the
+// project's design.
+package intake

@@ -1,0 +1,391 @@
+package erasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/lane"
+)
+
+// Source is the CloudEvents source of the events that this package publishes.
+const Source = "rescind:requests"
+
+var (
+	// ErrNotFound says that there is no such request within reach.
+	ErrNotFound = errors.New("no such request")
+
+	// ErrFourEyes says that an approval needs somebody else.
+	ErrFourEyes = errors.New("who received or verified a request cannot approve it")
+
+	// ErrPending says that an event is durable but not on the log yet: what
+	// becomes of it will be seen by reading the request again.
+	ErrPending = errors.New("recorded, but not on the log yet")
+)
+
+// StateError says that a request's state does not allow what was asked.
+type StateError struct {
+	State State // as it stands
+	To    State // as it was asked to be
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("a request that is %s cannot become %s", e.State, e.To)
+}
+
+// Lane is the control lane as it is followed: *lane.Follower.
+type Lane interface {
+	// Handle registers fn, which then sees every control record in order.
+	Handle(fn func(lane.Entry))
+	// Wait returns the index of an event once fn has seen it.
+	Wait(ctx context.Context, ref events.Ref) (uint64, error)
+	// Sync returns once fn has seen all that is on the log now.
+	Sync(ctx context.Context) error
+}
+
+// Publisher puts events into the intake: *stream.Publisher.
+type Publisher interface {
+	// Publish returns nil once every event is durable. It may be called again
+	// with the same ids after an error.
+	Publish(ctx context.Context, evs ...events.Event) error
+}
+
+// Keyring knows people's keys: *seal.Keyring.
+type Keyring interface {
+	// Lookup never makes a key; it wraps seal.ErrNotFound where there is none.
+	Lookup(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+	// Open wraps seal.ErrDestroyed where the person was forgotten.
+	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
+	// Destroy forgets a person; it can be called again after any error.
+	Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error)
+}
+
+// Config is what a Workflow needs.
+type Config struct {
+	// Lane is where requests are read from. Required. It must not run before
+	// New was called.
+	Lane Lane
+	// Publisher is where events go. Required.
+	Publisher Publisher
+	// Keyring opens what requests say and destroys keys. Required.
+	Keyring Keyring
+
+	// Policy is the deployment's, as the intake has it: events that it would
+	// refuse are refused before they are published.
+	Policy events.Policy
+
+	// Lock is held while requests are carried out, so that one process at a
+	// time does. It blocks until it has the lock. Default none: two workers
+	// then do the same things twice, to the same end.
+	Lock func(ctx context.Context) (release func(), err error)
+
+	// WaitFor is how long a method waits for its event to be on the log.
+	// Default 2 s; above 0.
+	WaitFor time.Duration
+
+	// Retry is the first pause of the worker after a failure; it doubles up to
+	// 60 times that. Default 1 s; above 0.
+	Retry time.Duration
+
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+
+	// Logger. Default slog.Default.
+	Logger *slog.Logger
+}
+
+func (c *Config) defaults() {
+	if c.WaitFor == 0 {
+		c.WaitFor = 2 * time.Second
+	}
+	if c.Retry == 0 {
+		c.Retry = time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Lock == nil {
+		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c.defaults()
+	var faults []error
+	for name, missing := range map[string]bool{"lane": c.Lane == nil, "publisher": c.Publisher == nil, "keyring": c.Keyring == nil} {
+		if missing {
+			faults = append(faults, fmt.Errorf("%s is missing", name))
+		}
+	}
+	if c.WaitFor < 0 || c.Retry < 0 {
+		faults = append(faults, errors.New("wait_for and retry: want more than 0"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("erasure: %w", err)
+	}
+	return nil
+}
+
+// Workflow knows every request and moves them on.
+type Workflow struct {
+	cfg  Config
+	work chan struct{} // has one element when there may be something to carry out
+
+	tried map[string]events.Event // of Run: published, but not seen on the log yet
+
+	mu   sync.RWMutex // for book
+	book *book
+}
+
+// New is a workflow that follows cfg.Lane.
+func New(cfg Config) (*Workflow, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook()}
+	cfg.Lane.Handle(w.apply)
+	return w, nil
+}
+
+func (w *Workflow) apply(e lane.Entry) {
+	w.mu.Lock()
+	r := w.book.apply(e)
+	w.mu.Unlock()
+	if r != nil && r.State == Approved {
+		w.wake()
+	}
+}
+
+func (w *Workflow) wake() {
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+// Input is a request as it is made.
+type Input struct {
+	Tenant, Type, Regulation string
+	Issuer, Subject          string
+	Actor                    string // the principal who records it
+	Ticket, Note             string
+}
+
+// Receive records a request.
+func (w *Workflow) Receive(ctx context.Context, in Input) (Request, error) {
+	id, err := newID()
+	if err != nil {
+		return Request{}, err
+	}
+	known, err := w.known(ctx, in)
+	if err != nil {
+		return Request{}, err
+	}
+	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
+		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
+		Attributes: map[string]string{attrRequest: id, attrType: in.Type, attrRegulation: in.Regulation, attrKnown: known},
+	})
+	if err := w.publish(ctx, ev); err != nil {
+		return Request{}, fmt.Errorf("receive request: %w", err)
+	}
+	return w.await(ctx, ev, id)
+}
+
+// known says whether the subject was known before the request named them.
+func (w *Workflow) known(ctx context.Context, in Input) (string, error) {
+	_, err := w.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
+	switch {
+	case errors.Is(err, seal.ErrNotFound):
+		return "no", nil
+	case err != nil:
+		return "", fmt.Errorf("receive request: %w", err)
+	default:
+		return "yes", nil
+	}
+}
+
+// Act is a person's decision on a request.
+type Act struct {
+	ID                   string
+	To                   State // Verified, Approved, Denied or Cancelled
+	Actor                string
+	Reason, Ticket, Note string
+	Reaches              func(tenant string) bool // which tenants the actor reaches
+}
+
+// Act moves a request on. Of two that decide at once, the one who is second on
+// the log gets a *StateError.
+func (w *Workflow) Act(ctx context.Context, a Act) (Request, error) {
+	r, err := w.Get(a.ID, a.Reaches)
+	if err != nil {
+		return Request{}, err
+	}
+	if err := w.permit(ctx, &r, a); err != nil {
+		return Request{}, err
+	}
+	id, err := newID()
+	if err != nil {
+		return Request{}, err
+	}
+	ev := w.event(decider(a.To), id, r.Tenant, events.Data{
+		Actor: a.Actor, Reason: a.Reason, Ticket: a.Ticket, Note: a.Note, Attributes: map[string]string{attrRequest: r.ID},
+	})
+	if err := w.publish(ctx, ev); err != nil {
+		return Request{}, fmt.Errorf("%s request: %w", a.To, err)
+	}
+	now, err := w.await(ctx, ev, r.ID)
+	if err != nil {
+		return Request{}, err
+	}
+	if !now.took(ev) {
+		return Request{}, &StateError{State: now.State, To: a.To}
+	}
+	return now, nil
+}
+
+// took reports whether the event changed r.
+func (r *Request) took(ev events.Event) bool {
+	ref := events.EventRef(ev.Tenant, ev.Source, ev.ID)
+	return slices.ContainsFunc(r.History, func(h Step) bool { return h.event == ref })
+}
+
+func (w *Workflow) permit(ctx context.Context, r *Request, a Act) error {
+	if !slices.Contains(transitions[decider(a.To)].from, r.State) {
+		return &StateError{State: r.State, To: a.To}
+	}
+	if a.To != Approved {
+		return nil
+	}
+	if r.involves(a.Actor) {
+		return ErrFourEyes
+	}
+	return w.notSubject(ctx, r, a.Actor)
+}
+
+// notSubject refuses an approval by the data subject where it was they who
+// recorded the request: then the log does not name them, and involves cannot
+// tell.
+func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) error {
+	if !r.involves(events.ActorSubject) {
+		return nil
+	}
+	p, err := w.open(ctx, r)
+	if errors.Is(err, seal.ErrDestroyed) {
+		return nil // nobody can tell any more, and nothing is left to forget
+	}
+	if err != nil {
+		return fmt.Errorf("approve request: %w", err)
+	}
+	if p.Subject == actor {
+		return ErrFourEyes
+	}
+	return nil
+}
+
+// open reads what the request said about its subject.
+func (w *Workflow) open(ctx context.Context, r *Request) (events.Personal, error) {
+	o := r.origin.Record
+	if o == nil || len(r.origin.Sealed) == 0 {
+		return events.Personal{}, fmt.Errorf("open request: %w", seal.ErrDestroyed)
+	}
+	plain, err := w.cfg.Keyring.Open(ctx, seal.OpenRequest{
+		Tenant: o.Tenant, Source: o.Source, ID: o.ID, Ref: o.SubjectRef, Generation: o.DataKey, Sealed: r.origin.Sealed,
+	})
+	if err != nil {
+		return events.Personal{}, fmt.Errorf("open request: %w", err)
+	}
+	return events.UnmarshalPersonal(plain)
+}
+
+// Get is one request.
+func (w *Workflow) Get(id string, reaches func(tenant string) bool) (Request, error) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	r := w.book.find(id, reaches)
+	if r == nil {
+		return Request{}, ErrNotFound
+	}
+	return r.clone(), nil
+}
+
+// Filter says which requests are wanted. A member at its zero value restricts
+// nothing, but for Reaches, which is required.
+type Filter struct {
+	Reaches func(tenant string) bool
+	State   State
+	Before  *uint64 // continue below this Request.Position
+	Limit   int     // 0 means all
+}
+
+// List is the requests that f names, the newest first.
+func (w *Workflow) List(f Filter) []Request {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var out []Request
+	for _, r := range slices.Backward(w.book.order) {
+		if f.matches(r) {
+			out = append(out, r.clone())
+		}
+		if f.Limit > 0 && len(out) == f.Limit {
+			break
+		}
+	}
+	return out
+}
+
+func (f *Filter) matches(r *Request) bool {
+	return f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) && (f.Before == nil || r.Position < *f.Before)
+}
+
+func (w *Workflow) event(t events.Type, id, tenant string, d events.Data) events.Event {
+	return events.Event{
+		ID: id, Source: Source, Type: t, Time: w.cfg.Now().UTC().Truncate(time.Microsecond),
+		Tenant: tenant, Environment: w.cfg.Policy.Environment, Data: d,
+	}
+}
+
+func (w *Workflow) publish(ctx context.Context, ev events.Event) error {
+	if r := w.cfg.Policy.Validate(&ev, w.cfg.Now()); r != nil {
+		return r
+	}
+	return w.cfg.Publisher.Publish(ctx, ev)
+}
+
+// await is the request id with ev folded into it.
+func (w *Workflow) await(ctx context.Context, ev events.Event, id string) (Request, error) {
+	if _, err := w.logged(ctx, ev); err != nil {
+		return Request{}, err
+	}
+	return w.Get(id, func(tenant string) bool { return tenant == ev.Tenant })
+}
+
+func (w *Workflow) logged(ctx context.Context, ev events.Event) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.WaitFor)
+	defer cancel()
+	index, err := w.cfg.Lane.Wait(ctx, events.EventRef(ev.Tenant, ev.Source, ev.ID))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrPending, err)
+	}
+	return index, nil
+}
+
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make an id: %w", err)
+	}
+	return id.String(), nil
+}

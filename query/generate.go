@@ -1,0 +1,3 @@
+package query
+
+//go:generate go tool oapi-codegen -config oapi.yaml ../schemas/openapi.yaml

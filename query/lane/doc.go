@@ -1,0 +1,43 @@
+// Package lane follows the control lane of the log for the API.
+//
+// # What it is
+//
+// A [Follower] reads every control record from the first one on, hands each to
+// the projections that were registered with [Follower.Handle], and tells those
+// who wait for one record when it is there: how a caller of the API reads what
+// it has just written.
+//
+// # Guarantees
+//
+//   - Every handler sees every control record once, in the order of the log,
+//     for as long as the process lives; a reader that fails is opened again
+//     behind the last record that was handled.
+//   - [Follower.Wait] returns after every handler has seen the record, and
+//     [Follower.Sync] after they have seen all that was on the log.
+//   - Memory is bounded by [Config.Recent] and by those who wait.
+//
+// # Shapes and units
+//
+// An [Entry] is a record with its index in the log and the sealed part that
+// travels beside it.
+//
+// # Errors
+//
+// A log that cannot be read is tried again with back-off, for ever. A batch
+// that cannot be decoded, and a log that was replaced, stop [Follower.Run] with
+// an error: going on would show a past that is not what happened.
+//
+// # Concurrency
+//
+// Handlers are called from the one goroutine of Run, one record after the
+// other. Wait and Position may be called from any goroutine.
+//
+// # What it does not do
+//
+// It keeps no position: a process that starts reads the lane again, which is
+// as long as there were revocations and requests, not as there were tokens.
+//
+// # Sources
+//
+// DESIGN, "How an event travels".
+package lane

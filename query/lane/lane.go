@@ -1,0 +1,293 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// Log is the log as a follower needs it: *stream.Log.
+type Log interface {
+	// Read begins at sequence from and yields the batches of the given lanes
+	// in order and without gaps, for ever.
+	Read(ctx context.Context, from uint64, lanes ...events.Lane) (*stream.Reader, error)
+
+	// LastOf is the last message of a lane, Seq 0 where there is none. It sees
+	// every message that is durable when it is called.
+	LastOf(ctx context.Context, lane events.Lane) (stream.LogMessage, error)
+}
+
+// Config is what a Follower needs.
+type Config struct {
+	// Log is what is followed. Required.
+	Log Log
+
+	// Recent is how many of the last records Wait still finds after they were
+	// handled, 40 bytes each. Default 65,536; 1 to 16,777,216. A caller that
+	// waits for a record older than that waits until its context ends.
+	Recent int
+
+	// Retry is the first pause after the log could not be read; it doubles up
+	// to 30 times that. Default 100 ms; above 0.
+	Retry time.Duration
+
+	// Logger. Default slog.Default.
+	Logger *slog.Logger
+}
+
+const (
+	defaultRecent = 1 << 16
+	maxRecent     = 1 << 24
+	readBytes     = 4 << 20 // of batches that are read at once
+)
+
+func (c *Config) defaults() {
+	if c.Recent == 0 {
+		c.Recent = defaultRecent
+	}
+	if c.Retry == 0 {
+		c.Retry = 100 * time.Millisecond
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c.defaults()
+	var faults []error
+	if c.Log == nil {
+		faults = append(faults, errors.New("log is missing"))
+	}
+	if c.Recent < 1 || c.Recent > maxRecent {
+		faults = append(faults, fmt.Errorf("recent %d: want 1 to %d", c.Recent, maxRecent))
+	}
+	if c.Retry < 0 {
+		faults = append(faults, fmt.Errorf("retry %s: want more than 0", c.Retry))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("lane: %w", err)
+	}
+	return nil
+}
+
+// Entry is one control record.
+type Entry struct {
+	Index  uint64
+	Record *events.Record
+	Sealed []byte // the sealed personal part; nil where there is none
+}
+
+// Follower follows the control lane.
+type Follower struct {
+	cfg Config
+
+	handlers []func(Entry) // set before Run
+
+	mu       sync.Mutex    // for the rest
+	next     uint64        // stream sequence to read from; only Run changes it
+	moved    chan struct{} // closed when next changes
+	recent   map[events.Ref]uint64
+	order    []events.Ref // ring of the keys of recent, the oldest at turn
+	turn     int
+	waiting  map[events.Ref][]chan uint64
+	position uint64
+	any      bool
+}
+
+// New is a follower that has read nothing yet.
+func New(cfg Config) (*Follower, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	return &Follower{
+		cfg: cfg, next: 1, moved: make(chan struct{}),
+		recent: make(map[events.Ref]uint64), waiting: make(map[events.Ref][]chan uint64),
+	}, nil
+}
+
+// Handle registers a projection. It must not be called once Run was.
+func (f *Follower) Handle(fn func(Entry)) { f.handlers = append(f.handlers, fn) }
+
+// Run follows the lane until ctx ends, then returns nil; or until the log
+// holds what cannot be a batch, then it says so.
+func (f *Follower) Run(ctx context.Context) error {
+	pause := f.cfg.Retry
+	for {
+		before := f.next
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errBroken), errors.Is(err, stream.ErrLogReplaced):
+			return err
+		case f.next > before:
+			pause = f.cfg.Retry
+		}
+		f.cfg.Logger.WarnContext(ctx, "control lane interrupted", slog.Uint64("seq", before), slog.Any("err", err))
+		if !wait(ctx, pause) {
+			return nil
+		}
+		pause = min(2*pause, 30*f.cfg.Retry)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// errBroken says that a batch of the log cannot be decoded.
+var errBroken = errors.New("the log holds what is no batch")
+
+func (f *Follower) follow(ctx context.Context) error {
+	r, err := f.cfg.Log.Read(ctx, f.next, events.Control)
+	if err != nil {
+		return fmt.Errorf("read control lane from seq=%d: %w", f.next, err)
+	}
+	defer r.Close()
+	for {
+		msgs, err := r.Next(ctx, readBytes)
+		if err != nil {
+			return fmt.Errorf("read control lane at seq=%d: %w", f.next, err)
+		}
+		for _, m := range msgs {
+			if err := f.handle(m); err != nil {
+				return fmt.Errorf("control lane seq=%d: %w: %w", m.Seq, errBroken, err)
+			}
+			f.advance(m.Seq + 1)
+		}
+	}
+}
+
+func (f *Follower) advance(next uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next = next
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+func (f *Follower) handle(m stream.LogMessage) error {
+	b, err := events.UnmarshalBatch(m.Data)
+	if err != nil {
+		return err
+	}
+	for i, item := range b.Items {
+		r, err := events.UnmarshalRecord(item.Record)
+		if err != nil {
+			return fmt.Errorf("index %d: %w", b.Header.First+uint64(i), err)
+		}
+		f.apply(Entry{Index: b.Header.First + uint64(i), Record: r, Sealed: item.Sealed})
+	}
+	return nil
+}
+
+func (f *Follower) apply(e Entry) {
+	for _, fn := range f.handlers {
+		fn(e)
+	}
+	ref := e.Record.Ref()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.position, f.any = e.Index, true
+	f.remember(ref, e.Index)
+	for _, c := range f.waiting[ref] {
+		c <- e.Index // has room for it
+	}
+	delete(f.waiting, ref)
+}
+
+// remember keeps the index of ref, in the place of the oldest.
+func (f *Follower) remember(ref events.Ref, index uint64) {
+	if len(f.order) < f.cfg.Recent {
+		f.order = append(f.order, ref)
+	} else {
+		delete(f.recent, f.order[f.turn])
+		f.order[f.turn] = ref
+		f.turn = (f.turn + 1) % len(f.order)
+	}
+	f.recent[ref] = index
+}
+
+// Wait returns the log index of the event ref once all handlers have seen it,
+// or the error of ctx.
+func (f *Follower) Wait(ctx context.Context, ref events.Ref) (uint64, error) {
+	c := make(chan uint64, 1)
+	f.mu.Lock()
+	index, found := f.recent[ref]
+	if !found {
+		f.waiting[ref] = append(f.waiting[ref], c)
+	}
+	f.mu.Unlock()
+	if found {
+		return index, nil
+	}
+	select {
+	case index := <-c:
+		return index, nil
+	case <-ctx.Done():
+		f.forget(ref, c)
+		return 0, fmt.Errorf("wait for a record: %w", ctx.Err())
+	}
+}
+
+func (f *Follower) forget(ref events.Ref, c chan uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kept := f.waiting[ref][:0]
+	for _, w := range f.waiting[ref] {
+		if w != c {
+			kept = append(kept, w)
+		}
+	}
+	if len(kept) == 0 {
+		delete(f.waiting, ref)
+		return
+	}
+	f.waiting[ref] = kept
+}
+
+// Sync waits until the handlers have seen every control record that was on the
+// log when it was called.
+func (f *Follower) Sync(ctx context.Context) error {
+	last, err := f.cfg.Log.LastOf(ctx, events.Control)
+	if err != nil {
+		return fmt.Errorf("end of control lane: %w", err)
+	}
+	for {
+		f.mu.Lock()
+		next, moved := f.next, f.moved
+		f.mu.Unlock()
+		if next > last.Seq {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("reach control lane seq=%d at seq=%d: %w", last.Seq, next, ctx.Err())
+		}
+	}
+}
+
+// Position is the index of the last control record that was handled, and
+// whether there was one.
+func (f *Follower) Position() (uint64, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.position, f.any
+}

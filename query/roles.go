@@ -1,0 +1,84 @@
+package query
+
+import (
+	"maps"
+	"slices"
+)
+
+// The scopes that a route can ask for. They are values of the scope claim.
+const (
+	ScopeEventsWrite      = "events:write"      // publish any event that is not reserved
+	ScopeEventsReport     = "events:report"     // publish token.verified and token.rejected
+	ScopeRevocationsWrite = "revocations:write" // revoke
+	ScopeRevocationsRead  = "revocations:read"  // see revocations
+	ScopeRevocationsLift  = "revocations:lift"  // take them back
+	ScopeCheck            = "check"             // ask whether a token is revoked
+	ScopeAuditRead        = "audit:read"        // read events without personal data
+	ScopeAuditOpen        = "audit:open"        // read personal data, for a purpose
+	ScopeRequestsWrite    = "requests:write"    // record and cancel requests of data subjects
+	ScopeRequestsRead     = "requests:read"     // see them
+	ScopeRequestsVerify   = "requests:verify"   // state that an identity was verified
+	ScopeRequestsApprove  = "requests:approve"  // approve and deny
+	ScopeFindingsRead     = "findings:read"     // see findings
+	ScopeQuarantineRead   = "quarantine:read"   // see what was refused
+)
+
+// AllTenants in a token's tenants reaches every tenant.
+const AllTenants = "*"
+
+// Roles maps each role to its scopes, sorted. A role is only a name for scopes
+// when a token is minted: a token carries scopes.
+//
+// Who administers does not read personal data and does not approve: those are
+// two other people.
+func Roles() map[string][]string {
+	roles := map[string][]string{
+		"admin": {
+			ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck,
+			ScopeAuditRead, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify,
+			ScopeFindingsRead, ScopeQuarantineRead,
+		},
+		"officer": {
+			ScopeAuditRead, ScopeAuditOpen, ScopeRevocationsRead, ScopeCheck, ScopeRequestsRead,
+			ScopeFindingsRead, ScopeQuarantineRead,
+		},
+		"handler":  {ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
+		"approver": {ScopeRequestsRead, ScopeRequestsApprove, ScopeAuditRead},
+		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
+		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeCheck},
+	}
+	for _, scopes := range roles {
+		slices.Sort(scopes)
+	}
+	return roles
+}
+
+// RoleNames lists the roles, sorted.
+func RoleNames() []string { return slices.Sorted(maps.Keys(Roles())) }
+
+// access lists, for each operation, the scopes of which any suffices. One
+// without scopes is open to everybody. It says what the specification says.
+func access() map[string][]string {
+	return map[string][]string{
+		"publishEvents":  {ScopeEventsWrite, ScopeEventsReport},
+		"revoke":         {ScopeRevocationsWrite},
+		"getRevocation":  {ScopeRevocationsRead},
+		"liftRevocation": {ScopeRevocationsLift},
+		"check":          {ScopeCheck},
+		"searchAudit":    {ScopeAuditRead},
+		"getAuditEvent":  {ScopeAuditRead},
+		"createRequest":  {ScopeRequestsWrite},
+		"listRequests":   {ScopeRequestsRead},
+		"getRequest":     {ScopeRequestsRead},
+		"verifyRequest":  {ScopeRequestsVerify},
+		"approveRequest": {ScopeRequestsApprove},
+		"denyRequest":    {ScopeRequestsApprove},
+		"cancelRequest":  {ScopeRequestsWrite},
+		"listFindings":   {ScopeFindingsRead},
+		"listQuarantine": {ScopeQuarantineRead},
+		"getJWKS":        nil,
+		"getHealth":      nil,
+		"getReadiness":   nil,
+		"getMetrics":     nil,
+	}
+}

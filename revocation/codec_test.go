@@ -1,0 +1,266 @@
+package revocation
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+var (
+	signer  = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
+	public  = signer.Public().(ed25519.PublicKey)
+	another = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
+	equal   = cmp.Options{cmpopts.IgnoreUnexported(KeyID{}, Head{}), cmpopts.EquateEmpty()}
+)
+
+func drawHead(t *rapid.T) Head {
+	return Head{Epoch: rapid.Uint64().Draw(t, "epoch"), Feed: rapid.Uint64().Draw(t, "feed"), Seq: rapid.Uint64().Draw(t, "seq"),
+		Position: rapid.Uint64().Draw(t, "position"), LogSeq: rapid.Uint64().Draw(t, "log"), Time: rapid.Int64().Draw(t, "time")}
+}
+
+func TestDeltaRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		d := &Delta{Head: drawHead(t), Prev: rapid.Uint64().Draw(t, "prev"), Entries: drawEntries(t)}
+		b, err := d.Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := OpenDelta(public, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, got, equal); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestSnapshotRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		entries, h := drawEntries(t), drawHead(t)
+		s := setOf(entries...)
+		b := pack(t, s, h)
+		got, err := OpenSnapshot(public, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(h, got.Head, equal); diff != "" {
+			t.Fatal(diff)
+		}
+		restored := setOf(slices.Collect(got.Entries())...)
+		if diff := cmp.Diff(s.Entries(), restored.Entries(), equal); diff != "" {
+			t.Fatal(diff)
+		}
+		if !bytes.Equal(b, pack(t, setOf(rapid.Permutation(entries).Draw(t, "order")...), h)) {
+			t.Fatal("equal sets packed to different bytes")
+		}
+	})
+}
+
+type fataler interface {
+	Helper()
+	Fatal(...any)
+}
+
+func pack(t fataler, s *Set, h Head) []byte {
+	t.Helper()
+	b, err := s.Snapshot(h, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func signedDelta(t fataler) []byte {
+	t.Helper()
+	e := revoke(1, feedKey("acme", 1), events.ScopeToken, someone, 0)
+	b, err := (&Delta{Head: Head{Seq: 2}, Prev: 1, Entries: []Entry{e, lift(e)}}).Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func signedSnapshot(t fataler) []byte {
+	e := revoke(1, feedKey("acme", 1), events.ScopeToken, someone, 0)
+	return pack(t, setOf(e, lift(e), revoke(2, feedKey("acme", 1), events.ScopeSubject, someone, ms(0))), Head{Seq: 2})
+}
+
+func TestEveryChangedBitIsRefused(t *testing.T) {
+	t.Parallel()
+	open := map[string]func([]byte) error{
+		"delta":    func(b []byte) error { _, err := OpenDelta(public, b); return err },
+		"snapshot": func(b []byte) error { _, err := OpenSnapshot(public, b); return err },
+	}
+	for name, message := range map[string][]byte{"delta": signedDelta(t), "snapshot": signedSnapshot(t)} {
+		if err := open[name](message); err != nil {
+			t.Fatal(err)
+		}
+		for bit := range 8 * len(message) {
+			b := bytes.Clone(message)
+			b[bit/8] ^= 1 << (bit % 8)
+			if err := open[name](b); !errors.Is(err, ErrSignature) {
+				t.Fatalf("%s, bit %d: got %v", name, bit, err)
+			}
+		}
+		for n := range len(message) {
+			if err := open[name](message[:n]); !errors.Is(err, ErrSignature) {
+				t.Fatalf("%s cut to %d: got %v", name, n, err)
+			}
+		}
+	}
+}
+
+func TestSignatureOfAnotherKeyOrPurposeIsRefused(t *testing.T) {
+	t.Parallel()
+	if _, err := OpenDelta(another.Public().(ed25519.PublicKey), signedDelta(t)); !errors.Is(err, ErrSignature) {
+		t.Errorf("another key: got %v", err)
+	}
+	if _, err := OpenDelta(nil, signedDelta(t)); !errors.Is(err, ErrSignature) {
+		t.Errorf("no key: got %v", err)
+	}
+	if _, err := OpenDelta(public, signedSnapshot(t)); !errors.Is(err, ErrSignature) {
+		t.Errorf("a snapshot as delta: got %v", err)
+	}
+	if _, err := OpenSnapshot(public, signedDelta(t)); !errors.Is(err, ErrSignature) {
+		t.Errorf("a delta as snapshot: got %v", err)
+	}
+	body, signature, err := (&KeysReply{}).Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDelta(public, slices.Concat(signature, body)); !errors.Is(err, ErrSignature) {
+		t.Errorf("keys as delta: got %v", err)
+	}
+}
+
+func TestDeltaThatDoesNotFitIsNotSigned(t *testing.T) {
+	t.Parallel()
+	e := revoke(1, feedKey("acme", 1), events.ScopeToken, someone, 0)
+	if _, err := (&Delta{Entries: slices.Repeat([]Entry{e}, MaxDeltaEntries+1)}).Sign(signer); err == nil {
+		t.Error("too many entries")
+	}
+	e.Hash = events.Ref{}
+	if _, err := (&Delta{Entries: []Entry{e}}).Sign(signer); !errors.Is(err, ErrFormat) {
+		t.Errorf("entry without hash: got %v", err)
+	}
+}
+
+func TestFullDeltaFitsAMessage(t *testing.T) {
+	t.Parallel()
+	d := &Delta{}
+	for n := range uint64(MaxDeltaEntries) {
+		e := revoke(n+1, feedKey("acme", 1), events.ScopeToken, someone, 0)
+		e.Reason = string(bytes.Repeat([]byte{'x'}, events.MaxTextBytes-8)) + e.Reason[len(e.Reason)-1:] + e.ID.String()[:7]
+		d.Entries = append(d.Entries, e)
+	}
+	b, err := d.Sign(signer)
+	if err != nil || len(b) > 1<<20 {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	}
+}
+
+func TestKeysReply(t *testing.T) {
+	t.Parallel()
+	r := KeysReply{Keys: []events.FeedKey{feedKey("acme", 1)}, Time: 5}
+	body, signature, err := r.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := OpenKeys(public, body, signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(&r, got); d != "" {
+		t.Fatal(d)
+	}
+	for name, bad := range map[string][2][]byte{
+		"no signature":    {body, nil},
+		"changed body":    {append(bytes.Clone(body), ' '), signature},
+		"moved signature": {body[1:], append(bytes.Clone(signature), body[0])},
+	} {
+		if _, err := OpenKeys(public, bad[0], bad[1]); !errors.Is(err, ErrSignature) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestPagesHoldEveryKeyOnce(t *testing.T) {
+	t.Parallel()
+	var all []events.FeedKey
+	for n := range 2*MaxKeysPage + 5 {
+		k := events.FeedKey{Tenant: ref(uint64(n / 3)).String(), Generation: uint32(n%3) + 1}
+		all = append(all, k)
+	}
+	slices.Reverse(all)
+	seen := map[KeyPlace]bool{}
+	for request, more := (KeysRequest{}), true; more; {
+		page := request.PageKeys(all)
+		for _, k := range page.Keys {
+			if seen[place(&k)] {
+				t.Fatal("a key came twice")
+			}
+			seen[place(&k)] = true
+		}
+		if more = page.More; more {
+			request = page.Next()
+		}
+	}
+	if len(seen) != len(all) {
+		t.Fatalf("%d of %d keys", len(seen), len(all))
+	}
+}
+
+func FuzzDelta(f *testing.F) {
+	f.Add(signedDelta(f)[ed25519.SignatureSize:])
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		d, err := decodeDelta(payload)
+		if err != nil {
+			return
+		}
+		b, err := d.Sign(signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := OpenDelta(public, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, again, equal); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func FuzzSnapshot(f *testing.F) {
+	f.Add(signedSnapshot(f)[ed25519.SignatureSize:])
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		s, err := decodeSnapshot(payload)
+		if err != nil {
+			return
+		}
+		n := 0
+		set := NewSet()
+		for e := range s.Entries() {
+			if e.validate() != nil {
+				t.Fatal("an entry that is not valid")
+			}
+			set.Apply(e)
+			n++
+		}
+		if n != s.Len() {
+			t.Fatalf("%d entries of %d", n, s.Len())
+		}
+		pack(t, set, s.Head)
+	})
+}

@@ -1,0 +1,162 @@
+package revocation
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Version is the version of deltas and snapshots.
+const Version = 1
+
+// MaxDeltaEntries bounds one delta, so that it fits a message.
+const MaxDeltaEntries = events.MaxBatchRecords
+
+// Head says where in the feed a delta or a snapshot stands. Two heads of one
+// incarnation have the same Epoch and Feed; anything else is another history.
+type Head struct {
+	_        struct{} `cbor:",toarray"`
+	Epoch    uint64   // the log: when its stream was created, ns
+	Feed     uint64   // the stream of deltas: when it was created, ns
+	Seq      uint64   // sequence of the delta in that stream; of a snapshot, the last delta in it
+	Position uint64   // index of the last record of the control lane that is in it
+	LogSeq   uint64   // sequence in the log's stream of the batch with that record; 0 where there is none
+	Time     int64    // µs, the projector's clock when it signed
+}
+
+// SameHistory reports whether h and o count in the same streams.
+func (h *Head) SameHistory(o *Head) bool { return h.Epoch == o.Epoch && h.Feed == o.Feed }
+
+// Signed is when h was signed.
+func (h *Head) Signed() time.Time { return time.UnixMicro(h.Time) }
+
+// Delta is one message of the feed: what was revoked and lifted since the
+// delta before it. One without entries is a heartbeat.
+type Delta struct {
+	Head
+	Prev    uint64 // sequence of the delta before this one; messages between the two are not the signer's
+	Entries []Entry
+}
+
+type wireDelta struct {
+	Version uint8       `cbor:"1,keyasint"`
+	Head    Head        `cbor:"2,keyasint"`
+	Prev    uint64      `cbor:"3,keyasint"`
+	Keys    []KeyID     `cbor:"4,keyasint,omitempty"`
+	Reasons []string    `cbor:"5,keyasint,omitempty"`
+	Entries []wireEntry `cbor:"6,keyasint,omitempty"`
+}
+
+type wireEntry struct {
+	_       struct{} `cbor:",toarray"`
+	Kind    uint8    // place in Scopes, or kindLift
+	Hash    events.Ref
+	ID      events.Ref
+	Cutoff  events.Timestamp
+	Expires events.Timestamp
+	At      events.Timestamp
+	Reason  uint32 // place in Reasons
+	Key     uint32 // place in Keys
+}
+
+const kindLift = 0xff
+
+// Sign is d as it travels.
+func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
+	if len(d.Entries) > MaxDeltaEntries {
+		return nil, fmt.Errorf("sign delta seq=%d: %d entries: the limit is %d", d.Seq, len(d.Entries), MaxDeltaEntries)
+	}
+	w := wireDelta{Version: Version, Head: d.Head, Prev: d.Prev}
+	var tables tables
+	for i := range d.Entries {
+		if err := d.Entries[i].validate(); err != nil {
+			return nil, fmt.Errorf("sign delta seq=%d: entry %d: %w", d.Seq, i, err)
+		}
+		w.Entries = append(w.Entries, tables.pack(&d.Entries[i]))
+	}
+	w.Keys, w.Reasons = tables.keys, tables.reasons
+	payload, err := encoder.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("sign delta seq=%d: %w", d.Seq, err)
+	}
+	return purposeDelta.sign(key, payload), nil
+}
+
+// OpenDelta reads what Sign wrote, if key signed it.
+func OpenDelta(key ed25519.PublicKey, message []byte) (*Delta, error) {
+	payload, err := purposeDelta.open(key, message)
+	if err != nil {
+		return nil, fmt.Errorf("open delta: %w", err)
+	}
+	d, err := decodeDelta(payload)
+	if err != nil {
+		return nil, fmt.Errorf("open delta: %w", err)
+	}
+	return d, nil
+}
+
+func decodeDelta(payload []byte) (*Delta, error) {
+	var w wireDelta
+	if err := decode(payload, &w); err != nil {
+		return nil, err
+	}
+	if w.Version != Version {
+		return nil, fmt.Errorf("%w: version %d, want %d", ErrFormat, w.Version, Version)
+	}
+	if len(w.Entries) > MaxDeltaEntries {
+		return nil, fmt.Errorf("%w: %d entries", ErrFormat, len(w.Entries))
+	}
+	d := &Delta{Head: w.Head, Prev: w.Prev, Entries: make([]Entry, len(w.Entries))}
+	for i := range w.Entries {
+		e, err := w.Entries[i].unpack(w.Keys, w.Reasons)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", i, err)
+		}
+		d.Entries[i] = e
+	}
+	return d, nil
+}
+
+// tables collects the values that entries of one message share.
+type tables struct {
+	keys     []KeyID
+	reasons  []string
+	keyAt    map[KeyID]uint32
+	reasonAt map[string]uint32
+}
+
+func (t *tables) pack(e *Entry) wireEntry {
+	if e.Lift {
+		return wireEntry{Kind: kindLift, Hash: e.Hash, ID: e.ID, Expires: e.Expires}
+	}
+	return wireEntry{Kind: uint8(rank(e.Scope)), Hash: e.Hash, ID: e.ID, Cutoff: e.IssuedBefore, Expires: e.Expires, At: e.At,
+		Reason: number(&t.reasonAt, &t.reasons, e.Reason), Key: number(&t.keyAt, &t.keys, e.Key)}
+}
+
+func number[T comparable](at *map[T]uint32, values *[]T, v T) uint32 {
+	if *at == nil {
+		*at = make(map[T]uint32)
+	}
+	n, ok := (*at)[v]
+	if !ok {
+		n = uint32(len(*values))
+		(*at)[v], *values = n, append(*values, v)
+	}
+	return n
+}
+
+func (w *wireEntry) unpack(keys []KeyID, reasons []string) (Entry, error) {
+	e := Entry{Hash: w.Hash, ID: w.ID, Expires: w.Expires}
+	if w.Kind == kindLift {
+		e.Lift = true
+		return e, e.validate()
+	}
+	if int(w.Kind) >= len(scopes) || int64(w.Reason) >= int64(len(reasons)) || int64(w.Key) >= int64(len(keys)) {
+		return e, fmt.Errorf("%w: kind, reason or key out of range", ErrFormat)
+	}
+	e.Scope, e.IssuedBefore, e.At = scopes[w.Kind], w.Cutoff, w.At
+	e.Reason, e.Key = reasons[w.Reason], keys[w.Key]
+	return e, e.validate()
+}

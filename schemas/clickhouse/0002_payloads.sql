@@ -1,0 +1,20 @@
+-- +goose NO TRANSACTION
+
+-- The sealed personal part of an event, apart from its record so that it can
+-- be dropped earlier: the record keeps its SHA-256, and every proof verifies
+-- without it. Ciphertext does not compress.
+
+-- +goose Up
+CREATE TABLE IF NOT EXISTS payloads
+(
+    shard    UInt16,
+    `index`  UInt64 CODEC(Delta, ZSTD),
+    tenant   LowCardinality(String),
+    received DateTime64(6, 'UTC') CODEC(Delta, ZSTD),
+    sealed   String COMMENT 'AES-256-GCM, opened through the keyring only' CODEC(NONE)
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(received)
+ORDER BY (shard, `index`)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    ttl_only_drop_parts = 1, non_replicated_deduplication_window = 0;
