@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
 	"net/url"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -82,23 +85,38 @@ func (m *Message) mode() (string, error) {
 }
 
 // attribute is the CloudEvents attribute from the ce- header of that name,
-// percent-decoded as the NATS and HTTP bindings ask.
+// percent-decoded as the NATS and HTTP bindings ask. Of headers that differ
+// only in case the first in order counts, for every reader the same.
 func (m *Message) attribute(name string) string {
+	first := ""
 	for k, v := range m.Header {
-		if len(v) > 0 && strings.EqualFold(k, "ce-"+name) {
-			if s, err := url.PathUnescape(v[0]); err == nil {
-				return s
-			}
-			return v[0]
+		if len(v) > 0 && strings.EqualFold(k, "ce-"+name) && (first == "" || k < first) {
+			first = k
 		}
 	}
-	return ""
+	if first == "" {
+		return ""
+	}
+	return unescape(m.Header[first][0])
+}
+
+func unescape(s string) string {
+	if u, err := url.PathUnescape(s); err == nil {
+		return u
+	}
+	return s
 }
 
 func (m *Message) decodeBatch() ([]Decoded, error) {
 	var raws []json.RawMessage
 	if err := json.Unmarshal(m.Body, &raws); err != nil {
 		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: %s", describe(err))
+	}
+	switch {
+	case raws == nil:
+		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: it is null")
+	case len(raws) > MaxMessageEvents:
+		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
 	}
 	out := make([]Decoded, len(raws))
 	for i, raw := range raws {
@@ -109,23 +127,82 @@ func (m *Message) decodeBatch() ([]Decoded, error) {
 
 // envelope is the structured mode of a CloudEvent.
 type envelope struct {
-	SpecVersion     string          `json:"specversion"`
-	ID              string          `json:"id"`
-	Source          string          `json:"source"`
-	Type            string          `json:"type"`
-	Time            string          `json:"time"`
-	Subject         string          `json:"subject"`
-	DataContentType string          `json:"datacontenttype"`
-	DataBase64      string          `json:"data_base64"`
-	Environment     string          `json:"rescindenv"`
-	Tenant          string          `json:"rescindtenant"`
-	Data            json.RawMessage `json:"data"`
+	SpecVersion string          `json:"specversion"`
+	ID          string          `json:"id"`
+	Source      string          `json:"source"`
+	Type        string          `json:"type"`
+	Time        string          `json:"time"`
+	Subject     string          `json:"subject,omitempty"`
+	DataBase64  string          `json:"data_base64,omitempty"`
+	Environment string          `json:"rescindenv,omitempty"`
+	Tenant      string          `json:"rescindtenant,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty"`
+
+	offence *Refusal // of an attribute that is none of these and is not kept
+}
+
+// set puts one attribute in its place. Names are compared as they are: JSON
+// tells id and ID apart, and so must all who read one event.
+func (e *envelope) set(name string, raw json.RawMessage) *Refusal {
+	to := e.attribute(name)
+	switch {
+	case name == "data":
+		e.Data = raw
+		return nil
+	case to == nil:
+		if e.offence == nil {
+			e.offence = offenceInside("an attribute of the event", name, raw)
+		}
+		return nil
+	}
+	if err := json.Unmarshal(raw, to); err != nil {
+		return refuse(ReasonSchema, "%s: want a string", name)
+	}
+	return nil
+}
+
+func (e *envelope) attribute(name string) *string {
+	switch name {
+	case "specversion":
+		return &e.SpecVersion
+	case "id":
+		return &e.ID
+	case "source":
+		return &e.Source
+	case "type":
+		return &e.Type
+	case "time":
+		return &e.Time
+	case "subject":
+		return &e.Subject
+	case "data_base64":
+		return &e.DataBase64
+	case "rescindenv":
+		return &e.Environment
+	case "rescindtenant":
+		return &e.Tenant
+	default:
+		return nil
+	}
 }
 
 func (m *Message) decodeOne(raw []byte) Decoded {
-	var e envelope
-	if err := json.Unmarshal(raw, &e); err != nil {
+	if !utf8.Valid(raw) {
+		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not UTF-8")}
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
 		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not a JSON object: %s", describe(err))}
+	}
+	var e envelope
+	var wrong *Refusal
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if r := e.set(name, members[name]); r != nil && wrong == nil {
+			wrong = r
+		}
+	}
+	if wrong != nil {
+		return Decoded{Raw: raw, Refusal: wrong}.named(e)
 	}
 	return m.open(e, raw)
 }
@@ -134,17 +211,37 @@ func (m *Message) decodeBinary() Decoded {
 	e := envelope{
 		SpecVersion: m.attribute("specversion"), ID: m.attribute("id"), Source: m.attribute("source"),
 		Type: m.attribute("type"), Time: m.attribute("time"), Subject: m.attribute("subject"),
-		Environment: m.attribute("rescindenv"), Tenant: m.attribute("rescindtenant"),
+		Environment: m.attribute("rescindenv"), Tenant: m.attribute("rescindtenant"), offence: m.extensionOffence(),
 	}
-	if !json.Valid(m.Body) {
-		return Decoded{Raw: m.Body, Refusal: refuse(ReasonNotJSON, "body is not JSON")}.named(e)
+	if !utf8.Valid(m.Body) || len(m.Body) > 0 && !json.Valid(m.Body) {
+		return Decoded{Raw: m.Body, Refusal: refuse(ReasonNotJSON, "body is not JSON in UTF-8")}.named(e)
 	}
-	e.Data = m.Body
+	if len(m.Body) > 0 {
+		e.Data = m.Body
+	}
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return Decoded{Raw: m.Body, Refusal: refuse(ReasonNotJSON, "attributes: %s", describe(err))}.named(e)
 	}
 	return m.open(e, raw)
+}
+
+// extensionOffence is why an attribute in a header must not be stored, or nil.
+func (m *Message) extensionOffence() *Refusal {
+	for k, values := range m.Header {
+		if len(k) < 3 || !strings.EqualFold(k[:3], "ce-") {
+			continue
+		}
+		if healthClaim(k[3:]) {
+			return refuse(ReasonHealth, "a name of the event's attributes is a health claim: a token must not carry it")
+		}
+		for _, v := range values {
+			if r := offence("an attribute of the event", unescape(v)); r != nil {
+				return r
+			}
+		}
+	}
+	return nil
 }
 
 func (d Decoded) named(e envelope) Decoded {
@@ -172,6 +269,9 @@ func (m *Message) open(e envelope, raw []byte) Decoded {
 }
 
 func (m *Message) event(e envelope) (Event, *Refusal) {
+	if e.offence != nil {
+		return Event{}, e.offence
+	}
 	if e.SpecVersion != "1.0" {
 		return Event{}, refuse(ReasonSchema, "specversion: want \"1.0\"")
 	}
@@ -182,11 +282,11 @@ func (m *Message) event(e envelope) (Event, *Refusal) {
 		return Event{}, refuse(ReasonContentType, "data_base64: want JSON in data")
 	}
 	ev := Event{ID: e.ID, Source: e.Source, Type: Type(e.Type), Environment: e.Environment}
-	at, err := time.Parse(time.RFC3339Nano, e.Time)
-	switch {
-	case e.Time == "":
+	if e.Time == "" {
 		return ev, refuse(ReasonMissing, "time is missing")
-	case err != nil:
+	}
+	var at time.Time
+	if err := at.UnmarshalText([]byte(e.Time)); err != nil { // stricter than time.Parse
 		return ev, refuse(ReasonSchema, "time is not RFC 3339")
 	}
 	ev.Time = at.UTC().Truncate(time.Microsecond)
@@ -209,7 +309,8 @@ func (m *Message) agree(e envelope, ev *Event) *Refusal {
 }
 
 // decodeData reads data. A member that Rescind does not know is taken as
-// personal, so that it is sealed and neither lost nor exposed.
+// personal, so that it is sealed and neither lost nor exposed. Names are
+// compared as they are: "Sub" is unknown. A member that is null is not there.
 func decodeData(raw json.RawMessage) (Data, *Refusal) {
 	var d Data
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -222,31 +323,113 @@ func decodeData(raw json.RawMessage) (Data, *Refusal) {
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return d, refuse(ReasonSchema, "data: %s", describe(err))
 	}
-	if err := json.Unmarshal(raw, &d); err != nil {
+	unknown := takeUnknown(members)
+	known, err := knownMembers(raw, members, unknown)
+	if err != nil {
 		return d, refuse(ReasonSchema, "data: %s", describe(err))
 	}
-	for name, value := range members {
-		if !dataMembers[strings.ToLower(name)] {
-			if err := d.keepUnknown(name, value); err != nil {
-				return d, refuse(ReasonSchema, "data.%.40s: %s", name, describe(err))
-			}
-		}
+	if err := unmarshalExact(known, &d); err != nil {
+		return d, refuse(ReasonSchema, "data: %s", describe(err))
+	}
+	if r := d.keepUnknown(unknown); r != nil {
+		return d, r
+	}
+	for name, v := range d.Personal {
+		d.Personal[name] = exact(v)
 	}
 	return d, nil
 }
 
-func (d *Data) keepUnknown(name string, raw json.RawMessage) error {
-	var v any
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return err
+// takeUnknown moves what Data has no member for out of members.
+func takeUnknown(members map[string]json.RawMessage) map[string]json.RawMessage {
+	var unknown map[string]json.RawMessage
+	for name, value := range members {
+		if dataMembers[name] {
+			continue
+		}
+		if unknown == nil {
+			unknown = make(map[string]json.RawMessage, 1)
+		}
+		unknown[name] = value
+		delete(members, name)
 	}
-	if d.Personal == nil {
-		d.Personal = make(map[string]any, 1)
+	return unknown
+}
+
+// knownMembers is the JSON of what Data has a member for. That is all of raw,
+// unless an unknown name differs from a known one only in case: encoding/json
+// would take the one for the other.
+func knownMembers(raw json.RawMessage, members, unknown map[string]json.RawMessage) ([]byte, error) {
+	for name := range unknown {
+		for known := range dataMembers {
+			if strings.EqualFold(name, known) {
+				return json.Marshal(members)
+			}
+		}
 	}
-	if _, taken := d.Personal[name]; !taken {
+	return raw, nil
+}
+
+// keepUnknown adds members to personal{}.
+func (d *Data) keepUnknown(members map[string]json.RawMessage) *Refusal {
+	if len(members) > 0 && d.Personal == nil {
+		d.Personal = make(map[string]any, len(members))
+	}
+	for name, raw := range members {
+		if _, taken := d.Personal[name]; taken {
+			return refuse(ReasonSchema, "data and data.personal both have a member %.40q", name)
+		}
+		var v any
+		if err := unmarshalExact(raw, &v); err != nil {
+			return refuse(ReasonSchema, "data.%.40s: %s", name, describe(err))
+		}
 		d.Personal[name] = v
 	}
 	return nil
+}
+
+// unmarshalExact is json.Unmarshal, but that a number in an any stays the
+// text that it was.
+func unmarshalExact(raw []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return d.Decode(v)
+}
+
+// floatDigits is how many digits a float64 gives back as they were.
+const floatDigits = 15
+
+// exact replaces the numbers inside v by values that print as they were
+// published: int64 or uint64, float64 where it is short enough, else text.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return exactNumber(string(v))
+	case map[string]any:
+		for name, child := range v {
+			v[name] = exact(child)
+		}
+	case []any:
+		for i, child := range v {
+			v[i] = exact(child)
+		}
+	}
+	return v
+}
+
+func exactNumber(s string) any {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return i
+	}
+	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return u
+	}
+	mantissa, _, _ := strings.Cut(strings.ToLower(s), "e")
+	digits := strings.Trim(strings.ReplaceAll(strings.TrimPrefix(mantissa, "-"), ".", ""), "0")
+	if f, err := strconv.ParseFloat(s, 64); err == nil && len(digits) <= floatDigits && (f != 0 || digits == "") {
+		return f
+	}
+	return s
 }
 
 var dataMembers = func() map[string]bool {

@@ -14,6 +14,7 @@ import (
 // a C2SP tile.
 const (
 	MaxMessageBytes    = 1 << 20 // one message or HTTP body, whatever its mode
+	MaxMessageEvents   = 10_000  // events in one batch: more than fit, were each of them valid
 	MaxTextBytes       = 512     // id, source, iss, sub, jti, sid and the like
 	MaxNoteBytes       = 4 << 10 // note, user agent
 	MaxAttributes      = 32
@@ -23,6 +24,8 @@ const (
 	MaxBatchRecords    = 1000     // records in one batch of the log
 	MaxTenantBytes     = 64
 	MaxPersonalMembers = 64
+	MaxPersonalDepth   = 10       // objects and arrays inside each other, personal{} among them
+	MaxClearBytes      = 48 << 10 // all texts that the record keeps in clear
 )
 
 // Event is one thing that happened to a token, as it was published.
@@ -123,6 +126,9 @@ const maxNumericDate = 253402300799
 // UnmarshalJSON reads a number of seconds. It refuses a number that is not a
 // date between 1970 and 9999, so that milliseconds sent by mistake are seen.
 func (t *Timestamp) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
 	s, err := strconv.ParseFloat(strings.TrimSpace(string(b)), 64)
 	if err != nil || math.IsNaN(s) || s < 0 || s > maxNumericDate {
 		return fmt.Errorf("%.40s is not a NumericDate: want seconds since 1970", b)

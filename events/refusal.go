@@ -1,6 +1,10 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // Reason says why an event was refused. The set is bounded: it is a metric
 // label and the first column of the quarantine list.
@@ -44,6 +48,23 @@ func (r Reason) Offence() bool {
 	return r == ReasonRawToken || r == ReasonCardNumber || r == ReasonHealth
 }
 
+// maxDetail bounds a refusal's detail: it can hold names that a publisher chose.
+const maxDetail = 240
+
 func refuse(r Reason, format string, args ...any) *Refusal {
-	return &Refusal{Reason: r, Detail: fmt.Sprintf(format, args...)}
+	return &Refusal{Reason: r, Detail: printable(fmt.Sprintf(format, args...), maxDetail)}
+}
+
+// printable is s cut to limit bytes, without what could break a line or a
+// terminal.
+func printable(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
 }

@@ -55,22 +55,23 @@ type AuditEvent struct {
 
 	// Personal The personal part, where it was asked for and could be opened.
 	Personal *events.Personal `json:"personal,omitempty,omitzero"`
-
-	// PersonalState Where it was asked for and there was one. Erased: its key is destroyed. Dropped: its
-	// retention ended. Unreadable: what is stored is not what was sealed.
-	PersonalState string   `json:"personal_state,omitempty,omitzero"`
-	Purposes      []string `json:"purposes,omitempty,omitzero"`
-	Reason        string   `json:"reason,omitempty,omitzero"`
+	Purposes []string         `json:"purposes,omitempty,omitzero"`
+	Reason   string           `json:"reason,omitempty,omitzero"`
 
 	// Received The intake's clock.
 	Received   time.Time        `json:"received"`
 	Revocation *RevocationEntry `json:"revocation,omitempty,omitzero"`
 	Scope      string           `json:"scope,omitempty,omitzero"`
-	SessionRef string           `json:"session_ref,omitempty,omitzero"`
-	Source     string           `json:"source"`
-	SubjectRef string           `json:"subject_ref,omitempty,omitzero"`
-	Tenant     string           `json:"tenant"`
-	Ticket     string           `json:"ticket,omitempty,omitzero"`
+
+	// Sealed Why the personal part that was asked for is not there. Erased: its key is destroyed.
+	// Dropped: its retention ended, or the store has not got it yet. Unreadable: what is
+	// stored is not what was sealed.
+	Sealed     string `json:"sealed,omitempty,omitzero"`
+	SessionRef string `json:"session_ref,omitempty,omitzero"`
+	Source     string `json:"source"`
+	SubjectRef string `json:"subject_ref,omitempty,omitzero"`
+	Tenant     string `json:"tenant"`
+	Ticket     string `json:"ticket,omitempty,omitzero"`
 
 	// Time The publisher's clock.
 	Time     time.Time `json:"time"`
@@ -281,8 +282,8 @@ type Problem struct {
 
 // Quarantine defines model for Quarantine.
 type Quarantine struct {
-	Events []QuarantinedEvent `json:"events"`
-	Next   string             `json:"next,omitempty,omitzero"`
+	Next        string             `json:"next,omitempty,omitzero"`
+	Quarantined []QuarantinedEvent `json:"quarantined"`
 }
 
 // QuarantinedEvent defines model for QuarantinedEvent.
@@ -352,8 +353,8 @@ type Revocation struct {
 	Actor    string `json:"actor,omitempty,omitzero"`
 	ClientID string `json:"client_id,omitempty,omitzero"`
 
-	// Expires When the entry leaves the set.
-	Expires NumericDate `json:"expires"`
+	// Expires When the entry leaves the set; absent for one that stays.
+	Expires NumericDate `json:"expires,omitempty,omitzero"`
 	ID      string      `json:"id"`
 	Iss     string      `json:"iss,omitempty,omitzero"`
 
@@ -376,7 +377,7 @@ type Revocation struct {
 // RevocationEntry defines model for RevocationEntry.
 type RevocationEntry struct {
 	// Expires Seconds since 1970, fractions allowed (RFC 7519).
-	Expires NumericDate `json:"expires"`
+	Expires NumericDate `json:"expires,omitempty,omitzero"`
 
 	// IssuedBefore Seconds since 1970, fractions allowed (RFC 7519).
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
@@ -438,7 +439,7 @@ type SubjectRequest struct {
 	Outcome string `json:"outcome,omitempty,omitzero"`
 
 	// Position Log index of its last event.
-	Position uint64 `json:"position,omitempty,omitzero"`
+	Position uint64 `json:"position"`
 
 	// Reason Of a denial.
 	Reason     string       `json:"reason,omitempty,omitzero"`

@@ -86,7 +86,9 @@ func (e *tokenError) Error() string { return "access token: " + e.reason }
 // scopeError is a token without any of the scopes that would do.
 type scopeError struct{ want []string }
 
-func (e *scopeError) Error() string { return "access token lacks scope " + strings.Join(e.want, " or ") }
+func (e *scopeError) Error() string {
+	return "access token lacks scope " + strings.Join(e.want, " or ")
+}
 
 // problemOf is the one place where an error becomes an answer. What is not
 // known here shows nothing.

@@ -29,7 +29,7 @@ func drawHead(t *rapid.T) Head {
 func TestDeltaRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		d := &Delta{Head: drawHead(t), Prev: rapid.Uint64().Draw(t, "prev"), Entries: drawEntries(t)}
+		d := &Delta{Head: drawHead(t), Prev: rapid.Uint64().Draw(t, "prev"), PrevSum: ref(rapid.Uint64().Draw(t, "sum")), Entries: drawEntries(t)}
 		b, err := d.Sign(signer)
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +57,9 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(h, got.Head, equal); diff != "" {
 			t.Fatal(diff)
 		}
+		if got.Sum != ref(h.Seq) {
+			t.Fatalf("sum %v", got.Sum)
+		}
 		restored := setOf(slices.Collect(got.Entries())...)
 		if diff := cmp.Diff(s.Entries(), restored.Entries(), equal); diff != "" {
 			t.Fatal(diff)
@@ -74,7 +77,7 @@ type fataler interface {
 
 func pack(t fataler, s *Set, h Head) []byte {
 	t.Helper()
-	b, err := s.Snapshot(h, signer)
+	b, err := s.Snapshot(h, ref(h.Seq), signer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -13,6 +14,14 @@ const Version = 1
 
 // MaxDeltaEntries bounds one delta, so that it fits a message.
 const MaxDeltaEntries = events.MaxBatchRecords
+
+// SnapshotObject is the name of the newest snapshot in the object store, and
+// SignatureHeader the header that carries the signature of a KeysReply in
+// base64.
+const (
+	SnapshotObject  = "latest"
+	SignatureHeader = "Rescind-Signature"
+)
 
 // Head says where in the feed a delta or a snapshot stands. Two heads of one
 // incarnation have the same Epoch and Feed; anything else is another history.
@@ -36,14 +45,24 @@ func (h *Head) Signed() time.Time { return time.UnixMicro(h.Time) }
 // delta before it. One without entries is a heartbeat.
 type Delta struct {
 	Head
-	Prev    uint64 // sequence of the delta before this one; messages between the two are not the signer's
+	Prev    uint64     // sequence of the delta before this one; messages between the two are not the signer's
+	PrevSum events.Ref // Sum of that delta; zero where a snapshot stands in for it
 	Entries []Entry
+}
+
+// Sum identifies a signed message: the first half of its SHA-256. A delta
+// holds that of the one before it, so that two histories which count alike
+// cannot be taken for one.
+func Sum(message []byte) events.Ref {
+	sum := sha256.Sum256(message)
+	return events.Ref(sum[:16])
 }
 
 type wireDelta struct {
 	Version uint8       `cbor:"1,keyasint"`
 	Head    Head        `cbor:"2,keyasint"`
 	Prev    uint64      `cbor:"3,keyasint"`
+	PrevSum events.Ref  `cbor:"7,keyasint"`
 	Keys    []KeyID     `cbor:"4,keyasint,omitempty"`
 	Reasons []string    `cbor:"5,keyasint,omitempty"`
 	Entries []wireEntry `cbor:"6,keyasint,omitempty"`
@@ -68,7 +87,7 @@ func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
 	if len(d.Entries) > MaxDeltaEntries {
 		return nil, fmt.Errorf("sign delta seq=%d: %d entries: the limit is %d", d.Seq, len(d.Entries), MaxDeltaEntries)
 	}
-	w := wireDelta{Version: Version, Head: d.Head, Prev: d.Prev}
+	w := wireDelta{Version: Version, Head: d.Head, Prev: d.Prev, PrevSum: d.PrevSum}
 	var tables tables
 	for i := range d.Entries {
 		if err := d.Entries[i].validate(); err != nil {
@@ -108,7 +127,7 @@ func decodeDelta(payload []byte) (*Delta, error) {
 	if len(w.Entries) > MaxDeltaEntries {
 		return nil, fmt.Errorf("%w: %d entries", ErrFormat, len(w.Entries))
 	}
-	d := &Delta{Head: w.Head, Prev: w.Prev, Entries: make([]Entry, len(w.Entries))}
+	d := &Delta{Head: w.Head, Prev: w.Prev, PrevSum: w.PrevSum, Entries: make([]Entry, len(w.Entries))}
 	for i := range w.Entries {
 		e, err := w.Entries[i].unpack(w.Keys, w.Reasons)
 		if err != nil {

@@ -158,6 +158,9 @@ func (s *Set) SetKeys(keys []events.FeedKey) {
 func (s *Set) Missing() []KeyID {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if len(s.missing) == 0 {
+		return nil
+	}
 	var out []KeyID
 	for id := range s.madeBy.index {
 		if !s.holds(id) {

@@ -12,27 +12,30 @@ import (
 // Snapshot is a whole set at one point of the feed, as it was unpacked.
 type Snapshot struct {
 	Head
-	w wireSnapshot
+	Sum events.Ref // of the delta with sequence Seq; zero where that is none of ours
+	w   wireSnapshot
 }
 
 // wireSnapshot holds the entries as columns, in the order of Entry.compare:
 // what is alike lies together, and none of it needs an object a row.
 type wireSnapshot struct {
-	Version uint8    `cbor:"1,keyasint"`
-	Head    Head     `cbor:"2,keyasint"`
-	Count   uint64   `cbor:"3,keyasint"`
-	Keys    []KeyID  `cbor:"4,keyasint"`
-	Reasons []string `cbor:"5,keyasint"`
-	Hashes  []byte   `cbor:"6,keyasint"` // 16 bytes an entry
-	IDs     []byte   `cbor:"7,keyasint"` // 16 bytes an entry
-	Kinds   []byte   `cbor:"8,keyasint"` // 1 byte an entry: place in Scopes, or kindLift
-	Rest    []byte   `cbor:"9,keyasint"` // uvarints: expires, and unless a lift: cut-off, at, reason, key
+	Version uint8      `cbor:"1,keyasint"`
+	Head    Head       `cbor:"2,keyasint"`
+	Count   uint64     `cbor:"3,keyasint"`
+	Keys    []KeyID    `cbor:"4,keyasint"`
+	Reasons []string   `cbor:"5,keyasint"`
+	Hashes  []byte     `cbor:"6,keyasint"` // 16 bytes an entry
+	IDs     []byte     `cbor:"7,keyasint"` // 16 bytes an entry
+	Kinds   []byte     `cbor:"8,keyasint"` // 1 byte an entry: place in Scopes, or kindLift
+	Sum     events.Ref `cbor:"10,keyasint"`
+	Rest    []byte     `cbor:"9,keyasint"` // uvarints: expires, and unless a lift: cut-off, at, reason, key
 }
 
-// Snapshot packs and signs s as it stands at h.
-func (s *Set) Snapshot(h Head, key ed25519.PrivateKey) ([]byte, error) {
+// Snapshot packs and signs s as it stands at h, the head of the delta whose Sum
+// is sum.
+func (s *Set) Snapshot(h Head, sum events.Ref, key ed25519.PrivateKey) ([]byte, error) {
 	entries := s.Entries()
-	w := wireSnapshot{Version: Version, Head: h, Count: uint64(len(entries)),
+	w := wireSnapshot{Version: Version, Head: h, Sum: sum, Count: uint64(len(entries)),
 		Hashes: make([]byte, 0, 16*len(entries)), IDs: make([]byte, 0, 16*len(entries)),
 		Kinds: make([]byte, 0, len(entries)), Rest: make([]byte, 0, 16*len(entries))}
 	var tables tables
@@ -80,7 +83,7 @@ func decodeSnapshot(payload []byte) (*Snapshot, error) {
 		return nil, err
 	}
 	w := &s.w
-	s.Head = w.Head
+	s.Head, s.Sum = w.Head, w.Sum
 	switch n := w.Count; {
 	case w.Version != Version:
 		return nil, fmt.Errorf("%w: version %d, want %d", ErrFormat, w.Version, Version)

@@ -58,7 +58,7 @@ func newRoot(env environment) *cobra.Command {
 		newDemo(env), newDev(env), newServe(env), newBench(env),
 		newPublish(env), newRevoke(env), newLift(env), newCheck(env), newAudit(env), newRequest(env),
 		newFindings(env), newQuarantine(env),
-		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newVersion(),
+		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newReady(env), newVersion(),
 	)
 	for _, c := range root.Commands() {
 		asUsage(c)

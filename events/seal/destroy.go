@@ -120,6 +120,7 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 	if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
+	k.subjects.remove(at)
 	return nil
 }
 

@@ -64,8 +64,15 @@ func (l *Log) Append(ctx context.Context, lane events.Lane, data []byte, expectL
 
 // Last is the last message, or one with Seq 0 where the log is empty. It sees
 // every Append that has returned.
-func (l *Log) Last(ctx context.Context) (LogMessage, error) {
-	m, err := l.get(ctx, get{LastFor: LogSubjects})
+func (l *Log) Last(ctx context.Context) (LogMessage, error) { return l.last(ctx, LogSubjects) }
+
+// LastOf is Last for one lane.
+func (l *Log) LastOf(ctx context.Context, lane events.Lane) (LogMessage, error) {
+	return l.last(ctx, LogSubject(lane))
+}
+
+func (l *Log) last(ctx context.Context, subject string) (LogMessage, error) {
+	m, err := l.get(ctx, get{LastFor: subject})
 	if errors.Is(err, ErrNotFound) {
 		return LogMessage{}, nil
 	}

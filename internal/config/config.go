@@ -181,7 +181,7 @@ func (c *Config) validateServers(f *faults) {
 	if c.Runs(RoleAudit) || c.Runs(RoleAPI) {
 		_, _, err := net.SplitHostPort(c.ClickHouse.Addr)
 		f.check(err == nil, "clickhouse.addr: %q, want host:port", c.ClickHouse.Addr)
-		f.check(c.ClickHouse.Database != "", "clickhouse.database is empty")
+		f.check(ValidDatabase(c.ClickHouse.Database), "clickhouse.database: %.40q, want a plain identifier", c.ClickHouse.Database)
 	}
 	if c.Runs(RoleAPI) {
 		_, _, err := net.SplitHostPort(c.HTTP.Addr)
@@ -240,4 +240,16 @@ func (f *faults) check(ok bool, format string, args ...any) {
 
 func (f *faults) oneOf(key, got string, want ...string) {
 	f.check(slices.Contains(want, got), "%s: %q, want %s", key, got, strings.Join(want, ", "))
+}
+
+// ValidDatabase reports whether s can be the name of a database: a plain
+// identifier, as it stands in statements that take no parameters.
+func ValidDatabase(s string) bool {
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
 }

@@ -33,7 +33,7 @@ func (e *Engine) command() (launchSpec, error) {
 	spec.env = append(spec.env, childVariable+"="+e.location.Path)
 	spec.args = []string{
 		"--config-file=" + e.layout.config,
-		"--interactive", // see child.go
+		"--interactive", // see library_run.go
 		"--queries-file=" + e.layout.start,
 		"--history_file=" + os.DevNull,
 		"--progress=off", "--progress-table=off",

@@ -140,7 +140,7 @@ func TestDefaultUserIsLockedOut(t *testing.T) {
 }
 
 // TestBadClientsDoNotEndTheServer guards the reason for the pseudo-terminal in
-// child.go: without it the first wrong password over TCP ends the process.
+// library_run.go: without it the first wrong password over TCP ends the process.
 func TestBadClientsDoNotEndTheServer(t *testing.T) {
 	t.Parallel()
 	e := enginetest.Own(t, ownerConfig())

@@ -62,6 +62,9 @@ func findOrInstall(ctx context.Context, cfg Config) (Location, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return location, f.runnable(location, err)
 	}
+	if !libraryBuilt {
+		return Location{}, err
+	}
 	library, installErr := f.install(ctx, InstallConfig{Progress: cfg.Progress})
 	if installErr != nil {
 		return Location{}, fmt.Errorf("%w\ninstalling one failed: %w", err, installErr)
@@ -87,10 +90,15 @@ func newFinder(getenv func(string) string) finder {
 
 // runnable refuses a library in a process that could not become its child.
 func (f finder) runnable(location Location, err error) error {
-	if err == nil && location.Kind == KindLibrary && !f.checked() {
+	switch {
+	case err != nil || location.Kind != KindLibrary:
+		return err
+	case !libraryBuilt:
+		return fmt.Errorf("%s: this binary was built with -tags nolibchdb and cannot run a library", location.Path)
+	case !f.checked():
 		return errors.New("engine.MainIfChild was not called first in main or TestMain")
 	}
-	return err
+	return nil
 }
 
 func (f finder) locate(ctx context.Context) (Location, error) {

@@ -40,7 +40,11 @@ func (l layout) claim() (unlock func(), err error) {
 // may still be on its way out. The server holds this lock for as long as it
 // runs, and gives up at once when it cannot have it.
 func (l layout) awaitLeft(ctx context.Context) error {
-	unlock, err := lockFile(ctx, filepath.Join(l.data, "status"), func() {})
+	status := filepath.Join(l.data, "status")
+	if _, err := os.Stat(status); errors.Is(err, os.ErrNotExist) {
+		return nil // made by us, it would pass for the trace of a crash
+	}
+	unlock, err := lockFile(ctx, status, func() {})
 	if err != nil {
 		return fmt.Errorf("wait for the previous server to leave: %w", err)
 	}

@@ -35,7 +35,14 @@ func (f *flat) spread(r *Row) {
 	}
 }
 
+// gather undoes spread. An empty list is none, as in a record decoded from its
+// bytes.
 func (f *flat) gather() Row {
+	for _, list := range []*[]string{&f.Record.Audience, &f.Record.Claims, &f.Record.Purposes} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
 	if f.revokes {
 		f.Record.Revocation = &f.revocation
 	}

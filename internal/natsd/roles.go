@@ -108,7 +108,7 @@ func projector() []string {
 func api() []string {
 	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, objects}
 	return slices.Concat(
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects},
 		info(all...), direct(all...),
 		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream),
 		consume(stream.LogStream), create(stream.LogStream),

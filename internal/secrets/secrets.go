@@ -193,3 +193,11 @@ func jwk(key *ecdsa.PublicKey) (string, map[string]string, error) {
 	kid := b64(sum[:])
 	return kid, map[string]string{"kty": "EC", "crv": "P-256", "x": x, "y": y, "alg": "ES256", "use": "sig", "kid": kid}, nil
 }
+
+// Open opens a folder that Init made. It makes nothing.
+func Open(dir string) (*Folder, error) {
+	if _, err := os.Stat(filepath.Join(dir, "api.pem")); err != nil {
+		return nil, fmt.Errorf("keys: %w: make them with `rescind keys init` or `rescind dev`", err)
+	}
+	return &Folder{dir: dir}, nil
+}

@@ -100,7 +100,9 @@ func (w *world) config(conn driver.Conn) Config {
 	}
 }
 
-func (w *world) read(ctx context.Context, from uint64) (LogReader, error) { return w.log.Read(ctx, from) }
+func (w *world) read(ctx context.Context, from uint64) (LogReader, error) {
+	return w.log.Read(ctx, from)
+}
 
 // append writes batches of the given sizes to the log.
 func (w *world) append(sizes ...int) {

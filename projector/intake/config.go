@@ -25,20 +25,31 @@ type Source interface {
 	Created() time.Time
 }
 
-// Log is what is appended to. Every method sees each Append that has returned.
+// Log is what is appended to, and read when a writer starts. Every method sees
+// each Append that has returned.
 type Log interface {
+	Tip
+	History
+}
+
+// Tip is the end of the log.
+type Tip interface {
 	// Append writes data behind expectLast and returns once it is durable. An
 	// error that wraps stream.ErrFenced means that it was not written; after
 	// any other it may have been, and may still be.
 	Append(ctx context.Context, lane events.Lane, data []byte, expectLast uint64) (uint64, error)
 
-	// Last is the last message, with Seq 0 where there is none; LastOf that of
-	// one lane.
+	// Last is the last message, with Seq 0 where there is none.
 	Last(ctx context.Context) (stream.LogMessage, error)
-	LastOf(ctx context.Context, lane events.Lane) (stream.LogMessage, error)
+}
 
-	// Get is one message; sequences have no holes.
+// History is what was appended.
+type History interface {
+	// Get is one message. Sequences begin at 1 and have no holes.
 	Get(ctx context.Context, seq uint64) (stream.LogMessage, error)
+
+	// LastOf is the last message of a lane, with Seq 0 where there is none.
+	LastOf(ctx context.Context, lane events.Lane) (stream.LogMessage, error)
 
 	// Read yields messages in order, from a sequence, of all lanes or some.
 	Read(ctx context.Context, from uint64, lanes ...events.Lane) (*stream.Reader, error)

@@ -3,6 +3,9 @@ package enginetest_test
 import (
 	"database/sql"
 	"errors"
+	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
@@ -147,6 +150,23 @@ func TestManyAskAtOnce(t *testing.T) {
 			t.Errorf("%s was given twice", name)
 		}
 		seen[name] = true
+	}
+}
+
+// TestNothingIsLeft runs this package's tests, one of them, in a process and a
+// temporary folder of their own.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	run := exec.Command(os.Args[0], "-test.run=^TestDatabasesAreApart$", "-test.v")
+	run.Env = append(os.Environ(), "TMPDIR="+tmp)
+	out, err := run.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestDatabasesAreApart") {
+		t.Fatalf("run: %v\n%s", err, out)
+	}
+	left, err := os.ReadDir(tmp)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

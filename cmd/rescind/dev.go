@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/dev"
+)
+
+func newDev(env environment) *cobra.Command {
+	var o dev.Options
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run the whole stack in one folder, on embedded NATS and ClickHouse",
+		Long: `Dev runs everything on loopback, with generated keys, and writes DIR/dev.json
+when it is ready: addresses, tokens and credentials. Ctrl-C stops it in order;
+started again on the same folder it finds everything again.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Getenv, o.Progress = env.getenv, progress(cmd)
+			o.Log = newLogger(cmd, "info")
+			if quiet, _ := cmd.Flags().GetBool("quiet"); quiet {
+				o.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+			}
+			return dev.Run(cmd.Context(), o, func(f *dev.File) error {
+				return show(cmd, f, func(w io.Writer) { printStack(w, o.Dir, f) })
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "data", first(env.getenv("RESCIND_DATA"), ".rescind"), "folder for everything (RESCIND_DATA)")
+	f.IntVar(&o.HTTPPort, "http-port", 0, "port of the API, 0 for a free one")
+	f.IntVar(&o.NATSPort, "nats-port", 0, "port of NATS, 0 for a free one")
+	f.IntVar(&o.ClickHousePort, "clickhouse-port", 0, "port of ClickHouse's native protocol, 0 for a free one")
+	f.IntVar(&o.ClickHouseHTTPPort, "clickhouse-http-port", 0, "port of ClickHouse's HTTP interface, 0 for a free one")
+	f.Bool("quiet", false, "log warnings only")
+	return cmd
+}
+
+func printStack(w io.Writer, dir string, f *dev.File) {
+	fmt.Fprintf(w, "ready\n  API         %s\n  NATS        %s\n  ClickHouse  %s\n  folder      %s (addresses and tokens: dev.json)\n", f.HTTP, f.NATS, f.ClickHouse.Addr, dir)
+	fmt.Fprintf(w, "try: rescind publish --data %s --tenant acme --type token.issued --set iss=https://id.example --set sub=alice --set jti=t-1 --set alg=ES256\n", dir)
+	fmt.Fprintf(w, "     rescind audit search --data %s --tenant acme --issuer https://id.example --subject alice\n", dir)
+}

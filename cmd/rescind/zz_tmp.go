@@ -1,0 +1,4 @@
+package main
+import "github.com/spf13/cobra"
+func newDemo(environment) *cobra.Command { return &cobra.Command{Use:"demo"} }
+func newBench(environment) *cobra.Command { return &cobra.Command{Use:"bench"} }

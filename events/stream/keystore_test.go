@@ -1,0 +1,162 @@
+package stream_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/sealtest"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+func TestKeyStoreKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	sealtest.TestStore(t, func(t *testing.T) seal.Store { return start(t).keys(t) })
+}
+
+func (w world) keys(t *testing.T) *stream.KeyStore {
+	t.Helper()
+	k, err := stream.OpenKeyStore(t.Context(), w.projector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestKeyStoreCreatesMoreThanOneServerBatch(t *testing.T) {
+	t.Parallel()
+	k := start(t).keys(t)
+	puts := make([]seal.Put, 2345)
+	for i := range puts {
+		puts[i] = seal.Put{Key: fmt.Sprintf("k.acme.%d", i), Value: []byte{byte(i)}}
+	}
+	if err := k.Create(t.Context(), puts...); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := k.List(t.Context(), "k.acme.")
+	if err != nil || len(keys) != len(puts) {
+		t.Fatalf("%d keys, %v", len(keys), err)
+	}
+}
+
+// Of one batch of the server none is written where one exists.
+func TestKeyStoreCreatesAllOrNone(t *testing.T) {
+	t.Parallel()
+	k := start(t).keys(t)
+	there := seal.Put{Key: "k.acme.7", Value: []byte("first")}
+	if err := k.Create(t.Context(), there); err != nil {
+		t.Fatal(err)
+	}
+	var puts []seal.Put
+	for i := range 10 {
+		puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%d", i), Value: []byte("second")})
+	}
+	if err := k.Create(t.Context(), puts...); !errors.Is(err, seal.ErrExists) {
+		t.Fatalf("create: %v, want ErrExists", err)
+	}
+	if keys, err := k.List(t.Context(), ""); err != nil || len(keys) != 1 {
+		t.Fatalf("%v, %v: want only what was there", keys, err)
+	}
+}
+
+func TestKeyStoreErasesFromDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
+	w := world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}
+	k := w.keys(t)
+	secret, kept := bytes.Repeat([]byte("SECRET-VALUE"), 20), bytes.Repeat([]byte("OTHER-VALUE"), 20)
+	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: secret}, seal.Put{Key: "k.acme.2", Value: kept}); err != nil {
+		t.Fatal(err)
+	}
+	if !onDisk(t, dir, secret) {
+		t.Fatal("the value was not on disk to begin with: this test sees nothing")
+	}
+	if err := k.Erase(t.Context(), "k.acme.1"); err != nil {
+		t.Fatal(err)
+	}
+	if onDisk(t, dir, secret) || onDisk(t, dir, []byte("SECRET-VALUE")) {
+		t.Error("the value is on disk after Erase returned")
+	}
+	if !onDisk(t, dir, kept) {
+		t.Error("the neighbour is gone")
+	}
+	natsdtest.Stop(t, s)
+	if onDisk(t, dir, []byte("SECRET-VALUE")) {
+		t.Error("the value is on disk after the server stopped")
+	}
+}
+
+// onDisk reports whether any file under dir holds value, plain or in base64.
+func onDisk(t *testing.T, dir string, value []byte) (found bool) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // files come and go under a running server
+		}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			found = found || bytes.Contains(data, value) || bytes.Contains(data, []byte(base64.StdEncoding.EncodeToString(value)))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestFenceIsAnnouncedWithoutItsValue(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	nc := natsdtest.Connect(t, w.Server, natsd.API)
+	announced := make(chan *nats.Msg, 10)
+	if _, err := nc.ChanSubscribe(stream.LiveErasures+".>", announced); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	k := w.keys(t)
+	for _, key := range []string{"k.acme.1", "s.acme.00ff", "e.acme.00ff"} {
+		if err := k.Create(t.Context(), seal.Put{Key: key, Value: []byte("wrapped")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := <-announced
+	if m.Subject != stream.LiveErasures+".acme.00ff" || len(m.Data) != 0 {
+		t.Fatalf("announced %s with %d bytes", m.Subject, len(m.Data))
+	}
+	if len(announced) != 0 {
+		t.Error("more than the fence was announced")
+	}
+}
+
+func TestKeyStoreTakesNoWildcard(t *testing.T) {
+	t.Parallel()
+	k := start(t).keys(t)
+	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"", "k.>", "k.acme.*", ".k", "k.", "k..a", "k a", ">"} {
+		if _, err := k.Get(t.Context(), key); err == nil || errors.Is(err, seal.ErrNotFound) {
+			t.Errorf("get %q: %v", key, err)
+		}
+		if err := k.Erase(t.Context(), key); err == nil {
+			t.Errorf("erase %q succeeded", key)
+		}
+		if err := k.Create(t.Context(), seal.Put{Key: key}); err == nil {
+			t.Errorf("create %q succeeded", key)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package stream_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+// bare is a server without any stream.
+func bare(t *testing.T) world {
+	t.Helper()
+	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)}
+}
+
+func TestTopologyReportsAllFaultsAtOnce(t *testing.T) {
+	t.Parallel()
+	err := stream.Topology{
+		Replicas: 2, IntakeMaxBytes: 1, LogMaxBytes: 1, QuarantineMaxAge: 1, RevocationsMaxAge: 1, ControlAckWait: 1, AccessAckWait: 1,
+	}.Validate()
+	for _, name := range []string{"replicas", "intake max bytes", "log max bytes", "quarantine", "revocations", "control", "access"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported in: %v", name, err)
+		}
+	}
+	if err := (stream.Topology{}).Validate(); err != nil {
+		t.Errorf("the zero topology: %v", err)
+	}
+}
+
+func TestEnsureMayBeCalledAgainAndByTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	w := bare(t)
+	var racing sync.WaitGroup
+	for range 4 {
+		racing.Go(func() {
+			if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	racing.Wait()
+	if _, err := w.projector.Publish(t.Context(), stream.LogSubject(events.Control), []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{IntakeMaxBytes: 16 << 20, RevocationsMaxAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.operator.Stream(t.Context(), stream.IntakeStream)
+	if err != nil || s.CachedInfo().Config.MaxBytes != 16<<20 || s.CachedInfo().State.Consumers != 2 {
+		t.Fatalf("%v: the intake was not brought to the new topology: %+v", err, s.CachedInfo())
+	}
+	if n := w.state(t, stream.LogStream).Msgs; n != 1 {
+		t.Fatalf("%d messages in the log after a second Ensure, want 1", n)
+	}
+}
+
+// Whoever publishes while the intake is being set up either gets an error or
+// has the message delivered.
+func TestNothingAcceptedIsLostWhileTheIntakeIsSetUp(t *testing.T) {
+	t.Parallel()
+	w := bare(t)
+	js := natsdtest.JetStream(t, w.Server, natsd.Issuer)
+	first, ready := make(chan uint64, 1), make(chan struct{})
+	go func() {
+		defer close(first)
+		close(ready)
+		for t.Context().Err() == nil {
+			ack, err := js.Publish(t.Context(), stream.EventSubject("acme", events.TokenRevoked), []byte("{}"), jetstream.WithRetryAttempts(0))
+			if err == nil {
+				first <- ack.Sequence
+				return
+			}
+		}
+	}()
+	<-ready
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	accepted := <-first
+	if got := collect(t, w.intake(t), 1)[0].Seq; got != accepted {
+		t.Fatalf("delivered seq %d first, accepted %d", got, accepted)
+	}
+}
+
+func TestEnsureReportsAndMendsAMissingConsumer(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	if err := w.operator.DeleteConsumer(t.Context(), stream.IntakeStream, stream.ControlConsumer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.OpenIntake(t.Context(), w.projector); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("open the intake without a consumer: %v", err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); !errors.Is(err, stream.ErrIntakeGap) {
+		t.Fatalf("ensure: %v, want ErrIntakeGap", err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+		t.Fatalf("ensure again: %v", err)
+	}
+	if _, err := w.projector.Publish(t.Context(), stream.LogSubject(events.Control), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.intake(t)
+}
+
+func TestIntakeStopsWhenAConsumerIsRemoved(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	in := w.intake(t)
+	if err := w.operator.DeleteConsumer(t.Context(), stream.IntakeStream, stream.ControlConsumer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Next(t.Context(), 1); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Fatalf("next: %v", err)
+	}
+}
+
+// Even whoever may do everything to a stream cannot shorten the log.
+func TestLogCannotBeShortened(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	if _, err := w.log(t).Append(t.Context(), events.Control, []byte("kept"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.operator.Stream(t.Context(), stream.LogStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context()); err == nil {
+		t.Error("purge succeeded")
+	}
+	if err := s.DeleteMsg(t.Context(), 1); err == nil {
+		t.Error("delete succeeded")
+	}
+	cfg := s.CachedInfo().Config
+	cfg.DenyDelete, cfg.DenyPurge = false, false
+	if _, err := w.operator.UpdateStream(t.Context(), cfg); err == nil {
+		t.Error("the denial could be lifted")
+	}
+}
+
+// A full log refuses: it does not make room by dropping its oldest.
+func TestFullLogRefuses(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{LogMaxBytes: 8 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	l := w.log(t)
+	var err error
+	var seq uint64
+	for range 20 {
+		var next uint64
+		if next, err = l.Append(t.Context(), events.Access, make([]byte, 900_000), seq); err != nil {
+			break
+		}
+		seq = next
+	}
+	if err == nil || errors.Is(err, stream.ErrFenced) {
+		t.Fatalf("append to a full log: %v", err)
+	}
+	if s := w.state(t, stream.LogStream); s.FirstSeq != 1 || s.LastSeq != seq {
+		t.Fatalf("the log holds %d to %d, want 1 to %d", s.FirstSeq, s.LastSeq, seq)
+	}
+}

@@ -1,0 +1,208 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/revocation/feed"
+)
+
+const (
+	erasureLock = "erasure"
+	lockTTL     = 30 * time.Second
+	drain       = 10 * time.Second // for requests under way when the API stops
+)
+
+// parts is what the API is made of, beside the stores.
+type parts struct {
+	bus       *bus
+	log       *stream.Log
+	keys      *seal.Keyring
+	publisher *stream.Publisher
+	lane      *lane.Follower
+	feed      *feed.Feed
+	requests  *erasure.Workflow
+}
+
+// api makes the API: the HTTP server, the view of the revocation set that it
+// decides from, the lane that it follows, and the erasure worker.
+func (a *app) api(ctx context.Context, b *bus) ([]role, error) {
+	p, err := a.parts(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	conn, err := a.apiConn()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	server, err := a.server(ctx, p, store.New(conn))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("api: %w", err), conn.Close())
+	}
+	listener, err := a.listen()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("api: %w", err), conn.Close())
+	}
+	a.log.Info("api listens", "addr", listener.Addr().String())
+	return []role{{config.RoleAPI, func(ctx context.Context) error {
+		defer conn.Close()
+		return a.runAPI(ctx, p, listener, server)
+	}}}, nil
+}
+
+func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, server *query.Server) error {
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last request
+	defer stop()
+	g, behind := errgroup.WithContext(behind)
+	g.Go(func() error { return ended(behind, p.lane.Run(behind)) })
+	g.Go(func() error { return ended(behind, p.feed.Run(behind)) })
+	g.Go(func() error { return ended(behind, p.requests.Run(behind)) })
+	g.Go(func() error { return ended(behind, a.recordGap(behind, p)) })
+	g.Go(func() error {
+		defer stop()
+		return serveHTTP(ctx, behind, listener, server.Handler())
+	})
+	err := g.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	return errors.Join(err, p.publisher.Close(closing))
+}
+
+// ended is err unless it only says that ctx ended.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// serveHTTP serves until ctx ends, or behind does because a part has failed.
+func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler) error {
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+	case <-behind.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := s.Shutdown(stopping)
+	<-served
+	return err
+}
+
+func (a *app) listen() (net.Listener, error) {
+	l := a.listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", a.cfg.HTTP.Addr); err != nil {
+			return nil, err
+		}
+	}
+	if a.cfg.HTTP.Cert == "" {
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(a.cfg.HTTP.Cert, a.cfg.HTTP.Key)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("http.cert: %w", err), l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// apiConn is a lazy connection: the API starts without ClickHouse.
+func (a *app) apiConn() (clickhouse.Conn, error) {
+	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(options)
+}
+
+func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
+	p := &parts{bus: b}
+	var err error
+	if p.log, err = stream.OpenLog(ctx, b.js); err != nil {
+		return nil, err
+	}
+	if p.keys, err = a.keyring(ctx, b); err != nil {
+		return nil, err
+	}
+	if p.publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, RetryFor: drain, Log: a.log}); err != nil {
+		return nil, err
+	}
+	if p.lane, err = lane.New(lane.Config{Log: p.log, Logger: a.log}); err != nil {
+		return nil, err
+	}
+	key, err := a.feedKey()
+	if err != nil {
+		return nil, err
+	}
+	p.feed = feed.New(feed.Config{
+		Conn: b.nc, PublicKey: key.Public().(ed25519.PublicKey), StaleAfter: a.cfg.Limits.Stale, Log: a.log.With("role", config.RoleAPI),
+	})
+	a.ready = append(a.ready, p.feed.Ready())
+	p.requests, err = erasure.New(erasure.Config{
+		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
+		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
+	})
+	return p, err
+}
+
+func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Server, error) {
+	jwks, err := os.ReadFile(a.cfg.Auth.JWKS)
+	if err != nil {
+		return nil, fmt.Errorf("auth.jwks: %w", err)
+	}
+	keys, err := query.ParseJWKS(jwks)
+	if err != nil {
+		return nil, fmt.Errorf("auth.jwks %s: %w", a.cfg.Auth.JWKS, err)
+	}
+	quarantine, err := stream.OpenQuarantine(ctx, p.bus.js)
+	if err != nil {
+		return nil, err
+	}
+	a.watchFeed(p.feed)
+	return query.New(query.Config{
+		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
+		Policy: a.policy(), Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
+		Requests: p.requests, Quarantine: quarantine, Probes: a.probes, Registry: a.registry, Logger: a.log,
+	})
+}
+
+// recordGap writes system.gap where the intake may have lost events, so that
+// the log says so itself.
+func (a *app) recordGap(ctx context.Context, p *parts) error {
+	if !a.gap {
+		return nil
+	}
+	return p.publisher.Publish(ctx, events.Event{Type: events.SystemGap, Tenant: systemTenant, Data: events.Data{
+		Actor: "rescind:app", Reason: "intake_consumer_missing",
+	}})
+}
+
+// systemTenant is the tenant of events about the deployment itself.
+const systemTenant = "rescind"

@@ -1,0 +1,171 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/secrets"
+	"github.com/rescindhq/rescind/query"
+)
+
+// Config is what Run needs.
+type Config struct {
+	config.Config
+
+	// Getenv stands for os.Getenv: secrets may be in the environment.
+	Getenv func(string) string
+	// Log is required.
+	Log *slog.Logger
+	// Listener is where the API listens. nil listens on http.addr.
+	Listener net.Listener
+	// Ready is called once, when every role of this process is at work. nil is
+	// not called.
+	Ready func()
+}
+
+// app is one process. Its fields are set by open and by the roles before they
+// run; after that they are only read.
+type app struct {
+	cfg      config.Config
+	log      *slog.Logger
+	getenv   func(string) string
+	listener net.Listener
+	gap      bool // the intake had lost a consumer: a gap to record
+
+	registry *prometheus.Registry
+	probes   []query.Probe
+	ready    []<-chan struct{} // closed when a role is at work
+}
+
+func open(c Config) (*app, error) {
+	if err := c.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	a := &app{cfg: c.Config, log: c.Log, getenv: c.Getenv, listener: c.Listener, registry: prometheus.NewRegistry()}
+	if a.getenv == nil {
+		a.getenv = os.Getenv
+	}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return a, nil
+}
+
+// role is a part that runs until its context ends.
+type role struct {
+	name string
+	run  func(context.Context) error
+}
+
+// Run runs the roles of the configuration until ctx ends or one of them fails
+// for good.
+func Run(ctx context.Context, c Config) error {
+	a, err := open(c)
+	if err != nil {
+		return err
+	}
+	if err := a.ensureStreams(ctx); err != nil {
+		return err
+	}
+	projector, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds)
+	if err != nil {
+		return err
+	}
+	defer projector.nc.Close()
+	roles, err := a.projectors(ctx, projector)
+	if err != nil {
+		return err
+	}
+	if a.cfg.Runs(config.RoleAPI) {
+		api, err := a.connect(natsd.API, a.cfg.NATS.APICreds)
+		if err != nil {
+			return err
+		}
+		defer api.nc.Close()
+		more, err := a.api(ctx, api)
+		if err != nil {
+			return err
+		}
+		roles = append(roles, more...)
+	}
+	return a.run(ctx, roles, c.Ready)
+}
+
+// projectors makes the roles that read and write streams.
+func (a *app) projectors(ctx context.Context, b *bus) (roles []role, err error) {
+	for _, r := range []struct {
+		name string
+		make func(context.Context, *bus) (role, error)
+	}{{config.RoleIntake, a.intake}, {config.RoleAudit, a.audit}, {config.RoleRevoke, a.revoke}} {
+		if !a.cfg.Runs(r.name) {
+			continue
+		}
+		made, err := r.make(ctx, b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+		roles = append(roles, made)
+	}
+	return roles, nil
+}
+
+func (a *app) run(ctx context.Context, roles []role, ready func()) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, r := range roles {
+		g.Go(func() error {
+			a.log.Info("role started", "role", r.name)
+			err := r.run(ctx)
+			if err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			a.log.Info("role stopped", "role", r.name)
+			return nil
+		})
+	}
+	g.Go(func() error { return a.announce(ctx, ready) })
+	return g.Wait()
+}
+
+// announce calls ready once every role is at work.
+func (a *app) announce(ctx context.Context, ready func()) error {
+	for _, c := range a.ready {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	a.log.Info("ready")
+	if ready != nil {
+		ready()
+	}
+	return nil
+}
+
+// policy is what this deployment asks of every event.
+func (a *app) policy() events.Policy {
+	return events.Policy{
+		Environment: a.cfg.Environment, RequireEnvironment: a.cfg.Profile == config.Production, MaxAhead: a.cfg.Limits.Ahead,
+	}
+}
+
+func (a *app) feedKey() (ed25519.PrivateKey, error) {
+	pem, err := a.cfg.Keys.Feed.Resolve(a.getenv)
+	if err != nil {
+		return nil, fmt.Errorf("keys.feed: %w", err)
+	}
+	key, err := secrets.ParseFeedKey([]byte(pem))
+	if err != nil {
+		return nil, fmt.Errorf("keys.feed: %w", err)
+	}
+	return key, nil
+}

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/internal/natsd"
+)
+
+// bus is a connection to NATS in one role.
+type bus struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+func (a *app) connect(role natsd.Role, creds string) (*bus, error) {
+	opts := append(natsd.Options(role, creds),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				a.log.Warn("nats disconnected", "role", string(role), "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { a.log.Info("nats reconnected", "role", string(role)) }),
+	)
+	if ca := a.cfg.NATS.CA; ca != "" {
+		opts = append(opts, nats.RootCAs(ca))
+	}
+	nc, err := nats.Connect(a.cfg.NATS.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to nats at %s as %s: %w", a.cfg.NATS.URL, role, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("jetstream as %s: %w", role, err)
+	}
+	return &bus{nc: nc, js: js}, nil
+}
+
+// ensureStreams brings the streams up to date with the operator's credentials,
+// and drops them at once. Without such credentials the streams must be there.
+func (a *app) ensureStreams(ctx context.Context) error {
+	if a.cfg.NATS.OperatorCreds == "" {
+		return nil
+	}
+	b, err := a.connect(natsd.Operator, a.cfg.NATS.OperatorCreds)
+	if err != nil {
+		return err
+	}
+	defer b.nc.Close()
+	err = stream.Ensure(ctx, b.js, stream.Topology{
+		Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes, Log: a.log,
+	})
+	if errors.Is(err, stream.ErrIntakeGap) {
+		a.log.Error("events may have been lost: a consumer of the intake was missing", "stream", stream.IntakeStream, "err", err)
+		a.gap = true
+		return nil
+	}
+	return err
+}
+
+// keyring opens the keyring over b and keeps its caches free of people who are
+// forgotten elsewhere.
+func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
+	text, err := a.cfg.Keys.KEK.Resolve(a.getenv)
+	if err != nil {
+		return nil, fmt.Errorf("keys.kek: %w", err)
+	}
+	kek, err := seal.ParseKEK(text)
+	if err != nil {
+		return nil, fmt.Errorf("keys.kek: %w", err)
+	}
+	store, err := stream.OpenKeyStore(ctx, b.js)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) {
+		place := strings.TrimPrefix(m.Subject, stream.LiveErasures+".")
+		if tenant, handle, ok := strings.Cut(place, "."); ok {
+			keys.Evict(tenant, handle)
+		}
+	})
+	return keys, err
+}
+
+// clickHouse is how to reach ClickHouse as one user.
+func (a *app) clickHouse(user string, password config.Secret) (*clickhouse.Options, error) {
+	c := a.cfg.ClickHouse
+	secret, err := password.Resolve(a.getenv)
+	if err != nil {
+		return nil, fmt.Errorf("clickhouse user %s: %w", user, err)
+	}
+	o := &clickhouse.Options{
+		Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: user, Password: secret},
+		DialTimeout: 5 * time.Second, Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
+	}
+	if c.Secure {
+		if o.TLS, err = clientTLS(c.CA); err != nil {
+			return nil, fmt.Errorf("clickhouse.ca: %w", err)
+		}
+	}
+	return o, nil
+}
+
+func clientTLS(ca string) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", ca)
+	}
+	return c, nil
+}

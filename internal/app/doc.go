@@ -1,0 +1,38 @@
+// Package app wires the roles of one process together: the intake, the audit
+// projector, the revoke projector and the API, against a NATS and a ClickHouse
+// given by the configuration.
+//
+// # What it is
+//
+// [Run] connects, brings streams and tables up to date, runs the roles that
+// the configuration names and returns when they have ended.
+//
+// # Guarantees
+//
+//   - Nothing but the audit role waits for ClickHouse: with it down, intake
+//     and revocation start and run, and the API answers what needs no records.
+//   - A role that fails for good ends the process, with its error.
+//   - On stop each role finishes what it has in hand before its connections
+//     are closed.
+//
+// # Shapes and units
+//
+// See internal/config.
+//
+// # Errors
+//
+// Run joins the errors of the roles.
+//
+// # Concurrency
+//
+// Run may be called once a configuration and process; several processes may
+// run the same roles.
+//
+// # What it does not do
+//
+// It starts no servers: that is internal/dev.
+//
+// # Sources
+//
+// DESIGN, "The house".
+package app

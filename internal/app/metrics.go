@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/projector/intake"
+	"github.com/rescindhq/rescind/projector/revoke"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/revocation/feed"
+)
+
+// count publishes a value that only grows, gauge one that does not.
+func (a *app) count(name, help string, value func() float64) {
+	a.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rescind_" + name, Help: help}, value))
+}
+
+func (a *app) gauge(name, help string, value func() float64) {
+	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rescind_" + name, Help: help}, value))
+}
+
+// probe is asked by GET /readyz.
+func (a *app) probe(name string, required bool, check func() query.Condition) {
+	a.probes = append(a.probes, query.Probe{Name: name, Required: required, Check: func(context.Context) query.Condition { return check() }})
+}
+
+func (a *app) watchIntake(in *intake.Intake) {
+	of := func(pick func(intake.Stats) uint64) func() float64 {
+		return func() float64 { return float64(pick(in.Stats())) }
+	}
+	a.count("intake_messages_total", "Messages taken from the intake.", of(func(s intake.Stats) uint64 { return s.Messages }))
+	a.count("intake_records_total", "Records appended to the log, findings included.", of(func(s intake.Stats) uint64 { return s.Records }))
+	a.count("intake_batches_total", "Batches appended to the log.", of(func(s intake.Stats) uint64 { return s.Batches }))
+	a.count("intake_findings_total", "Findings opened.", of(func(s intake.Stats) uint64 { return s.Findings }))
+	a.count("intake_duplicates_total", "Events dropped because they were logged before.", of(func(s intake.Stats) uint64 { return s.Duplicates }))
+	a.count("intake_unsettled_total", "Appends whose outcome had to be read back.", of(func(s intake.Stats) uint64 { return s.Unsettled }))
+	a.gauge("log_size", "Records in the log.", of(func(s intake.Stats) uint64 { return s.Size }))
+	a.registry.MustRegister(refused{in})
+	a.probe("intake", true, func() query.Condition {
+		select {
+		case <-in.Ready():
+			return query.Condition{OK: true, Position: in.Stats().Size}
+		default:
+			return query.Condition{Detail: "reading the log"}
+		}
+	})
+}
+
+// refused counts quarantined events by reason.
+type refused struct{ in *intake.Intake }
+
+var refusedDesc = prometheus.NewDesc("rescind_intake_refused_total", "Events put into quarantine, by reason.", []string{"reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (refused) Describe(c chan<- *prometheus.Desc) { c <- refusedDesc }
+
+// Collect implements prometheus.Collector.
+func (r refused) Collect(c chan<- prometheus.Metric) {
+	for reason, n := range r.in.Stats().Refused {
+		c <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(n), string(reason))
+	}
+}
+
+func (a *app) watchAudit(p *audit.Projector) {
+	a.gauge("audit_position", "Index of the first record that ClickHouse does not hold.", func() float64 { return float64(p.Position().Next) })
+	a.gauge("audit_lag_seconds", "Age of the oldest batch that was read and is not recorded.", func() float64 {
+		s := p.Status()
+		return s.Lag(time.Now()).Seconds()
+	})
+	// Not required: the rest goes on without ClickHouse.
+	a.probe("audit", false, func() query.Condition {
+		s := p.Status()
+		c := query.Condition{OK: s.Current || s.Standby, Position: s.Next}
+		if s.Err != nil && !c.OK {
+			c.Detail = fmt.Sprintf("clickhouse does not answer: %d failures in a row", s.Failures)
+		}
+		return c
+	})
+}
+
+func (a *app) watchRevoke(r *revoke.Revoker) {
+	a.count("revoke_deltas_total", "Deltas published, heartbeats among them.", func() float64 { return float64(r.Stats().Deltas) })
+	a.count("revoke_entries_total", "Revocations and lifts published.", func() float64 { return float64(r.Stats().Entries) })
+	a.count("revoke_snapshots_total", "Snapshots stored.", func() float64 { return float64(r.Stats().Snapshots) })
+	a.gauge("revoke_position", "Index of the last control record in the feed.", func() float64 { return float64(r.Stats().Position) })
+	a.probe("revoke", false, func() query.Condition {
+		return query.Condition{OK: true, Position: r.Stats().Position}
+	})
+}
+
+func (a *app) watchFeed(f *feed.Feed) {
+	a.gauge("feed_age_seconds", "Age of the API's own view of the revocation set.", func() float64 { return f.Status().Age.Seconds() })
+	a.probe("feed", true, func() query.Condition {
+		s := f.Status()
+		c := query.Condition{OK: s.Doubt == "", Position: f.Position()}
+		if !c.OK {
+			c.Detail = fmt.Sprintf("view of the revocation set is %s", s.Doubt)
+		}
+		return c
+	})
+}

@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/projector/controls"
+	"github.com/rescindhq/rescind/projector/intake"
+	"github.com/rescindhq/rescind/projector/revoke"
+)
+
+// insertStall is how long one call to ClickHouse may make no progress.
+const insertStall = time.Minute
+
+func (a *app) intake(ctx context.Context, b *bus) (role, error) {
+	source, err := stream.OpenIntake(ctx, b.js)
+	if err != nil {
+		return role{}, err
+	}
+	log, err := stream.OpenLog(ctx, b.js)
+	if err != nil {
+		return role{}, err
+	}
+	quarantine, err := stream.OpenQuarantine(ctx, b.js)
+	if err != nil {
+		return role{}, err
+	}
+	keys, err := a.keyring(ctx, b)
+	if err != nil {
+		return role{}, err
+	}
+	in, err := intake.New(intake.Config{
+		Source: source, Log: log, Quarantine: quarantine, Keyring: keys,
+		Controls: controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew},
+		Policy:   a.policy(), MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew, Logger: a.log.With("role", config.RoleIntake),
+	})
+	if err != nil {
+		return role{}, err
+	}
+	a.ready = append(a.ready, in.Ready())
+	a.watchIntake(in)
+	return role{config.RoleIntake, func(ctx context.Context) error {
+		defer source.Close()
+		return in.Run(ctx)
+	}}, nil
+}
+
+func (a *app) audit(ctx context.Context, b *bus) (role, error) {
+	log, err := stream.OpenLog(ctx, b.js)
+	if err != nil {
+		return role{}, err
+	}
+	options, err := a.clickHouse(a.cfg.ClickHouse.ProjectorUser, a.cfg.ClickHouse.ProjectorPassword)
+	if err != nil {
+		return role{}, err
+	}
+	conn, err := audit.Open(options, insertStall)
+	if err != nil {
+		return role{}, err
+	}
+	p, err := audit.New(audit.Config{
+		Conn: conn, Log: a.log.With("role", config.RoleAudit),
+		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) },
+	})
+	if err != nil {
+		return role{}, err
+	}
+	a.watchAudit(p)
+	return role{config.RoleAudit, func(ctx context.Context) error {
+		defer conn.Close()
+		if err := a.untilMigrated(ctx, b); err != nil {
+			return err
+		}
+		return p.Run(ctx)
+	}}, nil
+}
+
+func (a *app) revoke(ctx context.Context, b *bus) (role, error) {
+	key, err := a.feedKey()
+	if err != nil {
+		return role{}, err
+	}
+	keys, err := a.keyring(ctx, b)
+	if err != nil {
+		return role{}, err
+	}
+	r := revoke.New(revoke.Config{Conn: b.nc, Key: key, Keys: feedKeys{keys}, Log: a.log.With("role", config.RoleRevoke)})
+	a.watchRevoke(r)
+	return role{config.RoleRevoke, r.Run}, nil
+}
+
+// feedKeys is every living feed key of the keyring.
+type feedKeys struct{ keyring *seal.Keyring }
+
+// Keys implements revoke.Keys.
+func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
+	tenants, err := k.keyring.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range tenants {
+		t, err := k.keyring.Tenant(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, t.FeedKeys()...)
+	}
+	return keys, nil
+}

@@ -1,0 +1,249 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// TestWhateverHappensToAStatement spoils one statement of each kind in each
+// way, in the middle of a log, and then reads everything back.
+func TestWhateverHappensToAStatement(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"events", "payloads", "batches", "fences"} {
+		for _, f := range []fault{failed, half, applied, stalled, late} {
+			t.Run(table+" "+string(f), func(t *testing.T) {
+				t.Parallel()
+				spoilInsert(t, table, f)
+			})
+		}
+	}
+}
+
+func spoilInsert(t *testing.T, table string, f fault) {
+	w := newWorld(t)
+	px := newProxy(t, w.options.Addr[0])
+	cfg := w.config(w.connect(px.addr()))
+	cfg.Stall = time.Second
+	watch := w.connect(w.options.Addr[0]) // of the proxy's own goroutine
+	rows := func() (n uint64) {
+		_ = watch.QueryRow(context.Background(), "SELECT count() FROM "+table).Scan(&n)
+		return n
+	}
+	if table != "fences" {
+		p, stop := w.start(cfg)
+		w.append(20, 5)
+		w.awaitAll(p)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := rows()
+	px.arm("INSERT INTO "+table, f, func() bool { return rows() > before })
+	w.append(100, 30, 1, 250, 7)
+	p, _ := w.start(cfg)
+	w.awaitAll(p)
+	if !px.hasStruck() {
+		t.Fatal("the fault did not happen")
+	}
+	if f == late {
+		close(px.release)
+		await(t, "the late insert is refused", func() bool {
+			return strings.Contains(px.answered(), "fenced") || table == "fences" && rows() > before+1
+		})
+	}
+	w.append(3)
+	w.awaitAll(p)
+	w.requireExact()
+}
+
+func TestWhateverHappensToAReadBack(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"FROM batches WHERE", "FROM events WHERE shard", "FROM payloads WHERE shard", "FROM system.processes", "currentDatabase()"} {
+		for _, f := range []fault{failed, half, stalled} {
+			t.Run(text+" "+string(f), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				px := newProxy(t, w.options.Addr[0])
+				cfg := w.config(w.connect(px.addr()))
+				cfg.Stall = time.Second
+				px.arm(text, f, nil)
+				w.append(10, 1, 300)
+				p, _ := w.start(cfg)
+				w.awaitAll(p)
+				if !px.hasStruck() {
+					t.Fatal("the fault did not happen")
+				}
+				w.requireExact()
+			})
+		}
+	}
+}
+
+func TestAKilledServer(t *testing.T) {
+	t.Parallel()
+	w, e := newOwnWorld(t)
+	cfg := w.config(w.connect(e.Addr()))
+	cfg.Stall = time.Second
+	p, _ := w.start(cfg)
+	for range 6 {
+		at := p.Position().Next
+		for range 10 {
+			w.append(50, 1, 120)
+		}
+		await(t, "the projector is at work", func() bool { return p.Position().Next > at })
+		if err := e.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.awaitAll(p)
+	w.requireExact()
+}
+
+func TestAPausedServer(t *testing.T) {
+	t.Parallel()
+	w, e := newOwnWorld(t)
+	cfg := w.config(w.connect(e.Addr()))
+	cfg.Stall = time.Second
+	p, _ := w.start(cfg)
+	for range 3 {
+		for range 10 {
+			w.append(50, 1, 120)
+		}
+		if err := e.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the projector gives up on the server", func() bool { return p.Status().Failures > 0 || p.Position().Next == w.next() })
+		if err := e.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		w.awaitAll(p)
+	}
+	w.requireExact()
+}
+
+func TestAKilledProjector(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 5 {
+		cfg := w.config(w.connect(w.options.Addr[0]))
+		cfg.Grace = time.Nanosecond // an insert under way is given up
+		at := w.count("SELECT max(first + count) FROM batches")
+		for range 10 {
+			w.append(50, 1, 120)
+		}
+		p, stop := w.start(cfg)
+		await(t, "the projector is at work", func() bool { return p.Position().Next > at })
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, _ := w.start(w.config(w.direct))
+	w.awaitAll(p)
+	w.requireExact()
+}
+
+func TestManyProjectorsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var ps []*Projector
+	for range 3 {
+		cfg := w.config(w.connect(w.options.Addr[0]))
+		cfg.Standby, cfg.BackoffMin = time.Millisecond, time.Millisecond
+		p, _ := w.start(cfg)
+		ps = append(ps, p)
+	}
+	for range 40 {
+		w.append(50, 1, 120)
+	}
+	furthest := func() (next uint64) {
+		for _, p := range ps {
+			next = max(next, p.Position().Next)
+		}
+		return next
+	}
+	await(t, "the log is recorded", func() bool { return furthest() == w.next() })
+	w.requireExact()
+	if n := w.count("SELECT count() FROM fences"); n <= 3 {
+		t.Fatalf("%d fences: the projectors did not contend", n)
+	}
+}
+
+func TestAStandbyTakesOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, stopFirst := w.start(w.config(w.connect(w.options.Addr[0])))
+	w.append(10)
+	w.awaitAll(first)
+	second, stopSecond := w.start(w.config(w.connect(w.options.Addr[0])))
+	w.append(10)
+	await(t, "one of them records", func() bool { return max(first.Position().Next, second.Position().Next) == w.next() })
+	if err := errors.Join(stopFirst(), stopSecond()); err != nil {
+		t.Fatal(err)
+	}
+	w.append(10)
+	third, _ := w.start(w.config(w.direct))
+	w.awaitAll(third)
+	w.requireExact()
+}
+
+func TestAServerThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	px := newProxy(t, "127.0.0.1:1") // nobody listens there
+	w.append(10)
+	p, _ := w.start(w.config(w.connect(px.addr())))
+	await(t, "it has failed a few times", func() bool { return p.Status().Failures > 3 })
+	if s := p.Status(); s.Err == nil || s.Current {
+		t.Fatalf("status %+v", s)
+	}
+	px.mu.Lock()
+	px.target = w.options.Addr[0]
+	px.mu.Unlock()
+	w.awaitAll(p)
+	await(t, "it is current", func() bool { s := p.Status(); return s.Current && s.Failures == 0 && s.Err == nil })
+	w.requireExact()
+}
+
+// flaky is a reader that fails at times.
+type flaky struct {
+	LogReader
+	mu    *sync.Mutex
+	calls *int
+}
+
+func (f flaky) Next(ctx context.Context, maxBytes int) ([]stream.LogMessage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if *f.calls++; *f.calls%3 == 0 {
+		return nil, errors.New("connection lost")
+	}
+	return f.LogReader.Next(ctx, maxBytes)
+}
+
+func TestALogThatCannotBeReadAtTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct)
+	var mu sync.Mutex
+	var calls, opens int
+	cfg.Read = func(ctx context.Context, from uint64) (LogReader, error) {
+		if opens++; opens%2 == 0 {
+			return nil, fmt.Errorf("no responders")
+		}
+		r, err := w.read(ctx, from)
+		return flaky{r, &mu, &calls}, err
+	}
+	p, _ := w.start(cfg)
+	for range 8 {
+		w.append(20, 3)
+		w.awaitAll(p)
+	}
+	w.requireExact()
+}

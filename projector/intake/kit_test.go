@@ -1,0 +1,342 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/sealtest"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+// rig is a real server with an intake's surroundings.
+type rig struct {
+	testing.TB
+	server     *natsd.Server
+	js         jetstream.JetStream // as the projector
+	publisher  jetstream.JetStream // as the api, which may publish every type
+	log        *stream.Log
+	quarantine *stream.Quarantine
+	keys       *sealtest.Fault
+	keyring    *seal.Keyring
+	logged     bytes.Buffer // what the intakes logged
+	loggedMu   sync.Mutex
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	s := natsdtest.Start(t)
+	return rigOn(t, s, natsdtest.JetStream(t, s, natsd.Projector))
+}
+
+func rigOn(t testing.TB, s *natsd.Server, js jetstream.JetStream) *rig {
+	t.Helper()
+	r := &rig{TB: t, server: s, js: js, publisher: natsdtest.JetStream(t, s, natsd.API)}
+	ctx := t.Context()
+	// A restart must not wait for messages that a killed intake held.
+	r.check(stream.Ensure(ctx, natsdtest.JetStream(t, s, natsd.Operator),
+		stream.Topology{ControlAckWait: 2 * time.Second, AccessAckWait: 2 * time.Second}))
+	var err error
+	r.log, err = stream.OpenLog(ctx, js)
+	r.check(err)
+	r.quarantine, err = stream.OpenQuarantine(ctx, js)
+	r.check(err)
+	store, err := stream.OpenKeyStore(ctx, js)
+	r.check(err)
+	r.keys = &sealtest.Fault{Store: store, Judge: func(string, string) sealtest.Verdict { return sealtest.Pass }}
+	r.keyring = r.newKeyring(seal.GenerateKEK())
+	return r
+}
+
+func (r *rig) newKeyring(kek seal.KEK) *seal.Keyring {
+	k, err := seal.NewKeyring(seal.Config{Store: r.keys, KEK: kek})
+	r.check(err)
+	return k
+}
+
+func (r *rig) check(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// Write takes what the intakes log.
+func (r *rig) Write(p []byte) (int, error) {
+	r.loggedMu.Lock()
+	defer r.loggedMu.Unlock()
+	return r.logged.Write(p)
+}
+
+func (r *rig) logText() string {
+	r.loggedMu.Lock()
+	defer r.loggedMu.Unlock()
+	return r.logged.String()
+}
+
+// config is what an intake in this rig needs, but for the source.
+func (r *rig) config() Config {
+	return Config{
+		Log: r.log, Quarantine: r.quarantine, Keyring: r.keyring, Policy: events.Policy{Environment: "test"},
+		Logger: slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+}
+
+// running is an intake at work.
+type running struct {
+	*Intake
+	rig    *rig
+	source *stream.Intake
+	cancel context.CancelFunc
+	result chan error
+	once   sync.Once
+	err    error
+}
+
+// start starts an intake, with changes to its configuration and to itself.
+func (r *rig) start(changes ...any) *running {
+	r.Helper()
+	in := r.build(changes...)
+	ctx, cancel := context.WithCancel(context.Background())
+	in.cancel = cancel
+	go func() { in.result <- in.Run(ctx) }()
+	r.Cleanup(func() { in.stop() })
+	return in
+}
+
+func (r *rig) build(changes ...any) *running {
+	r.Helper()
+	source, err := stream.OpenIntake(r.Context(), r.js)
+	r.check(err)
+	cfg := r.config()
+	cfg.Source = source
+	for _, c := range changes {
+		if change, ok := c.(func(*Config)); ok {
+			change(&cfg)
+		}
+	}
+	in, err := New(cfg)
+	r.check(err)
+	for _, c := range changes {
+		if change, ok := c.(func(*Intake)); ok {
+			change(in)
+		}
+	}
+	return &running{Intake: in, rig: r, source: source, result: make(chan error, 1)}
+}
+
+// stop stops the intake and is what Run returned.
+func (in *running) stop() error {
+	in.once.Do(func() {
+		in.cancel()
+		in.err = in.wait()
+		in.source.Close()
+	})
+	return in.err
+}
+
+// wait is what Run returned, once it has.
+func (in *running) wait() error {
+	in.rig.Helper()
+	select {
+	case err := <-in.result:
+		in.result <- err
+		return err
+	case <-time.After(patience):
+		in.rig.Error("the intake did not stop")
+		return errors.New("did not stop")
+	}
+}
+
+// until waits for a condition.
+func (r *rig) until(what string, met func() bool) {
+	r.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !met() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.Fatalf("%s: not within %s\n%s", what, patience, r.logText())
+		}
+	}
+}
+
+// drained waits until nothing is left in the intake stream.
+func (r *rig) drained() {
+	r.Helper()
+	r.until("intake drained", func() bool { return r.waiting() == 0 })
+}
+
+func (r *rig) waiting() uint64 {
+	r.Helper()
+	s, err := r.js.Stream(r.Context(), stream.IntakeStream)
+	r.check(err)
+	return s.CachedInfo().State.Msgs
+}
+
+// publish sends each event in a message of its own.
+func (r *rig) publish(evs ...events.Event) {
+	r.Helper()
+	for i := range evs {
+		b, err := events.MarshalEvent(&evs[i])
+		r.check(err)
+		r.send(stream.EventSubject(evs[i].Tenant, evs[i].Type), events.ContentTypeEvent, b)
+	}
+}
+
+// publishBatch sends events of one type in one message.
+func (r *rig) publishBatch(evs ...events.Event) {
+	r.Helper()
+	b, err := events.MarshalEvents(evs)
+	r.check(err)
+	r.send(stream.EventSubject(evs[0].Tenant, evs[0].Type), events.ContentTypeBatch, b)
+}
+
+func (r *rig) send(subject, contentType string, body []byte) {
+	r.Helper()
+	m := nats.NewMsg(subject)
+	m.Data = body
+	if contentType != "" {
+		m.Header.Set("Content-Type", contentType)
+	}
+	_, err := r.publisher.PublishMsg(r.Context(), m)
+	r.check(err)
+}
+
+// quarantined is what is in quarantine.
+func (r *rig) quarantined() []stream.Quarantined {
+	r.Helper()
+	out, err := r.quarantine.List(r.Context(), 0, 10_000)
+	r.check(err)
+	return out
+}
+
+// entry is one record as it was read back.
+type entry struct {
+	*events.Record
+	Index  uint64
+	Batch  *events.Header
+	Bytes  []byte
+	Sealed []byte
+}
+
+// records reads the whole log back and checks everything that must always
+// hold of it, with code of its own.
+func (r *rig) records() []entry {
+	r.Helper()
+	last, err := r.log.Last(r.Context())
+	r.check(err)
+	var out []entry
+	var leaves []events.Hash
+	seen := map[events.Ref]uint64{}
+	epoch := uint64(0)
+	for seq := uint64(1); seq <= last.Seq; seq++ {
+		m, err := r.log.Get(r.Context(), seq)
+		r.check(err)
+		b, err := events.UnmarshalBatch(m.Data)
+		r.check(err)
+		h := &b.Header
+		if h.First != uint64(len(leaves)) || h.Epoch < epoch || h.Lane != m.Lane || h.Count == 0 || h.Count > events.MaxBatchRecords {
+			r.Fatalf("seq %d: header %+v after %d records, epoch %d", seq, h, len(leaves), epoch)
+		}
+		epoch = h.Epoch
+		for i, item := range b.Items {
+			rec, err := events.UnmarshalRecord(item.Record)
+			r.check(err)
+			index := h.First + uint64(i)
+			if first, twice := seen[rec.Ref()]; twice {
+				r.Errorf("index %d: logged before at %d", index, first)
+			}
+			seen[rec.Ref()] = index
+			if want := rec.PayloadHash; len(item.Sealed) == 0 != want.IsZero() || len(item.Sealed) > 0 && sha256.Sum256(item.Sealed) != want {
+				r.Errorf("index %d: payload hash %v of %d bytes", index, want, len(item.Sealed))
+			}
+			if len(item.Digest) != 8 {
+				r.Errorf("index %d: digest of %d bytes", index, len(item.Digest))
+			}
+			leaves = append(leaves, sha256.Sum256(append([]byte{0}, item.Record...)))
+			out = append(out, entry{Record: rec, Index: index, Batch: h, Bytes: item.Record, Sealed: item.Sealed})
+		}
+		if root := treeHash(leaves); h.Root != root || h.Size != uint64(len(leaves)) {
+			r.Fatalf("seq %d: root %v of %d, want %v of %d", seq, h.Root, h.Size, root, len(leaves))
+		}
+	}
+	return out
+}
+
+// treeHash is the definition of RFC 6962 section 2.1.
+func treeHash(leaves []events.Hash) events.Hash {
+	switch len(leaves) {
+	case 0:
+		return sha256.Sum256(nil)
+	case 1:
+		return leaves[0]
+	}
+	k := 1
+	for k*2 < len(leaves) {
+		k *= 2
+	}
+	left, right := treeHash(leaves[:k]), treeHash(leaves[k:])
+	return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
+}
+
+// facts is the records of events with these ids, findings left out.
+func (r *rig) facts() map[string]entry {
+	r.Helper()
+	out := map[string]entry{}
+	for _, e := range r.records() {
+		if e.Type != events.FindingOpened {
+			out[e.ID] = e
+		}
+	}
+	return out
+}
+
+const issuer = "https://id.example.com"
+
+// issued is a token.issued event that breaks no rule.
+func issued(id string) events.Event {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return events.Event{
+		ID: id, Source: "//id.example.com/a", Type: events.TokenIssued, Time: now, Tenant: "acme", Environment: "test",
+		Data: events.Data{
+			Issuer: issuer, Subject: "alice@example.com", TokenID: "token-of-" + id, SessionID: "session-7",
+			ClientID: "app", IssuedAt: events.TimestampOf(now), Expires: events.TimestampOf(now.Add(10 * time.Minute)),
+		},
+	}
+}
+
+func issuedMany(prefix string, n int) []events.Event {
+	out := make([]events.Event, n)
+	for i := range out {
+		out[i] = issued(fmt.Sprintf("%s-%04d", prefix, i))
+	}
+	return out
+}
+
+// revoked is a token.revoked event for the token of issued(id).
+func revoked(id string) events.Event {
+	ev := issued(id)
+	ev.ID, ev.Type = "revocation-of-"+id, events.TokenRevoked
+	return ev
+}

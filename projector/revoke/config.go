@@ -1,0 +1,89 @@
+package revoke
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Keys is where feed keys come from: every living generation of every tenant.
+// A key that Keys leaves out is destroyed for good as far as verifiers are
+// concerned. It is called from one goroutine a request.
+type Keys interface {
+	Keys(ctx context.Context) ([]events.FeedKey, error)
+}
+
+// Config is what a Revoker needs.
+type Config struct {
+	// Conn is a connection with the projector's permissions. Required.
+	Conn *nats.Conn
+	// Key signs deltas, snapshots and answers. Verifiers hold its public half.
+	// Required.
+	Key ed25519.PrivateKey
+	// Keys answers verifiers. Required.
+	Keys Keys
+	// Heartbeat is the longest time between two deltas. Default 1 s, 50 ms to
+	// 5 s: a verifier calls its view stale after several of them.
+	Heartbeat time.Duration
+	// SnapshotEvery is the shortest time between two snapshots while something
+	// changes. Default 60 s, at least 100 ms. It bounds the deltas that a new
+	// verifier reads beside the snapshot.
+	SnapshotEvery time.Duration
+	// RefreshEvery is the longest time between two snapshots while nothing
+	// changes, so that the heartbeats behind one stay few. Default 15 min, at
+	// least SnapshotEvery, and well under the age at which deltas are dropped.
+	RefreshEvery time.Duration
+	// StandbyFor is how long the feed must be silent before a writer that was
+	// overtaken takes over again. Default 3 s, at least twice Heartbeat.
+	StandbyFor time.Duration
+	// Log is told what happens. Nil drops it.
+	Log *slog.Logger
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.Heartbeat, time.Second)
+	def(&c.SnapshotEvery, time.Minute)
+	def(&c.RefreshEvery, max(15*time.Minute, c.SnapshotEvery))
+	def(&c.StandbyFor, max(3*time.Second, 2*c.Heartbeat))
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func def(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// Validate reports all faults of c.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Conn != nil, "conn is missing")
+	check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	check(c.Keys != nil, "keys are missing")
+	check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
+	check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
+	check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
+	check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
+	return errors.Join(errs...)
+}

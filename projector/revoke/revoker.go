@@ -1,0 +1,168 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// Revoker keeps the feed.
+type Revoker struct {
+	cfg     Config
+	deltas  deltas
+	objects objects
+
+	published, entries, snapshots, defects, takeovers atomic.Uint64
+	position, logSeq                                  atomic.Uint64
+	active                                            atomic.Bool
+}
+
+// Stats is counts since the start, and where the feed stands.
+type Stats struct {
+	Active    bool   // whether this is the writer, and not standing by
+	Deltas    uint64 // published, heartbeats among them
+	Entries   uint64 // published
+	Snapshots uint64 // stored
+	Defects   uint64 // records that ought to revoke but do not say what
+	Takeovers uint64 // times that it became the writer
+	Position  uint64 // index of the last record of the control lane that is in the feed
+	LogSeq    uint64 // sequence of its batch; 0 where there is none
+}
+
+// New is a Revoker. Run says what is wrong with cfg.
+func New(cfg Config) *Revoker { return &Revoker{cfg: cfg.withDefaults()} }
+
+// Stats is what happened so far.
+func (r *Revoker) Stats() Stats {
+	return Stats{Active: r.active.Load(), Deltas: r.published.Load(), Entries: r.entries.Load(), Snapshots: r.snapshots.Load(),
+		Defects: r.defects.Load(), Takeovers: r.takeovers.Load(), Position: r.position.Load(), LogSeq: r.logSeq.Load()}
+}
+
+var (
+	// errFenced means that another writer has published: nothing was.
+	errFenced = errors.New("another writer has published")
+	// errFatal marks what no retry can mend.
+	errFatal = errors.New("fatal")
+)
+
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 2 * time.Second
+)
+
+// Run keeps the feed until ctx is done, and then returns nil.
+func (r *Revoker) Run(ctx context.Context) error {
+	if err := r.cfg.Validate(); err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	js, err := jetstream.New(r.cfg.Conn)
+	if err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	if r.deltas == nil {
+		r.deltas = &deltaStream{js: js}
+	}
+	if r.objects == nil {
+		r.objects = &bucket{js: js}
+	}
+	stop, err := r.serveKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("revoke: serve feed keys: %w", err)
+	}
+	defer stop()
+	return r.loop(ctx, js)
+}
+
+// loop is one term as the writer after another.
+func (r *Revoker) loop(ctx context.Context, js jetstream.JetStream) error {
+	for wait := minBackoff; ; {
+		began := r.published.Load()
+		err := r.term(ctx, js)
+		r.active.Store(false)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errFatal), errors.Is(err, nats.ErrConnectionClosed):
+			return fmt.Errorf("revoke: %w", err)
+		case errors.Is(err, errFenced):
+			r.cfg.Log.Warn("revocation feed has another writer, standing by", "err", err)
+			r.standBy(ctx)
+			continue
+		}
+		if r.published.Load() > began {
+			wait = minBackoff
+		}
+		r.cfg.Log.Warn("revocation feed interrupted", "err", err, "elapsed", wait)
+		pause(ctx, wait)
+		wait = min(2*wait, maxBackoff)
+	}
+}
+
+// standBy returns when the feed has been silent for long enough, or what was
+// there first was not another writer at all.
+func (r *Revoker) standBy(ctx context.Context) {
+	var seq uint64
+	for since := r.cfg.Now(); ctx.Err() == nil; pause(ctx, r.cfg.Heartbeat) {
+		end, err := r.deltas.Last(ctx)
+		if err != nil {
+			return // the next term finds out
+		}
+		if _, err := revocation.OpenDelta(r.public(), end.Data); err != nil {
+			return
+		}
+		if end.Seq != seq {
+			seq, since = end.Seq, r.cfg.Now()
+		}
+		if r.cfg.Now().Sub(since) >= r.cfg.StandbyFor {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// term is one time as the writer: find out where the feed stands, then
+// continue it until something is uncertain.
+func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) {
+	log, err := stream.OpenLog(ctx, js)
+	if err != nil {
+		return err
+	}
+	w, err := r.recover(ctx, js, log)
+	if err != nil {
+		return err
+	}
+	r.takeovers.Add(1)
+	r.active.Store(true)
+	r.cfg.Log.Info("revocation feed continues", "stream", stream.RevocationsStream, "seq", w.head.Seq, "last", w.head.Position, "count", w.set.Len())
+	return w.run(ctx)
+}
+
+// flushWait bounds what is done after Run was told to stop.
+const flushWait = 5 * time.Second
+
+// afterStop is a context that outlives ctx for as long as the last snapshot
+// may take.
+func afterStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), flushWait)
+}
+
+func (r *Revoker) note(h *revocation.Head) {
+	r.position.Store(h.Position)
+	r.logSeq.Store(h.LogSeq)
+}

@@ -1,0 +1,193 @@
+package revoke
+
+import (
+	"context"
+	"crypto/ed25519"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// writer is one term as the writer of the feed. All of it belongs to the
+// goroutine of run, but for the set, which a snapshot reads as well.
+type writer struct {
+	r       *Revoker
+	reader  *stream.Reader
+	head    revocation.Head // the last delta
+	sum     events.Ref      // its Sum; zero where a snapshot stands in for it
+	set     *revocation.Set // what all deltas up to head amount to, or more
+	pending []batch         // read from the log, not published
+	beside  sync.WaitGroup  // what this term started beside run
+
+	storing  bool      // a snapshot is being stored
+	stored   time.Time // when the last was begun
+	changed  bool      // since the last was begun
+	finished chan bool // whether the one being stored was
+}
+
+// sweepEvery is how often expired entries are dropped.
+const sweepEvery = 10 * time.Second
+
+// run continues the feed until ctx is done or something is uncertain.
+func (w *writer) run(ctx context.Context) error {
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx) // ends what this term started
+	defer w.beside.Wait()
+	defer w.reader.Close()
+	defer cancel()
+	w.finished = make(chan bool, 1)
+	reads, failed := w.read(ctx)
+	beat := time.NewTicker(w.r.cfg.Heartbeat)
+	defer beat.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	w.snapshot(ctx)
+	err := w.publish(ctx, w.pending)
+	for err == nil {
+		select {
+		case batches := <-reads:
+			err = w.publish(ctx, batches)
+			beat.Reset(w.r.cfg.Heartbeat)
+			w.snapshotIfDue(ctx)
+		case <-beat.C:
+			err = w.publish(ctx, nil)
+			w.snapshotIfDue(ctx)
+		case <-sweep.C:
+			w.set.Sweep(w.r.cfg.Now())
+		case ok := <-w.finished:
+			w.snapshotDone(ok)
+		case err = <-failed:
+		}
+	}
+	if outer.Err() != nil {
+		w.lastSnapshot(outer)
+	}
+	return err
+}
+
+// read hands over what comes from the log, one read ahead.
+func (w *writer) read(ctx context.Context) (<-chan []batch, <-chan error) {
+	reads, failed := make(chan []batch), make(chan error, 1)
+	w.beside.Go(func() {
+		for {
+			batches, err := w.next(ctx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case reads <- batches:
+			case <-ctx.Done():
+				failed <- ctx.Err()
+				return
+			}
+		}
+	})
+	return reads, failed
+}
+
+// publish tells verifiers of batches: in as few deltas as they fit, at least
+// one.
+func (w *writer) publish(ctx context.Context, batches []batch) error {
+	for {
+		d := revocation.Delta{Head: w.head, Prev: w.head.Seq, PrevSum: w.sum}
+		d.Seq++
+		for len(batches) > 0 && len(d.Entries)+len(batches[0].entries) <= revocation.MaxDeltaEntries {
+			d.Entries = append(d.Entries, batches[0].entries...)
+			d.Position, d.LogSeq = batches[0].position, batches[0].seq
+			batches = batches[1:]
+		}
+		if err := w.send(ctx, &d); err != nil || len(batches) == 0 {
+			return err
+		}
+	}
+}
+
+func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
+	d.Time = w.r.cfg.Now().UnixMicro()
+	data, err := d.Sign(w.r.cfg.Key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	if err := w.r.deltas.Publish(ctx, data, w.head.Seq); err != nil {
+		return err
+	}
+	w.set.Apply(d.Entries...)
+	w.head, w.sum = d.Head, revocation.Sum(data)
+	w.changed = w.changed || len(d.Entries) > 0
+	w.r.published.Add(1)
+	w.r.entries.Add(uint64(len(d.Entries)))
+	w.r.note(&d.Head)
+	if len(d.Entries) > 0 {
+		w.r.cfg.Log.Info("delta published", "stream", stream.RevocationsStream, "seq", d.Seq, "last", d.Position, "count", len(d.Entries))
+	}
+	return nil
+}
+
+func (w *writer) snapshotIfDue(ctx context.Context) {
+	age := w.r.cfg.Now().Sub(w.stored)
+	if age >= w.r.cfg.RefreshEvery || w.changed && age >= w.r.cfg.SnapshotEvery {
+		w.snapshot(ctx)
+	}
+}
+
+// snapshot stores a snapshot beside the feed: packing and storing a large set
+// takes longer than a revocation may wait. What is applied to the set meanwhile
+// may be in it or not; entries commute, so a verifier may apply them again.
+func (w *writer) snapshot(ctx context.Context) {
+	if w.storing {
+		return
+	}
+	head, sum := w.head, w.sum
+	head.Time = w.r.cfg.Now().UnixMicro()
+	w.storing, w.changed, w.stored = true, false, w.r.cfg.Now()
+	w.beside.Go(func() { w.finished <- w.r.store(ctx, w.set, head, sum) })
+}
+
+// snapshotDone notes how the one being stored ended. A failed one is begun
+// anew with the next heartbeat: a verifier may be waiting for it.
+func (w *writer) snapshotDone(ok bool) {
+	w.storing = false
+	if !ok {
+		w.changed, w.stored = true, time.Time{}
+	}
+}
+
+// lastSnapshot stores what was not when Run was told to stop.
+func (w *writer) lastSnapshot(ctx context.Context) {
+	ctx, cancel := afterStop(ctx)
+	defer cancel()
+	if w.storing {
+		select {
+		case ok := <-w.finished:
+			w.snapshotDone(ok)
+		case <-ctx.Done():
+			return
+		}
+	}
+	if w.changed {
+		w.r.store(ctx, w.set, w.head, w.sum)
+	}
+}
+
+func (r *Revoker) store(ctx context.Context, set *revocation.Set, head revocation.Head, sum events.Ref) bool {
+	began := r.cfg.Now()
+	data, err := set.Snapshot(head, sum, r.cfg.Key)
+	if err == nil {
+		err = r.objects.Put(ctx, data)
+	}
+	if err != nil {
+		r.cfg.Log.Warn("snapshot not stored", "seq", head.Seq, "err", err)
+		return false
+	}
+	r.snapshots.Add(1)
+	r.cfg.Log.Info("snapshot stored", "seq", head.Seq, "last", head.Position, "count", set.Len(), "elapsed", r.cfg.Now().Sub(began))
+	return true
+}
+
+func (r *Revoker) public() ed25519.PublicKey { return r.cfg.Key.Public().(ed25519.PublicKey) }

@@ -1,0 +1,137 @@
+package query
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/erasure"
+)
+
+// CreateRequest records what a data subject asks for.
+func (s *Server) CreateRequest(c echo.Context) error {
+	var in SubjectRequestInput
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	p := caller(c)
+	tenant, err := p.tenant(in.Tenant)
+	if err != nil {
+		return err
+	}
+	var k check
+	oneOf(&k, "type", in.Type, erasure.Types())
+	oneOf(&k, "regulation", in.Regulation, erasure.Regulations())
+	k.that(in.Subject.Iss != "", "subject.iss", "name the issuer of the subject")
+	k.that(in.Subject.Sub != "", "subject.sub", "name the subject")
+	if k.err != nil {
+		return k.err
+	}
+	r, err := s.cfg.Requests.Receive(c.Request().Context(), erasure.Input{
+		Tenant: tenant, Type: in.Type, Regulation: in.Regulation, Issuer: in.Subject.Iss, Subject: in.Subject.Sub,
+		Actor: p.Subject, Ticket: in.Ticket, Note: in.Note,
+	})
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, "/v1/requests/"+r.ID)
+	return c.JSON(http.StatusCreated, requestView(r))
+}
+
+// ListRequests lists the requests of the caller's tenants, the newest first.
+func (s *Server) ListRequests(c echo.Context, params ListRequestsParams) error {
+	limit, err := limitOf(params.Limit)
+	if err != nil {
+		return err
+	}
+	var k check
+	if params.State != "" {
+		oneOf(&k, "state", params.State, erasure.States())
+	}
+	if k.err != nil {
+		return k.err
+	}
+	sees, err := reaches(caller(c), params.Tenant)
+	if err != nil {
+		return err
+	}
+	query := params
+	query.Cursor, query.Limit = "", 0
+	before, err := parseCursor(query, params.Cursor)
+	if err != nil {
+		return err
+	}
+	found := s.cfg.Requests.List(erasure.Filter{Reaches: sees, State: params.State, Before: before, Limit: limit})
+	out := SubjectRequests{Requests: make([]SubjectRequest, len(found))}
+	for i, r := range found {
+		out.Requests[i] = requestView(r)
+	}
+	if len(found) == limit {
+		if out.Next, err = newCursor(query, found[limit-1].Position); err != nil {
+			return err
+		}
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+// GetRequest shows one request.
+func (s *Server) GetRequest(c echo.Context, id ID) error {
+	r, err := s.cfg.Requests.Get(id, caller(c).Reaches)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, requestView(r))
+}
+
+// VerifyRequest states that the requester is who they say they are.
+func (s *Server) VerifyRequest(c echo.Context, id ID) error { return s.act(c, id, erasure.Verified) }
+
+// ApproveRequest has the request carried out.
+func (s *Server) ApproveRequest(c echo.Context, id ID) error { return s.act(c, id, erasure.Approved) }
+
+// DenyRequest refuses the request.
+func (s *Server) DenyRequest(c echo.Context, id ID) error { return s.act(c, id, erasure.Denied) }
+
+// CancelRequest takes the request back.
+func (s *Server) CancelRequest(c echo.Context, id ID) error {
+	return s.act(c, id, erasure.Cancelled)
+}
+
+func (s *Server) act(c echo.Context, id string, to erasure.State) error {
+	var in RequestAct
+	if c.Request().ContentLength != 0 {
+		if err := readJSON(c, &in); err != nil {
+			return err
+		}
+	}
+	if to == erasure.Denied && in.Reason == "" {
+		return invalid("reason", "say why it is denied")
+	}
+	p := caller(c)
+	r, err := s.cfg.Requests.Act(c.Request().Context(), erasure.Act{
+		ID: id, To: to, Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note, Reaches: p.Reaches,
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, requestView(r))
+}
+
+// requestView is a request as it stands. It is all the requester's data that
+// it leaves out: the identifiers are in the sealed part of its event.
+func requestView(r erasure.Request) SubjectRequest {
+	out := SubjectRequest{
+		ID: r.ID, Tenant: r.Tenant, Type: r.Type, Regulation: r.Regulation, State: r.State,
+		Received: r.Received, Due: r.Due, Outcome: string(r.Outcome), Reason: r.Reason,
+		Position: r.Last().Position,
+	}
+	for _, h := range r.History {
+		step := RequestStep{State: h.State, At: h.At, Actor: h.Actor, Reason: h.Reason, Position: h.Position}
+		if h.Actor == events.ActorSubject {
+			step.Actor = ""
+		}
+		out.History = append(out.History, step)
+	}
+	return out
+}

@@ -1,0 +1,269 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Revoke publishes the revocation of the body's scope.
+func (s *Server) Revoke(c echo.Context) error {
+	var in RevocationRequest
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	p := caller(c)
+	tenant, err := p.tenant(in.Tenant)
+	if err != nil {
+		return err
+	}
+	if err := in.validate(); err != nil {
+		return err
+	}
+	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
+		Issuer: in.Iss, TokenID: in.Jti, SessionID: in.Sid, Subject: in.Sub, ClientID: in.ClientID, KeyID: in.Kid,
+		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()),
+		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
+	})
+}
+
+// accept publishes one event and answers with its id and, where it is on the
+// log in time, its position.
+func (s *Server) accept(c echo.Context, t events.Type, tenant string, d events.Data) error {
+	ev, err := s.event(t, tenant, d)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	if err := s.publish(ctx, ev); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, Accepted{ID: ev.ID, Position: s.position(ctx, ev)})
+}
+
+// scopeMembers lists the identifiers that a body of each scope may carry, the
+// one it is about first. Others are refused: the caller would believe that
+// they narrow what is revoked.
+func scopeMembers() map[events.Scope][]string {
+	return map[events.Scope][]string{
+		events.ScopeToken:   {"jti", "sid", "sub", "client_id"},
+		events.ScopeSession: {"sid", "sub", "client_id"},
+		events.ScopeSubject: {"sub"},
+		events.ScopeClient:  {"client_id"},
+		events.ScopeKey:     {"kid"},
+		events.ScopeGrant:   {"grant_id"},
+		events.ScopeIssuer:  {},
+		events.ScopeTenant:  {},
+	}
+}
+
+func (in *RevocationRequest) validate() error {
+	var k check
+	members, known := scopeMembers()[in.Scope]
+	k.that(known, "scope", "want token, session, subject, client, key, issuer, tenant or grant")
+	k.that(in.Scope == events.ScopeTenant || in.Iss != "", "iss", "scope %s needs it", in.Scope)
+	k.that(in.Scope != events.ScopeTenant || in.Iss == "", "iss", "scope tenant is about every issuer")
+	ids := []struct{ name, value string }{
+		{"jti", in.Jti}, {"sid", in.Sid}, {"sub", in.Sub}, {"client_id", in.ClientID}, {"kid", in.Kid}, {"grant_id", in.GrantID},
+	}
+	for _, id := range ids {
+		k.that(id.value != "" || len(members) == 0 || members[0] != id.name, id.name, "scope %s needs it", in.Scope)
+		k.that(id.value == "" || slices.Contains(members, id.name), id.name, "scope %s does not look at it: it would revoke more than this says", in.Scope)
+	}
+	k.that(in.Reason != "", "reason", "want the reason")
+	return k.err
+}
+
+// cutoff is the cut-off of the body. Scopes that reach tokens of the future
+// get one: they revoke what was issued until now.
+func (in *RevocationRequest) cutoff(now time.Time) events.Timestamp {
+	if in.IssuedBefore != 0 {
+		return in.IssuedBefore
+	}
+	switch in.Scope {
+	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
+		return events.TimestampOf(now)
+	default:
+		return 0
+	}
+}
+
+// GetRevocation shows one revocation.
+func (s *Server) GetRevocation(c echo.Context, id ID, params GetRevocationParams) error {
+	v, err := s.revocation(c, id, params.Tenant)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, v.view(s.cfg.Now()))
+}
+
+// The states of a revocation.
+const (
+	revocationActive  = "active"
+	revocationLifted  = "lifted"
+	revocationExpired = "expired"
+)
+
+func (v *revoked) state(now time.Time) string {
+	expires := v.Record.Revocation.Expires
+	switch {
+	case v.LiftedAt != nil:
+		return revocationLifted
+	case expires != 0 && expires <= events.TimestampOf(now):
+		return revocationExpired
+	default:
+		return revocationActive
+	}
+}
+
+// never is from when on an expiry stands for none: the last second that a
+// NumericDate of ours can name.
+const never events.Timestamp = 253402300799_000
+
+// expiry is t, or 0 where t means never.
+func expiry(t events.Timestamp) events.Timestamp {
+	if t >= never {
+		return 0
+	}
+	return t
+}
+
+func (v *revoked) view(now time.Time) Revocation {
+	r := v.Record
+	return Revocation{
+		ID: r.ID, Tenant: r.Tenant, Scope: r.Revocation.Scope, State: v.state(now), Position: v.Index, LiftedAt: v.LiftedAt,
+		Time: time.UnixMicro(r.Time).UTC(), Received: time.UnixMicro(r.Received).UTC(),
+		Expires: expiry(r.Revocation.Expires), IssuedBefore: r.Revocation.IssuedBefore,
+		Iss: r.Issuer, ClientID: r.Client, Kid: r.KeyID, Actor: r.Actor, Reason: r.Reason, Ticket: r.Ticket,
+	}
+}
+
+// LiftRevocation takes one revocation back. The event names it, and what it
+// hashed to, so that verifiers can apply it without it.
+func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationParams) error {
+	var in LiftRequest
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	if in.Reason == "" {
+		return invalid("reason", "want the reason")
+	}
+	v, err := s.revocation(c, id, params.Tenant)
+	if err != nil {
+		return err
+	}
+	if state := v.state(s.cfg.Now()); state != revocationActive {
+		return &problemError{KindState, http.StatusConflict, "not in this state", "the revocation is " + state, ""}
+	}
+	revoked := v.Record.Revocation
+	return s.accept(c, events.RevocationLifted, v.Record.Tenant, events.Data{
+		Issuer: v.Record.Issuer, Actor: caller(c).Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
+		Expires: expiry(revoked.Expires),
+		Attributes: map[string]string{
+			"revocation": v.Record.Ref().String(),
+			"hash":       revoked.Hash.String(),
+			"scope":      string(revoked.Scope),
+			"feed_key":   strconv.FormatUint(uint64(revoked.FeedKey), 10),
+		},
+	})
+}
+
+// revocation finds one by its id: among the last ones, else in the audit
+// store.
+func (s *Server) revocation(c echo.Context, id, tenant string) (revoked, error) {
+	p := caller(c)
+	sees, err := reaches(p, tenant)
+	if err != nil {
+		return revoked{}, err
+	}
+	switch found := s.recent.find(id, sees); len(found) {
+	case 0:
+		return s.olderRevocation(c.Request().Context(), p, id, tenant)
+	case 1:
+		return found[0], nil
+	default:
+		return revoked{}, errMany
+	}
+}
+
+const (
+	searchAround = 2 * time.Second // how far an event's time may be from that in its id
+	searchPages  = 10
+)
+
+// olderRevocation finds one in the audit store, by the time that a UUID of
+// version 7 begins with: ids are not indexed.
+func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant string) (revoked, error) {
+	u, err := uuid.Parse(id)
+	if err != nil || u.Version() != 7 {
+		return revoked{}, ErrNotFound
+	}
+	tenants, err := s.tenants(ctx, p, tenant)
+	if err != nil {
+		return revoked{}, err
+	}
+	at := time.Unix(u.Time().UnixTime())
+	for _, t := range tenants {
+		search := Search{Tenant: t, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
+		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return revoked{}, err
+		}
+		return s.withLift(ctx, row)
+	}
+	return revoked{}, ErrNotFound
+}
+
+func revokingTypes() (out []events.Type) {
+	for _, t := range events.Types() {
+		if t.RevokedScope() != "" {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (s *Server) withLift(ctx context.Context, row Row) (revoked, error) {
+	v := revoked{Index: row.Index, Record: &row.Record}
+	ref := row.Record.Ref()
+	lifts := Search{Tenant: row.Record.Tenant, Types: []events.Type{events.RevocationLifted}, Issuer: row.Record.Issuer, After: &row.Index}
+	lift, err := s.firstRow(ctx, lifts, func(r *events.Record) bool { return r.Revocation != nil && r.Revocation.Lifts == ref })
+	switch {
+	case err == nil:
+		v.LiftedAt = &lift.Index
+	case !errors.Is(err, ErrNotFound):
+		return revoked{}, err
+	}
+	return v, nil
+}
+
+// firstRow is the first row of a search that want accepts, among the first
+// pages.
+func (s *Server) firstRow(ctx context.Context, search Search, want func(*events.Record) bool) (Row, error) {
+	search.Limit = MaxLimit
+	for range searchPages {
+		rows, err := s.cfg.Events.Search(ctx, search)
+		if err != nil {
+			return Row{}, err
+		}
+		if i := slices.IndexFunc(rows, func(r Row) bool { return want(&r.Record) }); i >= 0 {
+			return rows[i], nil
+		}
+		if len(rows) < MaxLimit {
+			break
+		}
+		search.After = &rows[len(rows)-1].Index
+	}
+	return Row{}, ErrNotFound
+}

@@ -1,0 +1,372 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+)
+
+// The states of a subject that a search names.
+const (
+	subjectKnown   = "known"
+	subjectUnknown = "unknown"
+	subjectErased  = "erased"
+)
+
+// SearchAudit answers a search, and opens personal parts where that is asked
+// for, allowed, and recorded.
+func (s *Server) SearchAudit(c echo.Context) error {
+	var in AuditSearch
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	p := caller(c)
+	tenant, err := p.tenant(in.Tenant)
+	if err != nil {
+		return err
+	}
+	in.Tenant = tenant
+	if err := in.validate(p); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	search, state, err := s.resolve(ctx, &in)
+	if err != nil {
+		return err
+	}
+	out := AuditEvents{Events: []AuditEvent{}, SubjectState: state}
+	if search == nil { // nothing can match
+		search = &Search{Tenant: tenant}
+		in.Count, out.Total = false, zeroIf(in.Count)
+		return s.answerSearch(c, p, &in, search, nil, out)
+	}
+	rows, next, err := s.page(ctx, &in, *search)
+	if err != nil {
+		return err
+	}
+	out.Next = next
+	return s.answerSearch(c, p, &in, search, rows, out)
+}
+
+func zeroIf(asked bool) *uint64 {
+	if asked {
+		return new(uint64)
+	}
+	return nil
+}
+
+// answerSearch adds what was asked for beside the rows.
+func (s *Server) answerSearch(c echo.Context, p *Principal, in *AuditSearch, search *Search, rows []Row, out AuditEvents) error {
+	ctx := c.Request().Context()
+	for _, r := range rows {
+		out.Events = append(out.Events, auditEvent(r))
+	}
+	if in.Count {
+		n, err := s.cfg.Events.Count(ctx, *search)
+		if err != nil {
+			return err
+		}
+		out.Total = &n
+	}
+	if in.Open {
+		if err := s.recordAccess(ctx, p, in, out); err != nil {
+			return err
+		}
+		if err := s.open(ctx, rows, out.Events); err != nil {
+			return err
+		}
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+const minPurpose = 3
+
+func (in *AuditSearch) validate(p *Principal) error {
+	if in.Open && !p.Has(ScopeAuditOpen) {
+		return &scopeError{[]string{ScopeAuditOpen}}
+	}
+	var k check
+	k.that(!in.Open || len(in.Purpose) >= minPurpose, "purpose", "say why the personal part is read: %d to %d bytes", minPurpose, events.MaxTextBytes)
+	k.text("purpose", in.Purpose, events.MaxTextBytes)
+	for _, id := range []struct{ name, value string }{{"subject", in.Subject}, {"jti", in.Jti}, {"sid", in.Sid}} {
+		k.that(id.value == "" || in.Issuer != "", "issuer", "%s needs it: identifiers are unique only within their issuer", id.name)
+	}
+	if in.Outcome != "" {
+		oneOf(&k, "outcome", in.Outcome, []string{"success", "failure"})
+	}
+	if in.Order != "" {
+		oneOf(&k, "order", in.Order, []string{"asc", "desc"})
+	}
+	k.that(in.From.IsZero() || in.To.IsZero() || in.From.Before(in.To), "to", "it is not after from: nothing can match")
+	for _, name := range in.Type {
+		k.that(typeNamed(name).Known(), "type", "%.80q is not one of ours", name)
+	}
+	return k.err
+}
+
+// typeNamed is the type with that name, whole or short.
+func typeNamed(name string) events.Type {
+	if t := events.Type(name); t.Known() {
+		return t
+	}
+	return events.TypeNamed(name)
+}
+
+// resolve turns identifiers into references. The search is nil where nothing
+// can match, because the identifiers mean nothing to us.
+func (s *Server) resolve(ctx context.Context, in *AuditSearch) (*Search, string, error) {
+	search, err := in.search()
+	if err != nil {
+		return nil, "", err
+	}
+	possible, err := s.resolveTokens(ctx, in, search)
+	if err != nil {
+		return nil, "", err
+	}
+	state, err := s.resolveSubject(ctx, in, search)
+	if err != nil {
+		return nil, "", err
+	}
+	if !possible || state == subjectUnknown || state == subjectErased {
+		return nil, state, nil
+	}
+	return search, state, nil
+}
+
+// search is what can be said without keys.
+func (in *AuditSearch) search() (*Search, error) {
+	out := &Search{
+		Tenant: in.Tenant, Issuer: in.Issuer, Client: in.ClientID, KeyID: in.Kid, Outcome: in.Outcome,
+		From: in.From, To: in.To, Descending: in.Order == "desc",
+	}
+	for _, name := range in.Type {
+		out.Types = append(out.Types, typeNamed(name))
+	}
+	for _, ref := range []struct {
+		name, value string
+		to          *events.Ref
+	}{
+		{"subject_ref", in.SubjectRef, &out.SubjectRef}, {"token_ref", in.TokenRef, &out.TokenRef}, {"session_ref", in.SessionRef, &out.SessionRef},
+	} {
+		var err error
+		if *ref.to, err = events.ParseRef(ref.value); err != nil {
+			return nil, invalid(ref.name, "want 32 hex digits, as in an event")
+		}
+	}
+	return out, nil
+}
+
+// resolveTokens reports false where the tenant was never seen, or where a
+// reference is given twice and differs.
+func (s *Server) resolveTokens(ctx context.Context, in *AuditSearch, search *Search) (bool, error) {
+	if in.Jti == "" && in.Sid == "" {
+		return true, nil
+	}
+	t, err := s.cfg.Keyring.LookupTenant(ctx, in.Tenant)
+	if errors.Is(err, seal.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return narrow(&search.TokenRef, t.TokenRef(in.Issuer, in.Jti)) && narrow(&search.SessionRef, t.SessionRef(in.Issuer, in.Sid)), nil
+}
+
+func (s *Server) resolveSubject(ctx context.Context, in *AuditSearch, search *Search) (string, error) {
+	if in.Subject == "" {
+		return "", nil
+	}
+	key, err := s.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
+	switch {
+	case errors.Is(err, seal.ErrNotFound):
+		return subjectUnknown, nil
+	case err != nil:
+		return "", err
+	case key.Erased:
+		return subjectErased, nil
+	case !narrow(&search.SubjectRef, key.Ref):
+		return subjectUnknown, nil
+	default:
+		return subjectKnown, nil
+	}
+}
+
+// narrow sets a reference; false where it is set to another one already.
+func narrow(to *events.Ref, ref events.Ref) bool {
+	if ref.IsZero() {
+		return true
+	}
+	if !to.IsZero() && *to != ref {
+		return false
+	}
+	*to = ref
+	return true
+}
+
+// page is the rows of one page, and the cursor of the next.
+func (s *Server) page(ctx context.Context, in *AuditSearch, search Search) (rows []Row, next string, err error) {
+	limit, err := limitOf(in.Limit)
+	if err != nil {
+		return nil, "", err
+	}
+	query := search // identifiers are references by now: a cursor tells nothing
+	if search.After, err = parseCursor(query, in.Cursor); err != nil {
+		return nil, "", err
+	}
+	search.Limit = limit
+	if rows, err = s.cfg.Events.Search(ctx, search); err != nil {
+		return nil, "", err
+	}
+	if len(rows) == limit {
+		next, err = newCursor(query, rows[limit-1].Index)
+	}
+	return rows, next, err
+}
+
+// recordAccess publishes audit.accessed and returns once it is durable: only
+// then may anything be opened.
+func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch, out AuditEvents) error {
+	d := events.Data{Actor: p.Subject, Attributes: map[string]string{
+		"purpose": in.Purpose, "route": "audit/search", "events": strconv.Itoa(len(out.Events)),
+	}}
+	if n := len(out.Events); n > 0 {
+		d.Attributes["first"] = strconv.FormatUint(out.Events[0].Index, 10)
+		d.Attributes["last"] = strconv.FormatUint(out.Events[n-1].Index, 10)
+	}
+	if out.SubjectState == subjectKnown { // never make a person known by looking for them
+		d.Issuer, d.Subject = in.Issuer, in.Subject
+	}
+	ev, err := s.event(events.AuditAccessed, in.Tenant, d)
+	if err != nil {
+		return err
+	}
+	err = s.publish(ctx, ev)
+	var refusal *events.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return invalid("purpose", "%s", refusal.Detail)
+	default:
+		return &unrecorded{err}
+	}
+}
+
+// unrecorded is errAudit with its cause, which is for the log only.
+type unrecorded struct{ cause error }
+
+func (e *unrecorded) Error() string { return errAudit.Error() + ": " + e.cause.Error() }
+func (e *unrecorded) Unwrap() error { return errAudit }
+
+// Why a personal part that was asked for is not there.
+const (
+	sealedErased     = "erased"
+	sealedDropped    = "dropped"
+	sealedUnreadable = "unreadable"
+)
+
+const opensAtATime = 16
+
+// open adds the personal parts of rows to out, which has them in the same
+// order.
+func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
+	var indices []uint64
+	for _, r := range rows {
+		if !r.Record.PayloadHash.IsZero() {
+			indices = append(indices, r.Index)
+		}
+	}
+	if len(indices) == 0 {
+		return nil
+	}
+	sealed, err := s.cfg.Events.Sealed(ctx, rows[0].Record.Tenant, indices)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(opensAtATime)
+	for i, r := range rows {
+		if r.Record.PayloadHash.IsZero() {
+			continue
+		}
+		g.Go(func() (err error) {
+			out[i].Personal, out[i].Sealed, err = s.openOne(ctx, &r.Record, sealed[r.Index])
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (*events.Personal, string, error) {
+	if len(sealed) == 0 {
+		return nil, sealedDropped, nil
+	}
+	if sha256.Sum256(sealed) != r.PayloadHash {
+		return nil, sealedUnreadable, nil
+	}
+	plain, err := s.cfg.Keyring.Open(ctx, seal.OpenRequest{
+		Tenant: r.Tenant, Source: r.Source, ID: r.ID, Ref: r.SubjectRef, Generation: r.DataKey, Sealed: sealed,
+	})
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return nil, sealedErased, nil
+	case errors.Is(err, seal.ErrSealed):
+		return nil, sealedUnreadable, nil
+	case err != nil:
+		return nil, "", err
+	}
+	p, err := events.UnmarshalPersonal(plain)
+	if err != nil {
+		return nil, sealedUnreadable, nil
+	}
+	return &p, "", nil
+}
+
+// GetAuditEvent shows one event without its personal part.
+func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
+	p := caller(c)
+	ctx := c.Request().Context()
+	tenants := p.Tenants
+	if p.ReachesAll() {
+		tenants = []string{""}
+	}
+	for _, t := range tenants {
+		row, err := s.cfg.Events.Event(ctx, t, index)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, auditEvent(row))
+	}
+	return ErrNotFound
+}
+
+func auditEvent(row Row) AuditEvent {
+	r := &row.Record
+	out := AuditEvent{
+		Index: row.Index, ID: r.ID, Source: r.Source, Type: string(r.Type), Tenant: r.Tenant, Environment: r.Environment,
+		Time: time.UnixMicro(r.Time).UTC(), Received: time.UnixMicro(r.Received).UTC(),
+		Iss: r.Issuer, SubjectRef: r.SubjectRef.String(), TokenRef: r.TokenRef.String(), SessionRef: r.SessionRef.String(),
+		GrantRef: r.GrantRef.String(), ClientID: r.Client, Kid: r.KeyID, Alg: r.Algorithm, Aud: r.Audience, Scope: r.Scope,
+		Iat: r.IssuedAt, Exp: r.Expires, Nbf: r.NotBefore, Actor: r.Actor, Outcome: r.Outcome, Reason: r.Reason,
+		Ticket: r.Ticket, Attributes: r.Attributes, View: r.View, Claims: r.Claims, Consent: r.Consent, Purposes: r.Purposes,
+	}
+	if !r.PayloadHash.IsZero() {
+		out.PayloadHash = r.PayloadHash.String()
+	}
+	if v := r.Revocation; v != nil {
+		out.Revocation = &RevocationEntry{Scope: v.Scope, IssuedBefore: v.IssuedBefore, Expires: expiry(v.Expires), Lifts: v.Lifts.String()}
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// Source is the CloudEvents source of the events that this package publishes.
+const Source = "rescind:api"
+
+// Config is what a Server needs.
+type Config struct {
+	// Auth says whose access tokens are accepted. Required.
+	Auth AuthConfig
+
+	// Policy is the deployment's, as the intake has it, so that refusals are
+	// immediate. Environment is required.
+	Policy events.Policy
+
+	// What the routes are made of. All are required.
+	Publisher  Publisher
+	Lane       Lane // must not run before New was called
+	Events     EventStore
+	Findings   FindingStore
+	Keyring    Keyring
+	Decider    Decider
+	Requests   Requests
+	Quarantine QuarantineStore
+
+	// Probes are what GET /readyz asks. Default none: always ready.
+	Probes []Probe
+
+	// Registry is what GET /metrics shows; the server adds its own metrics.
+	// Default a new one.
+	Registry *prometheus.Registry
+
+	// WaitFor is how long a revocation waits to be on the log before the
+	// answer goes out without its position. Default 2 s; above 0.
+	WaitFor time.Duration
+
+	// Timeout bounds every request. Default 30 s; above 0.
+	Timeout time.Duration
+
+	// Revocations is how many of the last revocations are kept in memory, so
+	// that they can be shown and lifted at once and while the audit store is
+	// away; about 600 bytes each. Default 10,000; up to 10,000,000.
+	Revocations int
+
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+
+	// Logger is told of faults of ours, never of a person. Default
+	// slog.Default.
+	Logger *slog.Logger
+}
+
+func (c *Config) defaults() {
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.WaitFor == 0 {
+		c.WaitFor = 2 * time.Second
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Revocations == 0 {
+		c.Revocations = 10_000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c.defaults()
+	faults := []error{c.Auth.validate()}
+	for _, part := range []struct {
+		name    string
+		missing bool
+	}{
+		{"publisher", c.Publisher == nil}, {"lane", c.Lane == nil}, {"events", c.Events == nil},
+		{"findings", c.Findings == nil}, {"keyring", c.Keyring == nil}, {"decider", c.Decider == nil},
+		{"requests", c.Requests == nil}, {"quarantine", c.Quarantine == nil}, {"policy: environment", c.Policy.Environment == ""},
+	} {
+		if part.missing {
+			faults = append(faults, fmt.Errorf("%s is missing", part.name))
+		}
+	}
+	if c.WaitFor < 0 || c.Timeout < 0 {
+		faults = append(faults, errors.New("wait_for and timeout: want more than 0"))
+	}
+	if c.Revocations < 1 || c.Revocations > 10_000_000 {
+		faults = append(faults, fmt.Errorf("revocations %d: want 1 to 10000000", c.Revocations))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	return nil
+}
+
+// Server answers the routes of schemas/openapi.yaml.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	echo     *echo.Echo
+	verifier *verifier
+	jwks     []byte
+	metrics  http.Handler
+	recent   *revocations
+	requests *prometheus.HistogramVec
+}
+
+var _ ServerInterface = (*Server)(nil)
+
+// New is a server that follows cfg.Lane. It opens no listener: serve its
+// Handler.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.defaults()
+	if cfg.Auth.Now == nil {
+		cfg.Auth.Now = cfg.Now
+	}
+	v, err := newVerifier(cfg.Auth)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	jwks, err := MarshalJWKS(cfg.Auth.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations),
+		metrics: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}),
+	}
+	if err := s.register(); err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	cfg.Lane.Handle(s.recent.apply)
+	s.echo = s.routes()
+	return s, nil
+}
+
+// Handler serves every route.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = s.fail
+	e.Use(s.around)
+	guards := map[string][]echo.MiddlewareFunc{}
+	for operation, scopes := range access() {
+		if len(scopes) > 0 {
+			guards[operation] = []echo.MiddlewareFunc{s.require(scopes...)}
+		}
+	}
+	RegisterHandlersWithOptions(e, s, RegisterHandlersOptions{OperationMiddlewares: guards})
+	return e
+}
+
+// register adds the server's metrics. A route is named by its pattern, so the
+// labels are a bounded set.
+func (s *Server) register() error {
+	s.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "rescind_http_request_seconds", Help: "Time to answer a request, by route and status.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+	}, []string{"route", "method", "status"})
+	return s.cfg.Registry.Register(s.requests)
+}
+
+// around is what every request gets: an id, headers, a deadline, and a problem
+// for a panic.
+func (s *Server) around(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		h := c.Response().Header()
+		h.Set(echo.HeaderXRequestID, "urn:uuid:"+uuid.NewString())
+		h.Set(echo.HeaderCacheControl, "no-store")
+		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		ctx, cancel := context.WithTimeout(c.Request().Context(), s.cfg.Timeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		if err := s.recovered(next, c); err != nil {
+			s.fail(err, c)
+		}
+		s.requests.WithLabelValues(c.Path(), method(c), strconv.Itoa(c.Response().Status)).Observe(time.Since(began).Seconds())
+		return nil
+	}
+}
+
+// method is the request's, or "other": anybody can make up one.
+func method(c echo.Context) string {
+	known := []string{http.MethodGet, http.MethodPost, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	if slices.Contains(known, c.Request().Method) {
+		return c.Request().Method
+	}
+	return "other"
+}
+
+func (s *Server) recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(c.Request().Context(), "panic in a handler", slog.String("route", c.Path()), slog.String("stack", string(debug.Stack())))
+			err = errDefect
+		}
+	}()
+	return next(c)
+}
+
+// publish validates our own events as the intake will, and publishes them. A
+// *events.Refusal is the fault of what the caller sent.
+func (s *Server) publish(ctx context.Context, evs ...events.Event) error {
+	for i := range evs {
+		if r := s.cfg.Policy.Validate(&evs[i], s.cfg.Now()); r != nil {
+			return r
+		}
+	}
+	return s.cfg.Publisher.Publish(ctx, evs...)
+}
+
+// event is an event of ours, now.
+func (s *Server) event(t events.Type, tenant string, d events.Data) (events.Event, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return events.Event{}, fmt.Errorf("make an id: %w", err)
+	}
+	return events.Event{
+		ID: id.String(), Source: Source, Type: t, Time: s.cfg.Now().UTC().Truncate(time.Microsecond),
+		Tenant: tenant, Environment: s.cfg.Policy.Environment, Data: d,
+	}, nil
+}
+
+// position waits a bounded time for ev to be on the log; nil where it is not
+// there yet.
+func (s *Server) position(ctx context.Context, ev events.Event) *uint64 {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitFor)
+	defer cancel()
+	index, err := s.cfg.Lane.Wait(ctx, events.EventRef(ev.Tenant, ev.Source, ev.ID))
+	if err != nil {
+		return nil
+	}
+	return &index
+}

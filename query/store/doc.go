@@ -1,0 +1,45 @@
+// Package store answers package query's questions about the audit record from
+// ClickHouse.
+//
+// # What it is
+//
+// [Store] implements query.EventStore and query.FindingStore on the tables of
+// schemas/clickhouse. Each question is a struct of its own that yields its SQL
+// and arguments and is run as it stands.
+//
+// # Guarantees
+//
+//   - A row of another tenant is never in an answer to a search for a tenant;
+//     a search without a tenant is refused.
+//   - A returned record encodes to the same bytes as the one in the log.
+//   - Rows come in the order of their index, and following After from page to
+//     page yields every row that was there at the start once.
+//   - Values reach the server as bound parameters only: none is in the text
+//     of a query, and none can change its meaning.
+//   - Every query is bounded in time and rows; one that passes the bound is
+//     an error, never a shortened answer.
+//   - Nothing is written: [Grants] lets an account read the tables and no more.
+//
+// # Shapes and units
+//
+// Those of package query.
+//
+// # Errors
+//
+// query.ErrNotFound, the context's own, [ErrSearch] for a search that cannot
+// be run as it stands, and errors of ClickHouse, any of which may pass.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine.
+//
+// # What it does not do
+//
+// It does not open what is sealed and does not decide who may ask. It reads
+// what is recorded and what is being recorded alike: an event is visible from
+// its insert on. Events and sealed parts are looked up in shard 0.
+//
+// # Sources
+//
+// schemas/clickhouse; internal/eventrow.
+package store

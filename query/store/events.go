@@ -1,0 +1,121 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/eventrow"
+	"github.com/rescindhq/rescind/query"
+)
+
+// where is conditions and what is bound into them.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// and adds a condition with one parameter of the given name.
+func (w *where) and(condition, name string, value any) {
+	w.conditions = append(w.conditions, condition)
+	w.args = append(w.args, clickhouse.Named(name, value))
+}
+
+func (w *where) String() string { return strings.Join(w.conditions, "\n  AND ") }
+
+func (w *where) text(column, value string) {
+	if value != "" {
+		w.and(column+" = {"+column+":String}", column, value)
+	}
+}
+
+// ref compares a reference. It is bound as hex: a parameter is text.
+func (w *where) ref(column string, value events.Ref) {
+	if !value.IsZero() {
+		w.and(column+" = unhex({"+column+":String})", column, value.String())
+	}
+}
+
+func (w *where) instant(condition, name string, value time.Time) {
+	if !value.IsZero() {
+		w.and("time "+condition+" fromUnixTimestamp64Micro({"+name+":Int64}, 'UTC')", name, value.UnixMicro())
+	}
+}
+
+// matching is what search and count have in common. The tenant is first, as it
+// is in the order of the table, and always there.
+func matching(q query.Search) *where {
+	w := new(where)
+	w.and("tenant = {tenant:String}", "tenant", q.Tenant)
+	w.and("shard = {shard:UInt16}", "shard", q.Shard)
+	w.ref("subject_ref", q.SubjectRef)
+	w.ref("token_ref", q.TokenRef)
+	w.ref("session_ref", q.SessionRef)
+	w.text("issuer", q.Issuer)
+	w.text("client", q.Client)
+	w.text("kid", q.KeyID)
+	w.text("outcome", q.Outcome)
+	if len(q.Types) > 0 {
+		w.and("type IN {types:Array(String)}", "types", names(q.Types))
+	}
+	w.instant(">=", "from", q.From)
+	w.instant("<", "to", q.To)
+	return w
+}
+
+// search is one page of events.
+type search query.Search
+
+func (q search) SQL() (string, []any) {
+	w, order := matching(query.Search(q)), "ASC"
+	if q.Descending {
+		order = "DESC"
+	}
+	switch {
+	case q.After != nil && q.Descending:
+		w.and("`index` < {after:UInt64}", "after", *q.After)
+	case q.After != nil:
+		w.and("`index` > {after:UInt64}", "after", *q.After)
+	}
+	sql := "SELECT " + eventrow.Columns + "\nFROM events\nWHERE " + w.String() +
+		"\nORDER BY `index` " + order + "\nLIMIT {limit:UInt32}"
+	return sql, append(w.args, clickhouse.Named("limit", limit(q.Limit)))
+}
+
+// count is how many events match.
+type count query.Search
+
+func (q count) SQL() (string, []any) {
+	w := matching(query.Search(q))
+	return "SELECT count()\nFROM events\nWHERE " + w.String(), w.args
+}
+
+// event is the row of one index, of any tenant where tenant is empty.
+type event struct {
+	tenant string
+	index  uint64
+}
+
+func (q event) SQL() (string, []any) {
+	w := new(where)
+	w.text("tenant", q.tenant)
+	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("`index` = {index:UInt64}", "index", q.index)
+	return "SELECT " + eventrow.Columns + "\nFROM events\nWHERE " + w.String(), w.args
+}
+
+// sealed is the personal parts of some events.
+type sealed struct {
+	tenant  string
+	indices []uint64
+}
+
+func (q sealed) SQL() (string, []any) {
+	w := new(where)
+	w.and("tenant = {tenant:String}", "tenant", q.tenant)
+	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("`index` IN {indices:Array(UInt64)}", "indices", q.indices)
+	return "SELECT `index`, sealed\nFROM payloads\nWHERE " + w.String(), w.args
+}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/eventrow"
+	"github.com/rescindhq/rescind/query"
+)
+
+var (
+	_ query.EventStore   = (*Store)(nil)
+	_ query.FindingStore = (*Store)(nil)
+)
+
+// ErrSearch says that a search is not one: it names no tenant, or asks for too
+// much at once.
+var ErrSearch = errors.New("not a search")
+
+// maxTime bounds one query on the server. Half a minute is past what a reader
+// waits for, and a scan that takes longer would take the projector's disk.
+const maxTime = 30 * time.Second
+
+// settings bound every query. The plan reads wide columns only for the rows of
+// the page, which ClickHouse by itself does for short pages only.
+var settings = clickhouse.Settings{
+	"max_execution_time":                            int(maxTime.Seconds()),
+	"max_result_rows":                               query.MaxLimit,
+	"result_overflow_mode":                          "throw",
+	"query_plan_max_limit_for_lazy_materialization": query.MaxLimit,
+}
+
+// Store reads the tables through one connection pool.
+type Store struct {
+	conn driver.Conn
+}
+
+// New makes a store on conn, which stays the caller's to close. Its account
+// needs Grants, and must be free to change settings (readonly 0 or 2).
+func New(conn driver.Conn) *Store { return &Store{conn: conn} }
+
+// Grants are the rights that a store needs in the database, as the lists after
+// GRANT.
+func Grants(database string) []string {
+	return []string{"SELECT ON " + database + ".events", "SELECT ON " + database + ".payloads"}
+}
+
+// question is one query: its text, and what is bound into it.
+type question interface {
+	SQL() (sql string, args []any)
+}
+
+// ask runs q and gives each row to scan.
+func (s *Store) ask(ctx context.Context, q question, row func(scan func(...any) error) error) error {
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	sql, args := q.SQL()
+	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), sql, args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+func (s *Store) events(ctx context.Context, q question) (out []query.Row, err error) {
+	err = s.ask(ctx, q, func(scan func(...any) error) error {
+		r, err := eventrow.Scan(scan)
+		out = append(out, query.Row{Index: r.Index, Record: r.Record})
+		return err
+	})
+	return out, err
+}
+
+// Search implements query.EventStore.
+func (s *Store) Search(ctx context.Context, q query.Search) ([]query.Row, error) {
+	if q.Tenant == "" {
+		return nil, fmt.Errorf("search events: %w: no tenant", ErrSearch)
+	}
+	rows, err := s.events(ctx, search(q))
+	if err != nil {
+		return nil, fmt.Errorf("search events: %w", err)
+	}
+	return rows, nil
+}
+
+// Count implements query.EventStore.
+func (s *Store) Count(ctx context.Context, q query.Search) (n uint64, err error) {
+	if q.Tenant == "" {
+		return 0, fmt.Errorf("count events: %w: no tenant", ErrSearch)
+	}
+	if err := s.ask(ctx, count(q), func(scan func(...any) error) error { return scan(&n) }); err != nil {
+		return 0, fmt.Errorf("count events: %w", err)
+	}
+	return n, nil
+}
+
+// Event implements query.EventStore.
+func (s *Store) Event(ctx context.Context, tenant string, index uint64) (query.Row, error) {
+	rows, err := s.events(ctx, event{tenant: tenant, index: index})
+	switch {
+	case err != nil:
+		return query.Row{}, fmt.Errorf("event index=%d: %w", index, err)
+	case len(rows) == 0:
+		return query.Row{}, fmt.Errorf("event index=%d: %w", index, query.ErrNotFound)
+	case len(rows) > 1:
+		return query.Row{}, fmt.Errorf("event index=%d is there twice", index)
+	}
+	return rows[0], nil
+}
+
+// Sealed implements query.EventStore.
+func (s *Store) Sealed(ctx context.Context, tenant string, indices []uint64) (map[uint64][]byte, error) {
+	switch {
+	case tenant == "":
+		return nil, fmt.Errorf("sealed parts: %w: no tenant", ErrSearch)
+	case len(indices) > query.MaxLimit:
+		return nil, fmt.Errorf("sealed parts: %w: %d indices, at most %d", ErrSearch, len(indices), query.MaxLimit)
+	}
+	out := make(map[uint64][]byte, len(indices))
+	if len(indices) == 0 {
+		return out, nil
+	}
+	err := s.ask(ctx, sealed{tenant: tenant, indices: indices}, func(scan func(...any) error) error {
+		var index uint64
+		var part []byte
+		err := scan(&index, &part)
+		out[index] = part
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sealed parts: %w", err)
+	}
+	return out, nil
+}
+
+// Findings implements query.FindingStore.
+func (s *Store) Findings(ctx context.Context, q query.FindingSearch) (out []query.Finding, err error) {
+	if q.Tenant == "" {
+		return nil, fmt.Errorf("findings: %w: no tenant", ErrSearch)
+	}
+	err = s.ask(ctx, findings(q), func(scan func(...any) error) error {
+		f, err := scanFinding(scan)
+		f.Tenant = q.Tenant
+		out = append(out, f)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("findings: %w", err)
+	}
+	return out, nil
+}
+
+// limit is how many rows a caller who asked for n gets.
+func limit(n int) int {
+	switch {
+	case n <= 0:
+		return query.DefaultLimit
+	default:
+		return min(n, query.MaxLimit)
+	}
+}
+
+// names are types as a parameter.
+func names(types []events.Type) []string {
+	out := make([]string, len(types))
+	for i, t := range types {
+		out[i] = string(t)
+	}
+	return out
+}

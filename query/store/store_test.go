@@ -1,0 +1,373 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/engine"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
+	"github.com/rescindhq/rescind/internal/eventrow"
+	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/query"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(enginetest.M{M: m})
+}
+
+func open(t testing.TB, o *clickhouse.Options) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// tables is a fresh database with the tables.
+func tables(t testing.TB) driver.Conn {
+	t.Helper()
+	db := enginetest.Database(t)
+	o := &clickhouse.Options{
+		Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password},
+	}
+	if err := audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, o)
+}
+
+func insert(t testing.TB, conn driver.Conn, rows []eventrow.Row) {
+	t.Helper()
+	block, err := eventrow.Block(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Exec(clickhouse.Context(t.Context(), clickhouse.WithExternalTable(block)), eventrow.Insert); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func insertSealed(t testing.TB, conn driver.Conn, tenant string, index uint64, part string) {
+	t.Helper()
+	err := conn.Exec(t.Context(), "INSERT INTO payloads (shard, `index`, tenant, sealed) VALUES (0, ?, ?, ?)", index, tenant, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var day = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// history is n events of two tenants, with members that divide them in ways
+// that do not coincide.
+func history(n int) []eventrow.Row {
+	types := []events.Type{events.TokenIssued, events.TokenVerified, events.TokenRevoked}
+	rows := make([]eventrow.Row, n)
+	for i := range rows {
+		rows[i] = eventrow.Row{Index: uint64(i), Record: events.Record{
+			Version: events.RecordVersion, Source: "s", ID: fmt.Sprint(i), Tenant: []string{"acme", "umbrella"}[i/2%2],
+			Environment: "dev", Type: types[i%3], Time: day.Add(time.Duration(i*7919%n) * time.Minute).UnixMicro(),
+			Received: day.UnixMicro(), Issuer: fmt.Sprintf("https://%d.example", i%2),
+			SubjectRef: events.Ref{1, byte(i % 5)}, TokenRef: events.Ref{2, byte(i % 7)}, SessionRef: events.Ref{3, byte(i % 4)},
+			Client: fmt.Sprint("c", i%3), KeyID: fmt.Sprint("k", i%2), Outcome: []string{"success", "failure", ""}[i%3],
+			Attributes: map[string]string{"n": fmt.Sprint(i)},
+		}}
+	}
+	return rows
+}
+
+// oracle is what q should find, by looking at every row.
+func oracle(rows []eventrow.Row, q query.Search) (out []query.Row) {
+	at := func(i int) *eventrow.Row {
+		if q.Descending {
+			return &rows[len(rows)-1-i]
+		}
+		return &rows[i]
+	}
+	for i := range rows {
+		if r := at(i); matches(r, q) {
+			out = append(out, query.Row{Index: r.Index, Record: r.Record})
+		}
+	}
+	return out
+}
+
+func matches(r *eventrow.Row, q query.Search) bool {
+	is := func(want, got string) bool { return want == "" || want == got }
+	refers := func(want, got events.Ref) bool { return want.IsZero() || want == got }
+	m := &r.Record
+	typed := len(q.Types) == 0
+	for _, t := range q.Types {
+		typed = typed || t == m.Type
+	}
+	behind := q.After == nil || !q.Descending && r.Index > *q.After || q.Descending && r.Index < *q.After
+	when := time.UnixMicro(m.Time)
+	return typed && behind && m.Tenant == q.Tenant && r.Shard == q.Shard && is(q.Issuer, m.Issuer) && is(q.Client, m.Client) &&
+		is(q.KeyID, m.KeyID) && is(q.Outcome, m.Outcome) && refers(q.SubjectRef, m.SubjectRef) &&
+		refers(q.TokenRef, m.TokenRef) && refers(q.SessionRef, m.SessionRef) &&
+		(q.From.IsZero() || !when.Before(q.From)) && (q.To.IsZero() || when.Before(q.To))
+}
+
+func ptr(n uint64) *uint64 { return &n }
+
+func searches() map[string]query.Search {
+	return map[string]query.Search{
+		"tenant":     {Tenant: "acme"},
+		"other":      {Tenant: "umbrella"},
+		"nobody":     {Tenant: "nobody"},
+		"issuer":     {Tenant: "acme", Issuer: "https://1.example"},
+		"subject":    {Tenant: "acme", SubjectRef: events.Ref{1, 2}},
+		"token":      {Tenant: "acme", TokenRef: events.Ref{2, 3}},
+		"session":    {Tenant: "acme", SessionRef: events.Ref{3, 1}},
+		"client":     {Tenant: "acme", Client: "c1"},
+		"key":        {Tenant: "acme", KeyID: "k1"},
+		"outcome":    {Tenant: "acme", Outcome: "failure"},
+		"type":       {Tenant: "acme", Types: []events.Type{events.TokenRevoked}},
+		"types":      {Tenant: "acme", Types: []events.Type{events.TokenRevoked, events.TokenIssued}},
+		"from":       {Tenant: "acme", From: day.Add(100 * time.Minute)},
+		"to":         {Tenant: "acme", To: day.Add(100 * time.Minute)},
+		"window":     {Tenant: "acme", From: day.Add(50 * time.Minute), To: day.Add(60 * time.Minute)},
+		"after":      {Tenant: "acme", After: ptr(40)},
+		"descending": {Tenant: "acme", Descending: true},
+		"before":     {Tenant: "acme", Descending: true, After: ptr(40)},
+		"first":      {Tenant: "acme", Descending: true, After: ptr(0)},
+		"shard":      {Tenant: "acme", Shard: 1},
+		"all": {
+			Tenant: "acme", Issuer: "https://1.example", SubjectRef: events.Ref{1, 1}, Client: "c0", KeyID: "k1",
+			Outcome: "success", From: day, To: day.Add(time.Hour * 24), Descending: true,
+		},
+		"quote":   {Tenant: "acme' OR '1'='1", Issuer: "\\', tenant = 'acme"},
+		"control": {Tenant: "acme", Client: "a\tb\nc\x00d\\"},
+	}
+}
+
+func TestSearchFindsWhatLookingAtEveryRowFinds(t *testing.T) {
+	t.Parallel()
+	conn, rows := tables(t), history(300)
+	insert(t, conn, rows[:120])
+	insert(t, conn, rows[120:])
+	s := New(conn)
+	for name, q := range searches() {
+		t.Run(name, func(t *testing.T) {
+			want := oracle(rows, q)
+			q.Limit = query.MaxLimit
+			got, err := s.Search(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Fatal(d)
+			}
+			q.After = nil
+			n, err := s.Count(t.Context(), q)
+			if err != nil || int(n) != len(oracle(rows, q)) {
+				t.Fatalf("count %d, want %d, err %v", n, len(oracle(rows, q)), err)
+			}
+		})
+	}
+}
+
+func TestEverySearchFindsSomethingSomewhere(t *testing.T) {
+	rows := history(300)
+	for _, name := range []string{"tenant", "other", "issuer", "subject", "token", "session", "client", "key", "outcome", "type", "types", "from", "to", "window", "after", "before", "all"} {
+		all := len(oracle(rows, query.Search{Tenant: "acme"}))
+		if n := len(oracle(rows, searches()[name])); n == 0 || n == all && name != "tenant" && name != "other" {
+			t.Errorf("%s finds %d of %d: it tests nothing", name, n, all)
+		}
+	}
+}
+
+func TestPagesYieldEveryRowOnce(t *testing.T) {
+	t.Parallel()
+	conn, rows := tables(t), history(300)
+	insert(t, conn, rows)
+	for _, descending := range []bool{false, true} {
+		q := query.Search{Tenant: "acme", Limit: 7, Descending: descending}
+		want := oracle(rows, q)
+		var got []query.Row
+		for {
+			page, err := New(conn).Search(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page...)
+			if len(page) < q.Limit {
+				break
+			}
+			q.After = &page[len(page)-1].Index
+			// What arrives meanwhile must not disturb.
+			insert(t, conn, []eventrow.Row{{Index: 1000 + uint64(len(got)), Record: events.Record{Version: 1, Tenant: "umbrella"}}})
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatal(d)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	insert(t, conn, history(2*query.MaxLimit+40)) // half are acme's
+	for limit, want := range map[int]int{0: query.DefaultLimit, -1: query.DefaultLimit, 3: 3, query.MaxLimit: query.MaxLimit, math.MaxInt: query.MaxLimit} {
+		rows, err := New(conn).Search(t.Context(), query.Search{Tenant: "acme", Limit: limit})
+		if err != nil || len(rows) != want {
+			t.Errorf("limit %d: %d rows, want %d, err %v", limit, len(rows), want, err)
+		}
+	}
+}
+
+func TestARecordIsReturnedAsItWasLogged(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	record := events.Record{
+		Version: 1, Source: "s", ID: "1", Tenant: "acme", Environment: "dev", Type: events.TokenRevoked,
+		Time: day.UnixMicro() + 1, Received: day.UnixMicro() + 2, IssuedAt: 3, Attributes: map[string]string{"a": "b"},
+		Revocation: &events.Revocation{Scope: events.ScopeToken, Hash: events.Ref{9}, Expires: 10, FeedKey: 1},
+	}
+	insert(t, conn, []eventrow.Row{{Index: 5, Record: record}})
+	row, err := New(conn).Event(t.Context(), "acme", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := record.Marshal()
+	got, _ := row.Record.Marshal()
+	if !bytes.Equal(want, got) || row.Index != 5 {
+		t.Fatal(cmp.Diff(record, row.Record))
+	}
+}
+
+func TestEventOfAnotherTenantIsNotFound(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	insert(t, conn, history(8))
+	s := New(conn)
+	for _, c := range []struct {
+		tenant string
+		index  uint64
+		found  bool
+	}{{"acme", 0, true}, {"acme", 2, false}, {"umbrella", 2, true}, {"", 2, true}, {"", 8, false}, {"acme", math.MaxUint64, false}} {
+		row, err := s.Event(t.Context(), c.tenant, c.index)
+		if c.found && (err != nil || row.Index != c.index) || !c.found && !errors.Is(err, query.ErrNotFound) {
+			t.Errorf("%+v: index %d, err %v", c, row.Index, err)
+		}
+	}
+}
+
+func TestEventThatIsThereTwiceIsAnError(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	insert(t, conn, append(history(1), history(1)...))
+	if _, err := New(conn).Event(t.Context(), "acme", 0); err == nil || errors.Is(err, query.ErrNotFound) {
+		t.Fatalf("err %v", err)
+	}
+}
+
+func TestSealedPartsOfOneTenant(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	sum := sha256.Sum256([]byte("x"))
+	insertSealed(t, conn, "acme", 1, string(sum[:]))
+	insertSealed(t, conn, "acme", 2, "two")
+	insertSealed(t, conn, "umbrella", 3, "three")
+	got, err := New(conn).Sealed(t.Context(), "acme", []uint64{1, 3, 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[uint64][]byte{1: sum[:]}, got); d != "" {
+		t.Fatal(d)
+	}
+	if got, err := New(conn).Sealed(t.Context(), "acme", nil); err != nil || len(got) != 0 {
+		t.Fatalf("none asked: %v, err %v", got, err)
+	}
+	if _, err := New(conn).Sealed(t.Context(), "acme", make([]uint64, query.MaxLimit+1)); !errors.Is(err, ErrSearch) {
+		t.Fatalf("too many: err %v", err)
+	}
+}
+
+func TestWithoutATenantNothingIsSearched(t *testing.T) {
+	t.Parallel()
+	s, ctx := New(nil), context.Background()
+	_, search := s.Search(ctx, query.Search{})
+	_, count := s.Count(ctx, query.Search{})
+	_, sealed := s.Sealed(ctx, "", []uint64{1})
+	_, findings := s.Findings(ctx, query.FindingSearch{})
+	for _, err := range []error{search, count, sealed, findings} {
+		if !errors.Is(err, ErrSearch) {
+			t.Errorf("err %v", err)
+		}
+	}
+}
+
+func TestGrantsLetReadAndNoMore(t *testing.T) {
+	t.Parallel()
+	grants := map[string][]string{
+		"migrator": append(audit.MigratorGrants("rescind"), "INSERT ON rescind.*"), "reader": Grants("rescind"),
+	}
+	cfg := engine.Config{Database: "rescind"}
+	for name, g := range grants {
+		cfg.Users = append(cfg.Users, engine.User{Name: name, Password: "secret", Grants: g})
+	}
+	e := enginetest.Own(t, cfg)
+	as := func(user string) *clickhouse.Options {
+		return &clickhouse.Options{Addr: []string{e.Addr()}, Auth: clickhouse.Auth{Database: "rescind", Username: user, Password: "secret"}}
+	}
+	if err := audit.Migrate(t.Context(), audit.MigrateConfig{Options: as("migrator")}); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, open(t, as("migrator")), history(4))
+	reader := open(t, as("reader"))
+	rows, err := New(reader).Search(t.Context(), query.Search{Tenant: "acme"})
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, err %v", len(rows), err)
+	}
+	if _, err := New(reader).Sealed(t.Context(), "acme", []uint64{1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"INSERT INTO events (`index`) VALUES (9)", "TRUNCATE TABLE events", "DROP TABLE events", "ALTER TABLE events DELETE WHERE 1",
+		"DELETE FROM events WHERE 1", "CREATE TABLE x (a Int8) ENGINE = MergeTree ORDER BY a", "SELECT * FROM batches",
+	} {
+		if err := reader.Exec(t.Context(), sql); err == nil || !cmpCode(err, 497) {
+			t.Errorf("%s: err %v, want access denied", sql, err)
+		}
+	}
+}
+
+func cmpCode(err error, code int32) bool {
+	e, ok := errors.AsType[*clickhouse.Exception](err)
+	return ok && e.Code == code
+}
+
+func TestAQueryIsBounded(t *testing.T) {
+	t.Parallel()
+	s := New(tables(t))
+	if err := s.ask(t.Context(), slow{}, func(scan func(...any) error) error { return nil }); !cmpCode(err, 396) {
+		t.Fatalf("a result of more than %d rows: err %v, want too many rows", query.MaxLimit, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Search(ctx, query.Search{Tenant: "acme"}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: err %v", err)
+	}
+	if got := settings["max_execution_time"]; got != 30 {
+		t.Fatalf("max_execution_time %v", got)
+	}
+}
+
+type slow struct{}
+
+func (slow) SQL() (string, []any) { return "SELECT number FROM numbers(1001)", nil }
+

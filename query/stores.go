@@ -1,0 +1,70 @@
+package query
+
+import (
+	"context"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// Publisher puts events into the intake: *stream.Publisher. It may be called
+// from any goroutine.
+type Publisher interface {
+	// Publish returns nil once every event is durable. A *stream.NotAccepted
+	// names those that are not; they may be published again under the same ids.
+	Publish(ctx context.Context, evs ...events.Event) error
+}
+
+// Lane is the control lane as it is followed: *lane.Follower.
+type Lane interface {
+	// Handle registers fn, which then sees every control record in order. It
+	// is called before the lane runs.
+	Handle(fn func(lane.Entry))
+	// Wait returns the log index of an event once fn has seen it.
+	Wait(ctx context.Context, ref events.Ref) (uint64, error)
+}
+
+// Keyring turns identifiers into references, and opens what is sealed:
+// *seal.Keyring. They are used so that no key
+// is made for a person or a tenant.
+type Keyring interface {
+	// Lookup wraps seal.ErrNotFound where the person was never seen; Erased is
+	// set where they were forgotten.
+	Lookup(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+	// TenantKey seals what names no person, of a tenant that LookupTenant finds.
+	TenantKey(ctx context.Context, tenant string) (seal.SubjectKey, error)
+	// LookupTenant wraps seal.ErrNotFound where the tenant was never seen.
+	LookupTenant(ctx context.Context, tenant string) (*seal.Tenant, error)
+	// Tenants lists the tenants that were seen.
+	Tenants(ctx context.Context) ([]string, error)
+	// Open wraps seal.ErrDestroyed where the person was forgotten, and
+	// seal.ErrSealed where the bytes are not what was sealed.
+	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
+}
+
+// Decider decides about tokens from this process's view of the revocation
+// set: *feed.Feed. It does not block.
+type Decider interface {
+	Decide(c revocation.Claims) revocation.Decision
+}
+
+// Requests is the workflow of data subjects' requests: *erasure.Workflow. Its
+// errors are those of package erasure.
+type Requests interface {
+	Receive(ctx context.Context, in erasure.Input) (erasure.Request, error)
+	Act(ctx context.Context, a erasure.Act) (erasure.Request, error)
+	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
+	List(f erasure.Filter) []erasure.Request
+}
+
+// QuarantineStore keeps what was refused: *stream.Quarantine.
+type QuarantineStore interface {
+	// Put is durable on return. The same event refused again is kept once.
+	Put(ctx context.Context, q stream.Quarantined) error
+	// List is up to limit entries behind sequence after, the oldest first.
+	List(ctx context.Context, after uint64, limit int) ([]stream.Quarantined, error)
+}

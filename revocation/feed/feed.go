@@ -1,0 +1,198 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// Feed keeps a revocation set current.
+type Feed struct {
+	cfg   Config
+	store store
+	view  atomic.Pointer[view]
+	ready chan struct{}
+	once  sync.Once // closes ready
+
+	// Of the goroutine of Run.
+	keys  []events.FeedKey
+	asked []revocation.KeyID // what was missing after the last answer
+	askAt time.Time          // not to ask for keys before
+
+	beside sync.WaitGroup // saving a snapshot
+	saving atomic.Bool
+}
+
+// New is a Feed. Run says what is wrong with cfg.
+func New(cfg Config) *Feed {
+	cfg = cfg.withDefaults()
+	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{})}
+}
+
+// liveBuffer is how many live deltas may wait while the feed catches up. What
+// does not fit is a gap, and mended as one.
+const liveBuffer = 4096
+
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 2 * time.Second
+	sweepEvery = 10 * time.Second
+)
+
+// Run keeps the set current until ctx is done, and then returns nil.
+func (f *Feed) Run(ctx context.Context) error {
+	if err := f.cfg.Validate(); err != nil {
+		return fmt.Errorf("revocation feed: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer f.beside.Wait()
+	defer cancel()
+	f.restore()
+	live := make(chan *nats.Msg, liveBuffer)
+	sub, err := f.cfg.Conn.ChanSubscribe(stream.LiveRevocations, live)
+	if err != nil {
+		return fmt.Errorf("revocation feed: subscribe: %w", err)
+	}
+	defer func() {
+		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			f.cfg.Log.Warn("subscription to revocations not ended", "err", err)
+		}
+	}()
+	return f.loop(ctx, live)
+}
+
+// loop catches up with what is stored and follows what is live, again and
+// again: starting and mending are the same.
+func (f *Feed) loop(ctx context.Context, live <-chan *nats.Msg) error {
+	for wait := minBackoff; ; {
+		err := f.catchUp(ctx)
+		for err == nil {
+			wait = minBackoff
+			f.follow(ctx, live)
+			err = f.catchUp(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case f.cfg.Conn.IsClosed():
+			return fmt.Errorf("revocation feed: %w", nats.ErrConnectionClosed)
+		}
+		f.cfg.Log.Warn("revocation feed cannot catch up", "err", err, "elapsed", wait)
+		pause(ctx, wait/2+rand.N(wait))
+		wait = min(2*wait, maxBackoff)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// errGap means that a delta does not follow the one applied last.
+var errGap = errors.New("gap")
+
+// follow applies live deltas until one does not fit or none comes: what is
+// stored says why.
+func (f *Feed) follow(ctx context.Context, live <-chan *nats.Msg) {
+	quiet := time.NewTimer(f.cfg.QuietAfter)
+	defer quiet.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	refresh := time.NewTicker(f.cfg.SaveEvery)
+	defer refresh.Stop()
+	for {
+		select {
+		case m := <-live:
+			moved, fits := f.receive(ctx, m.Data)
+			if !fits {
+				return
+			}
+			if moved {
+				quiet.Reset(f.cfg.QuietAfter)
+			}
+		case <-quiet.C:
+			return
+		case <-sweep.C:
+			f.view.Load().set.Sweep(f.cfg.Now())
+		case <-refresh.C:
+			f.refresh(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// receive applies one live delta. Where it does not fit, the view vouches for
+// nothing until what is stored was looked at.
+func (f *Feed) receive(ctx context.Context, data []byte) (moved, fits bool) {
+	v := f.view.Load()
+	next, err := f.step(ctx, v, data)
+	if err != nil {
+		f.cfg.Log.Warn("live revocations do not fit", "seq", v.head.Seq, "err", err)
+		f.view.Store(v.doubted(revocation.CauseGap))
+		return false, false
+	}
+	f.view.Store(next)
+	return next != v, true
+}
+
+// refresh forgets keys that are gone and saves what is newer. What fails is
+// tried again the next time.
+func (f *Feed) refresh(ctx context.Context) {
+	if err := f.fetchKeys(ctx, f.view.Load().set); err != nil {
+		f.cfg.Log.Warn("feed keys not refreshed", "err", err)
+	}
+	f.saveBeside(ctx)
+}
+
+// step is v with one more delta.
+func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
+	d, err := revocation.OpenDelta(f.cfg.PublicKey, data)
+	switch {
+	case err != nil:
+		return nil, err
+	case !d.SameHistory(&v.head):
+		return nil, fmt.Errorf("%w: seq=%d is of another history", errGap, d.Seq)
+	case d.Seq <= v.head.Seq:
+		return v, nil // known
+	case d.Prev != v.head.Seq || d.PrevSum != v.sum:
+		return nil, fmt.Errorf("%w: seq=%d does not follow %d but %d", errGap, d.Seq, v.head.Seq, d.Prev)
+	}
+	now := f.cfg.Now()
+	v.set.Apply(living(d.Entries, now)...)
+	next := v.heardAt(d.Head, revocation.Sum(data), now, f.cfg.ClockSkew)
+	f.settle(ctx, &next)
+	f.cfg.OnApply(Applied{Head: d.Head, Position: next.position, Entries: len(d.Entries), Delay: now.Sub(d.Signed())})
+	return &next, nil
+}
+
+// settle moves the position of v to its head, once the keys are there.
+func (f *Feed) settle(ctx context.Context, v *view) {
+	if f.complete(ctx, v.set) {
+		v.position = v.head.Position
+	}
+}
+
+func living(entries []revocation.Entry, now time.Time) []revocation.Entry {
+	out := entries[:0]
+	for _, e := range entries {
+		if !e.Expired(now) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

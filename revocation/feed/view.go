@@ -1,0 +1,96 @@
+package feed
+
+import (
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// view is what decisions are made from. It is never changed: each step of the
+// feed makes a new one. The set in it is shared and grows.
+type view struct {
+	set      *revocation.Set
+	head     revocation.Head  // the last delta applied
+	sum      events.Ref       // its Sum
+	position uint64           // up to which the keys were asked for
+	heard    time.Time        // when head arrived, by our clock
+	late     time.Duration    // how old head was then, beyond what clocks may differ by
+	doubt    revocation.Cause // why it vouches for nothing; "" where it does
+}
+
+// age is how long ago the view was certainly current. A clock that was set and
+// a machine that slept both count: the longer of the two.
+func (v *view) age(now time.Time) time.Duration {
+	return v.late + max(0, now.Sub(v.heard), now.Round(0).Sub(v.heard.Round(0)))
+}
+
+// heardAt is v as of having received head at now.
+func (v view) heardAt(head revocation.Head, sum events.Ref, now time.Time, skew time.Duration) view {
+	v.head, v.sum, v.heard = head, sum, now
+	v.late = max(0, now.Sub(head.Signed())-skew)
+	return v
+}
+
+// doubted is v as of vouching for nothing because of cause.
+func (v view) doubted(cause revocation.Cause) *view {
+	v.doubt = cause
+	return &v
+}
+
+// Decide answers for a token: revoked where the view says so, active where the
+// view vouches for it, else unknown. It does not allocate.
+func (f *Feed) Decide(c revocation.Claims) revocation.Decision {
+	v := f.view.Load()
+	if v == nil {
+		return revocation.Decision{State: revocation.Unknown, Cause: revocation.CauseCold}
+	}
+	now := f.cfg.Now()
+	d := v.set.Decide(&c, now)
+	d.Age, d.Position = v.age(now), v.position
+	if d.State != revocation.Active {
+		return d
+	}
+	switch {
+	case v.doubt != "":
+		d.State, d.Cause = revocation.Unknown, v.doubt
+	case d.Age > f.cfg.StaleAfter:
+		d.State, d.Cause = revocation.Unknown, revocation.CauseStale
+	}
+	return d
+}
+
+// Status is how far the feed is.
+type Status struct {
+	Head     revocation.Head
+	Position uint64           // log index that decisions are made at
+	Entries  int              // revocations held
+	Age      time.Duration    // of the view
+	Doubt    revocation.Cause // why nothing is called active; "" where it is
+	Missing  int              // feed keys that entries need and that are not to be had
+}
+
+// Status is how far the feed is now.
+func (f *Feed) Status() Status {
+	v := f.view.Load()
+	if v == nil {
+		return Status{Doubt: revocation.CauseCold}
+	}
+	s := Status{Head: v.head, Position: v.position, Entries: v.set.Len(), Age: v.age(f.cfg.Now()), Doubt: v.doubt, Missing: len(v.set.Missing())}
+	if s.Doubt == "" && s.Age > f.cfg.StaleAfter {
+		s.Doubt = revocation.CauseStale
+	}
+	return s
+}
+
+// Position is the log index that decisions are made at. It steps back only
+// where the log was replaced.
+func (f *Feed) Position() uint64 {
+	if v := f.view.Load(); v != nil {
+		return v.position
+	}
+	return 0
+}
+
+// Ready is closed when the view was complete for the first time.
+func (f *Feed) Ready() <-chan struct{} { return f.ready }
