@@ -3,7 +3,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /rescind ./cmd/rescind
+# nolibchdb: a server of its own needs no embedded engine, and links statically.
+RUN CGO_ENABLED=0 go build -tags nolibchdb -trimpath -ldflags=-s -o /rescind ./cmd/rescind
 
 FROM alpine:3.22
 RUN apk add --no-cache ca-certificates tzdata \

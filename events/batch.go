@@ -66,15 +66,27 @@ func UnmarshalBatch(data []byte) (*Batch, error) {
 		return nil, fmt.Errorf("decode batch: version %d, want %d", h.Version, BatchVersion)
 	case h.Count == 0 || int(h.Count) != len(b.Items) || h.Count > MaxBatchRecords:
 		return nil, fmt.Errorf("decode batch first=%d: count %d with %d items", h.First, h.Count, len(b.Items))
-	case h.Size != h.First+uint64(h.Count):
+	case h.Size != h.First+uint64(h.Count) || h.Size < h.First:
 		return nil, fmt.Errorf("decode batch first=%d: size %d after %d records", h.First, h.Size, h.Count)
 	case h.Lane != Control && h.Lane != Access:
 		return nil, fmt.Errorf("decode batch first=%d: unknown lane", h.First)
+	case !inOrder(h.Covered):
+		return nil, fmt.Errorf("decode batch first=%d: covered ranges touch or are out of order", h.First)
 	}
 	return b, nil
 }
 
-// Add puts seq into ranges, which are sorted and do not touch, and returns
+// inOrder reports whether ranges are as AddToRanges leaves them.
+func inOrder(ranges []Range) bool {
+	for i, r := range ranges {
+		if r.First > r.Last || i > 0 && (r.First == 0 || ranges[i-1].Last >= r.First-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// AddToRanges puts seq into ranges, which are sorted and do not touch, and returns
 // them so.
 func AddToRanges(ranges []Range, seq uint64) []Range {
 	i, _ := slices.BinarySearchFunc(ranges, seq, func(r Range, s uint64) int {

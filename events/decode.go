@@ -1,15 +1,13 @@
 package events
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"mime"
 	"net/url"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -125,67 +123,6 @@ func (m *Message) decodeBatch() ([]Decoded, error) {
 	return out, nil
 }
 
-// envelope is the structured mode of a CloudEvent.
-type envelope struct {
-	SpecVersion string          `json:"specversion"`
-	ID          string          `json:"id"`
-	Source      string          `json:"source"`
-	Type        string          `json:"type"`
-	Time        string          `json:"time"`
-	Subject     string          `json:"subject,omitempty"`
-	DataBase64  string          `json:"data_base64,omitempty"`
-	Environment string          `json:"rescindenv,omitempty"`
-	Tenant      string          `json:"rescindtenant,omitempty"`
-	Data        json.RawMessage `json:"data,omitempty"`
-
-	offence *Refusal // of an attribute that is none of these and is not kept
-}
-
-// set puts one attribute in its place. Names are compared as they are: JSON
-// tells id and ID apart, and so must all who read one event.
-func (e *envelope) set(name string, raw json.RawMessage) *Refusal {
-	to := e.attribute(name)
-	switch {
-	case name == "data":
-		e.Data = raw
-		return nil
-	case to == nil:
-		if e.offence == nil {
-			e.offence = offenceInside("an attribute of the event", name, raw)
-		}
-		return nil
-	}
-	if err := json.Unmarshal(raw, to); err != nil {
-		return refuse(ReasonSchema, "%s: want a string", name)
-	}
-	return nil
-}
-
-func (e *envelope) attribute(name string) *string {
-	switch name {
-	case "specversion":
-		return &e.SpecVersion
-	case "id":
-		return &e.ID
-	case "source":
-		return &e.Source
-	case "type":
-		return &e.Type
-	case "time":
-		return &e.Time
-	case "subject":
-		return &e.Subject
-	case "data_base64":
-		return &e.DataBase64
-	case "rescindenv":
-		return &e.Environment
-	case "rescindtenant":
-		return &e.Tenant
-	default:
-		return nil
-	}
-}
-
 func (m *Message) decodeOne(raw []byte) Decoded {
 	if !utf8.Valid(raw) {
 		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not UTF-8")}
@@ -195,14 +132,8 @@ func (m *Message) decodeOne(raw []byte) Decoded {
 		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not a JSON object: %s", describe(err))}
 	}
 	var e envelope
-	var wrong *Refusal
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if r := e.set(name, members[name]); r != nil && wrong == nil {
-			wrong = r
-		}
-	}
-	if wrong != nil {
-		return Decoded{Raw: raw, Refusal: wrong}.named(e)
+	if r := e.read(members); r != nil {
+		return Decoded{Raw: raw, Refusal: r}.named(e)
 	}
 	return m.open(e, raw)
 }
@@ -228,14 +159,14 @@ func (m *Message) decodeBinary() Decoded {
 
 // extensionOffence is why an attribute in a header must not be stored, or nil.
 func (m *Message) extensionOffence() *Refusal {
-	for k, values := range m.Header {
+	for _, k := range slices.Sorted(maps.Keys(m.Header)) {
 		if len(k) < 3 || !strings.EqualFold(k[:3], "ce-") {
 			continue
 		}
 		if healthClaim(k[3:]) {
 			return refuse(ReasonHealth, "a name of the event's attributes is a health claim: a token must not carry it")
 		}
-		for _, v := range values {
+		for _, v := range m.Header[k] {
 			if r := offence("an attribute of the event", unescape(v)); r != nil {
 				return r
 			}
@@ -285,14 +216,27 @@ func (m *Message) event(e envelope) (Event, *Refusal) {
 	if e.Time == "" {
 		return ev, refuse(ReasonMissing, "time is missing")
 	}
-	var at time.Time
-	if err := at.UnmarshalText([]byte(e.Time)); err != nil { // stricter than time.Parse
+	at, err := parseTime(e.Time)
+	if err != nil {
 		return ev, refuse(ReasonSchema, "time is not RFC 3339")
 	}
 	ev.Time = at.UTC().Truncate(time.Microsecond)
 	var r *Refusal
 	ev.Data, r = decodeData(e.Data)
 	return ev, r
+}
+
+// parseTime reads RFC 3339 and refuses what time.Parse takes beside it: an
+// hour of one digit, a comma before the fraction, an offset of 24 hours.
+func parseTime(s string) (time.Time, error) {
+	const hourEnd, offset = len("2006-01-02T15"), len("23:59")
+	if len(s) <= hourEnd+offset || s[hourEnd] != ':' || strings.Contains(s, ",") {
+		return time.Time{}, errors.New("not RFC 3339")
+	}
+	if end := s[len(s)-offset:]; s[len(s)-1] != 'Z' && (end[:2] > "23" || end[3:] > "59") {
+		return time.Time{}, errors.New("not RFC 3339")
+	}
+	return time.Parse(time.RFC3339Nano, s)
 }
 
 // agree checks that the event says the same as the subject it was sent on.
@@ -307,139 +251,6 @@ func (m *Message) agree(e envelope, ev *Event) *Refusal {
 	}
 	return nil
 }
-
-// decodeData reads data. A member that Rescind does not know is taken as
-// personal, so that it is sealed and neither lost nor exposed. Names are
-// compared as they are: "Sub" is unknown. A member that is null is not there.
-func decodeData(raw json.RawMessage) (Data, *Refusal) {
-	var d Data
-	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
-		return d, nil
-	}
-	if raw[0] != '{' {
-		return d, refuse(ReasonSchema, "data is not a JSON object")
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil {
-		return d, refuse(ReasonSchema, "data: %s", describe(err))
-	}
-	unknown := takeUnknown(members)
-	known, err := knownMembers(raw, members, unknown)
-	if err != nil {
-		return d, refuse(ReasonSchema, "data: %s", describe(err))
-	}
-	if err := unmarshalExact(known, &d); err != nil {
-		return d, refuse(ReasonSchema, "data: %s", describe(err))
-	}
-	if r := d.keepUnknown(unknown); r != nil {
-		return d, r
-	}
-	for name, v := range d.Personal {
-		d.Personal[name] = exact(v)
-	}
-	return d, nil
-}
-
-// takeUnknown moves what Data has no member for out of members.
-func takeUnknown(members map[string]json.RawMessage) map[string]json.RawMessage {
-	var unknown map[string]json.RawMessage
-	for name, value := range members {
-		if dataMembers[name] {
-			continue
-		}
-		if unknown == nil {
-			unknown = make(map[string]json.RawMessage, 1)
-		}
-		unknown[name] = value
-		delete(members, name)
-	}
-	return unknown
-}
-
-// knownMembers is the JSON of what Data has a member for. That is all of raw,
-// unless an unknown name differs from a known one only in case: encoding/json
-// would take the one for the other.
-func knownMembers(raw json.RawMessage, members, unknown map[string]json.RawMessage) ([]byte, error) {
-	for name := range unknown {
-		for known := range dataMembers {
-			if strings.EqualFold(name, known) {
-				return json.Marshal(members)
-			}
-		}
-	}
-	return raw, nil
-}
-
-// keepUnknown adds members to personal{}.
-func (d *Data) keepUnknown(members map[string]json.RawMessage) *Refusal {
-	if len(members) > 0 && d.Personal == nil {
-		d.Personal = make(map[string]any, len(members))
-	}
-	for name, raw := range members {
-		if _, taken := d.Personal[name]; taken {
-			return refuse(ReasonSchema, "data and data.personal both have a member %.40q", name)
-		}
-		var v any
-		if err := unmarshalExact(raw, &v); err != nil {
-			return refuse(ReasonSchema, "data.%.40s: %s", name, describe(err))
-		}
-		d.Personal[name] = v
-	}
-	return nil
-}
-
-// unmarshalExact is json.Unmarshal, but that a number in an any stays the
-// text that it was.
-func unmarshalExact(raw []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	return d.Decode(v)
-}
-
-// floatDigits is how many digits a float64 gives back as they were.
-const floatDigits = 15
-
-// exact replaces the numbers inside v by values that print as they were
-// published: int64 or uint64, float64 where it is short enough, else text.
-func exact(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return exactNumber(string(v))
-	case map[string]any:
-		for name, child := range v {
-			v[name] = exact(child)
-		}
-	case []any:
-		for i, child := range v {
-			v[i] = exact(child)
-		}
-	}
-	return v
-}
-
-func exactNumber(s string) any {
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return i
-	}
-	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return u
-	}
-	mantissa, _, _ := strings.Cut(strings.ToLower(s), "e")
-	digits := strings.Trim(strings.ReplaceAll(strings.TrimPrefix(mantissa, "-"), ".", ""), "0")
-	if f, err := strconv.ParseFloat(s, 64); err == nil && len(digits) <= floatDigits && (f != 0 || digits == "") {
-		return f
-	}
-	return s
-}
-
-var dataMembers = func() map[string]bool {
-	m := map[string]bool{}
-	for f := range reflect.TypeFor[Data]().Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		m[name] = true
-	}
-	return m
-}()
 
 // describe is a JSON error without any of the input in it.
 func describe(err error) string {

@@ -21,11 +21,19 @@
 //   - A record has exactly one encoding (RFC 8949 section 4.2, core
 //     deterministic), and decoding it and encoding it again gives the same
 //     bytes. The Merkle leaf is SHA-256(0x00 || encoding).
+//   - A message is read in one way only: names are compared as they are, null
+//     means absent, and numbers among personal claims keep all their digits.
+//     What is not UTF-8 is refused.
 //   - A record never holds sub, jti, sid, ip, user agent or a member of
 //     personal{}: they are in [Personal], which is sealed before it is stored.
+//     An event that repeats such a value of six bytes or more in a member that
+//     is kept in clear is refused, but for its id, which may be made of a jti or
+//     sid, and the id of a consent, which is the publisher's to choose.
+//   - What is accepted can be kept: its record is smaller than 64 KiB, and its
+//     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member
-//     of an event refuses that event ([Offence]); the value is not repeated in
-//     the refusal.
+//     of an event refuses that event ([Reason.Offence]); the value is not
+//     repeated in the refusal.
 //
 // # Shapes and units
 //

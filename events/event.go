@@ -1,8 +1,8 @@
 package events
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -17,6 +17,7 @@ const (
 	MaxMessageEvents   = 10_000  // events in one batch: more than fit, were each of them valid
 	MaxTextBytes       = 512     // id, source, iss, sub, jti, sid and the like
 	MaxNoteBytes       = 4 << 10 // note, user agent
+	MaxNameBytes       = 64      // name of an attribute or a personal claim
 	MaxAttributes      = 32
 	MaxAttributeBytes  = 1 << 10 // one value
 	MaxAudiences       = 32
@@ -86,22 +87,54 @@ func (c *Consent) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		return json.Unmarshal(b, &c.ID)
 	}
-	type plain Consent
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode((*plain)(c))
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(b, &members); err != nil {
+		return err
+	}
+	for name, raw := range members {
+		var err error
+		switch name {
+		case "id":
+			err = json.Unmarshal(raw, &c.ID)
+		case "purposes":
+			c.Purposes, err = texts(raw)
+		default:
+			err = errors.New("a consent has an id and purposes, and nothing else")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Audience is the aud claim: a string or an array of strings in JSON.
 type Audience []string
 
 // UnmarshalJSON reads a string or an array of strings.
-func (a *Audience) UnmarshalJSON(b []byte) error {
+func (a *Audience) UnmarshalJSON(b []byte) (err error) {
 	if len(b) > 0 && b[0] == '"' {
 		*a = make(Audience, 1)
 		return json.Unmarshal(b, &(*a)[0])
 	}
-	return json.Unmarshal(b, (*[]string)(a))
+	*a, err = texts(b)
+	return err
+}
+
+// texts reads an array of strings, none of them null.
+func texts(b []byte) ([]string, error) {
+	var list []*string
+	if err := json.Unmarshal(b, &list); err != nil || list == nil {
+		return nil, err
+	}
+	out := make([]string, len(list))
+	for i, s := range list {
+		if s == nil {
+			return nil, errors.New("want an array of strings")
+		}
+		out[i] = *s
+	}
+	return out, nil
 }
 
 // Timestamp is a NumericDate in milliseconds since the Unix epoch. Zero means

@@ -36,8 +36,8 @@ func (k *FeedKey) Hash(scope Scope, issuer, id string) Ref {
 }
 
 const (
-	hashOverhead = 2 + 4 // scope, length of the issuer
-	shortHash    = 192   // what nearly every pair of identifiers fits
+	hashOverhead = 1 + 7 + 4 // length of the scope, the longest scope, length of the issuer
+	shortHash    = 192       // what nearly every pair of identifiers fits
 )
 
 // hashLong has a stack frame for the longest identifiers, which the short ones
@@ -50,7 +50,8 @@ func (k *FeedKey) hashLong(scope Scope, issuer, id string) Ref {
 }
 
 func (k *FeedKey) hash(b []byte, scope Scope, issuer, id string) Ref {
-	b = append(b, scope[0], scope[1])
+	b = append(b, byte(len(scope)))
+	b = append(b, scope...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(issuer)))
 	b = append(b, issuer...)
 	b = append(b, id...)

@@ -1,25 +1,54 @@
 package events
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
-// rawToken finds a JWS or JWE in compact form: a header that starts with {"
-// and at least one more part.
-var rawToken = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{2,}\.`)
+// compactToken finds what can be a JWS or JWE in compact form: the base64url
+// of something that starts with a brace and at most one space or line break
+// after it, a dot, and another dot. The second part of a JWE may be empty.
+var compactToken = regexp.MustCompile(`e[yw][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*\.`)
+
+// holdsToken reports whether s holds a raw token. A header that begins with {"
+// is taken for one as it stands, cut or damaged; any other must be JSON.
+func holdsToken(s string) bool {
+	if !strings.Contains(s, "ey") && !strings.Contains(s, "ew") {
+		return false
+	}
+	for _, found := range compactToken.FindAllString(s, -1) {
+		header, _, _ := strings.Cut(found, ".")
+		if strings.Contains(header, "eyJ") {
+			return true
+		}
+		for at := range len(header) - 1 { // a name before it may run into it
+			if header[at] != 'e' || header[at+1] != 'y' && header[at+1] != 'w' {
+				continue
+			}
+			if b, err := base64.RawURLEncoding.DecodeString(header[at:]); err == nil && json.Valid(b) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // cardNumber finds 13 to 19 digits that could be a payment card number: bare,
-// or in the groups that are printed on cards. The issuer ranges and the Luhn
-// digit are checked after.
-var cardNumber = regexp.MustCompile(`\b(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}[ -]\d{4}[ -]\d{1,7}|3[47]\d\d([ -])\d{6}[ -]\d{5})\b`)
+// or in the groups that are printed on cards. The issuer's range and the check
+// digit are looked at after.
+var cardNumber = regexp.MustCompile(`[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}[ -]\d{4}[ -]\d{1,7}|3[0-9]\d\d([ -])\d{6}[ -]\d{4,5}`)
 
 // HealthClaims lists the claim names that mark health information under HIPAA.
-// An event with one of them in data, personal{} or attributes is refused.
+// An event with one of them in data, personal{} or attributes is refused,
+// however the name is written: patientId and https://issuer.example/patient-id
+// are patient_id.
 func HealthClaims() []string {
 	return []string{
 		"allergies", "blood_type", "condition", "diagnoses", "diagnosis", "disability", "genetic_data",
@@ -27,6 +56,30 @@ func HealthClaims() []string {
 		"insurance_member_id", "lab_result", "lab_results", "medical_history", "medical_record", "medical_record_number",
 		"medication", "medications", "mrn", "patient_id", "prescription", "prescriptions", "procedure_code", "treatment",
 	}
+}
+
+var healthClaims = func() map[string]bool {
+	m := map[string]bool{}
+	for _, name := range HealthClaims() {
+		m[plainName(name)] = true
+	}
+	return m
+}()
+
+// healthClaim reports whether a member of that name is a health claim.
+func healthClaim(name string) bool {
+	return len(name) <= MaxTextBytes && healthClaims[plainName(name)]
+}
+
+// plainName is name without its namespace, case and separators.
+func plainName(name string) string {
+	name = name[strings.LastIndexAny(name, "/:#")+1:]
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
 }
 
 func checkOffence(ev *Event, _ time.Time) *Refusal {
@@ -42,50 +95,59 @@ func checkOffence(ev *Event, _ time.Time) *Refusal {
 }
 
 func checkHealth(d *Data) *Refusal {
-	for name := range names(d) {
-		if slices.Contains(HealthClaims(), strings.ToLower(name)) {
-			return refuse(ReasonHealth, "%.40s is a health claim: a token must not carry it", name)
+	for _, name := range slices.Sorted(maps.Keys(d.Attributes)) {
+		if healthClaim(name) {
+			return refuseHealth("data.attributes", name)
+		}
+	}
+	return healthInside("data.personal", d.Personal)
+}
+
+func refuseHealth(where, name string) *Refusal {
+	return refuse(ReasonHealth, "%s: %.40q is a health claim: a token must not carry it", where, name)
+}
+
+// healthInside refuses a health claim among the names inside v.
+func healthInside(where string, v any) *Refusal {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if healthClaim(name) {
+				return refuseHealth(where, name)
+			}
+			if r := healthInside(where, v[name]); r != nil {
+				return r
+			}
+		}
+	case []any:
+		for _, child := range v {
+			if r := healthInside(where, child); r != nil {
+				return r
+			}
 		}
 	}
 	return nil
 }
 
-func names(d *Data) map[string]bool {
-	out := make(map[string]bool, len(d.Attributes)+len(d.Personal))
-	for k := range d.Attributes {
-		out[k] = true
-	}
-	collectNames(d.Personal, out)
-	return out
-}
+// Offends says why raw, a message or an event that could not be decoded, must
+// not be kept even sealed, or nil.
+func Offends(raw []byte) *Refusal { return offenceInside("the event", "", raw) }
 
-func collectNames(v any, out map[string]bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, child := range v {
-			out[k] = true
-			collectNames(child, out)
-		}
-	case []any:
-		for _, child := range v {
-			collectNames(child, out)
-		}
-	}
-}
-
-// Offends says why raw, an event that could not be decoded, must not be kept
-// even sealed, or nil.
-func Offends(raw []byte) *Refusal {
-	if r := offence("the event", string(raw)); r != nil {
+// offenceInside says why the JSON raw under that name must not be kept.
+func offenceInside(where, name string, raw []byte) *Refusal {
+	if r := offence(where, string(raw)); r != nil {
 		return r
 	}
 	var v any
-	if json.Unmarshal(raw, &v) != nil {
+	if unmarshalExact(raw, &v) != nil {
 		return nil
 	}
+	if r := healthInside(where, map[string]any{name: v}); r != nil {
+		return r
+	}
 	var found *Refusal
-	walkValue("the event", v, func(_, s string) bool {
-		found = offence("the event", s)
+	walkValue(where, v, func(_, s string) bool {
+		found = offence(where, s)
 		return found == nil
 	})
 	return found
@@ -93,18 +155,47 @@ func Offends(raw []byte) *Refusal {
 
 // offence says why the text s must not be stored, naming only where it was.
 func offence(name, s string) *Refusal {
-	if strings.Contains(s, "eyJ") && rawToken.MatchString(s) {
-		return refuse(ReasonRawToken, "%s holds a raw token: publish its claims, never the token", name)
+	if holdsToken(s) {
+		return refuse(ReasonRawToken, "%.120s holds a raw token: publish its claims, never the token", name)
 	}
-	if len(s) >= 13 && holdsCard(s) {
-		return refuse(ReasonCardNumber, "%s holds a payment card number", name)
+	if holdsCard(s, identifiers[name]) {
+		return refuse(ReasonCardNumber, "%.120s holds a payment card number", name)
 	}
 	return nil
 }
 
-func holdsCard(s string) bool {
+// identifiers are the members in which digits joined to something else are a
+// piece of it, and no card number.
+var identifiers = map[string]bool{
+	"id": true, "source": true, "data.jti": true, "data.sid": true, "data.kid": true, "data.client_id": true, "data.grant_id": true,
+}
+
+// manyDigits reports whether 13 digits follow each other in s with at most one
+// space or hyphen between two: without them the expression need not run.
+func manyDigits(s string) bool {
+	digits, gap := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			digits, gap = digits+1, 0
+		case (c == ' ' || c == '-') && gap == 0:
+			gap = 1
+		default:
+			digits, gap = 0, 0
+		}
+		if digits == 13 {
+			return true
+		}
+	}
+	return false
+}
+
+func holdsCard(s string, identifier bool) bool {
+	if !manyDigits(s) {
+		return false
+	}
 	for _, at := range cardNumber.FindAllStringIndex(s, -1) {
-		if digits := onlyDigits(s[at[0]:at[1]]); apart(s, at) && cardRange(digits) && luhn(digits) {
+		if apart(s, at, identifier) && issuerRange(s[at[0]:at[1]]) && luhn(s[at[0]:at[1]]) {
 			return true
 		}
 	}
@@ -112,44 +203,47 @@ func holdsCard(s string) bool {
 }
 
 // apart reports whether the digits stand for themselves: not a piece of a
-// UUID, a decimal or a longer name.
-func apart(s string, at []int) bool {
-	joins := func(c byte) bool { return c == '-' || c == '.' || c == '_' }
-	return (at[0] == 0 || !joins(s[at[0]-1])) && (at[1] == len(s) || !joins(s[at[1]]) || at[1]+1 == len(s))
+// longer word or a decimal, nor, in an identifier, of anything.
+func apart(s string, at []int, identifier bool) bool {
+	joins := func(c byte) bool {
+		word := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		return word || identifier && (c == '-' || c == '_' || c == '.')
+	}
+	point := func(i int) bool { return i > 0 && i+1 < len(s) && s[i] == '.' && isDigit(s[i-1]) && isDigit(s[i+1]) }
+	before := at[0] == 0 || !joins(s[at[0]-1]) && !point(at[0]-1)
+	after := at[1] == len(s) || !joins(s[at[1]]) && !point(at[1])
+	return before && after
 }
 
-func onlyDigits(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < '0' || c > '9' {
-			return -1
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// issuerRange reports whether the digits of s begin as those of a card of
+// their number do: ISO/IEC 7812 as the networks publish it.
+func issuerRange(s string) bool {
+	var digits []byte
+	for i := range len(s) {
+		if isDigit(s[i]) {
+			digits = append(digits, s[i])
 		}
-		return c
-	}, s)
-}
-
-// cardRange reports whether digits have a length and a first part that a card
-// network issues (ISO/IEC 7812): numeric user ids are long too, and one in ten
-// of them ends in the right check digit.
-func cardRange(digits string) bool {
+	}
 	n := len(digits)
-	iin, err := strconv.Atoi(digits[:4])
-	if err != nil {
+	if n < 13 || n > 19 {
 		return false
 	}
-	in := func(lo, hi int) bool { return lo <= iin && iin <= hi }
+	head, _ := strconv.Atoi(string(digits[:4]))
 	switch {
-	case in(4000, 4999): // Visa
+	case head/1000 == 4: // Visa
 		return n == 13 || n == 16 || n == 19
-	case in(5100, 5599), in(2221, 2720): // Mastercard
+	case head/100 >= 51 && head/100 <= 55, head >= 2221 && head <= 2720: // Mastercard
 		return n == 16
-	case in(3400, 3499), in(3700, 3799): // American Express
+	case head/100 == 34, head/100 == 37: // American Express
 		return n == 15
-	case in(3000, 3059), in(3600, 3699), in(3800, 3999): // Diners Club
-		return n == 14
-	case in(3528, 3589), in(6011, 6011), in(6200, 6299), in(6440, 6599): // JCB, Discover, UnionPay
-		return n == 16
-	default:
-		return false
+	case head/10 >= 300 && head/10 <= 305, head/100 == 36, head/100 == 38, head/100 == 39: // Diners Club
+		return n >= 14
+	case head >= 3528 && head <= 3589: // JCB
+		return n >= 16
+	default: // Maestro, Discover, UnionPay and others
+		return head/1000 == 6 || head/100 == 50 || head/100 >= 56 && head/100 <= 58
 	}
 }
 
@@ -158,6 +252,9 @@ func cardRange(digits string) bool {
 func luhn(s string) bool {
 	sum, double := 0, false
 	for i := len(s) - 1; i >= 0; i-- {
+		if !isDigit(s[i]) {
+			continue
+		}
 		d := int(s[i] - '0')
 		if double {
 			if d *= 2; d > 9 {
@@ -173,21 +270,26 @@ func luhn(s string) bool {
 // until yield returns false.
 func (ev *Event) walk(yield func(name, s string) bool) {
 	d := &ev.Data
-	if !yield("id", ev.ID) || !yield("source", ev.Source) || !yield("type", string(ev.Type)) {
-		return
-	}
-	for name, s := range d.text() {
-		if !yield("data."+name, *s) {
+	for _, m := range ev.attributes() {
+		if !yield(m.name, *m.text) {
 			return
 		}
+	}
+	for _, m := range d.texts() {
+		if *m.text != "" && !yield(m.name, *m.text) {
+			return
+		}
+	}
+	if d.View >= 1e12 && !yield("data.view", strconv.FormatUint(d.View, 10)) {
+		return
 	}
 	for _, s := range d.Audience {
 		if !yield("data.aud", s) {
 			return
 		}
 	}
-	for k, v := range d.Attributes {
-		if !yield("a name in data.attributes", k) || !yield("data.attributes."+k, v) {
+	for _, k := range slices.Sorted(maps.Keys(d.Attributes)) {
+		if !yield("a name in data.attributes", k) || !yield("data.attributes."+k, d.Attributes[k]) {
 			return
 		}
 	}
@@ -201,15 +303,31 @@ func (ev *Event) walk(yield func(name, s string) bool) {
 	walkValue("data.personal", d.Personal, yield)
 }
 
+// within names the member k of what name names, as far as a refusal prints it:
+// names that grew with each level would cost more than the event.
+func within(name, k string) string {
+	if len(name)+len(k) > 100 {
+		return name
+	}
+	return name + "." + k
+}
+
+// walkValue yields every text and number inside v.
 func walkValue(name string, v any, yield func(name, s string) bool) bool {
 	switch v := v.(type) {
 	case string:
 		return yield(name, v)
+	case json.Number:
+		return yield(name, string(v))
+	case int64:
+		return yield(name, strconv.FormatInt(v, 10))
+	case uint64:
+		return yield(name, strconv.FormatUint(v, 10))
 	case float64:
 		return yield(name, strconv.FormatFloat(v, 'f', -1, 64))
 	case map[string]any:
-		for k, child := range v {
-			if !yield("a name in "+name, k) || !walkValue(name+"."+k, child, yield) {
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if !yield("a name in "+name, k) || !walkValue(within(name, k), v[k], yield) {
 				return false
 			}
 		}

@@ -143,7 +143,7 @@ func NewRecord(ev *Event, environment string, received time.Time) *Record {
 		Actor: d.Actor, Outcome: d.Outcome, Reason: d.Reason, Attributes: d.Attributes, View: d.View,
 		Ticket: d.Ticket,
 	}
-	if d.Actor != "" && d.Actor == d.Subject {
+	if d.Actor != "" && (d.Actor == d.Subject || mentions(d.Actor, []string{d.Subject, d.IP})) {
 		r.Actor = ActorSubject
 	}
 	if d.Consent != nil {

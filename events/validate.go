@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -153,6 +154,22 @@ func checkRequired(ev *Event, _ time.Time) *Refusal {
 	if c := ev.Data.Consent; c != nil && c.ID == "" {
 		return refuse(ReasonSchema, "data.consent.id is empty")
 	}
+	if ev.Type == RevocationLifted {
+		return checkLift(&ev.Data)
+	}
+	return nil
+}
+
+// checkLift checks that the attributes name a revocation as its record does.
+func checkLift(d *Data) *Refusal {
+	for _, name := range []string{"revocation", "hash"} {
+		if r, err := ParseRef(d.Attributes[name]); err != nil || r.IsZero() {
+			return refuse(ReasonSchema, "data.attributes.%s: want 32 hex digits", name)
+		}
+	}
+	if !Scope(d.Attributes["scope"]).RevokedType().Known() {
+		return refuse(ReasonSchema, "data.attributes.scope: not a scope")
+	}
 	return nil
 }
 
@@ -161,53 +178,90 @@ func (d *Data) has(name string) bool {
 	if key, ok := strings.CutPrefix(name, "attributes."); ok {
 		return d.Attributes[key] != ""
 	}
-	switch name {
-	case "consent":
+	if name == "consent" {
 		return d.Consent != nil
-	default:
-		return *d.text()[name] != ""
+	}
+	for _, m := range d.texts() {
+		if m.name[len("data."):] == name {
+			return *m.text != ""
+		}
+	}
+	return false
+}
+
+// member is one text of an event, with its name and its limit in bytes.
+type member struct {
+	name  string
+	limit int
+	text  *string
+}
+
+// texts is every member of d that is a plain string.
+func (d *Data) texts() [17]member {
+	return [...]member{
+		{"data.tenant", MaxTextBytes, &d.Tenant}, {"data.iss", MaxTextBytes, &d.Issuer}, {"data.sub", MaxTextBytes, &d.Subject},
+		{"data.jti", MaxTextBytes, &d.TokenID}, {"data.sid", MaxTextBytes, &d.SessionID}, {"data.client_id", MaxTextBytes, &d.ClientID},
+		{"data.grant_id", MaxTextBytes, &d.GrantID}, {"data.scope", MaxNoteBytes, &d.Scope}, {"data.kid", MaxTextBytes, &d.KeyID},
+		{"data.alg", MaxTextBytes, &d.Algorithm}, {"data.actor", MaxTextBytes, &d.Actor}, {"data.outcome", MaxTextBytes, &d.Outcome},
+		{"data.reason", MaxTextBytes, &d.Reason}, {"data.ticket", MaxTextBytes, &d.Ticket}, {noteMember, MaxNoteBytes, &d.Note},
+		{"data.ip", MaxTextBytes, &d.IP}, {"data.user_agent", MaxNoteBytes, &d.UserAgent},
 	}
 }
 
-// text is every member of d that is a plain string, by its JSON name.
-func (d *Data) text() map[string]*string {
-	return map[string]*string{
-		"tenant": &d.Tenant, "iss": &d.Issuer, "sub": &d.Subject, "jti": &d.TokenID, "sid": &d.SessionID,
-		"client_id": &d.ClientID, "grant_id": &d.GrantID, "scope": &d.Scope, "kid": &d.KeyID, "alg": &d.Algorithm,
-		"actor": &d.Actor, "outcome": &d.Outcome, "reason": &d.Reason, "ticket": &d.Ticket, "note": &d.Note,
-		"ip": &d.IP, "user_agent": &d.UserAgent,
+// noteMember is the one text that may have lines.
+const noteMember = "data.note"
+
+// attributes is what is said of ev outside its data.
+func (ev *Event) attributes() [4]member {
+	return [...]member{
+		{"id", MaxTextBytes, &ev.ID}, {"source", MaxTextBytes, &ev.Source},
+		{"type", MaxTextBytes, (*string)(&ev.Type)}, {"rescindenv", MaxTextBytes, &ev.Environment},
 	}
 }
-
-// longMembers may be longer than MaxTextBytes.
-var longMembers = map[string]int{"note": MaxNoteBytes, "user_agent": MaxNoteBytes, "scope": MaxNoteBytes}
 
 func checkSizes(ev *Event, _ time.Time) *Refusal {
-	if r := checkText("id", ev.ID, MaxTextBytes); r != nil {
-		return r
+	for _, m := range ev.attributes() {
+		if r := checkText(m.name, *m.text, m.limit); r != nil {
+			return r
+		}
 	}
-	if r := checkText("source", ev.Source, MaxTextBytes); r != nil {
-		return r
-	}
-	for name, s := range ev.Data.text() {
-		if r := checkText("data."+name, *s, max(MaxTextBytes, longMembers[name])); r != nil {
+	for _, m := range ev.Data.texts() {
+		if r := checkText(m.name, *m.text, m.limit); r != nil {
 			return r
 		}
 	}
 	if r := checkLists(&ev.Data); r != nil {
 		return r
 	}
-	return checkPersonal(ev.Data.Personal)
+	if r := checkPersonal(ev.Data.Personal); r != nil {
+		return r
+	}
+	return checkClear(ev)
+}
+
+// checkClear bounds what the record will keep, whatever it is made of.
+func checkClear(ev *Event) *Refusal {
+	d, size := &ev.Data, 0
+	for _, s := range d.inClear() {
+		size += len(s.value) + 4
+	}
+	for _, s := range []string{ev.ID, ev.Source, ev.Environment, d.Issuer, d.ClientID, d.KeyID, d.Algorithm, d.Outcome} {
+		size += len(s)
+	}
+	if size > MaxClearBytes {
+		return refuse(ReasonTooLarge, "the members that are kept in clear have %d bytes: the limit is %d", size, MaxClearBytes)
+	}
+	return nil
 }
 
 func checkText(name, s string, limit int) *Refusal {
 	switch {
 	case len(s) > limit:
-		return refuse(ReasonTooLarge, "%s has %d bytes: the limit is %d", name, len(s), limit)
+		return refuse(ReasonTooLarge, "%.80s has %d bytes: the limit is %d", name, len(s), limit)
 	case !utf8.ValidString(s):
-		return refuse(ReasonSchema, "%s is not UTF-8", name)
-	case name != "data.note" && strings.ContainsFunc(s, unicode.IsControl):
-		return refuse(ReasonSchema, "%s holds a control character", name)
+		return refuse(ReasonSchema, "%.80s is not UTF-8", name)
+	case name != noteMember && strings.ContainsFunc(s, unicode.IsControl):
+		return refuse(ReasonSchema, "%.80s holds a control character", name)
 	default:
 		return nil
 	}
@@ -225,11 +279,11 @@ func checkLists(d *Data) *Refusal {
 			return r
 		}
 	}
-	for k, v := range d.Attributes {
-		if r := checkText("a name in data.attributes", k, 64); r != nil {
+	for _, k := range slices.Sorted(maps.Keys(d.Attributes)) {
+		if r := checkText("a name in data.attributes", k, MaxNameBytes); r != nil {
 			return r
 		}
-		if r := checkText("data.attributes."+k, v, MaxAttributeBytes); r != nil {
+		if r := checkText("data.attributes."+k, d.Attributes[k], MaxAttributeBytes); r != nil {
 			return r
 		}
 	}
@@ -259,9 +313,12 @@ func checkPersonal(members map[string]any) *Refusal {
 		return refuse(ReasonTooLarge, "data.personal has %d members: the limit is %d", len(members), MaxPersonalMembers)
 	}
 	for name := range members {
-		if r := checkText("a name in data.personal", name, 64); r != nil {
+		if r := checkText("a name in data.personal", name, MaxNameBytes); r != nil {
 			return r
 		}
+	}
+	if depth(members) > MaxPersonalDepth {
+		return refuse(ReasonTooLarge, "data.personal is nested deeper than %d levels", MaxPersonalDepth)
 	}
 	if b, err := json.Marshal(members); err != nil || len(b) > MaxPersonalBytes {
 		return refuse(ReasonTooLarge, "data.personal has %d bytes: the limit is %d", len(b), MaxPersonalBytes)
@@ -269,22 +326,20 @@ func checkPersonal(members map[string]any) *Refusal {
 	return nil
 }
 
-// minExposed is the length from which a personal value found inside an
-// attribute is taken for the value and not for chance.
-const minExposed = 6
-
-// checkExposed refuses an attribute that repeats a personal value: attributes
-// are kept in clear and would outlive the erasure of the person.
-func checkExposed(ev *Event, _ time.Time) *Refusal {
-	for _, v := range []string{ev.Data.Subject, ev.Data.IP, ev.Data.TokenID, ev.Data.SessionID} {
-		if len(v) < minExposed {
-			continue
+// depth is how many objects and arrays stand inside each other in v.
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, child := range v {
+			deepest = max(deepest, depth(child))
 		}
-		for name, a := range ev.Data.Attributes {
-			if strings.Contains(a, v) {
-				return refuse(ReasonExposed, "data.attributes.%s repeats a personal value: attributes are kept in clear", name)
-			}
+	case []any:
+		for _, child := range v {
+			deepest = max(deepest, depth(child))
 		}
+	default:
+		return 0
 	}
-	return nil
+	return deepest + 1
 }

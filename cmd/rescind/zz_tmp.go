@@ -1,4 +1,3 @@
 package main
 import "github.com/spf13/cobra"
 func newDemo(environment) *cobra.Command { return &cobra.Command{Use:"demo"} }
-func newBench(environment) *cobra.Command { return &cobra.Command{Use:"bench"} }

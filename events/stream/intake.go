@@ -62,31 +62,54 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", IntakeStream, err)
 	}
+	control, err := s.Consumer(ctx, ControlConsumer)
+	if err != nil {
+		return nil, fmt.Errorf("open consumer %s of %s: %w", ControlConsumer, IntakeStream, err)
+	}
+	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
+		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
+	}
 	i := &Intake{created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	run, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	for _, lane := range []struct {
-		consumer string
-		to       *buffer[IntakeMessage]
-		skip     func(events.Type) bool
-	}{
-		{ControlConsumer, i.control, func(events.Type) bool { return false }},
-		{AccessConsumer, i.access, isControl},
-	} {
-		if _, err := s.Consumer(ctx, lane.consumer); err != nil {
-			i.Close()
-			return nil, fmt.Errorf("open consumer %s of %s: %w", lane.consumer, IntakeStream, err)
-		}
-		p := pump{open: reopen(s, lane.consumer), receive: receiveInto(lane.to, lane.skip)}
-		i.pumps.Go(func() { lane.to.fail(p.run(run)) })
-	}
+	i.follow(run, s, ControlConsumer, i.control, func(string) bool { return false })
+	i.follow(run, s, AccessConsumer, i.access, deliveredBy(control.CachedInfo().Config.FilterSubjects))
 	return i, nil
 }
 
-// isControl reports whether the control consumer delivers events of type t.
-func isControl(t events.Type) bool { return t.Known() && t.Lane() == events.Control }
+// follow puts what a consumer delivers into b until run ends. What skip picks
+// is delivered by the other consumer as well, and acknowledged unread.
+func (i *Intake) follow(run context.Context, s jetstream.Stream, consumer string, b *buffer[IntakeMessage], skip func(subject string) bool) {
+	p := pump{open: reopen(s, consumer), receive: func(ctx context.Context, msg jetstream.Msg) error {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if skip(msg.Subject()) {
+			return msg.Ack()
+		}
+		return b.put(ctx, newIntakeMessage(msg, meta))
+	}}
+	i.pumps.Go(func() { b.fail(p.run(run)) })
+}
+
+// deliveredBy reports whether one of filters, each an EventSubject of any
+// tenant, matches a subject. The filters are the server's, not those that this
+// version would set: what they do not match must not be skipped.
+func deliveredBy(filters []string) func(subject string) bool {
+	names := make(map[string]bool, len(filters))
+	for _, f := range filters {
+		if name, ok := strings.CutPrefix(f, eventPrefix+"*."); ok {
+			names[name] = true
+		}
+	}
+	return func(subject string) bool {
+		_, name, _ := strings.Cut(strings.TrimPrefix(subject, eventPrefix), ".")
+		return names[name]
+	}
+}
 
 // reopen opens a consumer and has delivered again, now, what was delivered and
 // not acknowledged: to a reader that is gone, or over a connection that broke.
@@ -94,30 +117,17 @@ func isControl(t events.Type) bool { return t.Known() && t.Lane() == events.Cont
 // gone, so may messages be: that is for Ensure to mend and report.
 func reopen(s jetstream.Stream, name string) func(context.Context) (jetstream.Consumer, error) {
 	return func(ctx context.Context) (jetstream.Consumer, error) {
-		_, err := s.ResetConsumer(ctx, name)
+		ctx, cancel := context.WithTimeout(ctx, requestWait)
+		defer cancel()
+		c, err := s.Consumer(ctx, name)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil, fatal{fmt.Errorf("consumer %s of %s: %w", name, IntakeStream, err)}
 		}
 		if err != nil {
 			return nil, err
 		}
-		return s.Consumer(ctx, name)
-	}
-}
-
-// receiveInto puts messages into b. Those that skip picks are delivered by the
-// other consumer as well: they are acknowledged unread.
-func receiveInto(b *buffer[IntakeMessage], skip func(events.Type) bool) func(context.Context, jetstream.Msg) error {
-	return func(ctx context.Context, msg jetstream.Msg) error {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		m := newIntakeMessage(msg, meta)
-		if _, t, err := ParseEventSubject(m.Subject); err == nil && skip(t) {
-			return m.ack()
-		}
-		return b.put(ctx, m)
+		_, err = s.ResetConsumer(ctx, name)
+		return c, err
 	}
 }
 

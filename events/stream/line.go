@@ -15,8 +15,11 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
-// attemptWait is how long the server may take to answer one message.
-const attemptWait = 5 * time.Second
+// attemptWait is how long the server may take to answer one message: at first
+// little, so that an answer that got lost is soon asked for again.
+func attemptWait(failures int) time.Duration {
+	return min(time.Second<<min(failures, 3), requestWait)
+}
 
 // headerBytes is what the headers of one of our messages take at most.
 const headerBytes = 1 << 10
@@ -157,7 +160,7 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 	msg := message(subject, batch)
 	giveUp := time.Now().Add(p.cfg.RetryFor)
 	for failures := 0; ; failures++ {
-		err := p.attempt(msg)
+		err := p.attempt(msg, attemptWait(failures))
 		switch {
 		case err == nil:
 			return nil
@@ -195,14 +198,14 @@ func message(subject string, batch []*item) *nats.Msg {
 
 // attempt publishes msg once. While there is no connection it does not hand
 // msg to the client library, which would keep it beside our own bound.
-func (p *Publisher) attempt(msg *nats.Msg) error {
+func (p *Publisher) attempt(msg *nats.Msg, wait time.Duration) error {
 	if !p.cfg.Conn.IsConnected() {
 		if p.cfg.Conn.IsClosed() {
 			return final{nats.ErrConnectionClosed}
 		}
 		return nats.ErrDisconnected
 	}
-	ctx, cancel := context.WithTimeout(p.run, attemptWait)
+	ctx, cancel := context.WithTimeout(p.run, wait)
 	defer cancel()
 	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))
 	if err != nil && p.denied(msg.Subject) {

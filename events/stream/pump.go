@@ -25,6 +25,7 @@ func (f fatal) Unwrap() error { return f.error }
 func (p *pump) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		received, err := p.follow(ctx)
+		println(time.Now().String(), err.Error())
 		var stop fatal
 		switch {
 		case ctx.Err() != nil:

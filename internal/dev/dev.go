@@ -131,7 +131,7 @@ func (s *Stack) startEngine(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	users = append(users, engine.User{Name: "owner", Password: owner, Grants: []string{"ALL ON " + Database + ".*", "SELECT ON system.*"}})
+	users = append(users, engine.User{Name: "owner", Password: owner, Grants: []string{"ALL ON " + Database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
 	s.Engine, err = engine.Start(ctx, engine.Config{
 		Dir: filepath.Join(o.Dir, "clickhouse"), TCPPort: o.ClickHousePort, HTTPPort: o.ClickHouseHTTPPort, Database: Database,
 		Users: users, Log: s.log, Progress: o.Progress, Getenv: o.Getenv, Restart: true,

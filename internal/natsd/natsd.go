@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -61,6 +60,7 @@ func (c *Config) Validate() error {
 // Server is a running server.
 type Server struct {
 	ns    *server.Server
+	url   string
 	creds map[Role]string // path of the credentials file
 }
 
@@ -95,30 +95,27 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 // await returns when the server is ready, or ctx or the time is up.
 func (s *Server) await(ctx context.Context) error {
-	ready := make(chan bool, 1)
-	go func() { ready <- s.ns.ReadyForConnections(startWait) }()
-	select {
-	case ok := <-ready:
-		if !ok {
-			return fmt.Errorf("nats server: not ready within %s", startWait)
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	for !s.ns.ReadyForConnections(100 * time.Millisecond) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("nats server is not ready: %w", err)
 		}
-		return nil
-	case <-ctx.Done():
-		s.stop()
-		<-ready
-		return fmt.Errorf("nats server: %w", ctx.Err())
 	}
+	s.url = urlOf(s.ns.Addr())
+	return nil
+}
+
+func urlOf(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, port)
 }
 
 // URL is where clients connect to.
-func (s *Server) URL() string {
-	a := s.ns.Addr().(*net.TCPAddr)
-	host := a.IP.String()
-	if a.IP.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "nats://" + net.JoinHostPort(host, strconv.Itoa(a.Port))
-}
+func (s *Server) URL() string { return s.url }
 
 // CredsFile is the path of the credentials of role, for nats.UserCredentials.
 func (s *Server) CredsFile(role Role) string { return s.creds[role] }

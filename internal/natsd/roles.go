@@ -106,13 +106,13 @@ func projector() []string {
 }
 
 func api() []string {
-	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, objects}
+	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}
 	return slices.Concat(
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.LockSubjects},
 		info(all...), direct(all...),
-		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream),
+		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream, stream.LocksStream),
 		consume(stream.LogStream), create(stream.LogStream),
-		api1("STREAM.MSG.DELETE", stream.KeyringStream),
+		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream),
 	)
 }
 

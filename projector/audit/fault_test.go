@@ -66,7 +66,7 @@ func spoilInsert(t *testing.T, table string, f fault) {
 func TestWhateverHappensToAReadBack(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"FROM batches WHERE", "FROM events WHERE shard", "FROM payloads WHERE shard", "FROM system.processes", "currentDatabase()"} {
-		for _, f := range []fault{failed, half, stalled} {
+		for _, f := range []fault{failed, stalled} {
 			t.Run(text+" "+string(f), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
@@ -92,9 +92,9 @@ func TestAKilledServer(t *testing.T) {
 	cfg := w.config(w.connect(e.Addr()))
 	cfg.Stall = time.Second
 	p, _ := w.start(cfg)
-	for range 6 {
+	for range 4 {
 		at := p.Position().Next
-		for range 10 {
+		for range 5 {
 			w.append(50, 1, 120)
 		}
 		await(t, "the projector is at work", func() bool { return p.Position().Next > at })
@@ -112,8 +112,8 @@ func TestAPausedServer(t *testing.T) {
 	cfg := w.config(w.connect(e.Addr()))
 	cfg.Stall = time.Second
 	p, _ := w.start(cfg)
-	for range 3 {
-		for range 10 {
+	for range 2 {
+		for range 5 {
 			w.append(50, 1, 120)
 		}
 		if err := e.Pause(); err != nil {
@@ -159,7 +159,7 @@ func TestManyProjectorsAtOnce(t *testing.T) {
 		p, _ := w.start(cfg)
 		ps = append(ps, p)
 	}
-	for range 40 {
+	for range 15 {
 		w.append(50, 1, 120)
 	}
 	furthest := func() (next uint64) {

@@ -1,11 +1,15 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,41 +41,78 @@ type world struct {
 	batches []events.Batch
 	seq     uint64
 	random  *rand.Rand
+	logged  buffer
+}
+
+// buffer is what was logged.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// requireDiscreet checks that no log line and no error holds anything of a
+// record.
+func (w *world) requireDiscreet() {
+	for _, secret := range []string{"issuer.example", "acme", "sealed part of", "e-1"} {
+		if strings.Contains(w.logged.String(), secret) {
+			w.t.Errorf("the log holds %q", secret)
+		}
+	}
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db := enginetest.Database(t)
-	return newWorldOn(t, clickhouse.Options{
-		Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password},
-	})
+	o := emptyDatabase(t)
+	if err := Migrate(t.Context(), MigrateConfig{Options: o}); err != nil {
+		t.Fatal(err)
+	}
+	return newWorldOn(t, *o)
 }
 
-// newOwnWorld has an engine that the test may kill and pause.
+// newOwnWorld has an engine that the test may kill and pause, and accounts with
+// just the rights that this package asks for.
 func newOwnWorld(t *testing.T) (*world, *engine.Engine) {
 	t.Helper()
-	grants := append(append([]string{}, Grants("rescind")...), MigratorGrants("rescind")...)
 	e := enginetest.Own(t, engine.Config{
 		Database: "rescind", Restart: true,
-		Users: []engine.User{{Name: "projector", Password: "secret", Grants: grants}},
+		Users: []engine.User{
+			{Name: "projector", Password: "secret", Grants: Grants("rescind")},
+			{Name: "migrator", Password: "secret", Grants: MigratorGrants("rescind")},
+		},
 	})
-	return newWorldOn(t, clickhouse.Options{
-		Addr: []string{e.Addr()}, Auth: clickhouse.Auth{Database: "rescind", Username: "projector", Password: "secret"},
-	}), e
+	migrator := as(e.Addr(), "migrator")
+	if err := Migrate(t.Context(), MigrateConfig{Options: &migrator}); err != nil {
+		t.Fatal(err)
+	}
+	return newWorldOn(t, as(e.Addr(), "projector")), e
+}
+
+func as(addr, user string) clickhouse.Options {
+	return clickhouse.Options{Addr: []string{addr}, Auth: clickhouse.Auth{Database: "rescind", Username: user, Password: "secret"}}
 }
 
 func newWorldOn(t *testing.T, options clickhouse.Options) *world {
 	t.Helper()
 	w := &world{t: t, options: options, random: rand.New(rand.NewPCG(1, 2))}
-	if err := Migrate(t.Context(), MigrateConfig{Options: &w.options}); err != nil {
-		t.Fatal(err)
-	}
 	var err error
 	w.log, err = stream.OpenLog(t.Context(), natsdtest.JetStream(t, natsdtest.Start(t), natsd.Projector))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.direct = w.connect(w.options.Addr[0])
+	t.Cleanup(w.requireDiscreet)
 	return w
 }
 
@@ -96,7 +137,7 @@ func (w *world) config(conn driver.Conn) Config {
 	return Config{
 		Read: w.read, Conn: conn, MaxRows: 200, MinInterval: time.Millisecond, Stall: 3 * time.Second,
 		BackoffMin: 10 * time.Millisecond, BackoffMax: 200 * time.Millisecond, Standby: 50 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)),
+		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.t.Output(), &w.logged), nil)),
 	}
 }
 

@@ -28,6 +28,7 @@ type Status struct {
 	Position          // as far as is known
 	Current  bool     // recovered, and nothing has failed since
 	Standby  bool     // another projector is at work
+	Stopped  bool     // Run has returned
 	Failures int      // in a row
 	Err      error    // the last of them
 	pending  int64    // µs: when the oldest batch that was read but not recorded was written; 0 for none
@@ -71,6 +72,7 @@ func (p *Projector) update(change func(*Status)) {
 // Run projects until ctx ends, and then returns nil, or until something is
 // wrong that trying again does not mend (ErrLog, ErrTables).
 func (p *Projector) Run(ctx context.Context) error {
+	defer p.update(func(s *Status) { s.Stopped = true })
 	for {
 		err := p.session(ctx)
 		p.update(func(s *Status) { s.Current = false })

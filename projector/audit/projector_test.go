@@ -1,7 +1,15 @@
 package audit
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/rescindhq/rescind/events/stream"
 )
 
 func TestEveryRecordIsThereOnce(t *testing.T) {
@@ -18,5 +26,214 @@ func TestEveryRecordIsThereOnce(t *testing.T) {
 	w.requireExact()
 	if got := p.Position(); got.Seq != w.seq || got.Epoch != 1 {
 		t.Fatalf("position %+v, want seq %d", got, w.seq)
+	}
+	if s := p.Status(); s.Lag(time.Now().Add(time.Hour)) != 0 || !s.Stopped {
+		t.Fatalf("status %+v", s)
+	}
+}
+
+func TestATrickleIsGathered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct)
+	cfg.MinInterval = 500 * time.Millisecond
+	p, _ := w.start(cfg)
+	started := time.Now()
+	w.append(1)
+	w.awaitAll(p)
+	if d := time.Since(started); d > 400*time.Millisecond {
+		t.Logf("the first event took %s", d) // a loaded machine may be slow; the count below is the test
+	}
+	for range 60 {
+		w.append(1)
+	}
+	w.awaitAll(p)
+	elapsed := time.Since(started)
+	w.requireExact()
+	inserts, most := strings.Count(w.logged.String(), "batch recorded"), int(elapsed/cfg.MinInterval)+2
+	if inserts > most {
+		t.Fatalf("%d inserts for 61 events in %s, want at most %d", inserts, elapsed, most)
+	}
+}
+
+func TestAnInsertUnderWayIsFinishedOrGivenUpWithinGrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	px := newProxy(t, w.options.Addr[0])
+	cfg := w.config(w.connect(px.addr()))
+	cfg.Stall, cfg.Grace = time.Minute, 200*time.Millisecond
+	px.arm("INSERT INTO events", stalled, nil)
+	w.append(10)
+	p, stop := w.start(cfg)
+	await(t, "the insert is under way", px.hasStruck)
+	if s := p.Status(); s.Lag(time.Now().Add(time.Hour)) < time.Hour {
+		t.Errorf("lag %s while nothing is recorded", s.Lag(time.Now()))
+	}
+	started := time.Now()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(started); d < cfg.Grace/2 || d > 20*time.Second {
+		t.Fatalf("stopped after %s, grace is %s", d, cfg.Grace)
+	}
+	p, _ = w.start(w.config(w.direct))
+	w.awaitAll(p)
+	w.requireExact()
+}
+
+func TestAChunkIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.append(60, 60, 60, 1)
+	var msgs []stream.LogMessage
+	for seq := uint64(1); seq <= 4; seq++ {
+		m, err := w.log.Get(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msgs = append(msgs, m)
+	}
+	at := Position{}
+	for _, want := range []int{120, 61} {
+		c, rest, err := take(msgs, 0, at, 100)
+		if err != nil || len(c.rows) != want {
+			t.Fatalf("err %v, want %d rows", err, want)
+		}
+		at, msgs = c.end(), rest
+	}
+	if (at != Position{Next: 181, Seq: 4, Epoch: 1}) || len(msgs) != 0 {
+		t.Fatalf("ended at %+v with %d messages left", at, len(msgs))
+	}
+}
+
+// sized is a reader that notes what it is asked for.
+type sized struct {
+	LogReader
+	asked chan int
+}
+
+func (s sized) Next(ctx context.Context, maxBytes int) ([]stream.LogMessage, error) {
+	select {
+	case s.asked <- maxBytes:
+	default:
+	}
+	return s.LogReader.Next(ctx, maxBytes)
+}
+
+func TestTheLogIsReadInBoundedPieces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg, asked := w.config(w.direct), make(chan int, 1)
+	cfg.MaxBytes = 1 << 20
+	cfg.Read = func(ctx context.Context, from uint64) (LogReader, error) {
+		r, err := w.read(ctx, from)
+		return sized{r, asked}, err
+	}
+	w.start(cfg)
+	if n := <-asked; n != cfg.MaxBytes {
+		t.Fatalf("asked for %d bytes, want %d", n, cfg.MaxBytes)
+	}
+}
+
+// TestTheFenceEndsEarlierInserts runs queries under the names of an earlier
+// holder and of others.
+func TestTheFenceEndsEarlierInserts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct).withDefaults()
+	f := newFence(&cfg, "db")
+	run := func(id, sql string) <-chan error {
+		conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
+		go func() {
+			ended <- conn.Exec(clickhouse.Context(context.Background(), clickhouse.WithQueryID(id)), sql)
+		}()
+		await(t, "the query runs", func() bool {
+			return w.count("SELECT count() FROM system.processes WHERE query_id = '"+id+"'") == 1
+		})
+		return ended
+	}
+	const long = "SELECT sleepEachRow(0.2) FROM numbers(8) SETTINGS max_block_size = 1"
+	name := w.options.Auth.Database // ids are the server's, and other tests run on it
+	f.prefix = "rescind-audit." + name + ".0."
+	mine := run(f.prefix+"earlier.1", long)
+	other := run("rescind-audit."+name+".1.other.1", long)
+	if err := f.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-other:
+		t.Errorf("the insert of another shard ended: %v", err)
+	default:
+	}
+	exception, ok := errors.AsType[*clickhouse.Exception](<-mine)
+	if !ok || exception.Code != 394 {
+		t.Errorf("the earlier insert was not ended: %v", exception)
+	}
+	if err := <-other; err != nil {
+		t.Errorf("the insert of another shard failed: %v", err)
+	}
+}
+
+func TestTheFenceIsNotTakenWhileAnInsertWillNotEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct).withDefaults()
+	f := newFence(&cfg, w.options.Auth.Database)
+	f.stall, f.grace = 300*time.Millisecond, time.Second
+	conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
+	go func() {
+		ctx := clickhouse.Context(context.Background(), clickhouse.WithQueryID(f.prefix+"earlier.1"))
+		ended <- conn.Exec(ctx, "SELECT sleep(2)") // does not look up before it is over
+	}()
+	await(t, "the query runs", func() bool {
+		return w.count("SELECT count() FROM system.processes WHERE query_id = '"+f.prefix+"earlier.1'") == 1
+	})
+	if err := f.acquire(t.Context()); !errors.Is(err, errLingers) {
+		t.Errorf("err %v", err)
+	}
+	<-ended
+}
+
+func TestOnlyTheLastHolderInserts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct).withDefaults()
+	first, second := newFence(&cfg, "db"), newFence(&cfg, "db")
+	for _, f := range []*fence{first, second} {
+		if err := f.exec(t.Context(), takeFence); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.append(3)
+	msg, err := w.log.Get(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := take([]stream.LogMessage{msg}, 0, Position{}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store(t.Context(), first, c, new(state), true); !errors.Is(err, errFenced) {
+		t.Fatalf("the first holder: err %v", err)
+	}
+	for _, table := range []string{"events", "payloads", "batches"} {
+		if n := w.count("SELECT count() FROM " + table); n != 0 {
+			t.Fatalf("%d rows in %s", n, table)
+		}
+	}
+	if err := store(t.Context(), second, c, new(state), false); err != nil {
+		t.Fatal(err)
+	}
+	w.requireExact()
+}
+
+func TestBackoffIsBounded(t *testing.T) {
+	t.Parallel()
+	p := &Projector{cfg: Config{BackoffMin: time.Millisecond, BackoffMax: time.Second}}
+	for failures, want := range map[int]time.Duration{1: time.Millisecond, 2: 2 * time.Millisecond, 11: time.Second, 90: time.Second} {
+		p.failures = failures
+		if got := p.backoff(); got != want {
+			t.Errorf("after %d failures %s, want %s", failures, got, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -146,8 +147,8 @@ func (l *link) silent() bool {
 	return l.mute
 }
 
-// forward carries what the client says. A statement and its data come in as
-// one write of less than the buffer.
+// forward carries what the client says. A statement comes in one piece, its
+// data need not.
 func (l *link) forward() {
 	buf := make([]byte, 1<<20)
 	for {
@@ -184,11 +185,19 @@ func (l *link) apply(f fault, data []byte) (send []byte, again bool) {
 		l.silence()
 	case late:
 		l.silence()
+		data = append(data, l.rest()...)
 		_ = l.client.Close()
 		<-l.proxy.release
 		return data, false
 	}
 	return data, true
+}
+
+// rest is what else the client has to say before it waits for the answer.
+func (l *link) rest() []byte {
+	_ = l.client.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	data, _ := io.ReadAll(l.client)
+	return data
 }
 
 // await waits until ok, or until the test ends.

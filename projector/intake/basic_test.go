@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -73,12 +74,16 @@ func (r *rig) checkRefs(ev *events.Event, got entry) {
 	}
 }
 
-func (r *rig) checkSealed(ev *events.Event, got entry) {
+func (r *rig) checkSealed(ev *events.Event, e entry) {
 	r.Helper()
-	p, err := events.UnmarshalPersonal(r.open(got))
+	p, err := events.UnmarshalPersonal(r.open(e))
 	r.check(err)
-	want, _ := ev.Data.PersonalPart()
-	if diff := cmp.Diff(want, p); diff != "" {
+	part, _ := ev.Data.PersonalPart()
+	want, err := json.Marshal(part)
+	r.check(err)
+	got, err := json.Marshal(p)
+	r.check(err)
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		r.Error(diff)
 	}
 }

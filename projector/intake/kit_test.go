@@ -135,6 +135,7 @@ func (r *rig) build(changes ...any) *running {
 	}
 	in, err := New(cfg)
 	r.check(err)
+	r.Cleanup(source.Close)
 	for _, c := range changes {
 		if change, ok := c.(func(*Intake)); ok {
 			change(in)

@@ -37,7 +37,7 @@ type Config struct {
 	// verifier reads beside the snapshot.
 	SnapshotEvery time.Duration
 	// RefreshEvery is the longest time between two snapshots while nothing
-	// changes, so that the heartbeats behind one stay few. Default 15 min, at
+	// changes, so that the heartbeats behind one stay few. Default 5 min, at
 	// least SnapshotEvery, and well under the age at which deltas are dropped.
 	RefreshEvery time.Duration
 	// StandbyFor is how long the feed must be silent before a writer that was
@@ -52,7 +52,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	def(&c.Heartbeat, time.Second)
 	def(&c.SnapshotEvery, time.Minute)
-	def(&c.RefreshEvery, max(15*time.Minute, c.SnapshotEvery))
+	def(&c.RefreshEvery, max(5*time.Minute, c.SnapshotEvery))
 	def(&c.StandbyFor, max(3*time.Second, 2*c.Heartbeat))
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -57,7 +57,7 @@ func (f *Feed) sameHistory(ctx context.Context, v *view) error {
 		return nil
 	case !d.SameHistory(&v.head) || d.Seq < v.head.Seq:
 		return fmt.Errorf("%w: stored last seq=%d, of another history or before %d", errGap, d.Seq, v.head.Seq)
-	case d.Seq == v.head.Seq && v.sum != revocation.Sum(m) && !v.sum.IsZero():
+	case d.Seq == v.head.Seq && v.sum != revocation.Sum(m):
 		return fmt.Errorf("%w: stored last seq=%d, and it is another delta than ours", errGap, d.Seq)
 	}
 	return nil

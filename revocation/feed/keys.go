@@ -40,8 +40,9 @@ func (f *Feed) complete(ctx context.Context, set *revocation.Set) bool {
 		f.cfg.Log.Warn("feed keys not fetched", "count", len(missing), "err", err)
 		return false
 	}
-	f.askAt = f.cfg.Now().Add(keysAgain)
+	f.askAt = time.Time{}
 	if f.asked = set.Missing(); len(f.asked) > 0 {
+		f.askAt = f.cfg.Now().Add(keysAgain)
 		f.cfg.Log.Warn("feed keys are not to be had", "count", len(f.asked))
 	}
 	return true

@@ -31,7 +31,7 @@ func open(t testing.TB, db enginetest.DB) *sql.DB {
 	return conn
 }
 
-func exec(t testing.TB, conn *sql.DB, statements ...string) {
+func mustExec(t testing.TB, conn *sql.DB, statements ...string) {
 	t.Helper()
 	for _, statement := range statements {
 		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
@@ -45,7 +45,7 @@ func exec(t testing.TB, conn *sql.DB, statements ...string) {
 func TestOwnerMayDoWhatOurTestsDo(t *testing.T) {
 	t.Parallel()
 	conn := open(t, enginetest.Database(t))
-	exec(t, conn,
+	mustExec(t, conn,
 		"CREATE TABLE facts (i UInt64, day Date, PROJECTION by_day (SELECT day, count() GROUP BY day)) ENGINE = MergeTree ORDER BY i PARTITION BY day TTL day + INTERVAL 100 YEAR",
 		"CREATE TABLE buffer (i UInt64) ENGINE = Memory",
 		"CREATE MATERIALIZED VIEW seen ENGINE = ReplacingMergeTree ORDER BY i AS SELECT i FROM facts",
@@ -77,9 +77,9 @@ func TestDatabasesAreApart(t *testing.T) {
 	if one.Engine != two.Engine || one.Addr != one.Engine.Addr() || one.HTTPAddr != one.Engine.HTTPAddr() {
 		t.Errorf("engine is not shared: %+v %+v", one, two)
 	}
-	exec(t, open(t, one), "CREATE TABLE facts (i UInt64) ENGINE = MergeTree ORDER BY i")
+	mustExec(t, open(t, one), "CREATE TABLE facts (i UInt64) ENGINE = MergeTree ORDER BY i")
 	other := open(t, two)
-	exec(t, other, "CREATE TABLE facts (i UInt64) ENGINE = MergeTree ORDER BY i")
+	mustExec(t, other, "CREATE TABLE facts (i UInt64) ENGINE = MergeTree ORDER BY i")
 	for _, statement := range []string{
 		"SELECT * FROM " + one.Database + ".facts",
 		"DROP DATABASE " + one.Database,
@@ -101,7 +101,7 @@ func TestDatabaseIsFreshEachTime(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			db := enginetest.Database(t)
 			seen[db.Database]++
-			exec(t, open(t, db), "CREATE TABLE facts (i UInt64) ENGINE = Memory")
+			mustExec(t, open(t, db), "CREATE TABLE facts (i UInt64) ENGINE = Memory")
 		})
 	}
 	if len(seen) == 80 {

@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is the outcome of one benchmark.
+type Report struct {
+	Results []Result `json:"results"`
+	Machine Machine  `json:"machine"`
+}
+
+// Result is one figure beside its floor.
+type Result struct {
+	Name      string  `json:"name"`
+	Unit      string  `json:"unit"`
+	Value     float64 `json:"value"` // median
+	Min       float64 `json:"min"`
+	Max       float64 `json:"max"`
+	N         int     `json:"n"`
+	FloorName string  `json:"floor_name"`
+	Floor     float64 `json:"floor"` // median
+	Ratio     float64 `json:"ratio"` // Value / Floor
+}
+
+// Machine is what the figures were measured on.
+type Machine struct {
+	CPU   string `json:"cpu"`
+	Cores int    `json:"cores"`
+	OS    string `json:"os"`
+	Arch  string `json:"arch"`
+	Go    string `json:"go"`
+}
+
+// compare makes a result of samples and of samples of the floor.
+func compare(name, unit string, samples []float64, floorName string, floor []float64) Result {
+	r := Result{
+		Name: name, Unit: unit, Value: median(samples), Min: slices.Min(samples), Max: slices.Max(samples), N: len(samples),
+		FloorName: floorName, Floor: median(floor),
+	}
+	if r.Floor != 0 {
+		r.Ratio = r.Value / r.Floor
+	}
+	return r
+}
+
+func median(samples []float64) float64 { return quantile(samples, 0.5) }
+
+// quantile is the sample at q of the way from the least to the greatest.
+func quantile(samples []float64, q float64) float64 {
+	s := slices.Sorted(slices.Values(samples))
+	if len(s) == 0 {
+		return 0
+	}
+	return s[int(q*float64(len(s)-1)+0.5)]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func machine() Machine {
+	return Machine{CPU: cpuName(), Cores: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}
+}
+
+// cpuName is what Linux calls the processor, or "".
+func cpuName() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

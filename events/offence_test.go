@@ -1,0 +1,253 @@
+package events
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const (
+	rawJWT = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	rawJWE = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXY.Y2lwaGVydGV4dA.dGFn" // alg dir: no encrypted key
+)
+
+// members puts a text into every member of an event that can hold it.
+func members() map[string]func(ev *Event, s string) {
+	m := map[string]func(ev *Event, s string){
+		"id":              func(ev *Event, s string) { ev.ID = s },
+		"source":          func(ev *Event, s string) { ev.Source = s },
+		"type":            func(ev *Event, s string) { ev.Type = Type(s) },
+		"environment":     func(ev *Event, s string) { ev.Environment = s },
+		"aud":             func(ev *Event, s string) { ev.Data.Audience = Audience{"a", s} },
+		"attribute":       func(ev *Event, s string) { ev.Data.Attributes = map[string]string{"a": s} },
+		"attribute name":  func(ev *Event, s string) { ev.Data.Attributes = map[string]string{s: "a"} },
+		"consent":         func(ev *Event, s string) { ev.Data.Consent = &Consent{ID: s} },
+		"purpose":         func(ev *Event, s string) { ev.Data.Consent = &Consent{ID: "c", Purposes: []string{s}} },
+		"personal":        func(ev *Event, s string) { ev.Data.Personal = map[string]any{"a": s} },
+		"personal name":   func(ev *Event, s string) { ev.Data.Personal = map[string]any{s: 1} },
+		"nested personal": func(ev *Event, s string) { ev.Data.Personal = map[string]any{"a": []any{map[string]any{"b": s}}} },
+	}
+	var d Data
+	for i, text := range d.texts() {
+		m[text.name] = func(ev *Event, s string) { *ev.Data.texts()[i].text = s }
+	}
+	return m
+}
+
+func validate(ev Event) *Refusal { return Policy{Environment: "dev"}.Validate(&ev, now) }
+
+func wantReason(t *testing.T, name string, r *Refusal, want Reason) {
+	t.Helper()
+	switch {
+	case r == nil && want == "":
+	case r == nil:
+		t.Errorf("%s: accepted, want %s", name, want)
+	case r.Reason != want:
+		t.Errorf("%s: %v, want %q", name, r, want)
+	}
+}
+
+func TestOffencesAreFoundInEveryMember(t *testing.T) {
+	t.Parallel()
+	for name, put := range members() {
+		for text, want := range map[string]Reason{
+			rawJWT: ReasonRawToken, "Bearer " + rawJWE: ReasonRawToken, "4111 1111 1111 1111": ReasonCardNumber, "4111111111111111": ReasonCardNumber,
+		} {
+			ev := wantIssued()
+			put(&ev, text)
+			r := validate(ev)
+			wantReason(t, name, r, want)
+			if r != nil && (strings.Contains(r.Detail+r.ID+r.Source, text[7:]) || !r.Reason.Offence()) {
+				t.Errorf("%s: %+v repeats the value or is no offence", name, r)
+			}
+		}
+	}
+}
+
+func TestRawTokens(t *testing.T) {
+	t.Parallel()
+	b64 := base64.RawURLEncoding.EncodeToString
+	spaced := b64([]byte("{ \"alg\":\"RS256\" }")) + ".e30.c2ln"
+	lines := b64([]byte("{\n\"alg\": \"none\"}")) + ".e30."
+	for text, want := range map[string]bool{
+		rawJWT: true, rawJWE: true, spaced: true, lines: true, "token=" + spaced: true, "key" + rawJWT: true, "(" + rawJWT + ")": true,
+		rawJWT[:70]: true, rawJWT + "~ZGlzY2xvc3VyZQ~": true, rawJWT[:strings.LastIndex(rawJWT, ".")+1]: true,
+		"": false, "eyJhbGciOiJSUzI1NiJ9": false, "key.example.com": false, "ewe.ewe.ewe": false, "eyewitness.example.com": false,
+		"money.order.example.org": false, "https://keycloak.example.com/realms/new.key.set": false, "eyJ.eyJ.eyJ": false,
+	} {
+		if got := holdsToken(text); got != want {
+			t.Errorf("%q: %t, want %t", text, got, want)
+		}
+	}
+}
+
+// The numbers are those that the networks publish for tests.
+var cards = []string{
+	"4111111111111111", "4012888888881881", "4222222222222", "5555555555554444", "2223003122003222", "378282246310005",
+	"371449635398431", "6011111111111117", "30569309025904", "38520000023237", "3530111333300000", "6200000000000005", "6304000000000000",
+}
+
+func TestCardNumbers(t *testing.T) {
+	t.Parallel()
+	for _, card := range cards {
+		grouped := card[:4] + " " + card[4:8] + " " + card[8:12] + " " + card[12:]
+		if card[0] == '3' && len(card) < 16 {
+			grouped = card[:4] + "-" + card[4:10] + "-" + card[10:]
+		}
+		for _, text := range []string{
+			card, grouped, strings.ReplaceAll(grouped, " ", "-"), "pan: " + card + ".", "(" + grouped + ")", "a" + grouped[:0] + " " + card + " b",
+			"pan=" + card + ";", "card-" + card, card + "_x", "ends with " + card + ".",
+		} {
+			if offence("data.note", text) == nil {
+				t.Errorf("%q was not found", text)
+			}
+		}
+		wrong := card[:len(card)-1] + fmt.Sprint((int(card[len(card)-1]-'0')+1)%10)
+		for _, text := range []string{wrong, "1" + card, card + "12345", "a" + card, card + "f", "0." + card, card + ".5"} {
+			if holdsCard(text, false) {
+				t.Errorf("%q was taken for a card number", text)
+			}
+		}
+		for _, text := range []string{"req-" + card, card + "-1", card + ".example", "a_" + card} {
+			if offence("id", text) != nil || offence("data.jti", text) != nil {
+				t.Errorf("%q was taken for a card number in an identifier", text)
+			}
+		}
+	}
+	for _, text := range []string{
+		"1772366399123456", "1772366399123456789", "20260301115959123", "0198b7f2-8d2a-7c3e-9b1a-111111111111", "4111-1111-1111", "127.0.0.1",
+		"41111111-1111-4111-8111-111111111111", "2001:db8:4111:1111:1111:1111::1", "+49 171 1234567 8901234", "4111 1111 1111 1112",
+	} {
+		if r := offence("data.note", text); r != nil {
+			t.Errorf("%q: %v", text, r)
+		}
+	}
+}
+
+func TestCardNumberAsNumber(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]string{
+		"unknown member": `{"iss":"i","jti":"j","pan":4111111111111111}`, "personal": `{"iss":"i","jti":"j","personal":{"a":[4111111111111111]}}`,
+		"as a float": `{"iss":"i","jti":"j","pan":4111111111111111.0}`, "view": `{"iss":"i","jti":"j","view":4111111111111111}`,
+	} {
+		ev := wantIssued()
+		var r *Refusal
+		if ev.Data, r = decodeData([]byte(data)); r != nil {
+			t.Fatal(r)
+		}
+		wantReason(t, name, validate(ev), ReasonCardNumber)
+	}
+}
+
+func TestHealthClaims(t *testing.T) {
+	t.Parallel()
+	for _, claim := range HealthClaims() {
+		for _, name := range []string{claim, strings.ToUpper(claim), "https://issuer.example/" + claim, strings.ReplaceAll(claim, "_", "-"), strings.ReplaceAll(claim, "_", ""), "urn:x:" + claim} {
+			ev := wantIssued()
+			ev.Data.Attributes = map[string]string{name: "x"}
+			wantReason(t, "attribute "+name, validate(ev), ReasonHealth)
+			ev = wantIssued()
+			ev.Data.Personal = map[string]any{"a": []any{map[string]any{name: nil}}}
+			wantReason(t, "personal "+name, validate(ev), ReasonHealth)
+			if r := Offends([]byte(`{"data":{"x":` + fmt.Sprintf("{%q:1}", name) + `},"time":17}`)); r == nil || r.Reason != ReasonHealth {
+				t.Errorf("raw %s: %v", name, r)
+			}
+		}
+	}
+	ev := wantIssued()
+	ev.Data.Attributes = map[string]string{"conditional": "x", "treatments_page": "y", "region": "diagnosis"}
+	wantReason(t, "other names", validate(ev), "")
+}
+
+func TestOffendsReadsWhatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]Reason{
+		"": "", "{": "", `{"a":1}`: "", "not JSON " + rawJWT: ReasonRawToken, `{"a":"` + rawJWT: ReasonRawToken, "cut 4111111111111111": ReasonCardNumber,
+		`{"a":"\u0065yJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"}`: ReasonRawToken, `[[{"b":["4111\u0031111 11111111"]}]]`: "",
+		`{"a":"4111\u00311111 1111"}`: "", `{"a":"\u0034111111111111111"}`: ReasonCardNumber, `[{"mrn":1}]`: ReasonHealth,
+	} {
+		r := Offends([]byte(raw))
+		wantReason(t, raw, r, want)
+	}
+}
+
+func TestExposedValues(t *testing.T) {
+	t.Parallel()
+	const sub, ip, jti, sid = "alice@example.org", "203.0.113.77", "0198b7f2-8d2a", "session-778899"
+	base := wantIssued()
+	base.Data.Subject, base.Data.IP, base.Data.TokenID, base.Data.SessionID = sub, ip, jti, sid
+	base.Data.Scope = "openid profile"
+	for name, c := range map[string]struct {
+		change func(ev *Event)
+		want   Reason
+	}{
+		"nothing":               {func(ev *Event) {}, ""},
+		"sub in an attribute":   {func(ev *Event) { ev.Data.Attributes = map[string]string{"who": "user " + sub + "."} }, ReasonExposed},
+		"sub as a name":         {func(ev *Event) { ev.Data.Attributes = map[string]string{sub: "1"} }, ReasonExposed},
+		"sub as a claim's name": {func(ev *Event) { ev.Data.Personal = map[string]any{sub: 1} }, ReasonExposed},
+		"sub as a claim":        {func(ev *Event) { ev.Data.Personal = map[string]any{"email": sub} }, ""},
+		"ip in an attribute":    {func(ev *Event) { ev.Data.Attributes = map[string]string{"peer": ip + ":443"} }, ReasonExposed},
+		"jti in an attribute":   {func(ev *Event) { ev.Data.Attributes = map[string]string{"token": jti} }, ReasonExposed},
+		"sid in the reason":     {func(ev *Event) { ev.Data.Reason = "end of " + sid }, ReasonExposed},
+		"sub in the ticket":     {func(ev *Event) { ev.Data.Ticket = "mailto:" + sub }, ReasonExposed},
+		"sub in aud":            {func(ev *Event) { ev.Data.Audience = Audience{"api", sub} }, ReasonExposed},
+		"sub in scope":          {func(ev *Event) { ev.Data.Scope = "openid user:" + sub }, ReasonExposed},
+		"sub in a purpose":      {func(ev *Event) { ev.Data.Consent = &Consent{ID: "c", Purposes: []string{sub}} }, ReasonExposed},
+		"sub in the id":         {func(ev *Event) { ev.ID = sub + "-1" }, ReasonExposed},
+		"jti in the id":         {func(ev *Event) { ev.ID = jti }, ""},
+		"sub in a longer word":  {func(ev *Event) { ev.Data.Attributes = map[string]string{"a": sub + "anization"} }, ""},
+		"after a longer word":   {func(ev *Event) { ev.Data.Attributes = map[string]string{"a": "x" + sub + " and " + sub} }, ReasonExposed},
+		"a short sub":           {func(ev *Event) { ev.Data.Subject = "alice"; ev.Data.Attributes = map[string]string{"a": "alice"} }, ""},
+		"a client's own token":  {func(ev *Event) { ev.Data.ClientID = sub; ev.Data.Audience = Audience{sub} }, ""},
+		"the actor":             {func(ev *Event) { ev.Data.Actor = sub }, ""},
+	} {
+		ev := base
+		c.change(&ev)
+		wantReason(t, name, validate(ev), c.want)
+	}
+}
+
+func TestARecordHoldsNothingPersonal(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ev := wantIssued()
+		ev.ID, ev.Data.TokenID, ev.Data.Subject = "event", "canary-jti", "canary-sub"
+		ev.Data.SessionID, ev.Data.IP, ev.Data.UserAgent, ev.Data.Note, ev.Data.GrantID = "canary-sid", "canary-ip", "canary-agent", "canary-note", "canary-grant"
+		ev.Data.Personal = map[string]any{"email": "canary-email", "address": map[string]any{"canary-name": "canary-zip"}}
+		if rapid.Bool().Draw(t, "acts") {
+			ev.Data.Actor = rapid.SampledFrom([]string{"canary-sub", "user:canary-sub", "canary-sub (self)"}).Draw(t, "actor")
+		}
+		canary := rapid.SampledFrom([]string{"canary-sub", "canary-ip"}).Draw(t, "canary")
+		place := rapid.SampledFrom([]string{"none", "id", "aud", "attribute", "attribute name", "purpose", "personal name", "data.scope", "data.reason", "data.ticket"}).Draw(t, "place")
+		if put := members()[place]; put != nil {
+			put(&ev, rapid.SampledFrom([]string{"", "a ", "x:", "é-"}).Draw(t, "before")+canary+rapid.SampledFrom([]string{"", ".", " b"}).Draw(t, "after"))
+		}
+		if validate(ev) != nil {
+			return
+		}
+		b, err := NewRecord(&ev, "dev", now).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "canary") {
+			t.Fatalf("the record holds a canary (%s): %q", place, b)
+		}
+	})
+}
+
+func FuzzOffends(f *testing.F) {
+	f.Add(rawJWT, "x")
+	f.Add("4111 1111 1111 1111", "\"")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		Offends([]byte(a))
+		if holdsToken(a) && !strings.ContainsAny(b, "\x00") && !holdsToken(b+" "+a+" "+b) {
+			t.Fatalf("a token is hidden by what stands around it: %q in %q", a, b)
+		}
+		if holdsCard(a, false) && !holdsCard("("+a+")", false) {
+			t.Fatalf("a card number is hidden by brackets: %q", a)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+func TestLockIsHeldByOneAtATime(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var inside, turns atomic.Int32
+	var racing sync.WaitGroup
+	for range 5 {
+		racing.Go(func() {
+			release, err := stream.AcquireLock(t.Context(), w.projector, "migrate", 2*time.Second)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := inside.Add(1); n != 1 {
+				t.Errorf("%d hold the lock", n)
+			}
+			turns.Add(1)
+			inside.Add(-1)
+			release()
+			release() // twice does no harm
+		})
+	}
+	racing.Wait()
+	if turns.Load() != 5 {
+		t.Fatalf("%d of 5 had the lock", turns.Load())
+	}
+}
+
+func TestLockOutlastsItsTTLWhileHeld(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	release, err := stream.AcquireLock(t.Context(), w.projector, "migrate", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := stream.AcquireLock(ctx, w.projector, "migrate", time.Second); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a second holder: %v", err)
+	}
+	other, err := stream.AcquireLock(t.Context(), w.projector, "other", time.Second)
+	if err != nil {
+		t.Fatalf("a lock of another name: %v", err)
+	}
+	other()
+	release()
+	again, err := stream.AcquireLock(t.Context(), w.projector, "migrate", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestLockOfALostHolderLapses(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	lost := natsdtest.JetStream(t, w.Server, natsd.Projector)
+	release, err := stream.AcquireLock(t.Context(), lost, "migrate", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost.Conn().Close()
+	again, err := stream.AcquireLock(t.Context(), w.projector, "migrate", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release() // the old holder comes back: it must not release the new one's lock
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := stream.AcquireLock(ctx, w.projector, "migrate", time.Second); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a third holder: %v", err)
+	}
+	again()
+}
+
+func TestLockRefusesABadNameOrTTL(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, c := range []struct {
+		name string
+		ttl  time.Duration
+	}{{"", time.Minute}, {"a.b", time.Minute}, {"*", time.Minute}, {"a", time.Millisecond}} {
+		if _, err := stream.AcquireLock(t.Context(), w.projector, c.name, c.ttl); err == nil {
+			t.Errorf("%q for %s was taken", c.name, c.ttl)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package stream_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+func (w world) quarantine(t *testing.T) *stream.Quarantine {
+	t.Helper()
+	q, err := stream.OpenQuarantine(t.Context(), w.projector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func refused(n int) stream.Quarantined {
+	return stream.Quarantined{
+		Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Tenant: "acme", Source: "s", ID: fmt.Sprint(n), Type: string(events.TokenIssued),
+		Reason: events.ReasonSchema, Detail: "data.iss: want string", SHA256: sha256.Sum256(fmt.Append(nil, n)),
+		Sealed: []byte{1, 2, 3}, Subject: "rescind.events.acme.token.issued",
+	}
+}
+
+func TestQuarantineKeepsWhatWasPut(t *testing.T) {
+	t.Parallel()
+	q := start(t).quarantine(t)
+	for n := range 7 {
+		if err := q.Put(t.Context(), refused(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []stream.Quarantined
+	for after := uint64(0); ; after = got[len(got)-1].Seq {
+		page, err := q.List(t.Context(), after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, page...)
+		if len(page) < 3 {
+			break
+		}
+	}
+	if len(got) != 7 {
+		t.Fatalf("%d entries listed, want 7", len(got))
+	}
+	for n := range got {
+		want := refused(n)
+		want.Seq = uint64(n + 1)
+		if d := cmp.Diff(want, got[n]); d != "" {
+			t.Error(d)
+		}
+		if one, err := q.Get(t.Context(), want.Seq); err != nil || !cmp.Equal(one, want) {
+			t.Errorf("get %d: %+v, %v", want.Seq, one, err)
+		}
+	}
+	for _, seq := range []uint64{0, 8} {
+		if _, err := q.Get(t.Context(), seq); !errors.Is(err, stream.ErrNotFound) {
+			t.Errorf("get %d: %v", seq, err)
+		}
+	}
+}
+
+func TestQuarantinePutIsIdempotent(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	q := w.quarantine(t)
+	other, elsewhere := refused(1), refused(1)
+	other.Reason, elsewhere.Subject = events.ReasonConflict, "rescind.events.other.token.issued"
+	for _, v := range []stream.Quarantined{refused(1), refused(1), other, elsewhere, refused(1), other} {
+		v.Time = time.Now() // a second refusal has a time of its own
+		if err := q.Put(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.state(t, stream.QuarantineStream).Msgs; n != 3 {
+		t.Fatalf("%d entries, want 3", n)
+	}
+}
+
+// An event of the largest size that the intake takes can be quarantined.
+func TestQuarantineTakesTheLargestEvent(t *testing.T) {
+	t.Parallel()
+	v := refused(1)
+	v.Sealed = make([]byte, events.MaxMessageBytes+100)
+	if err := start(t).quarantine(t).Put(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,268 @@
+package natsd_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+// right is one thing that a client may try to do, and who may.
+type right struct {
+	publish   string
+	subscribe string
+	roles     []natsd.Role
+}
+
+const (
+	operator  = natsd.Operator
+	projector = natsd.Projector
+	api       = natsd.API
+	issuer    = natsd.Issuer
+	verifier  = natsd.Verifier
+)
+
+// rights is the whole table: every other role is denied.
+func rights() []right {
+	pub := func(subject string, roles ...natsd.Role) right { return right{publish: subject, roles: roles} }
+	sub := func(subject string, roles ...natsd.Role) right { return right{subscribe: subject, roles: roles} }
+	table := []right{
+		pub("rescind.events.acme.token.invented", api),
+		pub("rescind.events.acme", api),
+		pub("rescind.log.control", projector),
+		pub("rescind.log.access", projector),
+		pub("rescind.log.other"),
+		pub("rescind.revocations", projector),
+		pub("rescind.live.revocations"),
+		pub("rescind.live.erased.acme.00ff"),
+		pub("rescind.keyring.t.acme", projector),
+		pub("rescind.keyring.k.acme.00ff", projector),
+		pub("rescind.keyring.e.acme.00ff", projector, api),
+		pub("rescind.quarantine.00ff", projector, api),
+		pub("rescind.lock.migrate", projector, api),
+		pub("rescind.setup.intake"),
+		pub("rescind.feed.keys", projector, api, verifier),
+		pub("$O.RESCIND_SNAPSHOTS.C.1", projector),
+		pub("$O.OTHER.C.1"),
+		pub("$JS.ACK.RESCIND_INTAKE.intake-control.1.1.1.1.0", projector),
+		pub("$JS.ACK._.acc.RESCIND_INTAKE.intake-control.1.1.1.1.0.x", projector),
+		pub("$JS.ACK.RESCIND_LOG.x.1.1.1.1.0", projector, api),
+		pub("$JS.API.INFO", operator),
+		pub("$JS.API.STREAM.LIST", operator),
+		pub("$JS.API.CONSUMER.MSG.NEXT.RESCIND_INTAKE.intake-control", operator, projector),
+		pub("$JS.API.CONSUMER.RESET.RESCIND_INTAKE.intake-control", operator, projector),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_INTAKE.x", operator),
+		pub("$JS.API.CONSUMER.DELETE.RESCIND_INTAKE.intake-control", operator),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_LOG.x", operator, projector, api),
+		pub("$JS.API.CONSUMER.MSG.NEXT.RESCIND_LOG.x", operator, projector, api),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_KEYRING.x", operator),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_REVOCATIONS.x", operator),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_QUARANTINE.x", operator),
+		pub("$JS.API.CONSUMER.CREATE.OBJ_RESCIND_SNAPSHOTS.x", operator, projector),
+		pub("$JS.API.STREAM.MSG.GET.RESCIND_INTAKE", operator, projector),
+		pub("$JS.API.STREAM.MSG.GET.RESCIND_LOG", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.GET.RESCIND_KEYRING", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.GET.RESCIND_QUARANTINE", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_LOG", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_KEYRING.rescind.keyring.t.acme", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_QUARANTINE", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS", operator, projector, api, verifier),
+		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS.rescind.revocations", operator, projector, api, verifier),
+		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier),
+		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS.$O.RESCIND_SNAPSHOTS.M.x", operator, projector, api, verifier),
+		pub("$JS.API.STREAM.INFO.RESCIND_REVOCATIONS", operator, projector, api, verifier),
+		pub("$JS.API.STREAM.INFO.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier),
+		pub("$JS.API.STREAM.INFO.RESCIND_LOG", operator, projector, api),
+		pub("$JS.API.STREAM.INFO.RESCIND_KEYRING", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_KEYRING", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_QUARANTINE", operator),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_LOCKS", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.DELETE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_INTAKE", operator),
+		pub("$JS.API.STREAM.PURGE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
+		pub("_INBOX.x"),
+		pub("$SYS.REQ.SERVER.PING"),
+		sub("rescind.>"),
+		sub("rescind.events.>"),
+		sub("rescind.log.>"),
+		sub("rescind.keyring.>"),
+		sub("rescind.quarantine.>"),
+		sub("rescind.revocations"),
+		sub("rescind.feed.keys", projector),
+		sub("rescind.live.revocations", projector, api, verifier),
+		sub("rescind.live.erased.>", projector, api),
+		sub("$JS.>"),
+		sub("$O.>"),
+		sub("$SYS.>"),
+		sub("_INBOX.>", issuer, verifier),
+		sub(">"),
+	}
+	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE"} {
+		for _, s := range []string{stream.LogStream, stream.IntakeStream, stream.KeyringStream, stream.RevocationsStream} {
+			table = append(table, pub("$JS.API.STREAM."+verb+"."+s, operator))
+		}
+	}
+	for _, r := range natsd.Roles() {
+		table = append(table, sub(natsd.InboxPrefix(r)+".>", r))
+	}
+	for _, typ := range events.Types() {
+		table = append(table, right{publish: stream.EventSubject("acme", typ), roles: publishersOf(typ)})
+	}
+	return table
+}
+
+// publishersOf is who may publish events of type typ.
+func publishersOf(typ events.Type) []natsd.Role {
+	switch category, _, _ := strings.Cut(typ.Name(), "."); {
+	case typ == events.TokenVerified, typ == events.TokenRejected:
+		return []natsd.Role{api, verifier}
+	case category == "system":
+		return []natsd.Role{api, projector}
+	case slices.Contains([]string{"request", "hold", "audit", "finding", "revocation"}, category):
+		return []natsd.Role{api}
+	default:
+		return []natsd.Role{api, issuer}
+	}
+}
+
+// Every right of the table is tried by every role on a server without streams,
+// so that nothing but the permission decides.
+func TestRolesMayDoWhatTheTableSaysAndNothingElse(t *testing.T) {
+	t.Parallel()
+	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	for _, role := range natsd.Roles() {
+		t.Run(string(role), func(t *testing.T) {
+			t.Parallel()
+			c := newClient(t, s, role)
+			for _, r := range rights() {
+				want := slices.Contains(r.roles, role)
+				if got := c.allowed(t, r); got != want {
+					t.Errorf("publish %q subscribe %q: allowed %v, want %v", r.publish, r.subscribe, got, want)
+				}
+			}
+		})
+	}
+}
+
+// client knows what the server denied it.
+type client struct {
+	*nats.Conn
+	denied chan error
+}
+
+func newClient(t *testing.T, s *natsd.Server, role natsd.Role) *client {
+	t.Helper()
+	c := &client{denied: make(chan error, 100)}
+	nc, err := s.Connect(role, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.denied <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	c.Conn = nc
+	return c
+}
+
+// allowed tries r. The server answers in order: a denial comes before the
+// answer to the flush.
+func (c *client) allowed(t *testing.T, r right) bool {
+	t.Helper()
+	var sub *nats.Subscription
+	var err error
+	if r.publish != "" {
+		err = c.Publish(r.publish, nil)
+	} else {
+		sub, err = c.SubscribeSync(r.subscribe)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.FlushTimeout(20 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if sub != nil {
+		defer sub.Unsubscribe() //nolint:errcheck // a denied subscription is gone already
+	}
+	if err := c.LastError(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", r.publish+r.subscribe)) {
+		return true
+	}
+	if err := <-c.denied; !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Fatal(err)
+	}
+	return false
+}
+
+// What the rooms do with their role's rights works on the real streams.
+func TestRolesCanDoTheirWork(t *testing.T) {
+	t.Parallel()
+	s := natsdtest.Start(t)
+	issuing := natsdtest.JetStream(t, s, issuer)
+	if _, err := issuing.Publish(t.Context(), stream.EventSubject("acme", events.KeyPublished), []byte("{}")); err != nil {
+		t.Errorf("issuer publishes: %v", err)
+	}
+	feeding := natsdtest.JetStream(t, s, projector)
+	if _, err := feeding.Publish(t.Context(), stream.RevocationsSubject, []byte("delta"), jetstream.WithExpectLastSequence(0)); err != nil {
+		t.Errorf("projector publishes a delta: %v", err)
+	}
+	bucket, err := feeding.ObjectStore(t.Context(), stream.SnapshotBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 { // the second purges the chunks of the first
+		if _, err := bucket.PutBytes(t.Context(), "snapshot", fmt.Append(nil, i)); err != nil {
+			t.Errorf("projector stores snapshot %d: %v", i, err)
+		}
+	}
+	verifying := natsdtest.JetStream(t, s, verifier)
+	revocations, err := verifying.Stream(t.Context(), stream.RevocationsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := revocations.GetMsg(t.Context(), 1); err != nil || string(m.Data) != "delta" {
+		t.Errorf("verifier reads a delta: %v", err)
+	}
+	objects, err := verifying.Stream(t.Context(), "OBJ_"+stream.SnapshotBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := objects.CachedInfo().State.LastSeq
+	if _, err := objects.GetMsg(t.Context(), last); err != nil {
+		t.Errorf("verifier reads a snapshot's message: %v", err)
+	}
+}
+
+// A verifier asks for feed keys and gets an answer; nobody can answer unasked.
+func TestFeedKeysAreAskedAndAnswered(t *testing.T) {
+	t.Parallel()
+	s := natsdtest.Start(t)
+	answering := natsdtest.Connect(t, s, projector)
+	sub, err := answering.Subscribe(stream.FeedKeysSubject, func(m *nats.Msg) { _ = m.Respond([]byte("keys")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answering.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []natsd.Role{verifier, api} {
+		m, err := natsdtest.Connect(t, s, r).Request(stream.FeedKeysSubject, nil, 20*time.Second)
+		if err != nil || string(m.Data) != "keys" {
+			t.Errorf("%s: %v", r, err)
+		}
+	}
+	if err := sub.Unsubscribe(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,431 @@
+package controls
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func newEngine(t interface{ Fatal(...any) }, cfg Config) *Engine {
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var serial atomic.Int64
+
+// token is a record of type t about a token that breaks no rule once k1 is
+// published, changed.
+func token(t events.Type, changes ...func(*events.Record)) *events.Record {
+	n := serial.Add(1)
+	r := &events.Record{
+		Version: events.RecordVersion, Source: "//issuer", ID: fmt.Sprint("e", n), Tenant: "acme", Environment: "test", Type: t,
+		Time: now.UnixMicro(), Received: now.UnixMicro(), Issuer: "https://issuer", Client: "app", KeyID: "k1", Algorithm: "ES256",
+		SubjectRef: events.Ref{1}, TokenRef: events.Ref{2, byte(n >> 8), byte(n)}, SessionRef: events.Ref{3},
+		IssuedAt: events.TimestampOf(now), Expires: events.TimestampOf(now.Add(time.Hour)),
+	}
+	for _, change := range changes {
+		change(r)
+	}
+	return r
+}
+
+func key(t events.Type, kid string, at time.Time) *events.Record {
+	return token(t, func(r *events.Record) { r.KeyID, r.Time, r.TokenRef = kid, at.UnixMicro(), events.Ref{} })
+}
+
+// step checks and applies r and its findings, as the intake does.
+func step(e *Engine, r *events.Record) []Finding {
+	found := e.Check(r, now)
+	e.Apply(r)
+	for i := range found {
+		e.Apply(found[i].Record(r, now))
+	}
+	return found
+}
+
+func ids(found []Finding) []string {
+	out := []string{}
+	for _, f := range found {
+		out = append(out, f.Control+"/"+string(f.Severity))
+	}
+	return out
+}
+
+type change = func(*events.Record)
+
+// TestRules has for each rule what it objects to and what it does not.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	with := func(changes ...change) []change { return changes }
+	alg := func(s string) change { return func(r *events.Record) { r.Algorithm = s } }
+	kid := func(s string) change { return func(r *events.Record) { r.KeyID = s } }
+	lives := func(d time.Duration) change {
+		return func(r *events.Record) { r.Expires = events.TimestampOf(now.Add(d)) }
+	}
+	noIat := func(r *events.Record) { r.IssuedAt = 0 }
+	claims := func(consent string) change {
+		return func(r *events.Record) { r.Claims, r.Consent = []string{"email"}, consent }
+	}
+	iat := func(d time.Duration) change {
+		return func(r *events.Record) {
+			r.IssuedAt, r.Expires = events.TimestampOf(now.Add(d)), events.TimestampOf(now.Add(d+time.Minute))
+		}
+	}
+	ahead := func(d time.Duration) change {
+		return func(r *events.Record) { r.Time = now.Add(d).UnixMicro() }
+	}
+	ref := func(b byte) change { return func(r *events.Record) { r.TokenRef = events.Ref{9, b} } }
+	none := []string{}
+	for name, tc := range map[string]struct {
+		typ     events.Type
+		changes []change
+		want    []string
+	}{
+		"good":                  {events.TokenIssued, nil, none},
+		"alg none":              {events.TokenVerified, with(alg("none")), []string{"alg-allow-list/critical"}},
+		"alg None":              {events.TokenVerified, with(alg("None")), []string{"alg-allow-list/critical"}},
+		"alg HS256":             {events.TokenIssued, with(alg("HS256")), []string{"alg-allow-list/critical"}},
+		"alg ES256K":            {events.TokenRefreshed, with(alg("ES256K")), []string{"alg-allow-list/high"}},
+		"alg missing":           {events.TokenIssued, with(alg("")), none},
+		"key with weak alg":     {events.KeyPublished, with(alg("HS512")), []string{"alg-allow-list/critical"}},
+		"rejected for its alg":  {events.TokenRejected, with(alg("none"), kid("x")), none},
+		"lifetime at the limit": {events.TokenIssued, with(lives(time.Hour)), none},
+		"lifetime over":         {events.TokenIssued, with(lives(time.Hour + time.Second)), []string{"token-lifetime/high"}},
+		"lifetime of verified":  {events.TokenVerified, with(lives(2 * time.Hour)), []string{"token-lifetime/high"}},
+		"lifetime from time":    {events.TokenIssued, with(lives(2*time.Hour), noIat), []string{"token-lifetime/high"}},
+		"lifetime unknown":      {events.TokenVerified, with(lives(2*time.Hour), noIat), none},
+		"no expiry":             {events.TokenIssued, with(func(r *events.Record) { r.Expires = 0 }), none},
+		"revoked, long":         {events.TokenRevoked, with(lives(99 * time.Hour)), none},
+		"key unknown":           {events.TokenVerified, with(kid("k9")), []string{"key-known/critical"}},
+		"key of another issuer": {events.TokenIssued, with(func(r *events.Record) { r.Issuer = "https://other" }), []string{"key-known/critical"}},
+		"key of another tenant": {events.TokenIssued, with(func(r *events.Record) { r.Tenant = "globex" }), []string{"key-known/critical"}},
+		"key not named":         {events.TokenIssued, with(kid("")), none},
+		"key rotated in":        {events.TokenIssued, with(kid("k2")), none},
+		"retired key, before":   {events.TokenVerified, with(kid("old"), iat(-2*time.Hour)), none},
+		"retired key, skew":     {events.TokenIssued, with(kid("old"), iat(-time.Hour+time.Minute)), none},
+		"retired key, after":    {events.TokenIssued, with(kid("old"), iat(-time.Hour+2*time.Minute)), []string{"key-retired/high"}},
+		"retired key verified":  {events.TokenVerified, with(kid("old"), iat(-time.Minute)), []string{"key-retired/high"}},
+		"retired key, no iat":   {events.TokenVerified, with(kid("old"), noIat), none},
+		"retired key refreshed": {events.TokenRefreshed, with(kid("old"), noIat, lives(time.Minute)), []string{"key-retired/high"}},
+		"consent":               {events.TokenIssued, with(claims("c1")), none},
+		"consent missing":       {events.TokenIssued, with(claims("")), []string{"consent-cited/high"}},
+		"consent unknown":       {events.TokenRefreshed, with(claims("c9")), []string{"consent-cited/high"}},
+		"consent withdrawn":     {events.TokenIssued, with(claims("c2")), []string{"consent-cited/high"}},
+		"consent of another":    {events.TokenIssued, with(claims("c1"), func(r *events.Record) { r.SubjectRef = events.Ref{7} }), []string{"consent-cited/high"}},
+		"claims verified":       {events.TokenVerified, with(claims("")), none},
+		"clock at the bound":    {events.TokenVerified, with(ahead(5 * time.Second)), none},
+		"clock ahead":           {events.TokenVerified, with(ahead(5*time.Second + time.Millisecond)), []string{"clock-offset/warning"}},
+		"clock ahead, any type": {events.AuditAccessed, with(ahead(time.Minute)), []string{"clock-offset/warning"}},
+		"late":                  {events.TokenVerified, with(ahead(-24 * time.Hour)), none},
+		"jti again":             {events.TokenIssued, with(ref(1)), []string{"jti-reissued/high"}},
+		"jti verified":          {events.TokenVerified, with(ref(1)), none},
+		"jti refreshed":         {events.TokenRefreshed, with(ref(1)), none},
+		"jti expired":           {events.TokenIssued, with(ref(2)), none},
+		"jti without expiry":    {events.TokenIssued, with(ref(3)), []string{"jti-reissued/high"}},
+		"no jti":                {events.TokenIssued, with(func(r *events.Record) { r.TokenRef = events.Ref{} }), none},
+		"several":               {events.TokenIssued, with(alg("none"), kid("k9"), claims("")), []string{"alg-allow-list/critical", "key-known/critical", "consent-cited/high"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, Config{})
+			e.Apply(key(events.KeyPublished, "k1", now))
+			e.Apply(key(events.KeyRotated, "k2", now))
+			e.Apply(key(events.KeyPublished, "old", now.Add(-9*time.Hour)))
+			e.Apply(key(events.KeyRetired, "old", now.Add(-time.Hour)))
+			for _, c := range []string{"c1", "c2"} {
+				e.Apply(token(events.ConsentGranted, func(r *events.Record) { r.Consent = c }))
+			}
+			e.Apply(token(events.ConsentWithdrawn, func(r *events.Record) { r.Consent = "c2" }))
+			e.Apply(token(events.TokenIssued, ref(1)))
+			e.Apply(token(events.TokenIssued, ref(2), lives(-time.Minute)))
+			e.Apply(token(events.TokenIssued, ref(3), func(r *events.Record) { r.Expires = 0 }))
+			if d := cmp.Diff(tc.want, ids(step(e, token(tc.typ, tc.changes...)))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestConfigChangesTheRules(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{Algorithms: []string{"EdDSA"}, TokenLifetime: time.Minute, ClockOffset: time.Second})
+	e.Apply(key(events.KeyPublished, "k1", now))
+	got := ids(step(e, token(events.TokenIssued, func(r *events.Record) { r.Time = now.Add(2 * time.Second).UnixMicro() })))
+	if d := cmp.Diff([]string{"alg-allow-list/high", "token-lifetime/high", "clock-offset/warning"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestFindingIsOpenOnlyOnce(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	use := func() []Finding { return step(e, token(events.TokenVerified)) }
+	first := use()
+	if len(first) != 1 || len(use()) != 0 {
+		t.Fatal("opened not once")
+	}
+	act := func(typ events.Type) {
+		e.Apply(token(typ, func(r *events.Record) { r.Attributes = map[string]string{"finding": first[0].ID} }))
+	}
+	act(events.FindingAcknowledged)
+	if got := use(); len(got) != 0 {
+		t.Errorf("opened again when acknowledged: %v", ids(got))
+	}
+	act(events.FindingClosed)
+	again := use()
+	if len(again) != 1 || again[0].ID == first[0].ID || again[0].About != first[0].About {
+		t.Errorf("after it was closed: %+v, first %+v", again, first)
+	}
+	if got := step(e, token(events.TokenVerified, func(r *events.Record) { r.KeyID = "k2" })); len(got) != 1 {
+		t.Errorf("another key: %v", ids(got))
+	}
+}
+
+// TestFindingOfAStranger has somebody else publish what looks like ours.
+func TestFindingOfAStranger(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	r := token(events.TokenVerified)
+	forged := e.Check(r, now)[0].Record(r, now)
+	forged.Source = "//elsewhere"
+	e.Apply(forged)
+	for _, attributes := range []map[string]string{nil, {"finding": "zz"}, {"finding": strings.Repeat("0", 31) + "1", "about": "zz"}} {
+		e.Apply(token(events.FindingOpened, func(r *events.Record) { r.Source, r.Attributes = Source, attributes }))
+		e.Apply(token(events.FindingClosed, func(r *events.Record) { r.Attributes = attributes }))
+	}
+	if got := e.Check(r, now); len(got) != 1 {
+		t.Errorf("a foreign finding silenced ours: %v", ids(got))
+	}
+}
+
+func TestRecordOfAFinding(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	cause := token(events.TokenIssued, func(r *events.Record) { r.Expires += 3600_000 })
+	e.Apply(key(events.KeyPublished, "k1", now))
+	f := e.Check(cause, now)[0]
+	at := now.Add(time.Second)
+	got := f.Record(cause, at)
+	want := &events.Record{
+		Version: 1, Source: Source, ID: f.ID, Tenant: "acme", Environment: "test", Type: events.FindingOpened,
+		Time: at.UnixMicro(), Received: at.UnixMicro(), Actor: Source, Issuer: cause.Issuer, SubjectRef: cause.SubjectRef,
+		TokenRef: cause.TokenRef, SessionRef: cause.SessionRef, Client: "app", KeyID: "k1", Algorithm: "ES256",
+		Attributes: map[string]string{
+			"finding": f.ID, "control": "token-lifetime", "severity": "high", "title": "Token lives longer than the limit",
+			"clauses": "HIPAA 164.312(a)(2)(iii); SOC 2 CC6.1", "about": f.About.String(), "cause": cause.Ref().String(),
+			"lifetime_s": "7200", "limit_s": "3600",
+		},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if _, err := events.ParseRef(f.ID); err != nil || len(f.ID) != 32 {
+		t.Errorf("id %q: %v", f.ID, err)
+	}
+}
+
+func TestRuleThatPanicsStopsNothing(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	e.rules = slices.Insert(slices.Clone(rules), 1, rule{Control{ID: "broken"}, func(*Engine, *events.Record, time.Time) *breach {
+		var none map[string]int
+		none["x"] = 1
+		return nil
+	}})
+	r := token(events.TokenIssued, func(r *events.Record) { r.Algorithm = "none" })
+	found := step(e, r)
+	if d := cmp.Diff([]string{"alg-allow-list/critical", "defect/critical", "key-known/critical"}, ids(found)); d != "" {
+		t.Fatal(d)
+	}
+	if found[1].Detail["rule"] != "broken" {
+		t.Errorf("detail: %v", found[1].Detail)
+	}
+	if got := step(e, token(events.TokenIssued)); slices.Contains(ids(got), "defect/critical") {
+		t.Error("the same defect was opened twice")
+	}
+}
+
+// TestStateIsAFoldOfTheLog builds an engine from the log of another and sees
+// that the two find the same from then on, with the same ids.
+func TestStateIsAFoldOfTheLog(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := Config{MaxTokens: 50, MaxOpen: 50, MaxKeys: 4, MaxConsents: 4}
+		e := newEngine(t, cfg)
+		var log []*events.Record
+		for range rapid.IntRange(0, 80).Draw(t, "records") {
+			r := draw(t)
+			found := e.Check(r, now)
+			e.Apply(r)
+			log = append(log, r)
+			for i := range found {
+				f := found[i].Record(r, now)
+				e.Apply(f)
+				log = append(log, f)
+			}
+		}
+		again := newEngine(t, cfg)
+		for _, r := range log {
+			again.Apply(r)
+		}
+		for range 20 {
+			r := draw(t)
+			if d := cmp.Diff(step(e, r), step(again, r)); d != "" {
+				t.Fatal(d)
+			}
+		}
+	})
+}
+
+func draw(t *rapid.T) *events.Record {
+	typ := rapid.SampledFrom([]events.Type{
+		events.TokenIssued, events.TokenVerified, events.TokenRefreshed, events.KeyPublished, events.KeyRetired,
+		events.ConsentGranted, events.ConsentWithdrawn, events.TokenRevoked, events.FindingClosed,
+	}).Draw(t, "type")
+	small := func(name string) string {
+		return rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"}).Draw(t, name)
+	}
+	return token(typ, func(r *events.Record) {
+		r.KeyID, r.Consent = small("kid"), small("consent")
+		r.TokenRef = events.Ref{byte(rapid.IntRange(0, 5).Draw(t, "token"))}
+		r.Algorithm = rapid.SampledFrom([]string{"", "ES256", "none"}).Draw(t, "alg")
+		if rapid.Bool().Draw(t, "personal") {
+			r.Claims = []string{"email"}
+		}
+		r.Time += int64(rapid.IntRange(-10, 10).Draw(t, "offset")) * 1e6
+		r.Expires += events.Timestamp(rapid.IntRange(-120, 120).Draw(t, "lifetime")) * 60_000
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{MaxTokens: 100, MaxOpen: 100, MaxKeys: 100, MaxConsents: 100})
+	for i := range 5000 {
+		name := fmt.Sprint("n", i)
+		e.Apply(key(events.KeyPublished, name, now))
+		e.Apply(key(events.KeyRetired, name+"r", now))
+		e.Apply(token(events.ConsentGranted, func(r *events.Record) { r.Consent = name }))
+		step(e, token(events.TokenIssued, func(r *events.Record) { r.Algorithm = name }))
+	}
+	for what, n := range map[string]int{
+		"keys": len(e.keys), "consents": len(e.consents), "tokens": len(e.tokens.new) + len(e.tokens.past),
+		"open": len(e.open.new) + len(e.open.past), "ids": len(e.ids.new) + len(e.ids.past),
+	} {
+		if n > 100 {
+			t.Errorf("%d %s", n, what)
+		}
+	}
+}
+
+// TestRuleIsSilentAboutWhatDidNotFit overflows keys and consents.
+func TestRuleIsSilentAboutWhatDidNotFit(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{MaxKeys: 1, MaxConsents: 1})
+	personal := func(consent string) change {
+		return func(r *events.Record) { r.Claims, r.Consent = []string{"email"}, consent }
+	}
+	for _, name := range []string{"k1", "k2"} {
+		e.Apply(key(events.KeyPublished, name, now))
+		e.Apply(token(events.ConsentGranted, func(r *events.Record) { r.Consent = name }))
+	}
+	r := token(events.TokenIssued, personal("k2"), func(r *events.Record) { r.KeyID = "k2" })
+	if got := step(e, r); len(got) != 0 {
+		t.Errorf("findings about what did not fit: %v", ids(got))
+	}
+	e.Apply(token(events.ConsentWithdrawn, func(r *events.Record) { r.Consent = "k1" }))
+	if d := cmp.Diff([]string{"consent-cited/high"}, ids(step(e, token(events.TokenIssued, personal("k1"))))); d != "" {
+		t.Errorf("about what did fit: %s", d)
+	}
+}
+
+func TestRecentRemembersTheLast(t *testing.T) {
+	t.Parallel()
+	r := newRecent[int, int](10)
+	for i := range 1000 {
+		r.put(i, i)
+		for k := max(0, i-4); k <= i; k++ {
+			if v, ok := r.get(k); !ok || v != k {
+				t.Fatalf("after %d: %d is forgotten", i, k)
+			}
+		}
+	}
+	r.remove(999)
+	if _, ok := r.get(999); ok {
+		t.Error("removed and remembered")
+	}
+}
+
+// TestEveryControlIsDescribed keeps Controls, the rules and the records that
+// they make in order.
+func TestEveryControlIsDescribed(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range Controls() {
+		if c.ID == "" || seen[c.ID] || c.Title == "" || len(c.Clauses) == 0 || c.Severity == "" {
+			t.Errorf("control %+v", c)
+		}
+		seen[c.ID] = true
+		if b, err := json.Marshal(c); err != nil || len(strings.Join(c.Clauses, "; ")) > events.MaxAttributeBytes {
+			t.Errorf("control %s: %v", b, err)
+		}
+	}
+	for _, id := range []string{"alg-allow-list", "token-lifetime", "key-known", "key-retired", "consent-cited", "clock-offset", "jti-reissued", "defect"} {
+		if !seen[id] {
+			t.Errorf("control %s is missing", id)
+		}
+	}
+	Controls()[0].Clauses[0] = "changed"
+	if Controls()[0].Clauses[0] == "changed" {
+		t.Error("a caller can change the clauses")
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	err := Config{
+		Algorithms: []string{"HS256", "None"}, TokenLifetime: 1, ClockOffset: 2 * time.Hour, Skew: -1,
+		MaxTokens: 1, MaxOpen: -1, MaxKeys: -1, MaxConsents: -1,
+	}.Validate()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, fault := range []string{"HS256", "None", "token lifetime", "clock offset", "skew", "max tokens", "max open", "max keys", "max consents"} {
+		if !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q is not reported: %v", fault, err)
+		}
+	}
+	if _, err := New(Config{MaxKeys: -1}); err == nil {
+		t.Error("New accepts what Validate refuses")
+	}
+}
+
+func BenchmarkCheckAndApply(b *testing.B) {
+	e := newEngine(b, Config{})
+	e.Apply(key(events.KeyPublished, "k1", now))
+	records := make([]*events.Record, 1000)
+	for i := range records {
+		records[i] = token(events.TokenIssued)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		r := records[i%len(records)]
+		r.TokenRef[8], r.TokenRef[9], r.TokenRef[10] = byte(i), byte(i>>8), byte(i>>16)
+		i++
+		e.Check(r, now)
+		e.Apply(r)
+	}
+}

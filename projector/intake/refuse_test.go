@@ -1,0 +1,303 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/controls"
+)
+
+const (
+	onIssued = "rescind.events.acme.token.issued"
+	aToken   = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	aCard    = "4111 1111 1111 1111"
+)
+
+// structured is an event as JSON, changed.
+func structured(id string, change func(event, data map[string]any)) []byte {
+	ev := issued(id)
+	b, err := events.MarshalEvent(&ev)
+	if err != nil {
+		panic(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(b, &m); err != nil {
+		panic(err)
+	}
+	change(m, m["data"].(map[string]any))
+	if b, err = json.Marshal(m); err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func TestBadInputIsAFactAndNotARecord(t *testing.T) {
+	t.Parallel()
+	set := func(name string, v any) func(event, data map[string]any) {
+		return func(event, _ map[string]any) { event[name] = v }
+	}
+	setData := func(name string, v any) func(event, data map[string]any) {
+		return func(_, data map[string]any) { data[name] = v }
+	}
+	for name, tc := range map[string]struct {
+		subject, contentType string
+		body                 []byte
+		reason               events.Reason
+		dropped              bool // the payload is not kept
+		unnamed              bool // neither id nor source can be told
+	}{
+		"not JSON":             {body: []byte("{"), reason: events.ReasonNotJSON, unnamed: true},
+		"not UTF-8":            {body: []byte("{\"id\":\"\xff\"}"), reason: events.ReasonNotJSON, unnamed: true},
+		"empty":                {body: nil, reason: events.ReasonNotJSON, unnamed: true},
+		"batch of no array":    {contentType: events.ContentTypeBatch, body: []byte(`{"a":1}`), reason: events.ReasonNotJSON, unnamed: true},
+		"unknown content type": {contentType: "text/plain", body: []byte("x"), reason: events.ReasonContentType, unnamed: true},
+		"too many events": {
+			contentType: events.ContentTypeBatch, body: []byte("[0" + strings.Repeat(",0", 400_000) + "]"), reason: events.ReasonTooLarge, unnamed: true,
+		},
+		"unknown type":        {subject: "rescind.events.acme.token.eaten", body: structured("x", set("type", "dev.rescind.token.eaten.v1")), reason: events.ReasonType},
+		"another type":        {subject: "rescind.events.acme.token.verified", body: structured("x", func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
+		"another tenant":      {body: structured("x", set("rescindtenant", "globex")), reason: events.ReasonMismatch},
+		"odd subject":         {subject: "rescind.events.acme", body: structured("x", func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
+		"no time":             {body: structured("x", set("time", "")), reason: events.ReasonMissing},
+		"no time at all":      {body: structured("x", set("time", "yesterday")), reason: events.ReasonSchema},
+		"from the future":     {body: structured("x", set("time", time.Now().Add(time.Hour).Format(time.RFC3339))), reason: events.ReasonTime},
+		"no jti":              {body: structured("x", setData("jti", "")), reason: events.ReasonMissing},
+		"wrong shape":         {body: structured("x", setData("scope", 7)), reason: events.ReasonSchema},
+		"milliseconds":        {body: structured("x", setData("exp", time.Now().UnixMilli())), reason: events.ReasonSchema},
+		"another environment": {body: structured("x", set("rescindenv", "prod")), reason: events.ReasonEnvironment},
+		"raw token":           {body: structured("x", setData("note", "token "+aToken)), reason: events.ReasonRawToken, dropped: true},
+		"card number":         {body: structured("x", setData("personal", map[string]any{"pan": aCard})), reason: events.ReasonCardNumber, dropped: true},
+		"health claim":        {body: structured("x", setData("personal", map[string]any{"diagnosis": "x"})), reason: events.ReasonHealth, dropped: true},
+		"exposed":             {body: structured("x", setData("attributes", map[string]string{"who": "alice@example.com"})), reason: events.ReasonExposed},
+		"subject attribute":   {body: structured("x", set("subject", "alice")), reason: events.ReasonExposed},
+		"our own source":      {body: structured("x", set("source", controls.Source)), reason: events.ReasonReserved},
+		"too long":            {body: structured("x", setData("client_id", strings.Repeat("c", 600))), reason: events.ReasonTooLarge},
+		"token in broken JSON": {
+			body: []byte(`{"token":"` + aToken + `"`), reason: events.ReasonNotJSON, dropped: true, unnamed: true,
+		},
+		"token beside another fault": {
+			body: structured("x", func(event, data map[string]any) { event["time"], data["note"] = "", aToken }), reason: events.ReasonMissing, dropped: true,
+		},
+		"lift of nothing": {
+			subject: "rescind.events.acme.revocation.lifted", reason: events.ReasonSchema,
+			body: structured("x", func(event, data map[string]any) {
+				event["type"] = events.RevocationLifted
+				data["attributes"] = map[string]string{"hash": "zz", "revocation": "aa", "scope": "token"}
+			}),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.start()
+			subject := tc.subject
+			if subject == "" {
+				subject = onIssued
+			}
+			r.send(subject, tc.contentType, tc.body)
+			r.publish(issued("neighbour"))
+			r.drained()
+			facts := r.facts()
+			if len(facts) != 1 || facts["neighbour"].Record == nil {
+				t.Errorf("facts: %v", facts)
+			}
+			all := r.quarantined()
+			if len(all) != 1 {
+				t.Fatalf("%d entries in quarantine", len(all))
+			}
+			q := all[0]
+			if q.Reason != tc.reason || q.SHA256 != sha256.Sum256(tc.body) || q.Tenant != "acme" || q.Detail == "" || q.Time.IsZero() {
+				t.Errorf("quarantined as %+v", q)
+			}
+			if !tc.unnamed && (q.ID != "x" || q.Source == "") {
+				t.Errorf("quarantined as id %q source %q", q.ID, q.Source)
+			}
+			if dropped := q.Sealed == nil; dropped != tc.dropped {
+				t.Errorf("payload dropped: %t, want %t", dropped, tc.dropped)
+			}
+			if !tc.dropped {
+				r.checkQuarantined(q, tc.body)
+			}
+			if n := in.Stats().Refused[tc.reason]; n != 1 {
+				t.Errorf("counted %d times", n)
+			}
+			for _, secret := range []string{aToken, aCard, "alice"} {
+				if b := fmt.Sprintf("%+v", q); strings.Contains(b, secret) || strings.Contains(r.logText(), secret) {
+					t.Errorf("quarantine or log lines hold %q", secret)
+				}
+			}
+		})
+	}
+}
+
+// checkQuarantined opens the payload of q.
+func (r *rig) checkQuarantined(q stream.Quarantined, body []byte) {
+	r.Helper()
+	plain, err := r.keyring.Open(r.Context(), seal.OpenRequest{Tenant: q.Tenant, Source: q.Source, ID: q.ID, Generation: 1, Sealed: q.Sealed})
+	if err != nil || !bytes.Equal(plain, body) {
+		r.Errorf("payload of %d bytes, %v; want %d bytes", len(plain), err, len(body))
+	}
+}
+
+func TestFaultyEventSparesItsNeighbours(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	good, last := issued("good"), issued("last")
+	a, err := events.MarshalEvent(&good)
+	r.check(err)
+	b, err := events.MarshalEvent(&last)
+	r.check(err)
+	bad := structured("bad", func(_, data map[string]any) { data["jti"] = "" })
+	r.send(onIssued, events.ContentTypeBatch, events.JoinEvents([][]byte{a, bad, []byte(`7`), b}))
+	r.drained()
+	if got := r.facts(); len(got) != 2 || got["good"].Record == nil || got["last"].Record == nil {
+		t.Errorf("facts: %v", got)
+	}
+	if got := r.quarantined(); len(got) != 2 {
+		t.Errorf("%d entries in quarantine, want 2", len(got))
+	}
+}
+
+// TestDefectSparesEverythingElse makes our own code panic on one event, in a
+// batch and alone.
+func TestDefectSparesEverythingElse(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]func(events.Message) ([]events.Decoded, error){
+		"decoding panics": func(m events.Message) ([]events.Decoded, error) {
+			if bytes.Contains(m.Body, []byte("cursed")) {
+				panic("index out of range")
+			}
+			return events.Decode(m)
+		},
+		"decoding fails in a new way": func(m events.Message) ([]events.Decoded, error) {
+			if bytes.Contains(m.Body, []byte("cursed")) && m.ContentType == events.ContentTypeEvent {
+				return nil, errors.New("what is this")
+			}
+			return events.Decode(m)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.start(func(in *Intake) { in.decode = broken })
+			r.publish(issued("before"))
+			if name != "decoding fails in a new way" {
+				r.publishBatch(issued("left"), issued("cursed"), issued("right"))
+			} else {
+				r.publish(issued("left"), issued("cursed"), issued("right"))
+			}
+			r.publish(issued("after"))
+			r.drained()
+			if got := r.facts(); len(got) != 4 || got["cursed"].Record != nil {
+				t.Errorf("facts: %v", got)
+			}
+			got := r.quarantined()
+			if len(got) != 1 || got[0].Sealed == nil {
+				t.Fatalf("quarantined: %+v", got)
+			}
+			if n := in.Stats().Refused[got[0].Reason]; n != 1 || got[0].Reason != events.ReasonDefect {
+				t.Errorf("counted %d times as %s", n, got[0].Reason)
+			}
+		})
+	}
+}
+
+// TestRecordThatCannotBeReadIsADefect takes an event past validation that
+// yields a record which no reader of the log could decode.
+func TestRecordThatCannotBeReadIsADefect(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w, err := r.build().recover(t.Context())
+	r.check(err)
+	c := &candidate{from: &arrival{IntakeMessage: &stream.IntakeMessage{}}, event: issued("cursed")}
+	c.event.Data.Actor = "\xff"
+	w.identify(t.Context(), []*candidate{c})
+	w.seal(t.Context(), []*candidate{c}, time.Now())
+	if c.refusal == nil || c.refusal.Reason != events.ReasonDefect {
+		t.Errorf("refusal: %v", c.refusal)
+	}
+}
+
+// flakyQuarantine fails as long as it is told to.
+type flakyQuarantine struct {
+	*stream.Quarantine
+	down  atomic.Bool
+	tried atomic.Int64
+}
+
+func (q *flakyQuarantine) Put(ctx context.Context, v stream.Quarantined) error {
+	q.tried.Add(1)
+	if q.down.Load() {
+		return errFault
+	}
+	return q.Quarantine.Put(ctx, v)
+}
+
+func TestWhatCannotBeQuarantinedIsNotLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	q := &flakyQuarantine{Quarantine: r.quarantine}
+	q.down.Store(true)
+	in := r.start(func(c *Config) { c.Quarantine = q })
+	good := issued("good")
+	a, err := events.MarshalEvent(&good)
+	r.check(err)
+	r.send(onIssued, events.ContentTypeBatch, events.JoinEvents([][]byte{a, []byte("7")}))
+	r.publish(issued("next"))
+	r.until("the others are logged", func() bool { return in.Stats().Records >= 2 })
+	if q.tried.Load() == 0 || r.waiting() == 0 {
+		t.Error("the message was acknowledged although an event of it is nowhere")
+	}
+	q.down.Store(false)
+	r.drained()
+	if got := r.quarantined(); len(got) != 1 {
+		t.Errorf("%d entries in quarantine, want 1", len(got))
+	}
+	if got := len(r.facts()); got != 2 {
+		t.Errorf("%d facts, want 2", got)
+	}
+	if s := in.Stats(); s.Held == 0 || s.Duplicates == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRefusedAgainIsOneEntry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	for range 3 {
+		r.send(onIssued, "", []byte("{"))
+	}
+	r.drained()
+	if got := r.quarantined(); len(got) != 1 {
+		t.Errorf("%d entries in quarantine, want 1", len(got))
+	}
+}
+
+func TestTypeAndSubjectOfAStrangerAreWithheld(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		onIssued: onIssued, "dev.rescind.token.issued.v1": "dev.rescind.token.issued.v1",
+		"rescind.events.acme.alice@example.com": "[withheld]",
+		"rescind.events.acme." + aToken:         "[withheld]",
+		"a.4111111111111111":                    "[withheld]",
+		strings.Repeat("a", 161):                "[withheld]",
+		"":                                      "",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

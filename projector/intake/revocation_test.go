@@ -1,0 +1,129 @@
+package intake
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// TestRevocationTellsVerifiers publishes a revocation of each scope and reads
+// what its record says.
+func TestRevocationTellsVerifiers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	// The clock stands still, so that what is derived from it is known.
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r.start(func(c *Config) {
+		c.Now = func() time.Time { return now }
+		c.MaxLifetime, c.Skew = 2*time.Hour, 3*time.Minute
+	})
+	const skew, lifetime = events.Timestamp(3 * 60_000), events.Timestamp(2 * 3600_000)
+	at := now.Add(-time.Minute)
+	ts, received := events.TimestampOf(at), events.TimestampOf(now)
+	soon, far, before := received+60_000, received+10*3600_000, received-3600_000
+
+	event := func(id string, typ events.Type, d events.Data) events.Event {
+		d.Issuer = issuer
+		return events.Event{ID: id, Source: "s", Type: typ, Time: at, Tenant: "acme", Environment: "test", Data: d}
+	}
+	evs := []events.Event{
+		event("token", events.TokenRevoked, events.Data{TokenID: "j1", Expires: soon}),
+		event("token of unknown expiry", events.TokenRevoked, events.Data{TokenID: "j2"}),
+		event("session", events.SessionRevoked, events.Data{SessionID: "s1"}),
+		event("short session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: soon}),
+		event("long session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: far, IssuedBefore: before}),
+		event("subject", events.SubjectRevoked, events.Data{Subject: "alice@example.com"}),
+		event("subject before", events.SubjectRevoked, events.Data{Subject: "alice@example.com", IssuedBefore: before}),
+		event("client", events.ClientRevoked, events.Data{ClientID: "app", IssuedBefore: before}),
+		event("key", events.KeyRevoked, events.Data{KeyID: "k1"}),
+		event("issuer", events.IssuerRevoked, events.Data{IssuedBefore: before}),
+		event("tenant", events.TenantRevoked, events.Data{IssuedBefore: before}),
+		event("grant", events.GrantRevoked, events.Data{GrantID: "g1"}),
+		event("verified", events.TokenVerified, events.Data{TokenID: "j1"}),
+	}
+	r.publish(evs...)
+	r.drained()
+
+	tenant, err := r.keyring.Tenant(t.Context(), "acme")
+	r.check(err)
+	feed := tenant.FeedKey()
+	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: 1}
+	}
+	want := map[string]*events.Revocation{
+		"token":                   entry(events.ScopeToken, issuer, "j1", 0, soon+skew),
+		"token of unknown expiry": entry(events.ScopeToken, issuer, "j2", 0, received+lifetime+skew),
+		"session":                 entry(events.ScopeSession, issuer, "s1", 0, received+lifetime+skew),
+		"short session":           entry(events.ScopeSession, issuer, "s1", 0, received+lifetime+skew),
+		"long session":            entry(events.ScopeSession, issuer, "s1", 0, far+skew),
+		"subject":                 entry(events.ScopeSubject, issuer, "alice@example.com", ts, ts+lifetime+skew),
+		"subject before":          entry(events.ScopeSubject, issuer, "alice@example.com", before, before+lifetime+skew),
+		"client":                  entry(events.ScopeClient, issuer, "app", before, before+lifetime+skew),
+		"key":                     entry(events.ScopeKey, issuer, "k1", 0, forever),
+		"issuer":                  entry(events.ScopeIssuer, issuer, "", before, before+lifetime+skew),
+		"tenant":                  entry(events.ScopeTenant, "", "", before, before+lifetime+skew),
+		"grant":                   entry(events.ScopeGrant, issuer, "g1", 0, received+lifetime+skew),
+		"verified":                nil,
+	}
+	got := map[string]*events.Revocation{}
+	for id, e := range r.facts() {
+		got[id] = e.Revocation
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestLiftNamesWhatItLifts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r.start(func(c *Config) { c.Now = func() time.Time { return now } })
+	r.publish(revoked("x"))
+	r.drained()
+	revocation := r.facts()["revocation-of-x"]
+	lift := func(id string, exp events.Timestamp, scope events.Scope) events.Event {
+		return events.Event{
+			ID: id, Source: "s", Type: events.RevocationLifted, Time: now, Tenant: "acme", Environment: "test",
+			Data: events.Data{Expires: exp, Attributes: map[string]string{
+				"revocation": revocation.Ref().String(), "hash": revocation.Revocation.Hash.String(), "scope": string(scope), "feed_key": "1",
+			}},
+		}
+	}
+	far := events.TimestampOf(now.Add(100 * time.Hour))
+	r.publish(lift("for ever", 0, events.ScopeToken), lift("until", far, events.ScopeToken),
+		lift("soon", events.TimestampOf(now), events.ScopeToken), lift("key", far, events.ScopeKey))
+	r.drained()
+	facts := r.facts()
+	for id, expires := range map[string]events.Timestamp{
+		"for ever": forever, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": forever,
+	} {
+		scope := events.ScopeToken
+		if id == "key" {
+			scope = events.ScopeKey
+		}
+		want := &events.Revocation{Scope: scope, Hash: revocation.Revocation.Hash, Lifts: revocation.Ref(), FeedKey: 1, Expires: expires}
+		if d := cmp.Diff(want, facts[id].Revocation); d != "" {
+			t.Errorf("%s: %s", id, d)
+		}
+	}
+}
+
+func TestMalformedLiftIsRefused(t *testing.T) {
+	t.Parallel()
+	w := &writer{cfg: &Config{}}
+	good := map[string]string{"revocation": "0123456789abcdef0123456789abcdef", "hash": "0123456789abcdef0123456789abcdef", "scope": "token"}
+	for name, bad := range map[string]string{"revocation": "12", "hash": "", "scope": "world"} {
+		c := &candidate{event: events.Event{Type: events.RevocationLifted, Data: events.Data{Attributes: map[string]string{}}}}
+		for k, v := range good {
+			c.event.Data.Attributes[k] = v
+		}
+		c.event.Data.Attributes[name] = bad
+		if r, refusal := w.revocation(c, time.Now()); r != nil || refusal == nil || refusal.Reason != events.ReasonSchema {
+			t.Errorf("%s: %v, %v", name, r, refusal)
+		}
+	}
+}

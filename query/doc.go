@@ -1,0 +1,59 @@
+// Package query answers the routes of schemas/openapi.yaml: publishing and
+// revoking, checking, reading what happened, and the requests of data
+// subjects.
+//
+// # What it is
+//
+// The specification comes first: types and routes are generated from it, and
+// what the tests send and receive is held to it. A [Server] is a handler over
+// small interfaces that it declares; the stores, the stream and the keyring
+// behind them are put in by the caller. [Mint] and [Roles] make access tokens
+// for rescind dev and rescind token.
+//
+// # Guarantees
+//
+//   - Every route but health, readiness, metrics and the JWK set needs an
+//     access token with a scope that the specification names at the route.
+//   - A token is accepted only where signature, algorithm, type, issuer,
+//     audience and times are right; the algorithm is the one of the key, never
+//     the one of the token.
+//   - A caller reads and writes only the tenants in its token; what is another
+//     tenant's is answered as what is not there.
+//   - Each event of a message is judged for itself. One that is counted as
+//     accepted is durable; one that is refused is in the quarantine, unless
+//     its payload is itself the offence: then only the fact is.
+//   - Personal data is opened only with the scope for it and a purpose, after
+//     the record of the access is durable; where that fails, nothing is opened.
+//   - Revoking, lifting and checking do not wait for the audit store.
+//   - A body that was cut off, is over 1 MiB or holds a member that is not
+//     known is not acted on.
+//   - Identifiers and tokens are in no log line, metric, cursor or URL, and an
+//     error that was not foreseen shows nothing of itself.
+//
+// # Shapes and units
+//
+// Those of the specification. A cursor is opaque, belongs to one query, and
+// grants nothing.
+//
+// # Errors
+//
+// Every error becomes an RFC 9457 problem in one function. Faults of callers
+// say what would be right; faults of ours are logged under the problem's
+// instance and answered 500 or, where trying again may help, 503.
+//
+// # Concurrency
+//
+// A Server may be called from any goroutine. Memory for a request is bounded
+// by the size of a body and of a page.
+//
+// # What it does not do
+//
+// It opens no listener, ends no TLS and limits no rates. It does not yet wait
+// for verifiers (Prefer: wait is ignored), stream revocations or export.
+// POST /v1/check looks at claims alone and is no authentication.
+//
+// # Sources
+//
+// RFC 9068 and 8725 (access tokens), RFC 6750 (challenges), RFC 9457
+// (problems), RFC 7517 (keys), CloudEvents 1.0.2, OpenAPI 3.1.
+package query

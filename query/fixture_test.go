@@ -1,0 +1,336 @@
+package query_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+const (
+	testIssuer   = "https://tokens.test"
+	testAudience = "rescind"
+	testKeyID    = "k1"
+)
+
+// parts stands in for everything behind the API, in tests of what the API does
+// by itself.
+type parts struct {
+	mu         sync.Mutex
+	published  []events.Event
+	quarantine []stream.Quarantined
+	rows       []query.Row
+	sealed     map[uint64][]byte
+	opened     []seal.OpenRequest
+	searches   []query.Search
+	publishErr error
+	position   uint64
+	decision   revocation.Decision
+	asked      revocation.Claims
+	handlers   []func(lane.Entry)
+	panics     bool
+}
+
+func (p *parts) Publish(_ context.Context, evs ...events.Event) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.publishErr != nil {
+		return p.publishErr
+	}
+	p.published = append(p.published, evs...)
+	return nil
+}
+
+func (p *parts) Handle(fn func(lane.Entry)) { p.handlers = append(p.handlers, fn) }
+
+func (p *parts) Wait(ctx context.Context, _ events.Ref) (uint64, error) {
+	if p.position == 0 {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return p.position, nil
+}
+
+func (p *parts) Search(_ context.Context, s query.Search) ([]query.Row, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.panics {
+		panic("a secret value")
+	}
+	p.searches = append(p.searches, s)
+	var out []query.Row
+	for _, r := range p.rows {
+		if r.Record.Tenant == s.Tenant && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (p *parts) Count(_ context.Context, _ query.Search) (uint64, error) {
+	return uint64(len(p.rows)), nil
+}
+
+func (p *parts) Event(_ context.Context, tenant string, index uint64) (query.Row, error) {
+	for _, r := range p.rows {
+		if r.Index == index && (tenant == "" || tenant == r.Record.Tenant) {
+			return r, nil
+		}
+	}
+	return query.Row{}, query.ErrNotFound
+}
+
+func (p *parts) Sealed(_ context.Context, _ string, indices []uint64) (map[uint64][]byte, error) {
+	out := map[uint64][]byte{}
+	for _, i := range indices {
+		if b := p.sealed[i]; b != nil {
+			out[i] = b
+		}
+	}
+	return out, nil
+}
+
+func (p *parts) Findings(_ context.Context, s query.FindingSearch) ([]query.Finding, error) {
+	return []query.Finding{{ID: "f-" + s.Tenant, Tenant: s.Tenant, Index: uint64(len(s.Tenant)), State: query.FindingOpen}}, nil
+}
+
+func (p *parts) Lookup(_ context.Context, who seal.Person) (seal.SubjectKey, error) {
+	switch who.Subject {
+	case "known-subject":
+		return seal.SubjectKey{Ref: events.Ref{1}, Generation: 1}, nil
+	case "erased-subject":
+		return seal.SubjectKey{Erased: true}, nil
+	default:
+		return seal.SubjectKey{}, seal.ErrNotFound
+	}
+}
+
+func (p *parts) LookupTenant(context.Context, string) (*seal.Tenant, error) {
+	return nil, seal.ErrNotFound
+}
+
+func (p *parts) TenantKey(context.Context, string) (seal.SubjectKey, error) {
+	return seal.SubjectKey{}, errors.New("not reached")
+}
+
+func (p *parts) Tenants(context.Context) ([]string, error) { return []string{"acme", "globex"}, nil }
+
+func (p *parts) Open(_ context.Context, r seal.OpenRequest) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = append(p.opened, r)
+	personal := events.Personal{Subject: "known-subject"}
+	return personal.Marshal()
+}
+
+func (p *parts) Decide(c revocation.Claims) revocation.Decision {
+	p.asked = c
+	return p.decision
+}
+
+func (p *parts) Put(_ context.Context, q stream.Quarantined) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.Seq = uint64(len(p.quarantine) + 1)
+	p.quarantine = append(p.quarantine, q)
+	return nil
+}
+
+func (p *parts) List(_ context.Context, after uint64, limit int) ([]stream.Quarantined, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := p.quarantine[min(int(after), len(p.quarantine)):]
+	return left[:min(limit, len(left))], nil
+}
+
+// requests is a workflow without requests.
+type requests struct{}
+
+func (requests) Receive(context.Context, erasure.Input) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrPending
+}
+
+func (requests) Act(context.Context, erasure.Act) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) Get(string, func(string) bool) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) List(erasure.Filter) []erasure.Request { return nil }
+
+// api is an API under test, and who calls it.
+type api struct {
+	t    testing.TB
+	url  string
+	web  *http.Client
+	key  crypto.Signer
+	spec *spec
+	logs *syncBuffer
+}
+
+// syncBuffer is a buffer that many may write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// config is a configuration over p.
+func (p *parts) config() query.Config {
+	return query.Config{
+		Policy: events.Policy{Environment: "test"}, Publisher: p, Lane: p, Events: p, Findings: p, Keyring: p,
+		Decider: p, Requests: requests{}, Quarantine: p, WaitFor: 50 * time.Millisecond,
+	}
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// serve serves cfg until the test ends.
+func serve(t testing.TB, cfg query.Config) *api {
+	t.Helper()
+	key := newKey(t)
+	a := &api{t: t, key: key, spec: loadSpec(t), logs: new(syncBuffer)}
+	cfg.Auth.Issuer, cfg.Auth.Audience = testIssuer, testAudience
+	cfg.Auth.Keys = []query.Key{{ID: testKeyID, Public: key.Public()}}
+	cfg.Logger = slog.New(slog.NewTextHandler(a.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := query.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	a.url, a.web = server.URL, server.Client()
+	return a
+}
+
+// token is an access token of role for the tenants.
+func (a *api) token(role string, tenants ...string) string {
+	a.t.Helper()
+	raw, err := query.Mint(query.MintConfig{
+		Key: a.key, KeyID: testKeyID, Issuer: testIssuer, Audience: testAudience, Subject: role + "-1", Role: role,
+		Tenants: tenants, TTL: time.Minute,
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return raw
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r answer) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal(r.body, v); err != nil {
+		t.Fatalf("%v: %s", err, r.body)
+	}
+}
+
+func (r answer) problem(t testing.TB) query.Problem {
+	t.Helper()
+	var p query.Problem
+	r.into(t, &p)
+	return p
+}
+
+// call sends body, a string as it is and all else as JSON, and holds the
+// answer to the specification.
+func (a *api) call(token, method, path string, body any, headers ...string) answer {
+	a.t.Helper()
+	var raw []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		raw = []byte(b)
+	default:
+		var err error
+		if raw, err = json.Marshal(b); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(a.t.Context(), method, a.url+path, bytes.NewReader(raw))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return a.do(req)
+}
+
+func (a *api) do(req *http.Request) answer {
+	a.t.Helper()
+	resp, err := a.web.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	op := a.spec.find(a.t, req.Method, req.URL.Path)
+	a.spec.checkAnswer(a.t, op, resp.StatusCode, resp.Header.Get("Content-Type"), b)
+	if got := resp.Header.Get("Cache-Control"); got != "no-store" {
+		a.t.Errorf("%s %s: Cache-Control %q", req.Method, req.URL.Path, got)
+	}
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+// want fails the test where the status is another.
+func (r answer) want(t testing.TB, status int) answer {
+	t.Helper()
+	if r.status != status {
+		t.Fatalf("got status %d, want %d: %s", r.status, status, r.body)
+	}
+	return r
+}

@@ -1,0 +1,393 @@
+package query_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
+	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/projector/revoke"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/revocation/feed"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
+
+const patience = 30 * time.Second
+
+// feedKeys is every feed key of a keyring.
+type feedKeys struct{ *seal.Keyring }
+
+func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
+	tenants, err := k.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range tenants {
+		t, err := k.LookupTenant(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, t.FeedKeys()...)
+	}
+	return keys, nil
+}
+
+// house is the API over real NATS and a real ClickHouse, with everything
+// between them.
+type house struct {
+	*api
+	kit       *lanetest.Kit
+	stopAudit func()
+}
+
+func build(t *testing.T) *house {
+	t.Helper()
+	k := lanetest.Start(t)
+	h := &house{kit: k}
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Run(revoke.New(revoke.Config{Conn: k.Projector, Key: private, Keys: feedKeys{k.Keys}, Heartbeat: 100 * time.Millisecond}).Run)
+	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public})
+	k.Run(view.Run)
+	follower := k.Follower()
+	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quarantine, err := stream.OpenQuarantine(t.Context(), k.JS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := h.tables(t)
+	h.api = serve(t, query.Config{
+		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Keyring: k.Keyring,
+		Decider: view, Requests: workflow, Quarantine: quarantine, WaitFor: patience,
+	})
+	k.Run(follower.Run)
+	k.Run(workflow.Run)
+	return h
+}
+
+// tables runs the audit projector into a fresh database.
+func (h *house) tables(t *testing.T) *store.Store {
+	t.Helper()
+	db := enginetest.Database(t)
+	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
+	if err := audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := audit.Open(o, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.stopAudit = h.kit.Run(p.Run)
+	return store.New(conn)
+}
+
+// search searches until enough rows are there, or patience ends.
+func (h *house) search(body map[string]any, enough int) query.AuditEvents {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var out query.AuditEvents
+		h.call(h.token("officer", query.AllTenants), "POST", "/v1/audit/search", body).want(h.t, http.StatusOK).into(h.t, &out)
+		if len(out.Events) >= enough {
+			return out
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%d rows, want %d", len(out.Events), enough)
+		}
+		<-tick.C
+	}
+}
+
+func (h *house) post(role, path string, body any, status int, out any) {
+	h.t.Helper()
+	got := h.call(h.token(role, query.AllTenants), "POST", path, body).want(h.t, status)
+	if out != nil {
+		got.into(h.t, out)
+	}
+}
+
+// check is the decision about alice's token.
+func (h *house) check(claims map[string]any) query.Decision {
+	h.t.Helper()
+	var d query.Decision
+	h.post("verifier", "/v1/check", map[string]any{"tenant": "acme", "claims": claims}, http.StatusOK, &d)
+	return d
+}
+
+// until waits for a decision at a position.
+func (h *house) until(claims map[string]any, want string, position uint64) query.Decision {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d := h.check(claims)
+		if d.Decision == want && d.Position >= position {
+			return d
+		}
+		if d.Position >= position && d.Decision != "unknown" || time.Now().After(deadline) {
+			h.t.Fatalf("decision %+v, want %s at %d", d, want, position)
+		}
+		<-tick.C
+	}
+}
+
+const alice = "alice@example.com"
+
+// token is the claims of one of alice's tokens.
+func aliceClaims(jti string) map[string]any {
+	return map[string]any{"iss": "https://id.acme", "sub": alice, "jti": jti, "sid": "s-1", "kid": "k-1", "iat": time.Now().Add(-time.Minute).Unix()}
+}
+
+func issued(jti string) map[string]any {
+	return event("id", "issued-"+jti, "rescindenv", lanetest.Environment, ".iss", "https://id.acme", ".sub", alice, ".jti", jti, ".sid", "s-1",
+		".kid", "k-1", ".alg", "ES256", ".ip", "192.0.2.7", ".iat", time.Now().Unix(), ".exp", time.Now().Add(time.Hour).Unix())
+}
+
+// TestStory is the product: published, found, revoked, refused, opened with a
+// purpose, forgotten by two people, unreadable, still refused.
+func TestStory(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", []any{issued("j-1"), issued("j-2")}, http.StatusBadRequest, nil)
+	got := h.call(h.token("issuer", query.AllTenants), "POST", "/v1/events", []any{issued("j-1"), issued("j-2")}, "Content-Type", events.ContentTypeBatch).want(t, http.StatusAccepted)
+	if !strings.Contains(string(got.body), `"accepted":2`) {
+		t.Fatalf("%s", got.body)
+	}
+	bySubject := map[string]any{"tenant": "acme", "issuer": "https://id.acme", "subject": alice, "count": true, "type": "token.issued"}
+	out := h.search(bySubject, 2)
+	if *out.Total != 2 || out.SubjectState != "known" || out.Events[0].Personal != nil || out.Events[0].Type != string(events.TokenIssued) {
+		t.Fatalf("%+v", out)
+	}
+	ref := out.Events[0].SubjectRef
+	if n := len(h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "j-1", "type": "token.issued"}, 1).Events); n != 1 {
+		t.Errorf("by jti: %d", n)
+	}
+	if n := len(h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "sid": "s-1", "type": "token.issued"}, 2).Events); n != 2 {
+		t.Errorf("by sid: %d", n)
+	}
+	h.until(aliceClaims("j-1"), "active", 0)
+	h.revokeAndLift(t)
+	h.openWithPurpose(t, bySubject)
+	h.forget(t, ref)
+}
+
+func (h *house) revokeAndLift(t *testing.T) {
+	t.Helper()
+	var accepted, lifted query.Accepted
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "token", "iss": "https://id.acme", "jti": "j-1", "reason": "stolen"}, http.StatusAccepted, &accepted)
+	if accepted.Position == nil {
+		t.Fatal("no position")
+	}
+	if d := h.until(aliceClaims("j-1"), "revoked", *accepted.Position); d.Scope != events.ScopeToken || d.Reason != "stolen" {
+		t.Errorf("%+v", d)
+	}
+	h.until(aliceClaims("j-2"), "active", *accepted.Position)
+	var v query.Revocation
+	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/"+accepted.ID, nil).want(t, http.StatusOK).into(t, &v)
+	if v.State != "active" || v.Position != *accepted.Position || v.Actor != "issuer-1" || v.Expires == 0 {
+		t.Errorf("%+v", v)
+	}
+	h.post("issuer", "/v1/revocations/"+accepted.ID+"/lift", map[string]any{"reason": "found again"}, http.StatusAccepted, &lifted)
+	h.until(aliceClaims("j-1"), "active", *lifted.Position)
+	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/"+accepted.ID, nil).want(t, http.StatusOK).into(t, &v)
+	if v.State != "lifted" || *v.LiftedAt != *lifted.Position {
+		t.Errorf("%+v", v)
+	}
+	h.post("issuer", "/v1/revocations/"+accepted.ID+"/lift", map[string]any{"reason": "again"}, http.StatusConflict, nil)
+}
+
+func (h *house) openWithPurpose(t *testing.T, bySubject map[string]any) {
+	t.Helper()
+	body := map[string]any{"tenant": "acme", "issuer": "https://id.acme", "subject": alice, "type": "token.issued", "open": true, "purpose": "case 42"}
+	out := h.search(body, 2)
+	for i, e := range out.Events {
+		if e.Personal == nil || e.Personal.Subject != alice || e.Personal.IP != "192.0.2.7" || e.Personal.TokenID != fmt.Sprint("j-", i+1) {
+			t.Errorf("%+v", e.Personal)
+		}
+	}
+	bySubject["type"] = "audit.accessed"
+	accessed := h.search(bySubject, 1)
+	want := map[string]string{"purpose": "case 42", "route": "audit/search", "events": "2", "first": fmt.Sprint(out.Events[0].Index), "last": fmt.Sprint(out.Events[1].Index)}
+	if d := cmp.Diff(want, accessed.Events[0].Attributes); d != "" || accessed.Events[0].Actor != "officer-1" {
+		t.Error(d)
+	}
+	var one query.AuditEvent
+	h.call(h.token("officer", "acme"), "GET", fmt.Sprint("/v1/audit/events/", out.Events[0].Index), nil).want(t, http.StatusOK).into(t, &one)
+	if one.ID != "issued-j-1" || one.Personal != nil {
+		t.Errorf("%+v", one)
+	}
+	h.call(h.token("officer", "globex"), "GET", fmt.Sprint("/v1/audit/events/", out.Events[0].Index), nil).want(t, http.StatusNotFound)
+}
+
+func (h *house) forget(t *testing.T, ref string) {
+	t.Helper()
+	var r query.SubjectRequest
+	h.post("handler", "/v1/requests", map[string]any{
+		"type": "erasure", "regulation": "gdpr", "tenant": "acme", "subject": map[string]string{"iss": "https://id.acme", "sub": alice},
+	}, http.StatusCreated, &r)
+	if r.State != erasure.Received || r.ID == "" || !r.Due.Equal(erasure.Due(r.Received, "gdpr")) {
+		t.Fatalf("%+v", r)
+	}
+	path := "/v1/requests/" + r.ID
+	h.post("approver", path+"/approve", nil, http.StatusConflict, nil)
+	h.post("handler", path+"/verify", nil, http.StatusOK, nil)
+	h.post("handler", path+"/approve", nil, http.StatusForbidden, nil)
+	h.post("approver", path+"/deny", map[string]any{}, http.StatusUnprocessableEntity, nil)
+	h.post("approver", path+"/approve", map[string]any{"reason": "identity checked"}, http.StatusOK, &r)
+	if r.State != erasure.Approved && r.State != erasure.Executing && r.State != erasure.Completed {
+		t.Fatalf("%+v", r)
+	}
+	r = h.completed(t, path)
+	if r.Outcome != "erased" || len(r.History) != 5 {
+		t.Errorf("%+v", r)
+	}
+	h.post("approver", path+"/deny", map[string]any{"reason": "late"}, http.StatusConflict, nil)
+	var list query.SubjectRequests
+	h.call(h.token("handler", "acme"), "GET", "/v1/requests?state=completed", nil).want(t, http.StatusOK).into(t, &list)
+	if len(list.Requests) != 1 || list.Requests[0].ID != r.ID {
+		t.Errorf("%+v", list)
+	}
+	h.call(h.token("handler", "globex"), "GET", path, nil).want(t, http.StatusNotFound)
+
+	trail := h.search(map[string]any{"tenant": "acme", "subject_ref": ref, "type": "token.issued", "open": true, "purpose": "prove it"}, 2)
+	for _, e := range trail.Events {
+		if e.Personal != nil || e.Sealed != "erased" {
+			t.Errorf("%+v %s", e.Personal, e.Sealed)
+		}
+	}
+	gone := h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "subject": alice}, 0)
+	if gone.SubjectState != "erased" || len(gone.Events) != 0 {
+		t.Errorf("%+v", gone)
+	}
+	if d := h.until(aliceClaims("j-2"), "revoked", r.Position-1); d.Scope != events.ScopeSubject {
+		t.Errorf("%+v", d)
+	}
+}
+
+func (h *house) completed(t *testing.T, path string) (r query.SubjectRequest) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for time.Now().Before(deadline) {
+		h.call(h.token("handler", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &r)
+		if r.State == erasure.Completed {
+			return r
+		}
+		<-tick.C
+	}
+	t.Fatalf("not completed: %+v", r)
+	return r
+}
+
+// TestQuarantineOfTheDoor: what the API refuses is kept, sealed under the
+// tenant's key, and listed; what is itself the offence is not kept.
+func TestQuarantineOfTheDoor(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	token := h.token("issuer", "acme")
+	foreign := event("id", "bad-1", "rescindenv", "prod")
+	for range 2 { // refused twice, kept once
+		h.call(token, "POST", "/v1/events", foreign, "Content-Type", events.ContentTypeEvent).want(t, http.StatusAccepted)
+	}
+	h.call(token, "POST", "/v1/events", event("id", "bad-2", "rescindenv", lanetest.Environment, ".note", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln")).want(t, http.StatusAccepted)
+	var out query.Quarantine
+	h.call(h.token("officer", "acme"), "GET", "/v1/quarantine", nil).want(t, http.StatusOK).into(t, &out)
+	if len(out.Quarantined) != 2 || !out.Quarantined[0].Kept || out.Quarantined[1].Kept {
+		t.Fatalf("%+v", out)
+	}
+	if q := out.Quarantined[1]; q.ID != "bad-2" || q.Reason != string(events.ReasonRawToken) || q.Tenant != "acme" {
+		t.Errorf("%+v", q)
+	}
+}
+
+// TestFindingsAreShown: what the controls find reaches GET /v1/findings.
+func TestFindingsAreShown(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	ev := event("id", "weak", "rescindenv", lanetest.Environment, ".alg", "HS256")
+	h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "type": "finding.opened"}, 1)
+	var out query.Findings
+	h.call(h.token("officer", query.AllTenants), "GET", "/v1/findings?state=open", nil).want(t, http.StatusOK).into(t, &out)
+	if len(out.Findings) == 0 || out.Findings[0].Tenant != "acme" || out.Findings[0].Severity == "" {
+		t.Errorf("%+v", out)
+	}
+	h.call(h.token("officer", "globex"), "GET", "/v1/findings", nil).want(t, http.StatusOK).into(t, &out)
+	if len(out.Findings) != 0 {
+		t.Errorf("another tenant's: %+v", out)
+	}
+}
+
+// TestRevokingNeverWaitsForAudit: with the audit side away, revocations are
+// accepted, shown, lifted and enforced.
+func TestRevokingNeverWaitsForAudit(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.stopAudit()
+	// A view at 0 may have applied the first record or none: begin behind it.
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "key", "iss": "https://id.acme", "kid": "other", "reason": "first"}, http.StatusAccepted, nil)
+	h.revokeAndLiftAlone(t)
+}
+
+func (h *house) revokeAndLiftAlone(t *testing.T) {
+	t.Helper()
+	var accepted query.Accepted
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "session", "iss": "https://id.acme", "sid": "s-1", "reason": "logout"}, http.StatusAccepted, &accepted)
+	h.until(aliceClaims("j-9"), "revoked", *accepted.Position)
+	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/"+accepted.ID, nil).want(t, http.StatusOK)
+	var lifted query.Accepted
+	h.post("issuer", "/v1/revocations/"+accepted.ID+"/lift", map[string]any{"reason": "back"}, http.StatusAccepted, &lifted)
+	h.until(aliceClaims("j-9"), "active", *lifted.Position)
+}
+
+// TestTenantsAndSubjectsOfSearchNeverMix: the same identifiers at two tenants
+// are two people.
+func TestTenantsAndSubjectsOfSearchNeverMix(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	for _, tenant := range []string{"acme", "globex"} {
+		ev := issued("j-1")
+		ev["rescindtenant"] = tenant
+		h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
+	}
+	find := func(tenant string) query.AuditEvents {
+		return h.search(map[string]any{"tenant": tenant, "issuer": "https://id.acme", "subject": alice, "type": "token.issued"}, 1)
+	}
+	a, g := find("acme"), find("globex")
+	if len(a.Events) != 1 || len(g.Events) != 1 || a.Events[0].SubjectRef == g.Events[0].SubjectRef || a.Events[0].TokenRef == g.Events[0].TokenRef {
+		t.Errorf("%+v %+v", a, g)
+	}
+	h.call(h.token("officer", "acme"), "POST", "/v1/audit/search", map[string]any{"tenant": "globex"}).want(t, http.StatusForbidden)
+}

@@ -1,0 +1,172 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// Policy says what becomes of a token that the feed cannot vouch for.
+type Policy int
+
+// The policies. The zero Policy is the strict one.
+const (
+	Strict     Policy = iota // it is refused with 503
+	BestEffort               // it passes and is reported
+)
+
+// String is the name of p as configuration has it.
+func (p Policy) String() string {
+	if p == BestEffort {
+		return "best_effort"
+	}
+	return "strict"
+}
+
+// ParsePolicy reads what String wrote.
+func ParsePolicy(s string) (Policy, error) {
+	switch s {
+	case "strict":
+		return Strict, nil
+	case "best_effort":
+		return BestEffort, nil
+	default:
+		return Strict, fmt.Errorf("policy %.20q: want strict or best_effort", s)
+	}
+}
+
+// stricter is the one of two that refuses more.
+func stricter(a, b Policy) Policy { return min(a, b) }
+
+// Decider answers whether a token is revoked, from memory: *feed.Feed.
+type Decider interface {
+	Decide(revocation.Claims) revocation.Decision
+}
+
+// Reporter is told what became of each token. Report must not block: [Async]
+// does not.
+type Reporter interface {
+	Report(events.Event)
+}
+
+// Config says which tokens pass.
+type Config struct {
+	// Issuer is what iss must be. Required.
+	Issuer string
+	// Audience lists what aud must hold one of. Required: RFC 8725 section 3.9.
+	Audience []string
+	// Keys verify signatures. Required.
+	Keys KeySource
+	// Feed knows what is revoked. Required.
+	Feed Decider
+	// Tenant is whose tokens these are. Required, unless TenantOf says.
+	Tenant string
+	// TenantOf takes the tenant from the claims of a valid token, for an issuer
+	// that serves several. "" refuses the token. Nil means Tenant.
+	TenantOf func(*Claims) string
+
+	// Algorithms lists the values of alg that are accepted. Default all of
+	// RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA; none other
+	// can be added.
+	Algorithms []string
+	// Types lists the values of typ that are accepted, in any case and without
+	// "application/". Default at+jwt. A "" accepts tokens without typ.
+	Types []string
+	// Leeway is how far the issuer's clock may be from ours when exp, nbf and
+	// iat are judged. Default 0, at most 1 min. It must not be more than the
+	// skew that the intake keeps revocations for beyond the expiry of a token.
+	Leeway time.Duration
+	// MaxLifetime is the longest that a token may be valid, from iat to exp.
+	// Default 24 h, up to 400 days. It must not be more than the intake's
+	// longest permitted lifetime: cut-offs are kept for no longer.
+	MaxLifetime time.Duration
+	// AllowIncomplete accepts tokens without jti or iat. One without jti cannot
+	// be revoked by itself, one without iat is revoked by any cut-off.
+	AllowIncomplete bool
+
+	// Policy is what the whole application wants. Default Strict.
+	Policy Policy
+	// PolicyOf is what one tenant wants; the stricter of the two counts. Nil
+	// means no more than Policy.
+	PolicyOf func(tenant string) Policy
+
+	// Report is told of tokens that passed and that were refused. Nil means
+	// nobody is.
+	Report Reporter
+	// ReportClient adds the address and user agent of the caller to reports:
+	// personal data that is sealed at the intake. Default false.
+	ReportClient bool
+
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Algorithms lists what can be accepted at all.
+func Algorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+}
+
+const (
+	defaultLifetime = 24 * time.Hour
+	longestLifetime = 400 * 24 * time.Hour
+	longestLeeway   = time.Minute
+)
+
+func (c Config) withDefaults() Config {
+	if len(c.Algorithms) == 0 {
+		c.Algorithms = Algorithms()
+	}
+	if len(c.Types) == 0 {
+		c.Types = []string{"at+jwt"}
+	}
+	c.Types = slices.Clone(c.Types)
+	for i, t := range c.Types {
+		c.Types[i] = plainType(t)
+	}
+	if c.MaxLifetime == 0 {
+		c.MaxLifetime = defaultLifetime
+	}
+	if c.TenantOf == nil {
+		tenant := c.Tenant
+		c.TenantOf = func(*Claims) string { return tenant }
+	}
+	if c.PolicyOf == nil {
+		c.PolicyOf = func(string) Policy { return BestEffort }
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// plainType is a typ as it is compared (RFC 7515 section 4.1.9).
+func plainType(t string) string {
+	return strings.TrimPrefix(strings.ToLower(t), "application/")
+}
+
+// Validate reports all faults of c.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Issuer != "", "issuer is missing")
+	check(len(c.Audience) > 0 && !slices.Contains(c.Audience, ""), "audience: want at least one, and none empty")
+	check(c.Keys != nil, "keys are missing")
+	check(c.Feed != nil, "feed is missing")
+	check(c.TenantOf != nil || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
+	for _, a := range c.Algorithms {
+		check(slices.Contains(Algorithms(), a), "algorithm %.20q: want some of %v", a, Algorithms())
+	}
+	check(c.Leeway >= 0 && c.Leeway <= longestLeeway, "leeway %s: want 0 to %s", c.Leeway, longestLeeway)
+	check(c.MaxLifetime >= 0 && c.MaxLifetime <= longestLifetime, "max lifetime %s: want up to %s", c.MaxLifetime, longestLifetime)
+	check(c.Policy == Strict || c.Policy == BestEffort, "policy %d: want strict or best_effort", c.Policy)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,185 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// Guard checks tokens.
+type Guard struct {
+	cfg    Config
+	policy Policy // of the route, and stricter than cfg.Policy or the same
+	parser *jwt.Parser
+}
+
+// Token is a token that passed.
+type Token struct {
+	Claims    Claims
+	KeyID     string // of the key that verified it, in the key source
+	Algorithm string
+	Tenant    string
+	Decision  revocation.Decision // active, or unknown under BestEffort
+}
+
+// New is a Guard for the tokens that cfg describes.
+func New(cfg Config) (*Guard, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	parser := jwt.NewParser(
+		// which algorithm is valid is decided in key, for each key
+		jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience...),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now), jwt.WithStrictDecoding(),
+	)
+	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser}, nil
+}
+
+// With is g for a route that wants policy p. The stricter of the two counts.
+func (g *Guard) With(p Policy) *Guard {
+	route := *g
+	route.policy = stricter(g.policy, p)
+	return &route
+}
+
+// maxTokenBytes bounds what is parsed before anything is known of it.
+const maxTokenBytes = 16 << 10
+
+// Check says whether raw, a JWS in compact form, passes. The error is a
+// *Refusal. Nothing is reported.
+func (g *Guard) Check(ctx context.Context, raw string) (*Token, error) {
+	t, r := g.check(ctx, raw)
+	if r != nil {
+		return nil, r
+	}
+	return t, nil
+}
+
+// check returns the token beside a refusal where its signature was good: then
+// its claims may be reported.
+func (g *Guard) check(ctx context.Context, raw string) (*Token, *Refusal) {
+	if len(raw) > maxTokenBytes {
+		return nil, refuse(ReasonMalformed)
+	}
+	t := new(Token)
+	if _, err := g.parser.ParseWithClaims(raw, &t.Claims, func(parsed *jwt.Token) (any, error) { return g.key(ctx, parsed, t) }); err != nil {
+		return t.verified(err)
+	}
+	if r := g.judge(t); r != nil {
+		return t, r
+	}
+	return t, g.decide(t)
+}
+
+// verified is t beside the refusal that err amounts to, if the signature was
+// good.
+func (t *Token) verified(err error) (*Token, *Refusal) {
+	r := refusalOf(err)
+	switch r.Reason {
+	case ReasonIssuer, ReasonAudience, ReasonExpired, ReasonNotYet, ReasonIncomplete:
+		return t, r
+	default:
+		return nil, r
+	}
+}
+
+// refusalOf classes what the parser found. A token may be wrong in several
+// ways; the gravest is named.
+func refusalOf(err error) *Refusal {
+	var told *Refusal
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return refuse(ReasonMalformed)
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return refuse(ReasonAlgorithm)
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return refuse(ReasonSignature)
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return refuse(ReasonIssuer)
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return refuse(ReasonAudience)
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return refuse(ReasonExpired)
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return refuse(ReasonNotYet)
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return refuse(ReasonIncomplete)
+	default:
+		return refuse(ReasonMalformed)
+	}
+}
+
+// key chooses the key, and checks what the header says before it is believed.
+func (g *Guard) key(ctx context.Context, parsed *jwt.Token, t *Token) (any, error) {
+	typ, _ := parsed.Header["typ"].(string)
+	kid, isText := parsed.Header["kid"].(string)
+	_, named := parsed.Header["kid"]
+	_, critical := parsed.Header["crit"]
+	switch {
+	case !slices.Contains(g.cfg.Algorithms, parsed.Method.Alg()):
+		return nil, refuse(ReasonAlgorithm)
+	case critical:
+		return nil, refuse(ReasonCritical)
+	case !slices.Contains(g.cfg.Types, plainType(typ)):
+		return nil, refuse(ReasonType)
+	case named && (!isText || kid == ""):
+		return nil, refuse(ReasonKey)
+	}
+	k, err := g.cfg.Keys.Key(ctx, kid)
+	switch {
+	case errors.Is(err, ErrNoKey):
+		return nil, refuse(ReasonKey)
+	case err != nil:
+		return nil, refuse(ReasonKeys)
+	case k.Algorithm != parsed.Method.Alg():
+		return nil, refuse(ReasonAlgorithm)
+	}
+	t.KeyID, t.Algorithm = k.ID, k.Algorithm
+	return k.Public, nil
+}
+
+// judge checks what the parser does not.
+func (g *Guard) judge(t *Token) *Refusal {
+	c := &t.Claims
+	from := c.IssuedAt
+	if from == 0 {
+		from = events.TimestampOf(g.cfg.Now())
+	}
+	switch {
+	case !g.cfg.AllowIncomplete && (c.IssuedAt == 0 || c.TokenID == ""):
+		return refuse(ReasonIncomplete)
+	case int64(c.Expires-from) > g.cfg.MaxLifetime.Milliseconds():
+		return refuse(ReasonLifetime)
+	}
+	if t.Tenant = g.cfg.TenantOf(c); t.Tenant == "" {
+		return refuse(ReasonTenant)
+	}
+	return nil
+}
+
+func (g *Guard) decide(t *Token) *Refusal {
+	c := &t.Claims
+	t.Decision = g.cfg.Feed.Decide(revocation.Claims{
+		Tenant: t.Tenant, Issuer: c.Issuer, TokenID: c.TokenID, SessionID: c.SessionID, Subject: c.Subject,
+		ClientID: c.ClientID, KeyID: t.KeyID, GrantID: c.GrantID, IssuedAt: c.IssuedAt,
+	})
+	switch t.Decision.State {
+	case revocation.Active:
+		return nil
+	case revocation.Revoked:
+		return &Refusal{Reason: ReasonRevoked, Decision: t.Decision}
+	}
+	if stricter(g.policy, g.cfg.PolicyOf(t.Tenant)) == BestEffort {
+		return nil
+	}
+	return &Refusal{Reason: ReasonUnknown, Decision: t.Decision}
+}

@@ -1,0 +1,133 @@
+package guard
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// report tells of one request. The claims of a token are told only where its
+// signature was good: others are whatever somebody wrote.
+func (g *Guard) report(r *http.Request, t *Token, refusal *Refusal) {
+	if g.cfg.Report == nil {
+		return
+	}
+	ev := events.Event{Type: events.TokenVerified, Time: g.cfg.Now(), Tenant: g.cfg.Tenant}
+	ev.Data.Outcome = "success"
+	if refusal != nil {
+		ev.Type, ev.Data.Outcome, ev.Data.Reason = events.TokenRejected, "failure", string(refusal.Reason)
+	}
+	if t != nil {
+		describe(&ev, t)
+	}
+	if g.cfg.ReportClient {
+		ev.Data.IP, ev.Data.UserAgent = address(r), r.UserAgent()
+	}
+	g.cfg.Report.Report(ev)
+}
+
+func describe(ev *events.Event, t *Token) {
+	c := &t.Claims
+	ev.Data.Issuer, ev.Data.Subject, ev.Data.TokenID, ev.Data.SessionID = c.Issuer, c.Subject, c.TokenID, c.SessionID
+	ev.Data.ClientID, ev.Data.GrantID, ev.Data.Scope, ev.Data.Audience = c.ClientID, c.GrantID, c.Scope, c.Audience
+	ev.Data.IssuedAt, ev.Data.Expires, ev.Data.NotBefore = c.IssuedAt, c.Expires, c.NotBefore
+	ev.Data.KeyID, ev.Data.Algorithm = t.KeyID, t.Algorithm
+	if t.Tenant != "" {
+		ev.Tenant = t.Tenant
+	}
+	if t.Decision.State == "" {
+		return
+	}
+	ev.Data.View = t.Decision.Position
+	ev.Data.Attributes = map[string]string{"decision": string(t.Decision.State), "age_ms": strconv.FormatInt(t.Decision.Age.Milliseconds(), 10)}
+	if t.Decision.State == revocation.Unknown {
+		ev.Data.Attributes["cause"] = string(t.Decision.Cause)
+	}
+}
+
+// Publisher is where reports go: *stream.Publisher. Queue may block.
+type Publisher interface {
+	Queue(ctx context.Context, ev events.Event) error
+}
+
+// Async is a Reporter between requests and a Publisher that may block.
+type Async struct {
+	to      Publisher
+	log     *slog.Logger
+	waiting chan events.Event
+	dropped atomic.Uint64
+}
+
+// NewAsync is an Async in which up to size reports wait. Run passes them on.
+func NewAsync(to Publisher, size int, log *slog.Logger) *Async {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Async{to: to, log: log, waiting: make(chan events.Event, max(size, 1))}
+}
+
+// Report implements Reporter. Where no place is free the report is dropped and
+// counted.
+func (a *Async) Report(ev events.Event) {
+	select {
+	case a.waiting <- ev:
+	default:
+		a.dropped.Add(1)
+	}
+}
+
+// Dropped is how many reports were not passed on.
+func (a *Async) Dropped() uint64 { return a.dropped.Load() }
+
+const (
+	drainWait   = 5 * time.Second
+	complainAll = 10 * time.Second
+)
+
+// Run passes reports on until ctx is done, then those that wait, and returns
+// nil.
+func (a *Async) Run(ctx context.Context) error {
+	complain := time.NewTicker(complainAll)
+	defer complain.Stop()
+	told := uint64(0)
+	for {
+		select {
+		case ev := <-a.waiting:
+			a.pass(ctx, ev)
+		case <-complain.C:
+			if n := a.Dropped(); n > told {
+				a.log.Warn("reports of tokens dropped", "count", n-told)
+				told = n
+			}
+		case <-ctx.Done():
+			a.drain(ctx)
+			return nil
+		}
+	}
+}
+
+func (a *Async) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
+	defer cancel()
+	for {
+		select {
+		case ev := <-a.waiting:
+			a.pass(ctx, ev)
+		default:
+			return
+		}
+	}
+}
+
+func (a *Async) pass(ctx context.Context, ev events.Event) {
+	if err := a.to.Queue(ctx, ev); err != nil {
+		a.dropped.Add(1)
+		a.log.Warn("report of a token not queued", "err", err)
+	}
+}
