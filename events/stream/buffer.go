@@ -57,6 +57,14 @@ func (b *buffer[T]) tryPut(v T) bool {
 	return true
 }
 
+// clear drops what is there.
+func (b *buffer[T]) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.items, b.bytes = nil, 0
+	signal(b.taken)
+}
+
 // fail makes take return err once everything before it was taken.
 func (b *buffer[T]) fail(err error) {
 	b.mu.Lock()

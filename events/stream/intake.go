@@ -20,6 +20,7 @@ const (
 	pullMessages = 2000
 	pullBytes    = 8 << 20
 	nextBytes    = 8 << 20 // one Next
+	accessBytes  = 1 << 20 // of these, access: what a control message that comes now waits behind
 )
 
 // IntakeMessage is one message as it arrived. Its events are not decoded.
@@ -46,6 +47,7 @@ func (m *IntakeMessage) size() int { return len(m.Message.Body) + len(m.Subject)
 
 // Intake reads what was published, control before access.
 type Intake struct {
+	conn    *nats.Conn
 	created time.Time
 	control *buffer[IntakeMessage]
 	access  *buffer[IntakeMessage]
@@ -69,7 +71,7 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
 	}
-	i := &Intake{created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
+	i := &Intake{conn: js.Conn(), created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	run, stop := context.WithCancel(context.Background())
@@ -82,7 +84,7 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 // follow puts what a consumer delivers into b until run ends. What skip picks
 // is delivered by the other consumer as well, and acknowledged unread.
 func (i *Intake) follow(run context.Context, s jetstream.Stream, consumer string, b *buffer[IntakeMessage], skip func(subject string) bool) {
-	p := pump{open: reopen(s, consumer), receive: func(ctx context.Context, msg jetstream.Msg) error {
+	p := pump{conn: i.conn, open: reopen(s, consumer, b), receive: func(ctx context.Context, msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return err
@@ -113,9 +115,10 @@ func deliveredBy(filters []string) func(subject string) bool {
 
 // reopen opens a consumer and has delivered again, now, what was delivered and
 // not acknowledged: to a reader that is gone, or over a connection that broke.
-// Without it that would wait for the consumer's AckWait. Where the consumer is
-// gone, so may messages be: that is for Ensure to mend and report.
-func reopen(s jetstream.Stream, name string) func(context.Context) (jetstream.Consumer, error) {
+// Without it that would wait for the consumer's AckWait. What b holds would
+// come twice and is dropped. Where the consumer is gone, so may messages be:
+// that is for Ensure to mend and report.
+func reopen(s jetstream.Stream, name string, b *buffer[IntakeMessage]) func(context.Context) (jetstream.Consumer, error) {
 	return func(ctx context.Context) (jetstream.Consumer, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestWait)
 		defer cancel()
@@ -126,6 +129,7 @@ func reopen(s jetstream.Stream, name string) func(context.Context) (jetstream.Co
 		if err != nil {
 			return nil, err
 		}
+		b.clear()
 		_, err = s.ResetConsumer(ctx, name)
 		return c, err
 	}
@@ -160,12 +164,13 @@ func (i *Intake) Created() time.Time { return i.created }
 
 // Next waits for a message and returns all that has arrived, at most max and
 // about 8 MiB of them: first every control message, then access messages if
-// there is room. Only one goroutine may call it.
+// there is room, about 1 MiB: the next Next sees the control messages that came
+// meanwhile. Only one goroutine may call it.
 func (i *Intake) Next(ctx context.Context, max int) ([]IntakeMessage, error) {
 	for {
 		out, err := i.control.take(nil, max, nextBytes)
 		if err == nil && len(out) < max {
-			out, err = i.access.take(out, max, nextBytes-sizeOf(out))
+			out, err = i.access.take(out, max, min(nextBytes-sizeOf(out), accessBytes))
 		}
 		if len(out) > 0 || err != nil {
 			return out, err

@@ -185,6 +185,50 @@ func restart(t *testing.T, s *natsd.Server, dir string) *natsd.Server {
 	return natsdtest.StartIn(t, natsd.Config{Dir: dir, Port: port})
 }
 
+// After a broken connection, what was not acknowledged comes at once, and what
+// nobody had taken yet comes once.
+func TestIntakeGoesOnAfterABrokenConnection(t *testing.T) {
+	t.Parallel()
+	w := bare(t)
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{ControlAckWait: time.Hour, AccessAckWait: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	proxy := natsdtest.Proxy(t, w.Server)
+	w.projector = behind(t, proxy, w, natsd.Projector)
+	in := w.intake(t)
+	w.put(t, "rescind.events.acme.token.revoked", []byte("taken"))
+	collectUnacked(t, in, 1)
+	w.put(t, "rescind.events.acme.token.revoked", []byte("waiting"))
+	eventually(t, "it has arrived", func() bool { c, _ := in.Waiting(); return c == 1 })
+	proxy.Cut()
+	w.put(t, "rescind.events.acme.token.revoked", []byte("after"))
+	got := map[string]int{}
+	for got["after"] == 0 {
+		for _, m := range collect(t, in, 1) {
+			got[string(m.Message.Body)]++
+		}
+	}
+	if len(got) != 3 || got["waiting"] != 1 {
+		t.Fatalf("came after the cut: %v", got)
+	}
+	eventually(t, "the intake is empty", func() bool { return w.state(t, stream.IntakeStream).Msgs == 0 })
+}
+
+// behind connects through proxy.
+func behind(t *testing.T, proxy *natsdtest.Faults, w world, role natsd.Role) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(proxy.URL(), append(natsd.Options(role, w.CredsFile(role)), nats.ReconnectWait(10*time.Millisecond))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
 func TestIntakeReadsBinaryModeHeadersInAnyCase(t *testing.T) {
 	t.Parallel()
 	w := start(t)

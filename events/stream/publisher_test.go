@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -175,12 +173,8 @@ func TestLostAcknowledgementMakesNoDuplicate(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	proxy := natsdtest.Proxy(t, w.Server)
-	nc, err := nats.Connect(proxy.URL(), append(natsd.Options(natsd.Issuer, w.CredsFile(natsd.Issuer)), nats.ReconnectWait(10*time.Millisecond))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.Conn = nc })
+	conn := behind(t, proxy, w, natsd.Issuer).Conn()
+	p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.Conn = conn })
 	if err := p.Publish(t.Context(), issued("warm")); err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,14 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // pump pulls messages from a consumer and hands them on, one by one, for as
 // long as it runs: after any failure it opens the consumer again.
 type pump struct {
+	conn    *nats.Conn
 	open    func(context.Context) (jetstream.Consumer, error)
 	receive func(context.Context, jetstream.Msg) error
 }
@@ -25,7 +27,6 @@ func (f fatal) Unwrap() error { return f.error }
 func (p *pump) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		received, err := p.follow(ctx)
-		println(time.Now().String(), err.Error())
 		var stop fatal
 		switch {
 		case ctx.Err() != nil:
@@ -44,6 +45,8 @@ func (p *pump) run(ctx context.Context) error {
 // follow reads until something fails, and reports whether anything was
 // received.
 func (p *pump) follow(ctx context.Context) (received bool, err error) {
+	ctx, cancel := p.untilReconnect(ctx)
+	defer cancel()
 	c, err := p.open(ctx)
 	if err != nil {
 		return false, err
@@ -64,6 +67,23 @@ func (p *pump) follow(ctx context.Context) (received bool, err error) {
 		}
 		received = true
 	}
+}
+
+// untilReconnect ends when the connection was lost and is there again. The
+// server may have forgotten the consumer, or what was on its way may be lost:
+// without this the first sign would be heartbeats that do not come.
+func (p *pump) untilReconnect(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	connected := p.conn.StatusChanged(nats.CONNECTED)
+	go func() {
+		defer p.conn.RemoveStatusListener(connected)
+		select {
+		case <-connected:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // pause waits before another attempt: 10 ms, twice as long after each further

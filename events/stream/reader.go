@@ -48,7 +48,7 @@ func (l *Log) Read(ctx context.Context, from uint64, lanes ...events.Lane) (*Rea
 	r.buf = newBuffer(pullMessages, pullBytes, (*LogMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	p := pump{open: r.consumer, receive: r.receive}
+	p := pump{conn: l.js.Conn(), open: r.consumer, receive: r.receive}
 	r.done.Go(func() { r.buf.fail(p.run(run)) })
 	return r, nil
 }

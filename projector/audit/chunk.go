@@ -53,11 +53,17 @@ func (c *chunk) end() Position {
 func (c *chunk) written() time.Time { return time.UnixMicro(c.batches[0].header.Written) }
 
 // take decodes messages from the front of msgs, which continue at the position
-// from, until there are maxRows records, and returns the rest.
+// from, until there are maxRows records, and returns the rest. A message that
+// is not to be followed ends the chunk, and is an error where it comes first:
+// what stands before it is written.
 func take(msgs []stream.LogMessage, shard uint16, from Position, maxRows int) (*chunk, []stream.LogMessage, error) {
 	c := &chunk{first: from.Next}
 	for len(msgs) > 0 && len(c.rows) < maxRows {
-		if err := c.add(msgs[0], shard, from); err != nil {
+		err := c.add(msgs[0], shard, from)
+		if err != nil && len(c.rows) > 0 {
+			break
+		}
+		if err != nil {
 			return nil, nil, fmt.Errorf("log seq=%d first=%d: %w: %w", msgs[0].Seq, from.Next, err, ErrLog)
 		}
 		from, msgs = c.end(), msgs[1:]
@@ -65,6 +71,7 @@ func take(msgs []stream.LogMessage, shard uint16, from Position, maxRows int) (*
 	return c, msgs, nil
 }
 
+// add takes in the message that follows the position at, whole or not at all.
 func (c *chunk) add(msg stream.LogMessage, shard uint16, at Position) error {
 	b, err := events.UnmarshalBatch(msg.Data)
 	if err != nil {
@@ -81,20 +88,30 @@ func (c *chunk) add(msg stream.LogMessage, shard uint16, at Position) error {
 	case msg.Seq != at.Seq+1:
 		return fmt.Errorf("follows sequence %d", at.Seq)
 	}
-	for i := range b.Items {
-		r, err := decode(&b.Items[i])
-		if err != nil {
-			return fmt.Errorf("record index=%d: %w", h.First+uint64(i), err)
-		}
-		r.Shard, r.Index = shard, h.First+uint64(i)
-		c.rows = append(c.rows, r)
+	rows, err := decode(b)
+	if err != nil {
+		return err
 	}
 	h.Covered, h.Edge = nil, nil // not ours, and not small
+	c.rows = append(c.rows, rows...)
 	c.batches = append(c.batches, batch{seq: msg.Seq, header: h})
 	return nil
 }
 
-func decode(item *events.Item) (row, error) {
+func decode(b *events.Batch) ([]row, error) {
+	rows := make([]row, len(b.Items))
+	for i := range b.Items {
+		var err error
+		index := b.Header.First + uint64(i)
+		if rows[i], err = decodeItem(&b.Items[i]); err != nil {
+			return nil, fmt.Errorf("record index=%d: %w", index, err)
+		}
+		rows[i].Shard, rows[i].Index = b.Header.Shard, index
+	}
+	return rows, nil
+}
+
+func decodeItem(item *events.Item) (row, error) {
 	record, err := events.UnmarshalRecord(item.Record)
 	if err != nil {
 		return row{}, err

@@ -30,7 +30,9 @@ func spoilInsert(t *testing.T, table string, f fault) {
 	w := newWorld(t)
 	px := newProxy(t, w.options.Addr[0])
 	cfg := w.config(w.connect(px.addr()))
-	cfg.Stall = time.Second
+	if f == stalled {
+		cfg.Stall = 2 * time.Second
+	}
 	watch := w.connect(w.options.Addr[0]) // of the proxy's own goroutine
 	rows := func() (n uint64) {
 		_ = watch.QueryRow(context.Background(), "SELECT count() FROM "+table).Scan(&n)
@@ -72,7 +74,9 @@ func TestWhateverHappensToAReadBack(t *testing.T) {
 				w := newWorld(t)
 				px := newProxy(t, w.options.Addr[0])
 				cfg := w.config(w.connect(px.addr()))
-				cfg.Stall = time.Second
+				if f == stalled {
+					cfg.Stall = 2 * time.Second
+				}
 				px.arm(text, f, nil)
 				w.append(10, 1, 300)
 				p, _ := w.start(cfg)
@@ -90,7 +94,7 @@ func TestAKilledServer(t *testing.T) {
 	t.Parallel()
 	w, e := newOwnWorld(t)
 	cfg := w.config(w.connect(e.Addr()))
-	cfg.Stall = time.Second
+	cfg.Stall = 2 * time.Second
 	p, _ := w.start(cfg)
 	for range 4 {
 		at := p.Position().Next
@@ -110,7 +114,7 @@ func TestAPausedServer(t *testing.T) {
 	t.Parallel()
 	w, e := newOwnWorld(t)
 	cfg := w.config(w.connect(e.Addr()))
-	cfg.Stall = time.Second
+	cfg.Stall = 2 * time.Second
 	p, _ := w.start(cfg)
 	for range 2 {
 		for range 5 {
@@ -155,7 +159,7 @@ func TestManyProjectorsAtOnce(t *testing.T) {
 	var ps []*Projector
 	for range 3 {
 		cfg := w.config(w.connect(w.options.Addr[0]))
-		cfg.Standby, cfg.BackoffMin = time.Millisecond, time.Millisecond
+		cfg.Standby, cfg.BackoffMin = 20*time.Millisecond, time.Millisecond
 		p, _ := w.start(cfg)
 		ps = append(ps, p)
 	}

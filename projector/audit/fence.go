@@ -34,8 +34,8 @@ WHERE throwIf((SELECT argMax(holder, (epoch, holder)) FROM fences WHERE shard = 
 	// of our inserts can raise.
 	fencedCode = 395
 
-	killEarlier  = `KILL QUERY WHERE startsWith(query_id, {prefix:String}) AND NOT startsWith(query_id, {own:String}) ASYNC`
-	countEarlier = `SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String}) AND NOT startsWith(query_id, {own:String})`
+	killOthers  = `KILL QUERY WHERE startsWith(query_id, {prefix:String}) AND NOT startsWith(query_id, {own:String}) ASYNC`
+	countOthers = `SELECT count() FROM system.processes WHERE startsWith(query_id, {prefix:String}) AND NOT startsWith(query_id, {own:String})`
 )
 
 // fence is the right to insert, as one holder has it.
@@ -51,12 +51,15 @@ type fence struct {
 
 // newFence prepares a holder. The database is in the prefix because query ids
 // are the server's, not the database's.
-func newFence(cfg *Config, database string) *fence {
-	return &fence{
-		conn: cfg.Conn, shard: cfg.Shard, holder: rand.Text(),
-		prefix: fmt.Sprintf("rescind-audit.%s.%d.", database, cfg.Shard),
-		stall:  cfg.Stall, grace: cfg.Grace,
+func newFence(ctx context.Context, cfg *Config) (*fence, error) {
+	f := &fence{conn: cfg.Conn, shard: cfg.Shard, holder: rand.Text(), stall: cfg.Stall, grace: cfg.Grace}
+	var database string
+	err := f.query(ctx, "SELECT currentDatabase()", func(scan func(...any) error) error { return scan(&database) })
+	if err != nil {
+		return nil, fmt.Errorf("fence shard=%d: ask for the database: %w", cfg.Shard, err)
 	}
+	f.prefix = fmt.Sprintf("rescind-audit.%s.%d.", database, cfg.Shard)
+	return f, nil
 }
 
 // acquire takes the fence and returns when no insert of an earlier holder is
@@ -78,11 +81,11 @@ func (f *fence) quiet(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		running, err := f.earlier(ctx)
+		running, err := f.others(ctx)
 		if err != nil || running == 0 {
 			return err
 		}
-		if err := f.exec(ctx, killEarlier, f.prefixes()...); err != nil {
+		if err := f.exec(ctx, killOthers, f.prefixes()...); err != nil {
 			return err
 		}
 		select {
@@ -93,11 +96,10 @@ func (f *fence) quiet(ctx context.Context) error {
 	}
 }
 
-func (f *fence) earlier(ctx context.Context) (n uint64, err error) {
-	ctx, cancel := f.watch(ctx)
-	defer cancel()
-	err = f.conn.QueryRow(f.named(ctx), countEarlier, f.prefixes()...).Scan(&n)
-	return n, why(ctx, err)
+// others is how many queries of other holders are running.
+func (f *fence) others(ctx context.Context) (n uint64, err error) {
+	err = f.query(ctx, countOthers, func(scan func(...any) error) error { return scan(&n) }, f.prefixes()...)
+	return n, err
 }
 
 func (f *fence) prefixes() []any {

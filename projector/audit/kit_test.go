@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(enginetest.M{M: m})
 }
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // world is a log, a database, and what was written to the log.
 type world struct {
@@ -116,12 +116,12 @@ func newWorldOn(t *testing.T, options clickhouse.Options) *world {
 	return w
 }
 
-// connect opens what a projector uses, with a short stall.
+// connect opens what a projector uses.
 func (w *world) connect(addr string) driver.Conn {
 	w.t.Helper()
 	o := w.options
 	o.Addr, o.DialTimeout = []string{addr}, 5*time.Second
-	conn, err := Open(&o, 3*time.Second)
+	conn, err := Open(&o, time.Minute)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func (w *world) connect(addr string) driver.Conn {
 
 func (w *world) config(conn driver.Conn) Config {
 	return Config{
-		Read: w.read, Conn: conn, MaxRows: 200, MinInterval: time.Millisecond, Stall: 3 * time.Second,
+		Read: w.read, Conn: conn, MaxRows: 200, MinInterval: time.Millisecond, Stall: 30 * time.Second,
 		BackoffMin: 10 * time.Millisecond, BackoffMax: 200 * time.Millisecond, Standby: 50 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(io.MultiWriter(w.t.Output(), &w.logged), nil)),
 	}

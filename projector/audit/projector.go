@@ -119,11 +119,10 @@ func (p *Projector) session(ctx context.Context) error {
 
 // recover takes the fence and reads what is there.
 func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
-	var database string
-	if err := p.cfg.Conn.QueryRow(ctx, "SELECT currentDatabase()").Scan(&database); err != nil {
-		return nil, nil, fmt.Errorf("ask for the database: %w", err)
+	f, err := newFence(ctx, &p.cfg)
+	if err != nil {
+		return nil, nil, err
 	}
-	f := newFence(&p.cfg, database)
 	if err := f.acquire(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -187,22 +186,37 @@ func (p *Projector) backoff() time.Duration {
 	return d
 }
 
-// standby waits until the position of the projector that took over has stood
-// still for a while. Where there is nothing to project the two may change
-// places; that costs a row in fences and nothing else.
+// standby returns once the projector that took over does nothing any more: its
+// position has stood still for a while and none of its queries is running.
+// Where there is nothing to project the two may change places; that costs a row
+// in fences and nothing else.
 func (p *Projector) standby(ctx context.Context) {
 	p.update(func(s *Status) { s.Standby = true })
 	p.log.Info("another projector has taken over, standing by")
-	f := newFence(&p.cfg, "")
 	for last := p.Position(); ctx.Err() == nil; {
 		pause(ctx, p.cfg.Standby)
-		now, err := position(ctx, f)
-		if err != nil || now == last {
+		now, idle, err := p.observe(ctx)
+		if err != nil || idle && now == last {
 			return
 		}
 		last = now
 		p.update(func(s *Status) { s.Position = now })
 	}
+}
+
+// observe says where the projector that has the fence stands, and whether it is
+// idle.
+func (p *Projector) observe(ctx context.Context) (at Position, idle bool, err error) {
+	f, err := newFence(ctx, &p.cfg)
+	if err != nil {
+		return at, false, err
+	}
+	running, err := f.others(ctx)
+	if err != nil {
+		return at, false, err
+	}
+	at, err = position(ctx, f)
+	return at, running == 0, err
 }
 
 func pause(ctx context.Context, d time.Duration) {

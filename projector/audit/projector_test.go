@@ -135,13 +135,22 @@ func TestTheLogIsReadInBoundedPieces(t *testing.T) {
 	}
 }
 
+func fenceOf(t *testing.T, cfg *Config) *fence {
+	t.Helper()
+	f, err := newFence(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestTheFenceEndsEarlierInserts runs queries under the names of an earlier
 // holder and of others.
 func TestTheFenceEndsEarlierInserts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := w.config(w.direct).withDefaults()
-	f := newFence(&cfg, "db")
+	f := fenceOf(t, &cfg)
 	run := func(id, sql string) <-chan error {
 		conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
 		go func() {
@@ -153,10 +162,8 @@ func TestTheFenceEndsEarlierInserts(t *testing.T) {
 		return ended
 	}
 	const long = "SELECT sleepEachRow(0.2) FROM numbers(8) SETTINGS max_block_size = 1"
-	name := w.options.Auth.Database // ids are the server's, and other tests run on it
-	f.prefix = "rescind-audit." + name + ".0."
 	mine := run(f.prefix+"earlier.1", long)
-	other := run("rescind-audit."+name+".1.other.1", long)
+	other := run("rescind-audit."+w.options.Auth.Database+".1.other.1", long)
 	if err := f.acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +185,7 @@ func TestTheFenceIsNotTakenWhileAnInsertWillNotEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := w.config(w.direct).withDefaults()
-	f := newFence(&cfg, w.options.Auth.Database)
+	f := fenceOf(t, &cfg)
 	f.stall, f.grace = 300*time.Millisecond, time.Second
 	conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
 	go func() {
@@ -198,7 +205,7 @@ func TestOnlyTheLastHolderInserts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := w.config(w.direct).withDefaults()
-	first, second := newFence(&cfg, "db"), newFence(&cfg, "db")
+	first, second := fenceOf(t, &cfg), fenceOf(t, &cfg)
 	for _, f := range []*fence{first, second} {
 		if err := f.exec(t.Context(), takeFence); err != nil {
 			t.Fatal(err)

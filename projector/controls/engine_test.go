@@ -241,9 +241,7 @@ func TestRuleThatPanicsStopsNothing(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, Config{})
 	e.rules = slices.Insert(slices.Clone(rules), 1, rule{Control{ID: "broken"}, func(*Engine, *events.Record, time.Time) *breach {
-		var none map[string]int
-		none["x"] = 1
-		return nil
+		panic("index out of range")
 	}})
 	r := token(events.TokenIssued, func(r *events.Record) { r.Algorithm = "none" })
 	found := step(e, r)
