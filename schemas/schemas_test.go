@@ -253,6 +253,48 @@ func TestSchemaAndCodeAcceptTheSame(t *testing.T) {
 	}
 }
 
+// TestSchemaAndCodeAgreeOnEveryValue changes one member at a time, through all
+// the values that the random test draws from.
+func TestSchemaAndCodeAgreeOnEveryValue(t *testing.T) {
+	t.Parallel()
+	all := compiled(t)
+	for _, typ := range []events.Type{events.TokenRejected, events.ConsentGranted, events.RevocationLifted} {
+		ask := func(doc map[string]any) {
+			agree(t, all[typ.Name()], doc, func(schema, code bool, why string) {
+				if schema != code {
+					t.Errorf("%s: schema %t, code %t: %s", typ.Name(), schema, code, why)
+				}
+			})
+		}
+		for name, values := range attributeValues {
+			for _, v := range values {
+				doc := least(typ)
+				doc[name] = v
+				ask(doc)
+			}
+		}
+		for _, name := range dataNames() {
+			for _, v := range dataValues("a000001", name) {
+				doc := least(typ)
+				doc["data"].(map[string]any)[name] = v
+				ask(doc)
+			}
+		}
+		for _, name := range attributeNames {
+			for _, v := range inAttributes("a000001") {
+				doc := least(typ)
+				data := doc["data"].(map[string]any)
+				attributes, _ := data["attributes"].(map[string]any)
+				if attributes == nil {
+					attributes = map[string]any{}
+				}
+				attributes[name], data["attributes"] = v, attributes
+				ask(doc)
+			}
+		}
+	}
+}
+
 // serial makes every text another one, so that no value repeats another.
 var serial = rapid.Custom(func(rt *rapid.T) string {
 	return fmt.Sprintf("%c%06d", rapid.RuneFrom([]rune("abcdefgh")).Draw(rt, "letter"), rapid.IntRange(0, 999999).Draw(rt, "serial"))
@@ -268,16 +310,25 @@ func change(rt *rapid.T, doc map[string]any) {
 		set(rt, doc, name, attributeValues[name])
 	case where == "data":
 		name := rapid.SampledFrom(dataNames()).Draw(rt, "member")
-		set(rt, data, name, dataValues(rt, name))
+		set(rt, data, name, dataValues(serial.Draw(rt, "text"), name))
 	default:
 		attributes, _ := data["attributes"].(map[string]any)
 		if attributes == nil {
 			attributes = map[string]any{}
 			data["attributes"] = attributes
 		}
-		name := rapid.SampledFrom([]string{"request", "hash", "scope", "revocation", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65)}).Draw(rt, "name")
-		set(rt, attributes, name, append(textValues(rt, 1024, false), strings.Repeat("0", 32), strings.Repeat("Fe", 16), "tenant", "grant"))
+		name := rapid.SampledFrom(attributeNames).Draw(rt, "name")
+		set(rt, attributes, name, inAttributes(serial.Draw(rt, "text")))
 	}
+}
+
+// attributeNames are names inside data.attributes.
+var attributeNames = []string{
+	"request", "hash", "scope", "revocation", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65),
+}
+
+func inAttributes(s string) []any {
+	return append(textValues(s, 1024), strings.Repeat("0", 32), strings.Repeat("Fe", 16), "tenant", "grant")
 }
 
 func set(rt *rapid.T, in map[string]any, name string, values []any) {
@@ -322,13 +373,11 @@ func dataNames() []string {
 	return append(names, "email", "Sub", "JTI", "", "a\nb", strings.Repeat("m", 64), strings.Repeat("m", 65))
 }
 
-func textValues(rt *rapid.T, limit int, lines bool) []any {
-	s := serial.Draw(rt, "text")
+func textValues(s string, limit int) []any {
 	return []any{s, s, s + "é", "", nil, 17, 1.5, true, []any{}, map[string]any{}, s + strings.Repeat("x", limit-len(s)), s + strings.Repeat("x", limit), s + "\n", s + "\u0000", s + "\u009f"}
 }
 
-func dataValues(rt *rapid.T, name string) []any {
-	s := serial.Draw(rt, "text")
+func dataValues(s, name string) []any {
 	list := func(n int) []any {
 		out := make([]any, n)
 		for i := range out {
@@ -368,12 +417,12 @@ func dataValues(rt *rapid.T, name string) []any {
 	case "personal":
 		return []any{nil, map[string]any{}, object(64, s), object(65, s), object(2, []any{object(2, nil), 1.5}), []any{}, "x", map[string]any{"a\nb": 1}, map[string]any{strings.Repeat("p", 65): 1}}
 	case "note":
-		return textValues(rt, 4096, true)
+		return textValues(s, 4096)
 	case "scope", "user_agent":
-		return textValues(rt, 4096, false)
+		return textValues(s, 4096)
 	case "email", "Sub", "JTI", "", "a\nb", strings.Repeat("m", 64), strings.Repeat("m", 65):
 		return []any{s, nil, 1, []any{1}, object(2, s)}
 	default:
-		return textValues(rt, 512, false)
+		return textValues(s, 512)
 	}
 }

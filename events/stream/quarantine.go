@@ -29,9 +29,36 @@ type Quarantined struct {
 	Type    string        `json:"type,omitempty"`   //
 	Reason  events.Reason `json:"reason"`           //
 	Detail  string        `json:"detail,omitempty"` //
-	SHA256  events.Hash   `json:"sha256"`           // of the event as it arrived
+	SHA256  events.Hash   `json:"-"`                // of the event as it arrived; in hex as sha256
 	Sealed  []byte        `json:"sealed,omitempty"` //
 	Subject string        `json:"subject,omitempty"`
+}
+
+// plain is Quarantined without its methods.
+type plain Quarantined
+
+type quarantinedJSON struct {
+	*plain
+	SHA256 string `json:"sha256"`
+}
+
+// MarshalJSON writes the hash in hex.
+func (q Quarantined) MarshalJSON() ([]byte, error) {
+	return json.Marshal(quarantinedJSON{(*plain)(&q), q.SHA256.String()})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (q *Quarantined) UnmarshalJSON(b []byte) error {
+	v := quarantinedJSON{plain: (*plain)(q)}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	hash, err := hex.DecodeString(v.SHA256)
+	if err != nil || len(hash) != len(q.SHA256) {
+		return fmt.Errorf("sha256: want %d hex digits", 2*len(q.SHA256))
+	}
+	q.SHA256 = events.Hash(hash)
+	return nil
 }
 
 // key is what makes two quarantined events one: the same bytes, on the same

@@ -90,6 +90,11 @@ func Run(ctx context.Context, o Options, ready func(*File) error) error {
 
 // Start starts a stack and returns when it is ready.
 func Start(ctx context.Context, o Options) (*Stack, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("dev: %w", err)
+	}
+	o.Dir = dir
 	s := &Stack{dir: o.Dir, log: o.Log, done: make(chan struct{}), stop: func() {}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -97,7 +102,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
-	err := s.start(ctx, o)
+	err = s.start(ctx, o)
 	if err == nil {
 		return s, nil
 	}

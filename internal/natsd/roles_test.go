@@ -32,28 +32,24 @@ const (
 	verifier  = natsd.Verifier
 )
 
+func pub(subject string, roles ...natsd.Role) right { return right{publish: subject, roles: roles} }
+func sub(subject string, roles ...natsd.Role) right { return right{subscribe: subject, roles: roles} }
+
 // rights is the whole table: every other role is denied.
 func rights() []right {
-	pub := func(subject string, roles ...natsd.Role) right { return right{publish: subject, roles: roles} }
-	sub := func(subject string, roles ...natsd.Role) right { return right{subscribe: subject, roles: roles} }
+	table := append(jetStreamRights(), subjectRights()...)
+	for _, r := range natsd.Roles() {
+		table = append(table, sub(natsd.InboxPrefix(r)+".>", r))
+	}
+	for _, typ := range events.Types() {
+		table = append(table, pub(stream.EventSubject("acme", typ), publishersOf(typ)...))
+	}
+	return table
+}
+
+// jetStreamRights is who may ask what of JetStream.
+func jetStreamRights() []right {
 	table := []right{
-		pub("rescind.events.acme.token.invented", api),
-		pub("rescind.events.acme", api),
-		pub("rescind.log.control", projector),
-		pub("rescind.log.access", projector),
-		pub("rescind.log.other"),
-		pub("rescind.revocations", projector),
-		pub("rescind.live.revocations"),
-		pub("rescind.live.erased.acme.00ff"),
-		pub("rescind.keyring.t.acme", projector),
-		pub("rescind.keyring.k.acme.00ff", projector),
-		pub("rescind.keyring.e.acme.00ff", projector, api),
-		pub("rescind.quarantine.00ff", projector, api),
-		pub("rescind.lock.migrate", projector, api),
-		pub("rescind.setup.intake"),
-		pub("rescind.feed.keys", projector, api, verifier),
-		pub("$O.RESCIND_SNAPSHOTS.C.1", projector),
-		pub("$O.OTHER.C.1"),
 		pub("$JS.ACK.RESCIND_INTAKE.intake-control.1.1.1.1.0", projector),
 		pub("$JS.ACK._.acc.RESCIND_INTAKE.intake-control.1.1.1.1.0.x", projector),
 		pub("$JS.ACK.RESCIND_LOG.x.1.1.1.1.0", projector, api),
@@ -90,6 +86,36 @@ func rights() []right {
 		pub("$JS.API.STREAM.MSG.DELETE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_INTAKE", operator),
 		pub("$JS.API.STREAM.PURGE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
+	}
+	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE"} {
+		for _, s := range []string{stream.LogStream, stream.IntakeStream, stream.KeyringStream, stream.RevocationsStream} {
+			table = append(table, pub("$JS.API.STREAM."+verb+"."+s, operator))
+		}
+	}
+	return table
+}
+
+// subjectRights is who may publish and subscribe to what, but for events of
+// known types and inboxes.
+func subjectRights() []right {
+	return []right{
+		pub("rescind.events.acme.token.invented", api),
+		pub("rescind.events.acme", api),
+		pub("rescind.log.control", projector),
+		pub("rescind.log.access", projector),
+		pub("rescind.log.other"),
+		pub("rescind.revocations", projector),
+		pub("rescind.live.revocations"),
+		pub("rescind.live.erased.acme.00ff"),
+		pub("rescind.keyring.t.acme", projector),
+		pub("rescind.keyring.k.acme.00ff", projector),
+		pub("rescind.keyring.e.acme.00ff", projector, api),
+		pub("rescind.quarantine.00ff", projector, api),
+		pub("rescind.lock.migrate", projector, api),
+		pub("rescind.setup.intake"),
+		pub("rescind.feed.keys", projector, api, verifier),
+		pub("$O.RESCIND_SNAPSHOTS.C.1", projector),
+		pub("$O.OTHER.C.1"),
 		pub("_INBOX.x"),
 		pub("$SYS.REQ.SERVER.PING"),
 		sub("rescind.>"),
@@ -107,18 +133,6 @@ func rights() []right {
 		sub("_INBOX.>", issuer, verifier),
 		sub(">"),
 	}
-	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE"} {
-		for _, s := range []string{stream.LogStream, stream.IntakeStream, stream.KeyringStream, stream.RevocationsStream} {
-			table = append(table, pub("$JS.API.STREAM."+verb+"."+s, operator))
-		}
-	}
-	for _, r := range natsd.Roles() {
-		table = append(table, sub(natsd.InboxPrefix(r)+".>", r))
-	}
-	for _, typ := range events.Types() {
-		table = append(table, right{publish: stream.EventSubject("acme", typ), roles: publishersOf(typ)})
-	}
-	return table
 }
 
 // publishersOf is who may publish events of type typ.

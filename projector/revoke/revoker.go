@@ -22,7 +22,7 @@ type Revoker struct {
 
 	published, entries, snapshots, defects, takeovers atomic.Uint64
 	position, logSeq                                  atomic.Uint64
-	active                                            atomic.Bool
+	active                                            atomic.Bool // since the first delta of a term
 }
 
 // Stats is counts since the start, and where the feed stands.
@@ -148,7 +148,6 @@ func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) 
 		return err
 	}
 	r.takeovers.Add(1)
-	r.active.Store(true)
 	r.cfg.Log.Info("revocation feed continues", "stream", stream.RevocationsStream, "seq", w.head.Seq, "last", w.head.Position, "count", w.set.Len())
 	return w.run(ctx)
 }

@@ -120,6 +120,7 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 	w.set.Apply(d.Entries...)
 	w.head, w.sum = d.Head, revocation.Sum(data)
 	w.changed = w.changed || len(d.Entries) > 0
+	w.r.active.Store(true)
 	w.r.published.Add(1)
 	w.r.entries.Add(uint64(len(d.Entries)))
 	w.r.note(&d.Head)

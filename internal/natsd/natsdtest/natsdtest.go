@@ -1,4 +1,33 @@
 // Package natsdtest starts a real NATS server for tests.
+//
+// # What it is
+//
+// [Start] is a server with every stream in place; [Connect] and [JetStream] are
+// clients of a role. [Proxy] makes a write fail although it was applied.
+//
+// # Guarantees
+//
+// A server is the test's own, on a directory of its own, and stopped with it.
+//
+// # Shapes and units
+//
+// Everything waits at most 20 s.
+//
+// # Errors
+//
+// What goes wrong fails the test.
+//
+// # Concurrency
+//
+// As of testing.TB: Start, Connect and JetStream belong to the test's goroutine.
+//
+// # What it does not do
+//
+// It does not kill servers: one that is to be killed needs a process of its own.
+//
+// # Sources
+//
+// None but internal/natsd.
 package natsdtest
 
 import (

@@ -1,0 +1,85 @@
+// Package stream is Rescind on NATS JetStream: the streams and who reads and
+// writes them. Issuers and verifiers import its [Publisher]; the projector and
+// the API read and write through the rest.
+//
+// # What it is
+//
+// [Ensure] makes the streams. A [Publisher] puts events into the intake, an
+// [Intake] takes them out, control before access. A [Log] is appended to by one
+// writer and read in order by any number of [Reader]s. A [Quarantine] keeps
+// refused events, a [KeyStore] the entries of the keyring. [AcquireLock] lets
+// one instance do what two must not do at once.
+//
+// # Guarantees
+//
+//   - What [Publisher.Publish] has returned nil for, and whatever else was
+//     acknowledged, survives kill -9 of the server, and power loss where the
+//     server syncs every write (internal/natsd does).
+//   - A message is in the intake until both of its consumers have acknowledged
+//     it, and gone after. One on a subject that nobody foresaw is delivered as
+//     well, with a tenant and type that no event on it agrees with.
+//   - Nothing accepted by the intake is lost while it is being set up. If one of
+//     its consumers was missing meanwhile, Ensure says so.
+//   - A full intake and a full log refuse; neither drops its oldest.
+//   - [Intake.Next] returns every control message that has arrived before any
+//     access message. What a reader that is gone, or a connection that broke,
+//     had taken and not acknowledged is delivered again at once.
+//   - A writer that expects another last sequence than there is writes nothing
+//     ([ErrFenced]). [Log.Last] and [Log.Get] see every append that returned.
+//   - Nobody can delete from the log or purge it, whatever their credentials:
+//     only remove it whole, and a Reader notices ([ErrLogReplaced]). It also
+//     notices a log that ends before a position that it was given, that has
+//     lost its beginning, and, reading all lanes, one with a hole.
+//   - A Reader yields messages in order and without a gap, over restarts of the
+//     server and the loss of its consumer.
+//   - What Intake, Reader and Publisher hold in memory is bounded in messages
+//     and bytes. At its bound the Publisher makes its callers wait.
+//   - A Publisher sends an event again, under one message id, until it is
+//     stored, refused or RetryFor is over; a message that was stored although
+//     its acknowledgement was lost is not stored twice within two minutes.
+//     Events of one tenant and type arrive in the order they were given in.
+//   - An event that the intake would refuse for what is in it does not leave the
+//     process of the Publisher.
+//   - [KeyStore.Create] writes up to a thousand entries all or none.
+//     [KeyStore.Erase] has the value overwritten in the stream's files on the
+//     server that answers. A fence reaches those who listen, without its value.
+//   - [Quarantine.Put] of the same bytes, subject and reason is one entry,
+//     however late and often.
+//
+// # Shapes and units
+//
+// Events travel as CloudEvents JSON batches of one tenant and one type, on
+// [EventSubject]; messages of the log are events.Batch in CBOR; a quarantined
+// event is JSON. Sequences are those of JetStream, from 1; 0 means none. All
+// of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
+//
+// # Errors
+//
+// [ErrFenced], [ErrNotFound], [ErrLogReplaced], [ErrIntakeGap] and [ErrClosed]
+// say what a caller branches on, seal.ErrNotFound and seal.ErrExists what the
+// keyring does. After any other error of a write its outcome is unknown. A
+// [*NotAccepted] lists events with a reason each.
+//
+// # Concurrency
+//
+// Publisher, Log, Quarantine and KeyStore may be used from any goroutine; Next
+// of an Intake and of a Reader by one at a time. Intake, Reader and Publisher
+// run goroutines of their own until they are closed; Close waits for them.
+//
+// # What it does not do
+//
+// It does not decode or judge messages. It delivers at least once: whoever
+// reads the intake must know what it has dealt with. It does not elect a
+// writer; ErrFenced tells the loser. A lane of the log read by itself is not
+// checked for holes. On a replicated keyring what was erased stays in the Raft
+// log of each server until its next snapshot, and with JetStream's own
+// encryption erasing is a plain delete: values are ciphertext for that reason.
+// A type that the credentials do not permit is known as such only after the
+// request for it has had no answer for a second.
+//
+// # Sources
+//
+// NATS JetStream: ADR-8, ADR-22 (message ids), ADR-28 (republish), ADR-31
+// (direct get), ADR-43 (message TTL), ADR-50 (atomic batch). CloudEvents 1.0.2
+// and its NATS binding.
+package stream
