@@ -129,17 +129,11 @@ func TestCardNumbers(t *testing.T) {
 
 func TestNumbersOfNoIssuer(t *testing.T) {
 	t.Parallel()
-	for _, head := range []string{
-		"2024030112345", "2220991234567", "2721001234567", "40001234567890", "411112345678901", "51001234567890", "5900123456789", "31001234567890",
-		"3400123456789", "3061234567890123", "352712345678901", "359012345678901",
+	for head, want := range map[string]bool{
+		"222099123456789": false, "222100123456789": true, "272099123456789": true, "272100123456789": false,
+		"400012345678901": true, "4000123456789": false, "40001234567890": false, "510012345678901": true, "51001234567890": false,
+		"352712345678901": false, "352812345678901": true, "310012345678901": false, "300512345678901": true, "34001234567890": true, "3400123456789": false,
 	} {
-		for digit := range 10 {
-			if text := head + fmt.Sprint(digit); len(text) != 16 && luhn(text) && holdsCard(text, false) {
-				t.Errorf("%q was taken for a card number", text)
-			}
-		}
-	}
-	for head, want := range map[string]bool{"222099123456789": false, "222100123456789": true, "272099123456789": true, "272100123456789": false, "352712345678901": false, "352812345678901": true, "310012345678901": false, "300512345678901": true} {
 		for digit := range 10 {
 			if text := head + fmt.Sprint(digit); luhn(text) && holdsCard(text, false) != want {
 				t.Errorf("%q was taken for a card number: %t", text, !want)

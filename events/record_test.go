@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -83,4 +84,34 @@ func TestRanges(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRecordEncodedAnotherWayIsRefused(t *testing.T) {
+	t.Parallel()
+	b, err := (&Record{Version: RecordVersion, Tenant: "acme", SubjectRef: Ref{7}}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := int(b[0] & 0x1f) // so few that the first byte holds the count
+	more := append([]byte{b[0] + 1}, b[1:]...)
+	ref := bytes.Index(b, []byte{10, 0x50, 7})
+	for name, other := range map[string][]byte{
+		"a longer integer":    append([]byte{b[0], 1, 0x18, 1}, b[3:]...),
+		"a longer map header": append([]byte{0xb8, byte(pairs)}, b[1:]...),
+		"keys out of order":   append(append([]byte{b[0]}, b[3:]...), b[1:3]...),
+		"an empty member":     append(bytes.Clone(more), 33, 0x60),
+		"a key said twice":    append(bytes.Clone(more), 1, 1),
+		"an unknown key":      append(bytes.Clone(more), 0x18, 200, 1),
+		"an endless map":      append(append([]byte{0xbf}, b[1:]...), 0xff),
+		"a tag":               append([]byte{0xc1}, b...),
+		"a short reference":   append(append(bytes.Clone(b[:ref]), 10, 0x4f), b[ref+3:]...),
+		"another version":     append([]byte{b[0], 1, 2}, b[3:]...),
+	} {
+		if _, err := UnmarshalRecord(other); err == nil {
+			t.Errorf("%s: %x was accepted", name, other)
+		}
+	}
+	if _, err := UnmarshalRecord(b); err != nil || ref < 0 {
+		t.Errorf("unchanged: %v, reference at %d", err, ref)
+	}
 }

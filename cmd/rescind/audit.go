@@ -70,10 +70,7 @@ func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
 		return err
 	}
 	var out client.Trail
-	if err := c.Call(cmd.Context(), "POST", "/v1/audit/search", in, &out); err != nil {
-		return err
-	}
-	return show(cmd, out, func(w io.Writer) {
+	return ask(cmd, c, "POST", "/v1/audit/search", in, &out, func(w io.Writer) {
 		printTrail(w, out.Events)
 		if out.Total != nil {
 			fmt.Fprintf(w, "%d in all\n", *out.Total)

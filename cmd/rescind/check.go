@@ -78,10 +78,7 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 		return err
 	}
 	var out client.Checked
-	if err := c.Call(cmd.Context(), "POST", "/v1/check", in, &out); err != nil {
-		return err
-	}
-	err = show(cmd, out, func(w io.Writer) {
+	err = ask(cmd, c, "POST", "/v1/check", in, &out, func(w io.Writer) {
 		fmt.Fprintln(w, strings.TrimSpace(strings.Join([]string{out.Decision, out.Scope, out.Reason, out.Cause, out.At}, " ")))
 		fmt.Fprintf(w, "view: position %d, %d ms old\n", out.Position, out.AgeMS)
 	})

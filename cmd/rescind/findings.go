@@ -26,10 +26,7 @@ func newFindings(env environment) *cobra.Command {
 			if state != "" {
 				q.Set("state", state)
 			}
-			if err := c.Call(cmd.Context(), "GET", "/v1/findings?"+q.Encode(), nil, &out); err != nil {
-				return err
-			}
-			return show(cmd, out, func(w io.Writer) {
+			return ask(cmd, c, "GET", "/v1/findings?"+q.Encode(), nil, &out, func(w io.Writer) {
 				rows := make([][]string, len(out.Findings))
 				for i, f := range out.Findings {
 					rows[i] = []string{clock(f.Opened), f.Tenant, f.Severity, f.Control, f.State, strconv.FormatUint(f.Index, 10), f.Title}
@@ -57,10 +54,7 @@ func newQuarantine(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.Call(cmd.Context(), "GET", "/v1/quarantine?"+url.Values{"tenant": {tenant}}.Encode(), nil, &out); err != nil {
-				return err
-			}
-			return show(cmd, out, func(w io.Writer) {
+			return ask(cmd, c, "GET", "/v1/quarantine?"+url.Values{"tenant": {tenant}}.Encode(), nil, &out, func(w io.Writer) {
 				rows := make([][]string, len(out.Quarantined))
 				for i, q := range out.Quarantined {
 					rows[i] = []string{clock(q.Time), q.Tenant, q.Reason, q.ID, q.Detail}

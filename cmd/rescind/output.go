@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/client"
 )
 
 // show prints v as JSON where --json was given, else what text writes.
@@ -20,6 +22,19 @@ func show(cmd *cobra.Command, v any, text func(w io.Writer)) error {
 	}
 	text(cmd.OutOrStdout())
 	return nil
+}
+
+// ask calls the API and prints its whole answer where --json was given, else
+// what text writes of the part that was read into out.
+func ask(cmd *cobra.Command, c *client.Client, method, path string, in, out any, text func(w io.Writer)) error {
+	var raw json.RawMessage
+	if err := c.Call(cmd.Context(), method, path, in, &raw); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("%s %s: the answer is not as expected: %w", method, path, err)
+	}
+	return show(cmd, raw, text)
 }
 
 func asJSON(cmd *cobra.Command) bool {

@@ -72,10 +72,7 @@ func newRequestList(env environment) *cobra.Command {
 			var out struct {
 				Requests []client.Request `json:"requests"`
 			}
-			if err := c.Call(cmd.Context(), "GET", "/v1/requests", nil, &out); err != nil {
-				return err
-			}
-			return show(cmd, out, func(w io.Writer) { printRequests(w, out.Requests...) })
+			return ask(cmd, c, "GET", "/v1/requests", nil, &out, func(w io.Writer) { printRequests(w, out.Requests...) })
 		},
 	}
 }
@@ -105,10 +102,7 @@ func oneRequest(cmd *cobra.Command, env environment, role, method, path string, 
 		return err
 	}
 	var out client.Request
-	if err := c.Call(cmd.Context(), method, path, in, &out); err != nil {
-		return err
-	}
-	return show(cmd, out, func(w io.Writer) { printRequests(w, out) })
+	return ask(cmd, c, method, path, in, &out, func(w io.Writer) { printRequests(w, out) })
 }
 
 func printRequests(w io.Writer, requests ...client.Request) {

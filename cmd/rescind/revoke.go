@@ -105,10 +105,7 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any) error {
 		return err
 	}
 	var out client.Revoked
-	if err := c.Call(cmd.Context(), "POST", "/v1/revocations", in, &out); err != nil {
-		return err
-	}
-	return show(cmd, out, func(w io.Writer) {
+	return ask(cmd, c, "POST", "/v1/revocations", in, &out, func(w io.Writer) {
 		fmt.Fprintf(w, "revoked: id %s, position %d\nlift it with: rescind lift %s\n", out.ID, out.Position, out.ID)
 	})
 }
@@ -124,10 +121,9 @@ func newLift(env environment) *cobra.Command {
 			}
 			var out client.Revoked
 			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
-			if err := c.Call(cmd.Context(), "POST", path, map[string]string{"reason": reason}, &out); err != nil {
-				return err
-			}
-			return show(cmd, out, func(w io.Writer) { fmt.Fprintf(w, "lifted %s: position %d\n", args[0], out.Position) })
+			return ask(cmd, c, "POST", path, map[string]string{"reason": reason}, &out, func(w io.Writer) {
+				fmt.Fprintf(w, "lifted %s: position %d\n", args[0], out.Position)
+			})
 		},
 	}
 	addClientFlags(cmd)

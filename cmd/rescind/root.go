@@ -60,9 +60,7 @@ func newRoot(env environment) *cobra.Command {
 		newFindings(env), newQuarantine(env),
 		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newReady(env), newVersion(),
 	)
-	for _, c := range root.Commands() {
-		asUsage(c)
-	}
+	asUsage(root)
 	return root
 }
 

@@ -32,6 +32,9 @@ type Config struct {
 	// Ready is called once, when every role of this process is at work. nil is
 	// not called.
 	Ready func()
+	// AwaitAudit makes Ready wait for ClickHouse, too. Without it a deployment
+	// is ready to revoke while ClickHouse is down.
+	AwaitAudit bool
 }
 
 // app is one process. Its fields are set by open and by the roles before they
@@ -45,6 +48,7 @@ type app struct {
 
 	registry *prometheus.Registry
 	probes   []query.Probe
+	await    bool              // Config.AwaitAudit
 	ready    []<-chan struct{} // closed when a role is at work
 }
 
@@ -52,7 +56,7 @@ func open(c Config) (*app, error) {
 	if err := c.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	a := &app{cfg: c.Config, log: c.Log, getenv: c.Getenv, listener: c.Listener, registry: prometheus.NewRegistry()}
+	a := &app{cfg: c.Config, log: c.Log, getenv: c.Getenv, listener: c.Listener, await: c.AwaitAudit, registry: prometheus.NewRegistry()}
 	if a.getenv == nil {
 		a.getenv = os.Getenv
 	}

@@ -71,6 +71,9 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 		return role{}, err
 	}
 	a.watchAudit(p)
+	if a.await {
+		a.ready = append(a.ready, atWork(ctx, p))
+	}
 	return role{config.RoleAudit, func(ctx context.Context) error {
 		defer conn.Close()
 		if err := a.untilMigrated(ctx, b); err != nil {
@@ -78,6 +81,26 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 		}
 		return p.Run(ctx)
 	}}, nil
+}
+
+// atWork is closed once p has read where it stands, or ctx has ended.
+func atWork(ctx context.Context, p *audit.Projector) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if s := p.Status(); s.Current {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	}()
+	return done
 }
 
 func (a *app) revoke(ctx context.Context, b *bus) (role, error) {

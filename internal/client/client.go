@@ -28,6 +28,7 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	Member string `json:"member"` // of the body, where one is meant
 }
 
 // Error is the problem in one line.
@@ -35,7 +36,10 @@ func (p *Problem) Error() string {
 	if p.Detail == "" {
 		return fmt.Sprintf("%d %s", p.Status, p.Title)
 	}
-	return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
+	if p.Member == "" {
+		return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail)
+	}
+	return fmt.Sprintf("%d %s: %s: %s", p.Status, p.Title, p.Member, p.Detail)
 }
 
 // Call sends in as JSON, unless it is nil, and reads the answer into out.

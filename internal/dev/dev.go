@@ -157,7 +157,7 @@ func (s *Stack) startRoles(ctx context.Context, o Options) error {
 	go func() {
 		defer close(s.done)
 		s.err = app.Run(running, app.Config{
-			Config: s.config(o), Getenv: o.Getenv, Log: s.log, Listener: listener, Ready: func() { close(ready) },
+			Config: s.config(o), Getenv: o.Getenv, Log: s.log, Listener: listener, Ready: func() { close(ready) }, AwaitAudit: true,
 		})
 	}()
 	if s.File, err = s.file(listener.Addr().String()); err != nil {

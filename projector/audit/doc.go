@@ -3,9 +3,9 @@
 // # What it is
 //
 // [New] makes a [Projector] for one shard; its Run reads the log from the
-// position that ClickHouse itself holds and inserts records into events, their
-// sealed parts into payloads, and at last the batches they came in into
-// batches, one insert at a time. [Migrate] makes the tables, [Open] a
+// position that ClickHouse itself holds and inserts sealed parts into payloads,
+// then the records they belong to into events, and at last the batches they came
+// in into batches, one insert at a time. [Migrate] makes the tables, [Open] a
 // connection that cannot wait for ever, [Grants] says what rights that needs.
 //
 // ClickHouse neither promises that an insert which failed is not there, nor
@@ -24,6 +24,7 @@
 //     payloads once, whatever is killed, cut off, paused or answered late, and
 //     however many projectors run at the same time.
 //   - What batches covers is in events and payloads whole, without a hole.
+//   - Whoever reads a record finds its sealed part, too.
 //   - After any uncertainty the rows that are there are rebuilt into records
 //     and compared with the log byte by byte before they are recorded. A row
 //     that differs, or is there twice, stops the projector.

@@ -35,13 +35,14 @@ func insert(ctx context.Context, f *fence, sql string, t *ext.Table, err error) 
 // store brings c into the tables, given what is there of it already, and
 // records it.
 func store(ctx context.Context, f *fence, c *chunk, there *state, certain bool) error {
-	events, err := eventrow.Block(c.absent(there.events))
-	if err := insert(ctx, f, insertEvents, events, err); err != nil {
-		return fmt.Errorf("insert events first=%d last=%d: %w", c.first, c.last(), err)
-	}
 	payloads, err := payloadBlock(c.absentSealed(there.payloads))
 	if err := insert(ctx, f, insertPayloads, payloads, err); err != nil {
 		return fmt.Errorf("insert payloads first=%d last=%d: %w", c.first, c.last(), err)
+	}
+	// After payloads: whoever finds an event finds its sealed part, too.
+	events, err := eventrow.Block(c.absent(there.events))
+	if err := insert(ctx, f, insertEvents, events, err); err != nil {
+		return fmt.Errorf("insert events first=%d last=%d: %w", c.first, c.last(), err)
 	}
 	if !certain {
 		if err := verify(ctx, f, c); err != nil {

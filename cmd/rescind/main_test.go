@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rescindhq/rescind/internal/engine"
+)
+
+// TestMain makes the test binary the command itself where a script runs
+// rescind, and the ClickHouse child where that starts one.
+func TestMain(m *testing.M) {
+	engine.MainIfChild()
+	testscript.Main(m, map[string]func(){"rescind": main})
+}
+
+// TestScripts runs the command as a person would, in testdata/*.txtar.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			cache, err := os.UserCacheDir()
+			e.Setenv("XDG_CACHE_HOME", cache) // the engine is installed once, not for each script
+			e.Setenv("RESCIND_DATA", filepath.Join(e.WorkDir, "data"))
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt},
+	})
+}
+
+// exits N CMD… runs a command and wants exit code N.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d (%v), want %d", got, err, want)
+	}
+}
+
+const patience = 40 * time.Second
+
+// waitFile FILE waits until the file is there.
+func waitFile(ts *testscript.TestScript, _ bool, args []string) {
+	retry(ts, "no "+args[0], func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	})
+}
+
+// until TEXT CMD… runs a command again and again until it prints the text.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	retry(ts, fmt.Sprintf("%q was not printed", args[0]), func() bool {
+		cmd := exec.Command(args[1], args[2:]...)
+		cmd.Dir, cmd.Env = ts.Getenv("WORK"), environOf(ts)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		_ = cmd.Run() // what it printed decides
+		return strings.Contains(out.String(), args[0])
+	})
+}
+
+func environOf(ts *testscript.TestScript) []string {
+	env := []string{"PATH=" + ts.Getenv("PATH")}
+	for _, name := range []string{"RESCIND_DATA", "XDG_CACHE_HOME", "HOME"} {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return env
+}
+
+func retry(ts *testscript.TestScript, what string, done func() bool) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline:
+			ts.Fatalf("%s within %s", what, patience)
+		case <-tick.C:
+		}
+	}
+}
+
+// interrupt sends Ctrl-C to what runs in the background.
+func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(os.Interrupt))
+	}
+}
