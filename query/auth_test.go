@@ -163,6 +163,24 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestKeyFixesItsAlgorithm: that another key of ours has the token's
+// algorithm does not make it that of this key.
+func TestKeyFixesItsAlgorithm(t *testing.T) {
+	t.Parallel()
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := new(parts).config()
+	cfg.Auth.Keys = []query.Key{{ID: "p384", Public: other.Public()}}
+	a := serve(t, cfg)
+	a.call(sign(t, jwt.SigningMethodES384, other, claims(), map[string]any{"kid": "p384"}), "GET", "/v1/requests", nil).want(t, http.StatusOK)
+	got := a.call(sign(t, jwt.SigningMethodES384, other, claims(), nil), "GET", "/v1/requests", nil).want(t, http.StatusUnauthorized)
+	if !strings.Contains(string(got.body), "alg is not the one of its key") {
+		t.Errorf("%s", got.body)
+	}
+}
+
 // flip changes a byte in the middle of the claims.
 func flip(token string) string {
 	b := []byte(token)

@@ -230,7 +230,7 @@ func serve(t testing.TB, cfg query.Config) *api {
 	key := newKey(t)
 	a := &api{t: t, key: key, spec: loadSpec(t), logs: new(syncBuffer)}
 	cfg.Auth.Issuer, cfg.Auth.Audience = testIssuer, testAudience
-	cfg.Auth.Keys = []query.Key{{ID: testKeyID, Public: key.Public()}}
+	cfg.Auth.Keys = append(cfg.Auth.Keys, query.Key{ID: testKeyID, Public: key.Public()})
 	cfg.Logger = slog.New(slog.NewTextHandler(a.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, err := query.New(cfg)
 	if err != nil {

@@ -38,7 +38,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "required flag") { // cobra has no type for it
+		return usageError{err}
+	}
+	return err
 }
 
 func newRoot(env environment) *cobra.Command {

@@ -72,7 +72,7 @@ func position(ctx context.Context, f *fence) (p Position, err error) {
 	switch {
 	case err != nil:
 		return p, fmt.Errorf("read position: %w", err)
-	case false:
+	case rows != distinct || records != p.Next:
 		return p, fmt.Errorf("batches: %d rows of %d records end at index %d: %w", rows, records, p.Next, ErrTables)
 	}
 	return p, nil

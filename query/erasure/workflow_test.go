@@ -13,6 +13,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
@@ -492,6 +493,7 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 	}
 	if killed {
 		stop()
+		o.drained()
 		o = open(t, kit, nil)
 		kit.Run(o.Run)
 	}
@@ -504,6 +506,39 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 	}
 	if n, m := len(o.of(events.SubjectRevoked)), len(o.of(events.RequestCompleted)); n != 1 || m != 1 {
 		t.Errorf("%d revocations, %d completions", n, m)
+	}
+	o.drained()
+	o.wantNoConflict()
+}
+
+// drained returns when everything that was published before is on the log.
+func (o *office) drained() {
+	o.t.Helper()
+	id, err := newID()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.kit.Publish(events.Event{ID: id, Source: "test", Type: events.KeyRetired, Tenant: "acme", Data: events.Data{Issuer: "i", KeyID: "k"}})
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
+	defer cancel()
+	if _, err := o.lane.Wait(ctx, events.EventRef("acme", "test", id)); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// wantNoConflict: no event was published twice with different content.
+func (o *office) wantNoConflict() {
+	o.t.Helper()
+	q, err := stream.OpenQuarantine(o.t.Context(), o.kit.JS)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	refused, err := q.List(o.t.Context(), 0, 10)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, r := range refused {
+		o.t.Errorf("in quarantine: %s %s %s", r.Type, r.Reason, r.Detail)
 	}
 }
 

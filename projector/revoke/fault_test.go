@@ -1,0 +1,239 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/revocation"
+	"github.com/rescindhq/rescind/revocation/feed/feedtest"
+)
+
+// faulty is a stream whose every n-th publish fails before or after it is
+// stored.
+type faulty struct {
+	deltas
+	count   atomic.Int64
+	every   int64
+	applied bool
+}
+
+var errInjected = errors.New("injected")
+
+func (f *faulty) Publish(ctx context.Context, data []byte, expectLast uint64) error {
+	if f.count.Add(1)%f.every != 0 {
+		return f.deltas.Publish(ctx, data, expectLast)
+	}
+	if f.applied {
+		if err := f.deltas.Publish(ctx, data, expectLast); err != nil {
+			return err
+		}
+	}
+	return errInjected
+}
+
+func TestPublishThatFails(t *testing.T) {
+	t.Parallel()
+	for name, applied := range map[string]bool{"failed": false, "failed but applied": true} {
+		for _, every := range []int64{3, 4, 7} {
+			t.Run(fmt.Sprint(name, " ", every), func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t)
+				r := d.revoker(t)
+				f := &faulty{deltas: &deltaStream{js: d.js}, every: every, applied: applied}
+				r.deltas = f
+				feedtest.Go(t, r.Run)
+				feedtest.Eventually(t, "a fault", func() bool { return f.count.Load() > every })
+				all, last := d.records(t, 6, 4)
+				d.awaitPosition(t, last)
+				d.check(t, all)
+				if r.Stats().Takeovers < 2 {
+					t.Error("no fault was injected")
+				}
+			})
+		}
+	}
+}
+
+// store is an object store that fails or hangs.
+type store struct {
+	objects
+	get, put func(context.Context) error
+}
+
+func (s *store) Get(ctx context.Context) ([]byte, error) {
+	if err := s.get(ctx); err != nil {
+		return nil, err
+	}
+	return s.objects.Get(ctx)
+}
+
+func (s *store) Put(ctx context.Context, data []byte) error {
+	if err := s.put(ctx); err != nil {
+		return err
+	}
+	return s.objects.Put(ctx, data)
+}
+
+func fine(context.Context) error      { return nil }
+func fails(context.Context) error     { return errInjected }
+func hangs(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func TestObjectStoreThatFailsDelaysNoDelta(t *testing.T) {
+	t.Parallel()
+	for name, put := range map[string]func(context.Context) error{"fails": fails, "hangs": hangs} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			r := d.revoker(t)
+			r.objects = &store{objects: &bucket{d.js}, get: fails, put: put}
+			stop := feedtest.Go(t, r.Run)
+			feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
+			all, last := d.records(t, 3, 3)
+			d.awaitPosition(t, last)
+			d.check(t, all)
+			if r.Stats().Snapshots != 0 {
+				t.Error("a snapshot was stored")
+			}
+			stop()
+		})
+	}
+}
+
+func TestFailedSnapshotIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	var tries atomic.Int64
+	r := d.revoker(t)
+	r.objects = &store{objects: &bucket{d.js}, get: fine, put: func(ctx context.Context) error {
+		if tries.Add(1) < 4 {
+			return errInjected
+		}
+		return nil
+	}}
+	feedtest.Go(t, r.Run)
+	feedtest.Eventually(t, "a snapshot", func() bool { return r.Stats().Snapshots > 0 })
+}
+
+func TestSnapshotThatIsChangedIsNotNeeded(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	stop := feedtest.Go(t, r.Run)
+	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
+	all, last := d.records(t, 3, 3)
+	d.awaitPosition(t, last)
+	stop()
+	b := &bucket{d.js}
+	good, err := b.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := slices.Clone(good)
+	bad[len(bad)/2] ^= 1
+	other, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: 1, LogSeq: 1}, events.Ref{}, feedtest.Signer()) // of another log
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: d.snapshot(t).Epoch, LogSeq: 1 << 40}, events.Ref{}, feedtest.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string][]byte{"changed": bad, "empty": {}, "another log": other, "ahead": ahead} {
+		if err := b.Put(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		r := d.revoker(t)
+		stop := feedtest.Go(t, r.Run)
+		feedtest.Eventually(t, name+": a snapshot", func() bool { return r.Stats().Snapshots > 0 })
+		stop()
+		d.checkSnapshot(t, all)
+	}
+	d.check(t, all)
+}
+
+func TestForeignMessagesLoseNothing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	feedtest.Go(t, r.Run)
+	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
+	var all []*events.Record
+	for _, junk := range []string{"", "junk", strings.Repeat("x", 10_000)} {
+		if _, err := d.js.Publish(t.Context(), stream.RevocationsSubject, []byte(junk)); err != nil {
+			t.Fatal(err)
+		}
+		more, last := d.records(t, 1, 3)
+		all = append(all, more...)
+		d.awaitPosition(t, last)
+	}
+	feedtest.Eventually(t, "a snapshot of everything", func() bool { return d.snapshot(t).Position == uint64(len(all)) })
+	d.checkSnapshot(t, all)
+}
+
+func TestFeedIsRebuiltFromTheLogAlone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	stop := feedtest.Go(t, r.Run)
+	all, last := d.records(t, 3, 3)
+	d.awaitPosition(t, last)
+	stop()
+	admin := natsdtest.JetStream(t, d.server, natsd.Operator)
+	for _, name := range []string{stream.RevocationsStream, "OBJ_" + stream.SnapshotBucket} {
+		if err := admin.DeleteStream(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.Ensure(t.Context(), admin, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	again := d.revoker(t)
+	feedtest.Go(t, again.Run)
+	feedtest.Eventually(t, "a snapshot", func() bool { return again.Stats().Snapshots > 0 })
+	d.checkSnapshot(t, all)
+	more, last := d.records(t, 1, 3)
+	d.awaitPosition(t, last)
+	d.check(t, more)
+}
+
+func TestLogThatIsBehindItsFeedStopsTheLine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	stop := feedtest.Go(t, r.Run)
+	_, last := d.records(t, 1, 1)
+	d.awaitPosition(t, last)
+	stop()
+	deltas, messages := d.history(t)
+	end := deltas[len(deltas)-1]
+	ahead := revocation.Delta{Head: end.Head, Prev: end.Seq, PrevSum: revocation.Sum(messages[len(messages)-1])}
+	ahead.Seq, ahead.LogSeq = ahead.Seq+1, 1000
+	m, err := ahead.Sign(feedtest.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.js.Publish(t.Context(), stream.RevocationsSubject, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.revoker(t).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "rolled back") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBatchThatCannotBeReadStopsTheLine(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.log.AppendRaw(t, []byte("no batch"))
+	if err := d.revoker(t).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "seq=2") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rescindhq/rescind/query"
+)
+
+var update = flag.Bool("update", false, "write testdata/queries.sql anew")
+
+// questions are one of each kind, with every member that it has.
+func questions() map[string]question {
+	out := map[string]question{
+		"event":             event{tenant: "acme", index: 7},
+		"event, any tenant": event{index: 7},
+		"sealed":            sealed{tenant: "acme", indices: []uint64{1, 2}},
+		"findings":          findings{Tenant: "acme"},
+		"findings, all of it": findings{
+			Tenant: "acme", ID: "f1", State: query.FindingOpen, Control: "key-known", Before: ptr(9), Limit: 5,
+		},
+		"count, all of it": count(searches()["all"]),
+	}
+	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "after", "before", "all"} {
+		out["search, "+name] = search(searches()[name])
+	}
+	return out
+}
+
+func TestQueriesAreTheseAndNoOthers(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	all := questions()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		sql, args := all[name].SQL()
+		fmt.Fprintf(&b, "-- %s\n%s;\n", name, sql)
+		for _, a := range args {
+			n := a.(driver.NamedValue)
+			fmt.Fprintf(&b, "--   %s = %v\n", n.Name, n.Value)
+		}
+		b.WriteString("\n")
+	}
+	const file = "testdata/queries.sql"
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), b.String()); d != "" {
+		t.Fatalf("run with -update after reading this:\n%s", d)
+	}
+}
+
+// TestNoValueIsInTheTextOfAQuery asks with values that would be seen.
+func TestNoValueIsInTheTextOfAQuery(t *testing.T) {
+	t.Parallel()
+	for name, q := range questions() {
+		sql, args := q.SQL()
+		for _, a := range args {
+			n := a.(driver.NamedValue)
+			if !strings.Contains(sql, "{"+n.Name+":") {
+				t.Errorf("%s: parameter %s is not used", name, n.Name)
+			}
+			if s, ok := n.Value.(string); ok && strings.Contains(sql, "'"+s+"'") {
+				t.Errorf("%s: the value of %s is in the text", name, n.Name)
+			}
+		}
+		if _, any := q.(event); !any && !strings.Contains(sql, "tenant = {tenant:String}") {
+			t.Errorf("%s: no tenant", name)
+		}
+	}
+}

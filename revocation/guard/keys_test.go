@@ -1,0 +1,78 @@
+package guard_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"testing"
+
+	"github.com/rescindhq/rescind/revocation/guard"
+)
+
+func jwkSet(t *testing.T, extra ...map[string]any) []byte {
+	t.Helper()
+	b64 := base64.RawURLEncoding.EncodeToString
+	ec := must(ecKey.PublicKey.Bytes())
+	list := append([]map[string]any{
+		{"kty": "EC", "crv": "P-256", "kid": "ec", "x": b64(ec[1:33]), "y": b64(ec[33:])},
+		{"kty": "RSA", "kid": "rsa", "alg": "RS256", "use": "sig", "n": b64(rsaKey.N.Bytes()), "e": "AQAB"},
+		{"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": b64(edKey.Public().(ed25519.PublicKey))},
+	}, extra...)
+	return must(json.Marshal(map[string]any{"keys": list}))
+}
+
+func TestParseKeys(t *testing.T) {
+	t.Parallel()
+	got, err := guard.ParseKeys(jwkSet(t, map[string]any{"kty": "oct", "kid": "secret", "k": "AAAA"}, map[string]any{"kty": "RSA", "use": "enc", "kid": "enc"},
+		map[string]any{"kty": "EC", "crv": "secp256k1", "kid": "koblitz"}, map[string]any{"kty": "OKP", "crv": "X25519", "kid": "x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 {
+		t.Fatalf("%d keys", len(got))
+	}
+	for i, want := range keys() {
+		p := got[i].Public.(interface{ Equal(crypto.PublicKey) bool })
+		if got[i].ID != want.ID || got[i].Algorithm != want.Algorithm || !p.Equal(want.Public) {
+			t.Errorf("key %d: got %+v", i, got[i])
+		}
+	}
+}
+
+func TestKeysThatAreRefused(t *testing.T) {
+	t.Parallel()
+	weak := base64.RawURLEncoding.EncodeToString(make([]byte, 128))
+	half := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
+	base := map[string]map[string]any{
+		"no id":           {"kty": "OKP", "crv": "Ed25519", "x": half},
+		"id used twice":   {"kty": "OKP", "crv": "Ed25519", "kid": "ec", "x": half},
+		"weak RSA":        {"kty": "RSA", "kid": "w", "n": weak, "e": "AQAB"},
+		"even exponent":   {"kty": "RSA", "kid": "w", "n": base64.RawURLEncoding.EncodeToString(rsaKey.N.Bytes()), "e": "AQAA"},
+		"not on curve":    {"kty": "EC", "crv": "P-256", "kid": "w", "x": half, "y": half},
+		"short Ed25519":   {"kty": "OKP", "crv": "Ed25519", "kid": "w", "x": "AAAA"},
+		"not base64":      {"kty": "RSA", "kid": "w", "n": "**", "e": "AQAB"},
+		"wrong kind of x": {"kty": "EC", "crv": "P-256", "kid": "w", "x": 5},
+	}
+	for name, k := range base {
+		if got, err := guard.ParseKeys(jwkSet(t, maps.Clone(k))); err == nil {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	if _, err := guard.ParseKeys([]byte("no")); err == nil {
+		t.Error("no JSON")
+	}
+}
+
+func FuzzParseKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAA"},{"kty":"RSA","n":"AQ","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`))
+	f.Fuzz(func(t *testing.T, set []byte) {
+		got, _ := guard.ParseKeys(set)
+		for _, k := range got {
+			if k.ID == "" || k.Algorithm == "" || k.Public == nil {
+				t.Fatalf("got %+v", k)
+			}
+		}
+	})
+}
