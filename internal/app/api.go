@@ -44,28 +44,27 @@ type parts struct {
 
 // api makes the API: the HTTP server, the view of the revocation set that it
 // decides from, the lane that it follows, and the erasure worker.
-func (a *app) api(ctx context.Context, b *bus) ([]role, error) {
+func (a *app) api(ctx context.Context, b *bus) (role, error) {
 	p, err := a.parts(ctx, b)
 	if err != nil {
-		return nil, fmt.Errorf("api: %w", err)
+		return role{}, fmt.Errorf("api: %w", err)
 	}
 	conn, err := a.apiConn()
 	if err != nil {
-		return nil, fmt.Errorf("api: %w", err)
+		return role{}, fmt.Errorf("api: %w", err)
 	}
+	a.closers = append(a.closers, func() { conn.Close() })
 	server, err := a.server(ctx, p, store.New(conn))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("api: %w", err), conn.Close())
+		return role{}, fmt.Errorf("api: %w", err)
 	}
 	listener, err := a.listen()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("api: %w", err), conn.Close())
+		return role{}, fmt.Errorf("api: %w", err)
 	}
+	a.closers = append(a.closers, func() { listener.Close() })
 	a.log.Info("api listens", "addr", listener.Addr().String())
-	return []role{{config.RoleAPI, func(ctx context.Context) error {
-		defer conn.Close()
-		return a.runAPI(ctx, p, listener, server)
-	}}}, nil
+	return role{config.RoleAPI, func(ctx context.Context) error { return a.runAPI(ctx, p, listener, server) }}, nil
 }
 
 func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, server *query.Server) error {
@@ -80,10 +79,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 		defer stop()
 		return serveHTTP(ctx, behind, listener, server.Handler())
 	})
-	err := g.Wait()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
-	return errors.Join(err, p.publisher.Close(closing))
+	return g.Wait()
 }
 
 // ended is err unless it only says that ctx ended.
@@ -154,6 +150,13 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, RetryFor: drain, Log: a.log}); err != nil {
 		return nil, err
 	}
+	a.closers = append(a.closers, func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		if err := p.publisher.Close(closing); err != nil {
+			a.log.Error("events of the api were not accepted", "err", err)
+		}
+	})
 	if p.lane, err = lane.New(lane.Config{Log: p.log, Logger: a.log}); err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ type app struct {
 
 	registry *prometheus.Registry
 	probes   []query.Probe
+	closers  []func()          // what was opened, in that order
 	await    bool              // Config.AwaitAudit
 	ready    []<-chan struct{} // closed when a role is at work
 }
@@ -62,6 +63,13 @@ func open(c Config) (*app, error) {
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return a, nil
+}
+
+// close closes what was opened, the last first.
+func (a *app) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
 }
 
 // role is a part that runs until its context ends.
@@ -80,28 +88,32 @@ func Run(ctx context.Context, c Config) error {
 	if err := a.ensureStreams(ctx); err != nil {
 		return err
 	}
-	projector, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds)
+	defer a.close()
+	roles, err := a.roles(ctx)
 	if err != nil {
 		return err
-	}
-	defer projector.nc.Close()
-	roles, err := a.projectors(ctx, projector)
-	if err != nil {
-		return err
-	}
-	if a.cfg.Runs(config.RoleAPI) {
-		api, err := a.connect(natsd.API, a.cfg.NATS.APICreds)
-		if err != nil {
-			return err
-		}
-		defer api.nc.Close()
-		more, err := a.api(ctx, api)
-		if err != nil {
-			return err
-		}
-		roles = append(roles, more...)
 	}
 	return a.run(ctx, roles, c.Ready)
+}
+
+// roles opens what the roles of the configuration need.
+func (a *app) roles(ctx context.Context) ([]role, error) {
+	projector, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, projector.nc.Close)
+	roles, err := a.projectors(ctx, projector)
+	if err != nil || !a.cfg.Runs(config.RoleAPI) {
+		return roles, err
+	}
+	api, err := a.connect(natsd.API, a.cfg.NATS.APICreds, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, api.nc.Close)
+	serve, err := a.api(ctx, api)
+	return append(roles, serve), err
 }
 
 // projectors makes the roles that read and write streams.

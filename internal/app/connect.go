@@ -26,8 +26,16 @@ type bus struct {
 	js jetstream.JetStream
 }
 
-func (a *app) connect(role natsd.Role, creds string) (*bus, error) {
+// connect connects in a role. What NATS denies is logged, and told to denied,
+// which may be nil: the request itself would only wait for an answer.
+func (a *app) connect(role natsd.Role, creds string, denied func(error)) (*bus, error) {
 	opts := append(natsd.Options(role, creds),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			a.log.Error("nats refuses", "role", string(role), "err", err)
+			if denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
+				denied(err)
+			}
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				a.log.Warn("nats disconnected", "role", string(role), "err", err)
@@ -56,7 +64,11 @@ func (a *app) ensureStreams(ctx context.Context) error {
 	if a.cfg.NATS.OperatorCreds == "" {
 		return nil
 	}
-	b, err := a.connect(natsd.Operator, a.cfg.NATS.OperatorCreds)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b, err := a.connect(natsd.Operator, a.cfg.NATS.OperatorCreds, func(err error) {
+		cancel(fmt.Errorf("nats.operator_creds %s: %w", a.cfg.NATS.OperatorCreds, err))
+	})
 	if err != nil {
 		return err
 	}
@@ -68,6 +80,9 @@ func (a *app) ensureStreams(ctx context.Context) error {
 		a.log.Error("events may have been lost: a consumer of the intake was missing", "stream", stream.IntakeStream, "err", err)
 		a.gap = true
 		return nil
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
 	}
 	return err
 }

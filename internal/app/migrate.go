@@ -26,7 +26,7 @@ func Migrate(ctx context.Context, cfg Config) error {
 	if err := a.ensureStreams(ctx); err != nil {
 		return err
 	}
-	b, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds)
+	b, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds, nil)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
+	a.closers = append(a.closers, source.Close)
 	log, err := stream.OpenLog(ctx, b.js)
 	if err != nil {
 		return role{}, err
@@ -44,10 +45,7 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	}
 	a.ready = append(a.ready, in.Ready())
 	a.watchIntake(in)
-	return role{config.RoleIntake, func(ctx context.Context) error {
-		defer source.Close()
-		return in.Run(ctx)
-	}}, nil
+	return role{config.RoleIntake, in.Run}, nil
 }
 
 func (a *app) audit(ctx context.Context, b *bus) (role, error) {
@@ -63,6 +61,7 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
+	a.closers = append(a.closers, func() { conn.Close() })
 	p, err := audit.New(audit.Config{
 		Conn: conn, Log: a.log.With("role", config.RoleAudit),
 		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) },
@@ -75,7 +74,6 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 		a.ready = append(a.ready, atWork(ctx, p))
 	}
 	return role{config.RoleAudit, func(ctx context.Context) error {
-		defer conn.Close()
 		if err := a.untilMigrated(ctx, b); err != nil {
 			return err
 		}

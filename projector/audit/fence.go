@@ -158,7 +158,7 @@ func (f *fence) named(ctx context.Context) context.Context {
 // more unknown outcome.
 func (f *fence) watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	call, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stalled := time.AfterFunc(f.stall+time.Hour, func() { cancel(fmt.Errorf("no answer for %s", f.stall)) })
+	stalled := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("no answer for %s", f.stall)) })
 	stop := context.AfterFunc(ctx, func() {
 		left := time.AfterFunc(f.grace, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(call, func() { left.Stop() })

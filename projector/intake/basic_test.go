@@ -227,7 +227,7 @@ func TestBatchIsBoundedInBytes(t *testing.T) {
 	for seq := uint64(1); seq <= last.Seq; seq++ {
 		m, err := r.log.Get(t.Context(), seq)
 		r.check(err)
-		if len(m.Data) > 1<<20 {
+		if len(m.Data) > maxBatchBytes+16<<10 {
 			t.Errorf("seq %d has %d bytes", seq, len(m.Data))
 		}
 	}

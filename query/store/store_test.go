@@ -370,4 +370,3 @@ func TestAQueryIsBounded(t *testing.T) {
 type slow struct{}
 
 func (slow) SQL() (string, []any) { return "SELECT number FROM numbers(1001)", nil }
-
