@@ -28,7 +28,7 @@ type IntakeMessage struct {
 	Seq         uint64 // in the intake stream: unique beside Intake.Created
 	Subject     string
 	Message     events.Message // tenant and type as the subject says
-	Redelivered bool           // it was delivered before, to us or to another
+	Redelivered bool           // it was delivered before; false says nothing after the intake was opened anew
 	Received    time.Time      // when the stream stored it
 
 	ack func() error

@@ -202,6 +202,7 @@ func TestIntakeGoesOnAfterABrokenConnection(t *testing.T) {
 	eventually(t, "it has arrived", func() bool { c, _ := in.Waiting(); return c == 1 })
 	proxy.Cut()
 	w.put(t, "rescind.events.acme.token.revoked", []byte("after"))
+	eventually(t, "all of it has arrived", func() bool { c, _ := in.Waiting(); return c >= 3 })
 	got := map[string]int{}
 	for got["after"] == 0 {
 		for _, m := range collect(t, in, 1) {

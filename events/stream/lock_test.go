@@ -28,6 +28,7 @@ func TestLockIsHeldByOneAtATime(t *testing.T) {
 			if n := inside.Add(1); n != 1 {
 				t.Errorf("%d hold the lock", n)
 			}
+			w.state(t, stream.LocksStream) // something that takes a while
 			turns.Add(1)
 			inside.Add(-1)
 			release()

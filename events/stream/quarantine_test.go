@@ -81,8 +81,8 @@ func TestQuarantinePutIsIdempotent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := w.state(t, stream.QuarantineStream).Msgs; n != 3 {
-		t.Fatalf("%d entries, want 3", n)
+	if s := w.state(t, stream.QuarantineStream); s.Msgs != 3 || s.LastSeq != 3 {
+		t.Fatalf("%d entries up to seq %d, want 3 up to 3", s.Msgs, s.LastSeq)
 	}
 }
 

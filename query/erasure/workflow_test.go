@@ -613,6 +613,29 @@ func TestWorkerCatchesUpFirst(t *testing.T) {
 	seen.wantOneForm(t)
 }
 
+// TestIntakeAway: what is durable and not on the log yet is tried again as it
+// was, until it is.
+func TestIntakeAway(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	seen := &witness{Publisher: kit.Publisher, forms: map[string]map[string]bool{}}
+	tries := make(chan struct{}, 100)
+	o := open(t, kit, func(c *Config) {
+		c.WaitFor = 500 * time.Millisecond
+		c.Publisher = &faultyPublisher{seen, events.SubjectRevoked, func() error { tries <- struct{}{}; return nil }, nil}
+	})
+	r := o.approved("alice")
+	kit.StopIntake()
+	kit.Run(o.Run)
+	for range 3 {
+		<-tries
+	}
+	kit.Intake()
+	o.until(r.ID, Completed)
+	seen.wantOneForm(t)
+}
+
 // TestTwoWorkersAtOnce do no more than one.
 func TestTwoWorkersAtOnce(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,9 @@ type Kit struct {
 	Publisher *stream.Publisher
 	Policy    events.Policy
 
+	// StopIntake stops the first intake: what is published then waits.
+	StopIntake func()
+
 	// Projector is the connection of the projector's side, and Keys its keyring.
 	Projector *nats.Conn
 	Keys      *seal.Keyring
@@ -56,7 +59,7 @@ func Start(t testing.TB) *Kit {
 	k.check(err)
 	t.Cleanup(func() { _ = k.Publisher.Close(context.Background()) })
 	k.Keyring, k.Keys = k.keyring(k.Conn), k.keyring(k.Projector)
-	k.Intake()
+	k.StopIntake = k.Intake()
 	return k
 }
 
