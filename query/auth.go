@@ -162,7 +162,9 @@ func (v *verifier) verify(raw string) (Principal, error) {
 	case c.ID == "":
 		return Principal{}, &tokenError{"jti is missing"}
 	}
-	return Principal{Subject: c.Subject, Tenants: c.Tenants, Scopes: strings.Fields(c.Scope)}, nil
+	named := func(t string) bool { return t == AllTenants || events.ValidTenant(t) }
+	tenants := slices.DeleteFunc(c.Tenants, func(t string) bool { return !named(t) })
+	return Principal{Subject: c.Subject, Tenants: tenants, Scopes: strings.Fields(c.Scope)}, nil
 }
 
 // key chooses the key and with it the algorithm; jku, x5u and jwk are not

@@ -208,6 +208,9 @@ func TestTenantsAreApart(t *testing.T) {
 		delete(c, "tenants")
 		c["scope"] = "audit:read"
 	}), nil)
+	empty := sign(t, jwt.SigningMethodES256, a.key, with(func(c jwt.MapClaims) {
+		c["tenants"], c["scope"] = []string{"", "a.b"}, "audit:read"
+	}), nil)
 	for _, c := range []struct {
 		name, token string
 		body        map[string]any
@@ -221,6 +224,8 @@ func TestTenantsAreApart(t *testing.T) {
 		{"all, left out", a.token("officer", query.AllTenants), map[string]any{}, 422},
 		{"the star as a tenant", one, map[string]any{"tenant": "*"}, 422},
 		{"a token without tenants", none, map[string]any{"tenant": "acme"}, 403},
+		{"a token whose tenant is empty", empty, map[string]any{"tenant": "acme"}, 403},
+		{"a token whose tenant is empty, left out", empty, map[string]any{}, 422},
 		{"no tenant at all", none, map[string]any{}, 422},
 	} {
 		if got := a.call(c.token, "POST", "/v1/audit/search", c.body); got.status != c.status {

@@ -198,6 +198,11 @@ func TestStory(t *testing.T) {
 	h.revokeAndLift(t)
 	h.openWithPurpose(t, bySubject)
 	h.forget(t, ref)
+	for _, personal := range []string{alice, "192.0.2.7", "j-1", "eyJ"} {
+		if strings.Contains(h.logs.String(), personal) {
+			t.Errorf("%s is in our log", personal)
+		}
+	}
 }
 
 func (h *house) revokeAndLift(t *testing.T) {

@@ -104,8 +104,10 @@ func (k *Kit) Intake() (stop func()) {
 	k.check(err)
 	in, err := intake.New(intake.Config{Source: source, Log: log, Quarantine: quarantine, Keyring: k.Keys, Policy: k.Policy})
 	k.check(err)
-	k.T.Cleanup(source.Close)
-	stop = k.Run(in.Run)
+	stop = k.Run(func(ctx context.Context) error {
+		defer source.Close() // what it holds goes to the next intake
+		return in.Run(ctx)
+	})
 	select {
 	case <-in.Ready():
 	case <-ctx.Done():

@@ -1,0 +1,167 @@
+package erasure
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+func all(string) bool { return true }
+
+func only(tenant string) func(string) bool { return func(t string) bool { return t == tenant } }
+
+// office is a workflow over a real log, and who works with it.
+type office struct {
+	t    *testing.T
+	kit  *lanetest.Kit
+	lane *lane.Follower
+	*Workflow
+
+	mu      sync.Mutex
+	records []lane.Entry
+}
+
+// open opens an office over kit; change may change its configuration. It does
+// not run the worker.
+func open(t *testing.T, kit *lanetest.Kit, change func(*Config)) *office {
+	t.Helper()
+	o := &office{t: t, kit: kit, lane: kit.Follower()}
+	cfg := Config{
+		Lane: o.lane, Publisher: kit.Publisher, Keyring: kit.Keyring, Policy: kit.Policy, WaitFor: patience,
+		Retry: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	if o.Workflow, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	o.lane.Handle(o.remember)
+	kit.Run(o.lane.Run)
+	return o
+}
+
+func (o *office) remember(e lane.Entry) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.records = append(o.records, e)
+}
+
+// of lists the records of a type, in the order of the log.
+func (o *office) of(t events.Type) (out []lane.Entry) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.records {
+		if e.Record.Type == t {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (o *office) receive(subject string) Request {
+	o.t.Helper()
+	r, err := o.Receive(o.t.Context(), Input{
+		Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "https://id.acme", Subject: subject, Actor: "handler", Note: "by letter",
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r
+}
+
+func (o *office) act(id string, to State, actor string) Request {
+	o.t.Helper()
+	r, err := o.Act(o.t.Context(), Act{ID: id, To: to, Actor: actor, Reason: "because", Reaches: all})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r
+}
+
+// approved is a request of the subject that only has to be carried out.
+func (o *office) approved(subject string) Request {
+	o.t.Helper()
+	r := o.receive(subject)
+	o.act(r.ID, Verified, "handler")
+	return o.act(r.ID, Approved, "approver")
+}
+
+// until waits for a request to be in a state.
+func (o *office) until(id string, s State) Request {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := o.Get(id, all)
+		if err == nil && r.State == s {
+			return r
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			o.t.Fatalf("request is %s (%v), waited for %s", r.State, err, s)
+		}
+	}
+}
+
+// meet makes a subject known: a token was issued to them.
+func meet(kit *lanetest.Kit, subject string) {
+	kit.T.Helper()
+	kit.Publish(events.Event{Type: events.TokenIssued, Tenant: "acme", Data: events.Data{
+		Issuer: "https://id.acme", Subject: subject, TokenID: "jti-of-" + subject, Algorithm: "ES256", KeyID: "k",
+	}})
+	ctx, cancel := context.WithTimeout(kit.T.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := kit.Keyring.Lookup(ctx, whom(subject))
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			kit.T.Fatalf("the subject is not known: %v", err)
+		}
+	}
+}
+
+func whom(subject string) seal.Person {
+	return seal.Person{Tenant: "acme", Issuer: "https://id.acme", Subject: subject}
+}
+
+// wantForgotten checks that nothing opens to the subject any more.
+func (o *office) wantForgotten(subject string) {
+	o.t.Helper()
+	key, err := o.kit.Keyring.Lookup(o.t.Context(), whom(subject))
+	if err != nil || !key.Erased {
+		o.t.Errorf("the subject is not forgotten: %v, %v", key, err)
+	}
+	for _, e := range o.of(events.RequestReceived) {
+		_, err := o.kit.Keyring.Open(o.t.Context(), seal.OpenRequest{
+			Tenant: e.Record.Tenant, Source: e.Record.Source, ID: e.Record.ID, Ref: e.Record.SubjectRef, Generation: e.Record.DataKey, Sealed: e.Sealed,
+		})
+		if len(e.Sealed) > 0 && !errors.Is(err, seal.ErrDestroyed) {
+			o.t.Errorf("the request still opens: %v", err)
+		}
+	}
+}
