@@ -229,6 +229,29 @@ func TestStreamCreatedAgain(t *testing.T) {
 	}
 }
 
+func TestLogCreatedAgain(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	f := h.verify(t)
+	h.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
+	awaitState(t, f, feedtest.Claims(1), revocation.Revoked)
+	before := f.Status().Head
+	js := natsdtest.JetStream(t, h.server, natsd.Operator)
+	if err := js.DeleteStream(t.Context(), stream.LogStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), js, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	h.log = feedtest.OpenLog(t, h.server)
+	h.log.Revoke(t, events.ScopeToken, feedtest.Claims(2))
+	awaitState(t, f, feedtest.Claims(2), revocation.Revoked)
+	awaitState(t, f, feedtest.Claims(1), revocation.Active) // the new log knows nothing of it
+	if after := f.Status().Head; after.Epoch == before.Epoch || after.Feed != before.Feed {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
 func TestDeltasPurgedBehindAVerifier(t *testing.T) {
 	t.Parallel()
 	h := start(t)

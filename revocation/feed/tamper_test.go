@@ -220,6 +220,31 @@ func TestUnsignedStoredDeltaIsPassedOver(t *testing.T) {
 	}
 }
 
+// The tail is enough where a message that is not ours lies in it.
+func TestTailPassesOverWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	l := startLine(t)
+	l.await(t, 99, revocation.Active)
+	f := New(l.feed.cfg)
+	f.view.Store(l.feed.view.Load())
+	js := natsdtest.JetStream(t, l.server, natsd.Projector)
+	for range 3 {
+		if _, err := js.Publish(t.Context(), stream.RevocationsSubject, []byte("junk")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
+	l.await(t, 1, revocation.Revoked)
+	v, err := f.fromHere(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.view.Store(v)
+	if d := f.Decide(feedtest.Claims(1)); d.State != revocation.Revoked {
+		t.Errorf("got %+v", d)
+	}
+}
+
 // What is stored ends before the view, or ends in another delta at the same
 // place: the stream was put back to an earlier state.
 func TestStepBackIsNoticed(t *testing.T) {
