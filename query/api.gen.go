@@ -102,10 +102,10 @@ type AuditSearch struct {
 	Cursor string `json:"cursor,omitempty,omitzero"`
 
 	// From The publisher's time, at or after.
-	From   time.Time `json:"from,omitempty,omitzero"`
-	Issuer string    `json:"issuer,omitempty,omitzero"`
+	From time.Time `json:"from,omitempty,omitzero"`
 
-	// Jti Needs issuer.
+	// Issuer Issuer of the identifiers. Left out: the one of the tenant's issuers that knows them; 422 where several do.
+	Issuer  string `json:"issuer,omitempty,omitzero"`
 	Jti     string `json:"jti,omitempty,omitzero"`
 	Kid     string `json:"kid,omitempty,omitzero"`
 	Limit   int    `json:"limit,omitempty,omitzero"`
@@ -116,12 +116,8 @@ type AuditSearch struct {
 	// Purpose Why the personal part is read. Kept in clear.
 	Purpose    string `json:"purpose,omitempty,omitzero"`
 	SessionRef string `json:"session_ref,omitempty,omitzero"`
-
-	// Sid Needs issuer.
-	Sid string `json:"sid,omitempty,omitzero"`
-
-	// Subject Needs issuer.
-	Subject string `json:"subject,omitempty,omitzero"`
+	Sid        string `json:"sid,omitempty,omitzero"`
+	Subject    string `json:"subject,omitempty,omitzero"`
 
 	// SubjectRef As in an event; finds the events of a forgotten subject too.
 	SubjectRef string `json:"subject_ref,omitempty,omitzero"`

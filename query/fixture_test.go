@@ -90,6 +90,8 @@ func (p *parts) Count(_ context.Context, _ query.Search) (uint64, error) {
 	return uint64(len(p.rows)), nil
 }
 
+func (p *parts) Issuers(context.Context, string, int) ([]string, error) { return []string{"i"}, nil }
+
 func (p *parts) Event(_ context.Context, tenant string, index uint64) (query.Row, error) {
 	for _, r := range p.rows {
 		if r.Index == index && (tenant == "" || tenant == r.Record.Tenant) {

@@ -377,6 +377,30 @@ func (h *house) revokeAndLiftAlone(t *testing.T) {
 	h.until(aliceClaims("j-9"), "active", *lifted.Position)
 }
 
+// TestSearchWithoutIssuer finds the one issuer that knows an identifier, and
+// does not choose between two people.
+func TestSearchWithoutIssuer(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	for name, in := range map[string]map[string]any{
+		"subject": {"subject": alice}, "jti": {"jti": "j-1"}, "sid": {"sid": "s-1"}, "both": {"subject": alice, "jti": "j-1"},
+	} {
+		in["tenant"], in["type"] = "acme", "token.issued"
+		if out := h.search(in, 1); len(out.Events) != 1 {
+			t.Errorf("by %s: %d", name, len(out.Events))
+		}
+	}
+	if out := h.search(map[string]any{"tenant": "acme", "subject": "nobody"}, 0); len(out.Events) != 0 {
+		t.Errorf("nobody: %+v", out)
+	}
+	other := issued("j-1")
+	other["id"], other["data"].(map[string]any)["iss"] = "issued-elsewhere", "https://id.globex"
+	h.post("issuer", "/v1/events", other, http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.globex", "subject": alice, "type": "token.issued"}, 1)
+	h.call(h.token("officer", "acme"), "POST", "/v1/audit/search", map[string]any{"tenant": "acme", "subject": alice}).want(t, http.StatusUnprocessableEntity)
+}
+
 // TestTenantsAndSubjectsOfSearchNeverMix: the same identifiers at two tenants
 // are two people.
 func TestTenantsAndSubjectsOfSearchNeverMix(t *testing.T) {

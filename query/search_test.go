@@ -122,9 +122,6 @@ func TestSearchRefuses(t *testing.T) {
 	t.Parallel()
 	a := serve(t, trail(1).config())
 	for body, status := range map[string]int{
-		`{"subject":"u"}`:             422,
-		`{"jti":"j"}`:                 422,
-		`{"sid":"s"}`:                 422,
 		`{"type":"token.eaten"}`:      422,
 		`{"outcome":"maybe"}`:         422,
 		`{"order":"random"}`:          422,

@@ -62,6 +62,11 @@ type EventStore interface {
 	// Count is how many rows match, whatever After and Limit say.
 	Count(ctx context.Context, s Search) (uint64, error)
 
+	// Issuers is up to limit issuers that the tenant's events name, in no
+	// order. It reads more than the other methods: ask it only where an
+	// identifier came without its issuer.
+	Issuers(ctx context.Context, tenant string, limit int) ([]string, error)
+
 	// Event returns one row of shard 0. Tenant "" stands for any, for a
 	// caller that reaches all tenants. It returns ErrNotFound where the index
 	// is not there or is another tenant's.

@@ -16,6 +16,9 @@
 //     page yields every row that was there at the start once.
 //   - Values reach the server as bound parameters only: none is in the text
 //     of a query, and none can change its meaning.
+//   - Only what is recorded is shown: below the highest index of an answer
+//     nothing is missing, and nothing in it was left there by an insert whose
+//     outcome is not known.
 //   - Every query is bounded in time and rows; one that passes the bound is
 //     an error, never a shortened answer.
 //   - Nothing is written: [Grants] lets an account read the tables and no more.
@@ -35,9 +38,8 @@
 //
 // # What it does not do
 //
-// It does not open what is sealed and does not decide who may ask. It reads
-// what is recorded and what is being recorded alike: an event is visible from
-// its insert on. Events and sealed parts are looked up in shard 0.
+// It does not open what is sealed and does not decide who may ask. Events,
+// sealed parts and findings are looked up in shard 0.
 //
 // # Sources
 //

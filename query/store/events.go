@@ -65,31 +65,61 @@ func matching(q query.Search) *where {
 	return w
 }
 
-// search is one page of events.
-type search query.Search
+// page is the events of one window of indices that match.
+type page struct {
+	query.Search
+	window
+}
 
-func (q search) SQL() (string, []any) {
-	w, order := matching(query.Search(q)), "ASC"
+func (q page) SQL() (string, []any) {
+	w, order := matching(q.Search), "ASC"
 	if q.Descending {
 		order = "DESC"
 	}
-	switch {
-	case q.After != nil && q.Descending:
-		w.and("`index` < {after:UInt64}", "after", *q.After)
-	case q.After != nil:
-		w.and("`index` > {after:UInt64}", "after", *q.After)
-	}
+	w.and("`index` >= {first:UInt64}", "first", q.first)
+	w.and("`index` < {end:UInt64}", "end", q.end)
 	sql := "SELECT " + eventrow.Columns + "\nFROM events\nWHERE " + w.String() +
 		"\nORDER BY `index` " + order + "\nLIMIT {limit:UInt32}"
 	return sql, append(w.args, clickhouse.Named("limit", limit(q.Limit)))
 }
 
-// count is how many events match.
-type count query.Search
+// count is how many events below an index match.
+type count struct {
+	query.Search
+	end uint64
+}
 
 func (q count) SQL() (string, []any) {
-	w := matching(query.Search(q))
+	w := matching(q.Search)
+	w.and("`index` < {end:UInt64}", "end", q.end)
 	return "SELECT count()\nFROM events\nWHERE " + w.String(), w.args
+}
+
+// issuers is the issuers that a tenant's events name.
+type issuers struct {
+	tenant string
+	limit  int
+}
+
+func (q issuers) SQL() (string, []any) {
+	w := new(where)
+	w.and("tenant = {tenant:String}", "tenant", q.tenant)
+	w.conditions = append(w.conditions, "issuer != ''")
+	return "SELECT DISTINCT issuer\nFROM events\nWHERE " + w.String() + "\nLIMIT {limit:UInt32}",
+		append(w.args, clickhouse.Named("limit", limit(q.limit)))
+}
+
+// recorded is the index up to which a shard is recorded: whole, without a hole
+// and compared with the log where that was in doubt. What is above it may still
+// be under way, and is not shown.
+type recorded struct {
+	shard uint16
+}
+
+func (q recorded) SQL() (string, []any) {
+	w := new(where)
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
+	return "SELECT max(first + count)\nFROM batches\nWHERE " + w.String(), w.args
 }
 
 // event is the row of one index, of any tenant where tenant is empty.

@@ -12,7 +12,10 @@ import (
 
 // findings folds the finding.* events of a tenant: what the last opening said,
 // and the last event of all for the state.
-type findings query.FindingSearch
+type findings struct {
+	query.FindingSearch
+	end uint64 // events below this index
+}
 
 // stateOf and typeOf are the state that a finding has after an event of a
 // type, and back.
@@ -37,6 +40,7 @@ func (q findings) SQL() (string, []any) {
 	of.and("shard = {shard:UInt16}", "shard", uint16(0))
 	of.and("type IN {types:Array(String)}", "types",
 		names([]events.Type{events.FindingOpened, events.FindingAcknowledged, events.FindingClosed}))
+	of.and("`index` < {end:UInt64}", "end", q.end)
 	if q.ID != "" {
 		of.and("attributes['finding'] = {finding:String}", "finding", q.ID)
 	}

@@ -23,14 +23,16 @@ func questions() map[string]question {
 		"event":             event{tenant: "acme", index: 7},
 		"event, any tenant": event{index: 7},
 		"sealed":            sealed{tenant: "acme", indices: []uint64{1, 2}},
-		"findings":          findings{Tenant: "acme"},
-		"findings, all of it": findings{
+		"findings":          findings{query.FindingSearch{Tenant: "acme"}, 100},
+		"findings, all of it": findings{query.FindingSearch{
 			Tenant: "acme", ID: "f1", State: query.FindingOpen, Control: "key-known", Before: ptr(9), Limit: 5,
-		},
-		"count, all of it": count(searches()["all"]),
+		}, 100},
+		"count, all of it": count{searches()["all"], 100},
+		"recorded":         recorded{},
+		"issuers":          issuers{"acme", 33},
 	}
-	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "after", "before", "all"} {
-		out["search, "+name] = search(searches()[name])
+	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "descending", "all"} {
+		out["search, "+name] = page{searches()[name], window{40, 100}}
 	}
 	return out
 }
@@ -77,7 +79,9 @@ func TestNoValueIsInTheTextOfAQuery(t *testing.T) {
 				t.Errorf("%s: the value of %s is in the text", name, n.Name)
 			}
 		}
-		if _, any := q.(event); !any && !strings.Contains(sql, "tenant = {tenant:String}") {
+		_, any := q.(event)
+		_, position := q.(recorded)
+		if !any && !position && !strings.Contains(sql, "tenant = {tenant:String}") {
 			t.Errorf("%s: no tenant", name)
 		}
 	}

@@ -48,7 +48,9 @@ func New(conn driver.Conn) *Store { return &Store{conn: conn} }
 // Grants are the rights that a store needs in the database, as the lists after
 // GRANT.
 func Grants(database string) []string {
-	return []string{"SELECT ON " + database + ".events", "SELECT ON " + database + ".payloads"}
+	return []string{
+		"SELECT ON " + database + ".events", "SELECT ON " + database + ".payloads", "SELECT ON " + database + ".batches",
+	}
 }
 
 // question is one query: its text, and what is bound into it.
@@ -82,16 +84,57 @@ func (s *Store) events(ctx context.Context, q question) (out []query.Row, err er
 	return out, err
 }
 
+// Issuers implements query.EventStore.
+func (s *Store) Issuers(ctx context.Context, tenant string, limit int) (out []string, err error) {
+	err = s.ask(ctx, issuers{tenant, limit}, func(scan func(...any) error) error {
+		var issuer string
+		err := scan(&issuer)
+		out = append(out, issuer)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search issuers: %w", err)
+	}
+	return out, nil
+}
+
 // Search implements query.EventStore.
 func (s *Store) Search(ctx context.Context, q query.Search) ([]query.Row, error) {
 	if q.Tenant == "" {
 		return nil, fmt.Errorf("search events: %w: no tenant", ErrSearch)
 	}
-	rows, err := s.events(ctx, search(q))
+	out, err := s.search(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("search events: %w", err)
 	}
-	return rows, nil
+	return out, nil
+}
+
+func (s *Store) search(ctx context.Context, q query.Search) (out []query.Row, err error) {
+	end, err := s.recorded(ctx, q.Shard)
+	if err != nil {
+		return nil, err
+	}
+	wanted := limit(q.Limit)
+	windows := windowsOf(q, end)
+	for len(out) < wanted {
+		w, ok := windows.next()
+		if !ok {
+			break
+		}
+		q.Limit = wanted - len(out)
+		rows, err := s.events(ctx, page{q, w})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rows...)
+	}
+	return out, nil
+}
+
+func (s *Store) recorded(ctx context.Context, shard uint16) (end uint64, err error) {
+	err = s.ask(ctx, recorded{shard}, func(scan func(...any) error) error { return scan(&end) })
+	return end, err
 }
 
 // Count implements query.EventStore.
@@ -99,7 +142,11 @@ func (s *Store) Count(ctx context.Context, q query.Search) (n uint64, err error)
 	if q.Tenant == "" {
 		return 0, fmt.Errorf("count events: %w: no tenant", ErrSearch)
 	}
-	if err := s.ask(ctx, count(q), func(scan func(...any) error) error { return scan(&n) }); err != nil {
+	end, err := s.recorded(ctx, q.Shard)
+	if err == nil {
+		err = s.ask(ctx, count{q, end}, func(scan func(...any) error) error { return scan(&n) })
+	}
+	if err != nil {
 		return 0, fmt.Errorf("count events: %w", err)
 	}
 	return n, nil
@@ -107,7 +154,11 @@ func (s *Store) Count(ctx context.Context, q query.Search) (n uint64, err error)
 
 // Event implements query.EventStore.
 func (s *Store) Event(ctx context.Context, tenant string, index uint64) (query.Row, error) {
-	rows, err := s.events(ctx, event{tenant: tenant, index: index})
+	var rows []query.Row
+	end, err := s.recorded(ctx, 0)
+	if err == nil && index < end {
+		rows, err = s.events(ctx, event{tenant: tenant, index: index})
+	}
 	switch {
 	case err != nil:
 		return query.Row{}, fmt.Errorf("event index=%d: %w", index, err)
@@ -149,7 +200,11 @@ func (s *Store) Findings(ctx context.Context, q query.FindingSearch) (out []quer
 	if q.Tenant == "" {
 		return nil, fmt.Errorf("findings: %w: no tenant", ErrSearch)
 	}
-	err = s.ask(ctx, findings(q), func(scan func(...any) error) error {
+	end, err := s.recorded(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("findings: %w", err)
+	}
+	err = s.ask(ctx, findings{q, end}, func(scan func(...any) error) error {
 		f, err := scanFinding(scan)
 		f.Tenant = q.Tenant
 		out = append(out, f)

@@ -14,6 +14,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/engine"
@@ -57,6 +58,15 @@ func insert(t testing.TB, conn driver.Conn, rows []eventrow.Row) {
 		t.Fatal(err)
 	}
 	if err := conn.Exec(clickhouse.Context(t.Context(), clickhouse.WithExternalTable(block)), eventrow.Insert); err != nil {
+		t.Fatal(err)
+	}
+	record(t, conn, rows[len(rows)-1].Index+1)
+}
+
+// record makes the rows below an index the recorded ones.
+func record(t testing.TB, conn driver.Conn, end uint64) {
+	t.Helper()
+	if err := conn.Exec(t.Context(), "INSERT INTO batches (first, count) VALUES (0, ?)", uint32(end)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -338,7 +348,7 @@ func TestGrantsLetReadAndNoMore(t *testing.T) {
 	}
 	for _, sql := range []string{
 		"INSERT INTO events (`index`) VALUES (9)", "TRUNCATE TABLE events", "DROP TABLE events", "ALTER TABLE events DELETE WHERE 1",
-		"DELETE FROM events WHERE 1", "CREATE TABLE x (a Int8) ENGINE = MergeTree ORDER BY a", "SELECT * FROM batches",
+		"DELETE FROM events WHERE 1", "CREATE TABLE x (a Int8) ENGINE = MergeTree ORDER BY a", "SELECT * FROM fences",
 	} {
 		if err := reader.Exec(t.Context(), sql); err == nil || !cmpCode(err, 497) {
 			t.Errorf("%s: err %v, want access denied", sql, err)
@@ -349,6 +359,94 @@ func TestGrantsLetReadAndNoMore(t *testing.T) {
 func cmpCode(err error, code int32) bool {
 	e, ok := errors.AsType[*clickhouse.Exception](err)
 	return ok && e.Code == code
+}
+
+func TestWhatIsNotRecordedIsNotShown(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	rows := history(12)
+	insert(t, conn, rows)
+	if err := conn.Exec(t.Context(), "TRUNCATE TABLE batches"); err != nil {
+		t.Fatal(err)
+	}
+	record(t, conn, 9) // 0, 1, 4, 5, 8 are acme's
+	s := New(conn)
+	got, err := s.Search(t.Context(), query.Search{Tenant: "acme", Descending: true})
+	if err != nil || len(got) != 5 || got[0].Index != 8 {
+		t.Errorf("search: %d rows, err %v", len(got), err)
+	}
+	if n, err := s.Count(t.Context(), query.Search{Tenant: "acme"}); err != nil || n != 5 {
+		t.Errorf("count: %d, err %v", n, err)
+	}
+	if _, err := s.Event(t.Context(), "acme", 9); !errors.Is(err, query.ErrNotFound) {
+		t.Errorf("event: err %v", err)
+	}
+	if _, err := s.Event(t.Context(), "acme", 8); err != nil {
+		t.Errorf("event below: err %v", err)
+	}
+}
+
+func TestWindowsCoverEveryIndexOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := query.Search{Descending: rapid.Bool().Draw(t, "descending")}
+		near := rapid.OneOf(rapid.Uint64Range(0, 5), rapid.Uint64Range(firstWidth-2, 40*firstWidth), rapid.Just(uint64(math.MaxUint64)))
+		if rapid.Bool().Draw(t, "continued") {
+			q.After = ptr(near.Draw(t, "after"))
+		}
+		if rapid.Bool().Draw(t, "narrow") {
+			q.TokenRef = events.Ref{1}
+		}
+		end := near.Filter(func(n uint64) bool { return n < math.MaxUint64 }).Draw(t, "end")
+		want := window{0, end}
+		switch {
+		case q.After != nil && q.Descending:
+			want.end = min(end, *q.After)
+		case q.After != nil && *q.After >= end:
+			want.end = 0
+		case q.After != nil:
+			want.first = *q.After + 1
+		}
+		ws, n := windowsOf(q, end), 0
+		for w, ok := ws.next(); ok; w, ok = ws.next() {
+			if n++; q.Descending && w.end != want.end || !q.Descending && w.first != want.first || w.first >= w.end {
+				t.Fatalf("window %d is %+v, %+v is left", n, w, want)
+			}
+			if q.Descending {
+				want.end = w.first
+			} else {
+				want.first = w.end
+			}
+		}
+		if want.first < want.end || n > 4 {
+			t.Fatalf("%+v is left after %d windows", want, n)
+		}
+	})
+}
+
+func TestPagesAcrossWindows(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	var rows []eventrow.Row
+	for i := range 40 { // sparse, so that a page reaches over many windows
+		rows = append(rows, eventrow.Row{Index: uint64(i) * firstWidth / 3, Record: events.Record{Version: 1, Tenant: "acme"}})
+	}
+	insert(t, conn, rows)
+	for _, descending := range []bool{false, true} {
+		q := query.Search{Tenant: "acme", Limit: 15, Descending: descending}
+		want := oracle(rows, q)
+		var got []query.Row
+		for len(got) < len(want) {
+			page, err := New(conn).Search(t.Context(), q)
+			if err != nil || len(page) == 0 {
+				t.Fatalf("%d rows, err %v", len(page), err)
+			}
+			got = append(got, page...)
+			q.After = &page[len(page)-1].Index
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatal(d)
+		}
+	}
 }
 
 func TestAQueryIsBounded(t *testing.T) {

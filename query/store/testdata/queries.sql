@@ -9,7 +9,8 @@ WHERE tenant = {tenant:String}
   AND kid = {kid:String}
   AND outcome = {outcome:String}
   AND time >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
-  AND time < fromUnixTimestamp64Micro({to:Int64}, 'UTC');
+  AND time < fromUnixTimestamp64Micro({to:Int64}, 'UTC')
+  AND `index` < {end:UInt64};
 --   tenant = acme
 --   shard = 0
 --   subject_ref = 01010000000000000000000000000000
@@ -19,6 +20,7 @@ WHERE tenant = {tenant:String}
 --   outcome = success
 --   from = 1793491200000000
 --   to = 1793577600000000
+--   end = 100
 
 -- event
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
@@ -47,6 +49,7 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND type IN {types:Array(String)}
+  AND `index` < {end:UInt64}
 GROUP BY finding
 HAVING countIf(type = {opened:String}) > 0
 ORDER BY opening DESC
@@ -54,6 +57,7 @@ LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   types = [dev.rescind.finding.opened.v1 dev.rescind.finding.acknowledged.v1 dev.rescind.finding.closed.v1]
+--   end = 100
 --   opened = dev.rescind.finding.opened.v1
 --   limit = 100
 
@@ -66,6 +70,7 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND type IN {types:Array(String)}
+  AND `index` < {end:UInt64}
   AND attributes['finding'] = {finding:String}
 GROUP BY finding
 HAVING countIf(type = {opened:String}) > 0
@@ -77,12 +82,19 @@ LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   types = [dev.rescind.finding.opened.v1 dev.rescind.finding.acknowledged.v1 dev.rescind.finding.closed.v1]
+--   end = 100
 --   finding = f1
 --   opened = dev.rescind.finding.opened.v1
 --   now = dev.rescind.finding.opened.v1
 --   control = key-known
 --   before = 9
 --   limit = 5
+
+-- recorded
+SELECT max(first + count)
+FROM batches
+WHERE shard = {shard:UInt16};
+--   shard = 0
 
 -- sealed
 SELECT `index`, sealed
@@ -93,19 +105,6 @@ WHERE tenant = {tenant:String}
 --   tenant = acme
 --   shard = 0
 --   indices = [1 2]
-
--- search, after
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
-FROM events
-WHERE tenant = {tenant:String}
-  AND shard = {shard:UInt16}
-  AND `index` > {after:UInt64}
-ORDER BY `index` ASC
-LIMIT {limit:UInt32};
---   tenant = acme
---   shard = 0
---   after = 40
---   limit = 100
 
 -- search, all
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
@@ -119,6 +118,8 @@ WHERE tenant = {tenant:String}
   AND outcome = {outcome:String}
   AND time >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
   AND time < fromUnixTimestamp64Micro({to:Int64}, 'UTC')
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` DESC
 LIMIT {limit:UInt32};
 --   tenant = acme
@@ -130,19 +131,23 @@ LIMIT {limit:UInt32};
 --   outcome = success
 --   from = 1793491200000000
 --   to = 1793577600000000
+--   first = 40
+--   end = 100
 --   limit = 100
 
--- search, before
+-- search, descending
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
-  AND `index` < {after:UInt64}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` DESC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
---   after = 40
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, session
@@ -151,11 +156,15 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND session_ref = unhex({session_ref:String})
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   session_ref = 03010000000000000000000000000000
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, subject
@@ -164,11 +173,15 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND subject_ref = unhex({subject_ref:String})
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   subject_ref = 01020000000000000000000000000000
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, tenant
@@ -176,10 +189,14 @@ SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimes
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, token
@@ -188,11 +205,15 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND token_ref = unhex({token_ref:String})
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   token_ref = 02030000000000000000000000000000
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, types
@@ -201,11 +222,15 @@ FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND type IN {types:Array(String)}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   types = [dev.rescind.token.revoked.v1 dev.rescind.token.issued.v1]
+--   first = 40
+--   end = 100
 --   limit = 100
 
 -- search, window
@@ -215,11 +240,15 @@ WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND time >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
   AND time < fromUnixTimestamp64Micro({to:Int64}, 'UTC')
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
 ORDER BY `index` ASC
 LIMIT {limit:UInt32};
 --   tenant = acme
 --   shard = 0
 --   from = 1793494200000000
 --   to = 1793494800000000
+--   first = 40
+--   end = 100
 --   limit = 100
 
