@@ -3,8 +3,11 @@ package rescind
 import (
 	"go/build"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,6 +33,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"revocation/feed", "github.com/ClickHouse/clickhouse-go/v2", "a verifier must not carry a database driver"},
 	{"revocation/feed", "github.com/nats-io/nats-server/v2/server", "a verifier must not carry a server"},
 	{"revocation/guard", "github.com/ClickHouse/clickhouse-go/v2", "an application must not carry a database driver"},
+	{"revocation/guard", "github.com/labstack/echo/v4", "an application on net/http must not carry Echo"},
 	{"revocation/guard", module + "/projector/...", "an application must not carry the projector"},
 	{"query", "github.com/ClickHouse/clickhouse-go/v2", "query declares its stores; query/store implements them"},
 	{"query", module + "/projector/intake", "the API publishes events like everybody else"},
@@ -87,6 +91,31 @@ func TestLayout(t *testing.T) {
 		p, err := build.ImportDir(dir, build.ImportComment)
 		if err == nil && p.Doc == "" {
 			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// TestDependenciesAreDefended holds docs/dependencies.md to the direct
+// requirements of go.mod, both ways.
+func TestDependenciesAreDefended(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{if not (or .Indirect .Main)}}{{.Path}}{{end}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := strings.Fields(string(out))
+	for _, path := range direct {
+		if !strings.Contains(string(b), path) {
+			t.Errorf("%s is not in docs/dependencies.md", path)
+		}
+	}
+	for _, path := range regexp.MustCompile(`(github\.com|golang\.org|go\.uber\.org|pgregory\.net)/[\w./-]+`).FindAllString(string(b), -1) {
+		if !slices.Contains(direct, path) && !strings.Contains(path, "oapi-codegen/v2") {
+			t.Errorf("docs/dependencies.md lists %s, which go.mod does not require", path)
 		}
 	}
 }
