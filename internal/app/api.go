@@ -14,7 +14,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
@@ -74,7 +73,6 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.lane.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.feed.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.requests.Run(behind)) })
-	g.Go(func() error { return ended(behind, a.recordGap(behind, p)) })
 	g.Go(func() error {
 		defer stop()
 		return serveHTTP(ctx, behind, listener, server.Handler())
@@ -195,17 +193,3 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 		Requests: p.requests, Quarantine: quarantine, Probes: a.probes, Registry: a.registry, Logger: a.log,
 	})
 }
-
-// recordGap writes system.gap where the intake may have lost events, so that
-// the log says so itself.
-func (a *app) recordGap(ctx context.Context, p *parts) error {
-	if !a.gap {
-		return nil
-	}
-	return p.publisher.Publish(ctx, events.Event{Type: events.SystemGap, Tenant: systemTenant, Data: events.Data{
-		Actor: "rescind:app", Reason: "intake_consumer_missing",
-	}})
-}
-
-// systemTenant is the tenant of events about the deployment itself.
-const systemTenant = "rescind"

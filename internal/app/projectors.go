@@ -18,6 +18,9 @@ import (
 const insertStall = time.Minute
 
 func (a *app) intake(ctx context.Context, b *bus) (role, error) {
+	if err := a.started(ctx, b.js); err != nil {
+		return role{}, err
+	}
 	source, err := stream.OpenIntake(ctx, b.js)
 	if err != nil {
 		return role{}, err
@@ -45,7 +48,10 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	}
 	a.ready = append(a.ready, in.Ready())
 	a.watchIntake(in)
-	return role{config.RoleIntake, in.Run}, nil
+	return role{config.RoleIntake, func(ctx context.Context) error {
+		defer a.stopped(ctx, b.js)
+		return in.Run(ctx)
+	}}, nil
 }
 
 func (a *app) audit(ctx context.Context, b *bus) (role, error) {

@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+const (
+	// systemTenant is the tenant of events about the deployment itself.
+	systemTenant = "rescind"
+	systemSource = "rescind:intake"
+)
+
+// started says on the log that its writer starts, and that events may have
+// been lost before where that is so (PCI DSS 10.2.1.6). It comes before
+// anything else, so that the first record of a log is never a revocation: the
+// position of a view that has seen that one is the position of a view that has
+// seen nothing.
+func (a *app) started(ctx context.Context, js jetstream.JetStream) error {
+	if err := a.say(ctx, js, events.SystemStarted, ""); err != nil {
+		return err
+	}
+	if a.gap {
+		return a.say(ctx, js, events.SystemGap, "intake_consumer_missing")
+	}
+	return nil
+}
+
+// stopped is logged by whoever writes the log next.
+func (a *app) stopped(ctx context.Context, js jetstream.JetStream) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := a.say(ctx, js, events.SystemStopped, ""); err != nil {
+		a.log.Warn("the stop is not on the log", "err", err)
+	}
+}
+
+func (a *app) say(ctx context.Context, js jetstream.JetStream, t events.Type, reason string) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", t.Name(), err)
+	}
+	body, err := events.MarshalEvent(&events.Event{
+		ID: id.String(), Source: systemSource, Type: t, Time: time.Now().UTC().Truncate(time.Microsecond),
+		Tenant: systemTenant, Environment: a.cfg.Environment, Data: events.Data{Actor: systemSource, Reason: reason},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := js.Publish(ctx, stream.EventSubject(systemTenant, t), body); err != nil {
+		return fmt.Errorf("publish %s: %w", t.Name(), err)
+	}
+	return nil
+}
