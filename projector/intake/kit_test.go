@@ -190,7 +190,9 @@ func (r *rig) drained() {
 
 func (r *rig) waiting() uint64 {
 	r.Helper()
-	s, err := r.js.Stream(r.Context(), stream.IntakeStream)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	s, err := r.js.Stream(ctx, stream.IntakeStream)
 	r.check(err)
 	return s.CachedInfo().State.Msgs
 }
@@ -220,7 +222,9 @@ func (r *rig) send(subject, contentType string, body []byte) {
 	if contentType != "" {
 		m.Header.Set("Content-Type", contentType)
 	}
-	_, err := r.publisher.PublishMsg(r.Context(), m)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	_, err := r.publisher.PublishMsg(ctx, m)
 	r.check(err)
 }
 

@@ -113,9 +113,11 @@ func TestIntakeStreamMadeAgain(t *testing.T) {
 	operator := natsdtest.JetStream(t, r.server, natsd.Operator)
 	r.check(operator.DeleteStream(t.Context(), stream.IntakeStream))
 	r.check(stream.Ensure(t.Context(), operator, stream.Topology{}))
-	if w, err := r.build().recover(t.Context()); err != nil || w.covered.ranges != nil {
+	idle := r.build()
+	if w, err := idle.recover(t.Context()); err != nil || w.covered.ranges != nil {
 		t.Errorf("covered of another stream: %+v, %v", w.covered, err)
 	}
+	idle.source.Close() // it would hold messages
 	again := r.start()
 	r.publish(issued("d"), issued("e"))
 	r.drained()

@@ -17,8 +17,8 @@
 //     stored since that one, so that two writers never interleave: the one that
 //     comes late stands by, and takes over when the other falls silent.
 //   - A delta is published each heartbeat, with or without entries.
-//   - A message in the stream that is not a delta of ours is passed over, and
-//     loses nothing.
+//   - A message in the stream that is not a delta of ours is passed over: the
+//     chain names the delta before it, or a snapshot where that is too far back.
 //   - The feed can be rebuilt from the log alone: a snapshot that is missing,
 //     changed or of another log is not needed.
 //   - Once it is the writer, a slow or failing object store or keyring delays

@@ -1,6 +1,7 @@
 package revoke
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func TestSnapshotThatIsChangedIsNotNeeded(t *testing.T) {
 	}
 	bad := slices.Clone(good)
 	bad[len(bad)/2] ^= 1
-	other, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: 1, LogSeq: 1}, events.Ref{}, feedtest.Signer()) // of another log
+	other, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: 1, LogSeq: 2}, events.Ref{}, feedtest.Signer()) // of another log
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestSnapshotThatIsChangedIsNotNeeded(t *testing.T) {
 	d.check(t, all)
 }
 
-func TestForeignMessagesLoseNothing(t *testing.T) {
+func TestForeignMessagesBreakNoChain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	r := d.revoker(t)
@@ -168,14 +169,62 @@ func TestForeignMessagesLoseNothing(t *testing.T) {
 	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
 	var all []*events.Record
 	for _, junk := range []string{"", "junk", strings.Repeat("x", 10_000)} {
-		if _, err := d.js.Publish(t.Context(), stream.RevocationsSubject, []byte(junk)); err != nil {
-			t.Fatal(err)
+		for range 3 {
+			if _, err := d.js.Publish(t.Context(), stream.RevocationsSubject, []byte(junk)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		more, last := d.records(t, 1, 3)
 		all = append(all, more...)
 		d.awaitPosition(t, last)
 	}
-	feedtest.Eventually(t, "a snapshot of everything", func() bool { return d.snapshot(t).Position == uint64(len(all)) })
+	d.check(t, all)
+}
+
+// More of them than are passed over: a snapshot takes the place of the chain.
+func TestManyForeignMessagesLoseNothing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	stop := feedtest.Go(t, r.Run)
+	all, last := d.records(t, 1, 3)
+	d.awaitPosition(t, last)
+	stop()
+	for range lookBack + 1 {
+		if _, err := d.js.Publish(t.Context(), stream.RevocationsSubject, []byte("junk")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more, last := d.records(t, 1, 3)
+	again := d.revoker(t)
+	feedtest.Go(t, again.Run)
+	feedtest.Eventually(t, "a snapshot of everything", func() bool { return again.Stats().Snapshots > 0 && d.snapshot(t).Position == last })
+	d.checkSnapshot(t, append(all, more...))
+}
+
+func TestLogCreatedAgainIsAnotherHistory(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := d.revoker(t)
+	feedtest.Go(t, r.Run)
+	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
+	_, last := d.records(t, 2, 2)
+	d.awaitPosition(t, last)
+	deltas, _ := d.history(t)
+	before := deltas[0].Head
+	admin := natsdtest.JetStream(t, d.server, natsd.Operator)
+	if err := admin.DeleteStream(t.Context(), stream.LogStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), admin, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	d.log = feedtest.OpenLog(t, d.server)
+	all, _ := d.records(t, 1, 2)
+	feedtest.Eventually(t, "a snapshot of the new log", func() bool {
+		s := d.snapshot(t)
+		return s.Epoch != before.Epoch && s.Position == uint64(len(all))
+	})
 	d.checkSnapshot(t, all)
 }
 
@@ -235,5 +284,31 @@ func TestBatchThatCannotBeReadStopsTheLine(t *testing.T) {
 	d.log.AppendRaw(t, []byte("no batch"))
 	if err := d.revoker(t).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "seq=2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSnapshotIsReplacedAsAWhole(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := &bucket{d.js}
+	for _, size := range []int{0, 1, chunkSize, chunkSize + 1, 5*chunkSize - 1, 10} {
+		if _, err := d.js.Publish(t.Context(), chunkSubjects+"cut-off", []byte("left behind")); err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte{byte(size)}, size)
+		if err := b.Put(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Get(t.Context())
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("size %d: got %d bytes, %v", size, len(got), err)
+		}
+		s, err := d.js.Stream(t.Context(), objectStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, chunks := s.CachedInfo().State.Msgs, uint64(size+chunkSize-1)/chunkSize; n != chunks+1 {
+			t.Errorf("size %d: %d messages are kept, want %d chunks and a description", size, n, chunks)
+		}
 	}
 }

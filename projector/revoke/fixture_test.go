@@ -115,7 +115,7 @@ func entriesOf(t *testing.T, records []*events.Record) (out []revocation.Entry) 
 func (d *desk) awaitPosition(t *testing.T, index uint64) {
 	t.Helper()
 	feedtest.Eventually(t, "position in the feed", func() bool {
-		seq, m, err := lastMessage(t.Context(), d.js, stream.RevocationsStream, stream.RevocationsSubject)
+		seq, m, err := message(t.Context(), d.js, stream.RevocationsStream, lastOf{stream.RevocationsSubject})
 		if err != nil || seq == 0 {
 			return false
 		}

@@ -2,7 +2,6 @@ package revoke
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,27 +13,25 @@ import (
 )
 
 // recover finds out where the feed stands. The last delta says what verifiers
-// were told; where the last message is none of ours, they are told the whole
-// log by a snapshot. Starting fresh, restarting and resuming after an
-// uncertain publish all come through here.
+// were told; where none can be found, they are told the whole log by a
+// snapshot. Starting fresh, restarting and resuming after an uncertain publish
+// all come through here.
 func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, log *stream.Log) (*writer, error) {
 	end, err := r.deltas.Last(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{r: r, set: revocation.NewSet()}
-	w.head = revocation.Head{Epoch: uint64(log.Created().UnixNano()), Feed: end.Feed, Seq: end.Seq}
-	end.Control, err = lastControl(ctx, js)
+	control, err := lastControl(ctx, js)
 	if err != nil {
 		return nil, err
 	}
-	if r.told(end, &w.head) {
-		w.sum = revocation.Sum(end.Data)
-	} else {
-		w.head.LogSeq = end.Control
+	w := &writer{r: r, set: revocation.NewSet(), last: end.Seq}
+	w.head = revocation.Head{Epoch: uint64(log.Created().UnixNano()), Feed: end.Feed, Seq: end.Seq, LogSeq: control}
+	if err := w.findTold(ctx, end.Data); err != nil {
+		return nil, err
 	}
-	if w.head.LogSeq > end.Control {
-		return nil, fmt.Errorf("%w: log stream=%s last=%d was rolled back: verifiers were told up to seq=%d", errFatal, stream.LogStream, end.Control, w.head.LogSeq)
+	if w.head.LogSeq > control {
+		return nil, fmt.Errorf("%w: log stream=%s last=%d was rolled back: verifiers were told up to seq=%d", errFatal, stream.LogStream, control, w.head.LogSeq)
 	}
 	covered, err := r.fromSnapshot(ctx, w)
 	if err != nil {
@@ -50,22 +47,37 @@ func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, log *stre
 	return w, nil
 }
 
-// told takes what the last delta says into head. It is false where the last
-// message is not a delta of this log and feed.
-func (r *Revoker) told(end last, head *revocation.Head) bool {
-	if end.Data == nil {
-		return false
+// lookBack is how many messages that are not ours are passed over in search of
+// the last delta.
+const lookBack = 64
+
+// findTold takes what the last delta says into the head. Where there is none,
+// the head stays as it is: a snapshot will stand in for it.
+func (w *writer) findTold(ctx context.Context, data []byte) (err error) {
+	for seq := w.last; data != nil && w.last-seq < lookBack; seq-- {
+		if w.told(seq, data) || seq == 1 {
+			return nil
+		}
+		if data, err = w.r.deltas.Get(ctx, seq-1); err != nil {
+			return err
+		}
 	}
-	d, err := revocation.OpenDelta(r.public(), end.Data)
+	return nil
+}
+
+// told takes the delta in data into the head, if it is one of this log and
+// feed.
+func (w *writer) told(seq uint64, data []byte) bool {
+	d, err := revocation.OpenDelta(w.r.public(), data)
 	switch {
 	case err != nil:
-		r.cfg.Log.Warn("last message of the revocation feed is not ours", "stream", stream.RevocationsStream, "seq", end.Seq, "err", err)
+		w.r.cfg.Log.Warn("a message of the revocation feed is not ours", "stream", stream.RevocationsStream, "seq", seq, "err", err)
 		return false
-	case !d.SameHistory(head) || d.Seq != end.Seq:
-		r.cfg.Log.Warn("last delta is of another history", "stream", stream.RevocationsStream, "seq", end.Seq)
+	case !d.SameHistory(&w.head) || d.Seq != seq:
+		w.r.cfg.Log.Warn("a delta is of another history", "stream", stream.RevocationsStream, "seq", seq)
 		return false
 	}
-	head.Position, head.LogSeq = d.Position, d.LogSeq
+	w.head, w.sum = d.Head, revocation.Sum(data)
 	return true
 }
 
@@ -84,7 +96,7 @@ func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered uint64, 
 		return 0, ctx.Err()
 	}
 	if err != nil {
-		if !errors.Is(err, jetstream.ErrObjectNotFound) {
+		if !none(err) {
 			r.cfg.Log.Warn("snapshot cannot be fetched, reading the log instead", "err", err)
 		}
 		return 0, nil

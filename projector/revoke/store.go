@@ -1,7 +1,6 @@
 package revoke
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/revocation"
 )
 
 // deltas is the stream of deltas.
@@ -21,6 +19,8 @@ type deltas interface {
 	// knows it. Data is nil where no message is left; Seq is the stream's last
 	// sequence all the same.
 	Last(ctx context.Context) (last, error)
+	// Get is the message with the given sequence, nil where there is none.
+	Get(ctx context.Context, seq uint64) ([]byte, error)
 	// Publish stores data as the message after expectLast. errFenced means it
 	// was not stored, as another message follows expectLast. After any other
 	// error it may have been.
@@ -35,12 +35,11 @@ type objects interface {
 	Put(ctx context.Context, data []byte) error
 }
 
-// last is the end of the stream of deltas, and of the control lane.
+// last is the end of the stream of deltas.
 type last struct {
-	Feed    uint64 // when the stream of deltas was created, ns
-	Seq     uint64
-	Data    []byte
-	Control uint64 // sequence of the last batch of the control lane; 0 where there is none
+	Feed uint64 // when the stream was created, ns
+	Seq  uint64
+	Data []byte
 }
 
 // requestWait bounds one request to the server.
@@ -60,7 +59,7 @@ func (d *deltaStream) Last(ctx context.Context) (last, error) {
 	if info.State.Msgs == 0 {
 		return l, nil
 	}
-	seq, data, err := lastMessage(ctx, d.js, stream.RevocationsStream, stream.RevocationsSubject)
+	seq, data, err := message(ctx, d.js, stream.RevocationsStream, lastOf{stream.RevocationsSubject})
 	if err != nil {
 		return last{}, err
 	}
@@ -70,16 +69,33 @@ func (d *deltaStream) Last(ctx context.Context) (last, error) {
 	return l, nil
 }
 
-// lastMessage asks the stream's leader: a direct get may be answered by a
-// replica that is behind. No message gives no data.
-func lastMessage(ctx context.Context, js jetstream.JetStream, name, subject string) (uint64, []byte, error) {
-	question, err := json.Marshal(map[string]string{"last_by_subj": subject})
+func (d *deltaStream) Get(ctx context.Context, seq uint64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	_, data, err := message(ctx, d.js, stream.RevocationsStream, at{seq})
+	return data, err
+}
+
+// lastOf and at are the questions that message can ask.
+type (
+	lastOf struct {
+		Subject string `json:"last_by_subj"`
+	}
+	at struct {
+		Seq uint64 `json:"seq"`
+	}
+)
+
+// message asks the stream's leader: a direct get may be answered by a replica
+// that is behind. No message gives no data.
+func message(ctx context.Context, js jetstream.JetStream, name string, which any) (uint64, []byte, error) {
+	question, err := json.Marshal(which)
 	if err != nil {
 		return 0, nil, err
 	}
 	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+name, question)
 	if err != nil {
-		return 0, nil, fmt.Errorf("get last stream=%s: %w", name, err)
+		return 0, nil, fmt.Errorf("get stream=%s: %w", name, err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -90,11 +106,11 @@ func lastMessage(ctx context.Context, js jetstream.JetStream, name, subject stri
 	}
 	switch err := json.Unmarshal(reply.Data, &answer); {
 	case err != nil:
-		return 0, nil, fmt.Errorf("get last stream=%s: %w", name, err)
+		return 0, nil, fmt.Errorf("get stream=%s: %w", name, err)
 	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return 0, nil, nil
 	case answer.Error != nil:
-		return 0, nil, fmt.Errorf("get last stream=%s: %w", name, answer.Error)
+		return 0, nil, fmt.Errorf("get stream=%s: %w", name, answer.Error)
 	}
 	return answer.Message.Seq, append([]byte{}, answer.Message.Data...), nil
 }
@@ -112,36 +128,11 @@ func (d *deltaStream) Publish(ctx context.Context, data []byte, expectLast uint6
 	return nil
 }
 
-// chunkSize is one message of a snapshot.
-const chunkSize = 512 << 10
-
-type bucket struct{ js jetstream.JetStream }
-
-func (b *bucket) Get(ctx context.Context) ([]byte, error) {
-	store, err := b.js.ObjectStore(ctx, stream.SnapshotBucket)
-	if err != nil {
-		return nil, fmt.Errorf("open object store %s: %w", stream.SnapshotBucket, err)
-	}
-	return store.GetBytes(ctx, revocation.SnapshotObject)
-}
-
-func (b *bucket) Put(ctx context.Context, data []byte) error {
-	store, err := b.js.ObjectStore(ctx, stream.SnapshotBucket)
-	if err != nil {
-		return fmt.Errorf("open object store %s: %w", stream.SnapshotBucket, err)
-	}
-	meta := jetstream.ObjectMeta{Name: revocation.SnapshotObject, Opts: &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}}
-	if _, err := store.Put(ctx, meta, bytes.NewReader(data)); err != nil {
-		return fmt.Errorf("put snapshot: %w", err)
-	}
-	return nil
-}
-
 // lastControl is the sequence of the last batch of the control lane, 0 where
 // there is none.
 func lastControl(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	seq, _, err := lastMessage(ctx, js, stream.LogStream, stream.LogSubject(events.Control))
+	seq, _, err := message(ctx, js, stream.LogStream, lastOf{stream.LogSubject(events.Control)})
 	return seq, err
 }

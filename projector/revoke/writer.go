@@ -18,6 +18,7 @@ type writer struct {
 	reader  *stream.Reader
 	head    revocation.Head // the last delta
 	sum     events.Ref      // its Sum; zero where a snapshot stands in for it
+	last    uint64          // sequence of the last message: that of head, or of one behind it that is not ours
 	set     *revocation.Set // what all deltas up to head amount to, or more
 	pending []batch         // read from the log, not published
 	beside  sync.WaitGroup  // what this term started beside run
@@ -94,7 +95,7 @@ func (w *writer) read(ctx context.Context) (<-chan []batch, <-chan error) {
 func (w *writer) publish(ctx context.Context, batches []batch) error {
 	for {
 		d := revocation.Delta{Head: w.head, Prev: w.head.Seq, PrevSum: w.sum}
-		d.Seq++
+		d.Seq = w.last + 1
 		for len(batches) > 0 && len(d.Entries)+len(batches[0].entries) <= revocation.MaxDeltaEntries {
 			d.Entries = append(d.Entries, batches[0].entries...)
 			d.Position, d.LogSeq = batches[0].position, batches[0].seq
@@ -114,11 +115,11 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	if err := w.r.deltas.Publish(ctx, data, w.head.Seq); err != nil {
+	if err := w.r.deltas.Publish(ctx, data, w.last); err != nil {
 		return err
 	}
 	w.set.Apply(d.Entries...)
-	w.head, w.sum = d.Head, revocation.Sum(data)
+	w.head, w.sum, w.last = d.Head, revocation.Sum(data), d.Seq
 	w.changed = w.changed || len(d.Entries) > 0
 	w.r.active.Store(true)
 	w.r.published.Add(1)
