@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/rescindhq/rescind/events/stream"
 )
 
@@ -179,21 +181,38 @@ func TestManyProjectorsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAStandbyTakesOver(t *testing.T) {
+func TestAStandbyTakesOverWhenTheOtherIsIdle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	first, stopFirst := w.start(w.config(w.connect(w.options.Addr[0])))
+	first, _ := w.start(w.config(w.connect(w.options.Addr[0])))
 	w.append(10)
 	w.awaitAll(first)
-	second, stopSecond := w.start(w.config(w.connect(w.options.Addr[0])))
+	cfg := w.config(w.connect(w.options.Addr[0]))
+	cfg.Standby = time.Hour
+	second, stop := w.start(cfg)
+	await(t, "the second has the fence", func() bool { return second.Status().Current })
 	w.append(10)
-	await(t, "one of them records", func() bool { return max(first.Position().Next, second.Position().Next) == w.next() })
-	if err := errors.Join(stopFirst(), stopSecond()); err != nil {
+	await(t, "the first stands by", func() bool { return first.Status().Standby })
+	// Something of another holder still runs when the second is gone.
+	ended, conn := make(chan error, 1), w.connect(w.options.Addr[0])
+	id := "rescind-audit." + w.options.Auth.Database + ".0.other.1"
+	go func() {
+		ctx := clickhouse.Context(context.Background(), clickhouse.WithQueryID(id))
+		ended <- conn.Exec(ctx, "SELECT sleepEachRow(0.2) FROM numbers(6) SETTINGS max_block_size = 1")
+	}()
+	await(t, "the query runs", func() bool {
+		return w.count("SELECT count() FROM system.processes WHERE query_id = '"+id+"'") == 1
+	})
+	fences := w.count("SELECT count() FROM fences")
+	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the first takes over", func() bool { return w.count("SELECT count() FROM fences") > fences })
+	if err := <-ended; err != nil {
+		t.Errorf("it took over while a query was running, and ended it: %v", err)
+	}
 	w.append(10)
-	third, _ := w.start(w.config(w.direct))
-	w.awaitAll(third)
+	w.awaitAll(first)
 	w.requireExact()
 }
 
@@ -207,9 +226,7 @@ func TestAServerThatIsNotThereYet(t *testing.T) {
 	if s := p.Status(); s.Err == nil || s.Current {
 		t.Fatalf("status %+v", s)
 	}
-	px.mu.Lock()
-	px.target = w.options.Addr[0]
-	px.mu.Unlock()
+	px.turn(w.options.Addr[0])
 	w.awaitAll(p)
 	await(t, "it is current", func() bool { s := p.Status(); return s.Current && s.Failures == 0 && s.Err == nil })
 	w.requireExact()

@@ -58,7 +58,7 @@ func newFence(ctx context.Context, cfg *Config) (*fence, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fence shard=%d: ask for the database: %w", cfg.Shard, err)
 	}
-	f.prefix = fmt.Sprintf("rescind-audit.%s.", database)
+	f.prefix = fmt.Sprintf("rescind-audit.%s.%d.", database, cfg.Shard)
 	return f, nil
 }
 

@@ -25,14 +25,13 @@ type Projector struct {
 
 // Status is what a projector is doing.
 type Status struct {
-	Position          // as far as is known
-	Current  bool     // recovered, and nothing has failed since
-	Standby  bool     // another projector is at work
-	Stopped  bool     // Run has returned
-	Failures int      // in a row
-	Err      error    // the last of them
-	pending  int64    // µs: when the oldest batch that was read but not recorded was written; 0 for none
-	_        struct{} // made by Status only
+	Position       // as far as is known
+	Current  bool  // recovered, and nothing has failed since
+	Standby  bool  // another projector is at work
+	Stopped  bool  // Run has returned
+	Failures int   // in a row
+	Err      error // the last of them
+	pending  int64 // µs: when the oldest batch that was read but not recorded was written; 0 for none
 }
 
 // Lag is the age, at the time now, of the oldest batch that was read and is

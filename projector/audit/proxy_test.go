@@ -24,10 +24,10 @@ const (
 // of the first statement that contains a text.
 type proxy struct {
 	listener net.Listener
-	target   string
 	all      sync.WaitGroup
 
 	mu      sync.Mutex
+	target  string
 	text    []byte
 	fault   fault
 	done    func() bool // applied: whether the server has done it
@@ -53,6 +53,19 @@ func newProxy(t *testing.T, target string) *proxy {
 		p.all.Wait()
 	})
 	return p
+}
+
+func (p *proxy) server() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
+}
+
+// turn makes new connections go to another server.
+func (p *proxy) turn(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
@@ -108,7 +121,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		server, err := net.Dial("tcp", p.server())
 		if err != nil {
 			_ = client.Close()
 			continue

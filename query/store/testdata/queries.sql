@@ -90,6 +90,15 @@ LIMIT {limit:UInt32};
 --   before = 9
 --   limit = 5
 
+-- issuers
+SELECT DISTINCT issuer
+FROM events
+WHERE tenant = {tenant:String}
+  AND issuer != ''
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   limit = 33
+
 -- recorded
 SELECT max(first + count)
 FROM batches
