@@ -199,12 +199,15 @@ func watchGrowth(stage string, art artifact, progress func(string)) (stop func()
 	watching.Go(func() {
 		ticks := time.NewTicker(time.Second)
 		defer ticks.Stop()
-		for {
+		for said := ""; ; {
 			select {
 			case <-done:
 				return
 			case <-ticks.C:
-				progress(growth(folderSize(filepath.Join(stage, "npm")), art.packed))
+				if line := growth(folderSize(filepath.Join(stage, "npm")), art.packed); line != said {
+					said = line
+					progress(line)
+				}
 			}
 		}
 	})
