@@ -63,11 +63,34 @@ type fenceEntry struct {
 	Erased int64 `cbor:"1,keyasint"` // µs
 }
 
-// read gets, unwraps and decodes the entry of that name into v.
+// read gets, unwraps and decodes the entry of that name into v. The error
+// wraps ErrNotFound where there is none.
 func (k *Keyring) read(ctx context.Context, name string, v any) error {
-	stored, err := k.store.Get(ctx, name)
+	got, err := k.load(ctx, []string{name})
 	if err != nil {
-		return fmt.Errorf("read %s entry: %w", kind(name), err)
+		return err
+	}
+	return k.decode(got, name, v)
+}
+
+// load is what the store has under names, still wrapped.
+func (k *Keyring) load(ctx context.Context, names []string) (map[string][]byte, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	got, err := k.store.Get(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s entry: %w", kind(names[0]), err)
+	}
+	return got, nil
+}
+
+// decode unwraps and decodes into v the entry of that name out of what load
+// got. The error wraps ErrNotFound where there is none.
+func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
+	stored, ok := got[name]
+	if !ok {
+		return fmt.Errorf("read %s entry: %w", kind(name), ErrNotFound)
 	}
 	plain, err := k.kek.unwrap(name, stored)
 	if err != nil {
@@ -107,12 +130,20 @@ func kind(name string) string {
 	}
 }
 
-// fenced reports whether the person at that seat was erased. A fence that does
-// not open is an error and not a fence: taking it for one would drop the
-// person's data for ever.
+// fenced reports whether the person at that seat was erased.
 func (k *Keyring) fenced(ctx context.Context, at seat) (bool, error) {
+	got, err := k.load(ctx, []string{fenceName(at)})
+	if err != nil {
+		return false, err
+	}
+	return k.fencedIn(got, at)
+}
+
+// fencedIn is fenced in what load got. A fence that does not open is an error
+// and not a fence: taking it for one would drop the person's data for ever.
+func (k *Keyring) fencedIn(got map[string][]byte, at seat) (bool, error) {
 	var e fenceEntry
-	switch err := k.read(ctx, fenceName(at), &e); {
+	switch err := k.decode(got, fenceName(at), &e); {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, ErrNotFound):

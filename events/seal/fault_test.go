@@ -1,8 +1,11 @@
 package seal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -161,6 +164,36 @@ func (g *gate) run(do func()) (finish func()) {
 	return func() { close(g.opened); <-done }
 }
 
+// apart reads several entries one by one, each a call of its own, as a store
+// may: the entries of a call are of different instants, in any order.
+type apart struct {
+	seal.Store
+	backwards bool
+}
+
+func (a apart) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
+	keys = slices.Clone(keys)
+	if a.backwards {
+		slices.Reverse(keys)
+	}
+	out := map[string][]byte{}
+	for _, key := range keys {
+		got, err := a.Store.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(out, got)
+	}
+	return out, nil
+}
+
+// waysToRead is what a store may do with a Get of several.
+var waysToRead = map[string]func(seal.Store) seal.Store{
+	"at once":   func(s seal.Store) seal.Store { return s },
+	"apart":     func(s seal.Store) seal.Store { return apart{Store: s} },
+	"backwards": func(s seal.Store) seal.Store { return apart{Store: s, backwards: true} },
+}
+
 // TestSealingWhileDestroying runs Subjects up to a call, then Destroy up to a
 // call, then the rest of each, for every pair of calls: a destroyed key must
 // not come back.
@@ -168,17 +201,19 @@ func TestSealingWhileDestroying(t *testing.T) {
 	t.Parallel()
 	for i := 1; i <= 12; i++ {
 		for j := 1; j <= 7; j++ {
-			t.Run(fmt.Sprintf("%d then %d", i, j), func(t *testing.T) { interleave(t, i, j) })
+			for name, way := range waysToRead {
+				t.Run(fmt.Sprintf("%d then %d %s", i, j, name), func(t *testing.T) { interleave(t, i, j, way) })
+			}
 		}
 	}
 }
 
-func interleave(t *testing.T, i, j int) {
+func interleave(t *testing.T, i, j int, way func(seal.Store) seal.Store) {
 	store := new(sealtest.Memory)
 	was := subjects(t, open(t, store), person(1), person(2))[0]
 	sealed := letter(t, was, "acme", "text")
 	sealing, destroying := newGate(i), newGate(j)
-	sealer := open(t, &sealtest.Fault{Store: store, Judge: sealing.judge})
+	sealer := open(t, way(&sealtest.Fault{Store: store, Judge: sealing.judge}))
 	destroyer := open(t, &sealtest.Fault{Store: store, Judge: destroying.judge})
 
 	var got []seal.SubjectKey
@@ -245,12 +280,13 @@ func (m *model) open(t *testing.T, rt *rapid.T) *seal.Keyring {
 		sealtest.Pass, sealtest.Pass, sealtest.Pass, sealtest.Fail, sealtest.ApplyThenFail, sealtest.PartlyThenFail,
 	}), 0, 30).Draw(rt, "faults")
 	var n atomic.Int64
-	return open(t, &sealtest.Fault{Store: m.store, Judge: func(string, string) sealtest.Verdict {
+	way := waysToRead[rapid.SampledFrom([]string{"at once", "apart", "backwards"}).Draw(rt, "reads")]
+	return open(t, way(&sealtest.Fault{Store: m.store, Judge: func(string, string) sealtest.Verdict {
 		if i := int(n.Add(1)) - 1; i < len(faults) {
 			return faults[i]
 		}
 		return sealtest.Pass
-	}})
+	}}))
 }
 
 func (m *model) ring(rt *rapid.T) int { return rapid.IntRange(0, len(m.rings)-1).Draw(rt, "ring") }
@@ -331,7 +367,7 @@ func TestRepairersAgreeOnOneKey(t *testing.T) {
 	for i := 1; i <= 12; i++ {
 		store, _ := halfMade(t)
 		first := newGate(i)
-		slow, quick := open(t, &sealtest.Fault{Store: store, Judge: first.judge}), open(t, store)
+		slow, quick := open(t, apart{Store: &sealtest.Fault{Store: store, Judge: first.judge}}), open(t, store)
 		var got []seal.SubjectKey
 		var err error
 		finish := first.run(func() { got, err = slow.Subjects(t.Context(), people(2)) })

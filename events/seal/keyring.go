@@ -22,7 +22,7 @@ type Config struct {
 
 	// CacheSubjects is how many people's data keys are kept in memory, about
 	// 250 bytes each. Default 100,000; 2 to 10,000,000. Fewer costs reads of the
-	// store, about three for each person that a batch names anew.
+	// store: two calls for each batch that names somebody anew.
 	CacheSubjects int
 
 	// CacheTTL is how long a cached key is used without asking the store again:
@@ -100,8 +100,8 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	}, nil
 }
 
-// reads is how many entries are read at once, to hide the way to the store.
-const reads = 64
+// calls is how many calls of the store are made at once, to hide the way to it.
+const calls = 64
 
 // each calls do for every item, several at once.
 func each[T any](ctx context.Context, items []T, do func(ctx context.Context, i int, item T) error) error {
@@ -109,7 +109,7 @@ func each[T any](ctx context.Context, items []T, do func(ctx context.Context, i 
 		return do(ctx, 0, items[0])
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(reads)
+	g.SetLimit(calls)
 	for i, item := range items {
 		g.Go(func() error { return do(ctx, i, item) })
 	}
@@ -128,28 +128,89 @@ func (k *Keyring) Lookup(ctx context.Context, p Person) (SubjectKey, error) {
 	if err != nil {
 		return SubjectKey{}, fmt.Errorf("look up subject: %w", err)
 	}
-	s, _, err := k.find(ctx, t.seat(p.Issuer, p.Subject))
-	if err != nil {
+	at, found := t.seat(p.Issuer, p.Subject), map[seat]SubjectKey{}
+	vacant, err := k.find(ctx, []seat{at}, found)
+	switch {
+	case err != nil:
 		return SubjectKey{}, fmt.Errorf("look up subject: %w", err)
+	case len(vacant) > 0:
+		return SubjectKey{}, fmt.Errorf("look up subject: %w", ErrNotFound)
 	}
-	return s, nil
+	return found[at], nil
 }
 
-// find reads the key at a seat. Where there is none yet the error wraps
-// ErrNotFound, and ref is the reference that stands there without a key, from
+// holder is a seat, and the reference that stands there.
+type holder struct {
+	at  seat
+	ref events.Ref // zero where there is none
+}
+
+// find reads the keys at seats into found. Vacant are the seats without a key:
+// those without a reference, and those where a reference stands alone, from
 // somebody who was stopped half-way.
-func (k *Keyring) find(ctx context.Context, at seat) (s SubjectKey, ref events.Ref, err error) {
-	erased, err := k.fenced(ctx, at)
-	if err != nil || erased {
-		return SubjectKey{Erased: erased}, ref, err
+//
+// It calls the store twice, for fences and references and then for data keys,
+// and neither call is one instant. That is safe because a person's entries only
+// ever go in one order: the fence comes, the reference goes, the data key goes.
+// Where Destroy runs meanwhile, find sees one of four things. The fence: the
+// person is forgotten. No fence and no reference, or no fence and a reference
+// whose key is gone: it looks like never seen or half made, so Subjects makes
+// a key, and as the fence was there before anything went, it is there when
+// settle looks, which takes back what was made. No fence and the whole key: as
+// though find had run before Destroy, and whoever caches that is told by Evict
+// or CacheTTL.
+func (k *Keyring) find(ctx context.Context, seats []seat, found map[seat]SubjectKey) (vacant []holder, err error) {
+	names := make([]string, 0, 2*len(seats))
+	for _, at := range seats {
+		names = append(names, fenceName(at), subjectName(at))
 	}
-	var subject subjectEntry
-	if err := k.read(ctx, subjectName(at), &subject); err != nil {
-		return s, ref, err
+	got, err := k.load(ctx, names)
+	if err != nil {
+		return nil, err
 	}
-	var e keyEntry
-	if err := k.read(ctx, keyName(at.tenant, subject.Ref), &e); err != nil {
-		return s, subject.Ref, err
+	var held []holder
+	for _, at := range seats {
+		var subject subjectEntry
+		erased, err := k.fencedIn(got, at)
+		if err == nil && !erased {
+			err = k.decode(got, subjectName(at), &subject)
+		}
+		switch {
+		case errors.Is(err, ErrNotFound):
+			vacant = append(vacant, holder{at: at})
+		case err != nil:
+			return nil, err
+		case erased:
+			found[at] = SubjectKey{Erased: true}
+		default:
+			held = append(held, holder{at, subject.Ref})
+		}
 	}
-	return SubjectKey{Ref: subject.Ref, Generation: e.Generation, key: e.Key}, subject.Ref, nil
+	alone, err := k.findDataKeys(ctx, held, found)
+	return append(vacant, alone...), err
+}
+
+// findDataKeys reads the keys behind the references of held into found, and
+// returns those that have none.
+func (k *Keyring) findDataKeys(ctx context.Context, held []holder, found map[seat]SubjectKey) (alone []holder, err error) {
+	names := make([]string, len(held))
+	for i, h := range held {
+		names[i] = keyName(h.at.tenant, h.ref)
+	}
+	got, err := k.load(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range held {
+		var e keyEntry
+		switch err := k.decode(got, names[i], &e); {
+		case errors.Is(err, ErrNotFound):
+			alone = append(alone, h)
+		case err != nil:
+			return nil, err
+		default:
+			found[h.at] = SubjectKey{Ref: h.ref, Generation: e.Generation, key: e.Key}
+		}
+	}
+	return alone, nil
 }

@@ -196,8 +196,18 @@ func TestSubjectsCallTheStoreOnce(t *testing.T) {
 	}
 	clear(calls)
 	subjects(t, k, people(1000)...)
-	if calls["create"] != 1 {
-		t.Errorf("%d calls of create, want 1", calls["create"])
+	if calls["create"] != 1 || calls["get"] != 2 { // before and after
+		t.Errorf("%d calls of create, %d of get; want 1 and 2", calls["create"], calls["get"])
+	}
+	clear(calls)
+	again := open(t, store)
+	if _, err := again.Tenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	clear(calls)
+	subjects(t, again, people(1000)...)
+	if len(calls) != 1 || calls["get"] != 2 {
+		t.Errorf("of another process: %v, want 2 of get", calls)
 	}
 	clear(calls)
 	subjects(t, k, people(1000)...)

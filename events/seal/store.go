@@ -8,14 +8,17 @@ import (
 // Store keeps the entries of a keyring: small values under names of
 // dot-separated tokens. Values arrive wrapped; a store never sees a key.
 //
-// Every method may be called from any goroutine. An error that wraps none of
-// ErrNotFound and ErrExists says nothing about what is there: in particular, a
-// store that cannot be reached never answers ErrNotFound, because "no key"
-// would be taken for "forgotten" or "never seen".
+// Every method may be called from any goroutine. An error that does not wrap
+// ErrExists says nothing about what is there.
 type Store interface {
-	// Get is the value under key, or an error that wraps ErrNotFound. It sees
-	// every write that returned before it was called.
-	Get(ctx context.Context, key string) ([]byte, error)
+	// Get is the values under those of keys that are there. A key is missing in
+	// the map only where the store is sure that there is no such entry: "no
+	// key" is taken for "forgotten" or "never seen", so a store that cannot be
+	// reached, or has read only some of them, answers with an error. Get sees
+	// every write that returned before it was called. It need not read all at
+	// one instant: of what is written meanwhile it may see any part, in any
+	// order. A key that is named twice is read once or twice.
+	Get(ctx context.Context, keys ...string) (map[string][]byte, error)
 
 	// Create writes puts whose keys are not there yet, durably on return. Where
 	// a key is there already the error wraps ErrExists, what was there is
@@ -40,7 +43,7 @@ type Put struct {
 }
 
 var (
-	// ErrNotFound says that there is no such entry, and that the store is sure.
+	// ErrNotFound says that there is no such entry, and that the store was sure.
 	ErrNotFound = errors.New("no such entry in the keyring")
 
 	// ErrExists says that an entry is there already.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -97,11 +96,11 @@ func (k *Keyring) subjectsAt(ctx context.Context, seats []seat) (map[seat]Subjec
 	unknown := k.fromCache(seats, found)
 	mark := k.subjects.mark()
 	for range rivals {
-		vacant, err := k.fromStore(ctx, unknown, found)
+		vacant, err := k.find(ctx, unknown, found)
 		if err != nil {
 			return nil, err
 		}
-		made, err := k.provision(ctx, vacant, found)
+		made, err := k.provision(ctx, propose(vacant), found)
 		if err != nil {
 			return nil, err
 		}
@@ -138,34 +137,16 @@ type proposal struct {
 	repair bool // the reference was there, without its key
 }
 
-// fromStore adds to found what the store has of the seats, and proposes keys
-// for the others.
-func (k *Keyring) fromStore(ctx context.Context, seats []seat, found map[seat]SubjectKey) ([]proposal, error) {
-	var mu sync.Mutex
-	var vacant []proposal
-	err := each(ctx, seats, func(ctx context.Context, _ int, at seat) error {
-		s, ref, err := k.find(ctx, at)
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case errors.Is(err, ErrNotFound):
-			vacant = append(vacant, propose(at, ref))
-		case err != nil:
-			return err
-		default:
-			found[at] = s
+func propose(vacant []holder) []proposal {
+	out := make([]proposal, len(vacant))
+	for i, v := range vacant {
+		p := proposal{at: v.at, repair: !v.ref.IsZero(), key: SubjectKey{Ref: v.ref, Generation: 1, key: newKey()}}
+		if !p.repair {
+			rand.Read(p.key.Ref[:])
 		}
-		return nil
-	})
-	return vacant, err
-}
-
-func propose(at seat, ref events.Ref) proposal {
-	p := proposal{at: at, repair: !ref.IsZero(), key: SubjectKey{Ref: ref, Generation: 1, key: newKey()}}
-	if !p.repair {
-		rand.Read(p.key.Ref[:])
+		out[i] = p
 	}
-	return p
+	return out
 }
 
 // provision puts the proposals into the store and into found. It reports
@@ -217,24 +198,33 @@ func (k *Keyring) withdrawLosers(ctx context.Context, ps []proposal) error {
 // settle looks for fences that were put while the proposals went in. A fence
 // precedes everything else that Destroy does, so whoever makes a key and then
 // sees no fence has made it before the person was forgotten.
+// All fences are read in a call that begins after the store has taken the
+// proposals, so that it sees every fence set until then; one set later belongs
+// to a person forgotten later.
 func (k *Keyring) settle(ctx context.Context, ps []proposal, found map[seat]SubjectKey) error {
-	var mu sync.Mutex
-	return each(ctx, ps, func(ctx context.Context, _ int, p proposal) error {
-		erased, err := k.fenced(ctx, p.at)
-		if err != nil {
+	names := make([]string, len(ps))
+	for i, p := range ps {
+		names[i] = fenceName(p.at)
+	}
+	got, err := k.load(ctx, names)
+	if err != nil {
+		return err
+	}
+	var late []proposal
+	for _, p := range ps {
+		erased, err := k.fencedIn(got, p.at)
+		switch {
+		case err != nil:
 			return err
+		case erased:
+			late = append(late, p)
+			found[p.at] = SubjectKey{Erased: true}
+		default:
+			found[p.at] = p.key
 		}
-		key := p.key
-		if erased {
-			key = SubjectKey{Erased: true}
-			if err := k.erase(ctx, subjectName(p.at), keyName(p.at.tenant, p.key.Ref)); err != nil {
-				return err
-			}
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		found[p.at] = key
-		return nil
+	}
+	return each(ctx, late, func(ctx context.Context, _ int, p proposal) error {
+		return k.erase(ctx, subjectName(p.at), keyName(p.at.tenant, p.key.Ref))
 	})
 }
 

@@ -43,6 +43,8 @@
 //   - [KeyStore.Create] writes up to a thousand entries all or none.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the
 //     server that answers. A fence reaches those who listen, without its value.
+//   - [KeyStore.Get] sees every entry whose Create returned, and none whose
+//     Erase did; an answer that is not whole is an error.
 //   - [Quarantine.Put] of the same bytes, subject and reason is one entry,
 //     however late and often.
 //
@@ -56,8 +58,7 @@
 // # Errors
 //
 // [ErrFenced], [ErrNotFound], [ErrLogReplaced], [ErrIntakeGap] and [ErrClosed]
-// say what a caller branches on, seal.ErrNotFound and seal.ErrExists what the
-// keyring does. After any other error of a write its outcome is unknown. A
+// say what a caller branches on, seal.ErrExists what the keyring does. After any other error of a write its outcome is unknown. A
 // [*NotAccepted] lists events with a reason each.
 //
 // # Concurrency

@@ -1,5 +1,10 @@
 package stream
 
+import (
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
 // Waiting is how many messages of each lane Next would find.
 func (i *Intake) Waiting() (control, access int) {
 	return i.control.len(), i.access.len()
@@ -10,3 +15,11 @@ func (b *buffer[T]) len() int {
 	defer b.mu.Unlock()
 	return len(b.items)
 }
+
+// CollectMulti reads the answer to a direct get of several from messages.
+func CollectMulti(next func() (*nats.Msg, error)) (map[string][]byte, error) {
+	return collectMulti(next)
+}
+
+// OnlyCopy is what decides whether a KeyStore uses direct gets.
+func OnlyCopy(cfg jetstream.StreamConfig) bool { return onlyCopy(cfg) }

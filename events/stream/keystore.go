@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
 )
@@ -19,35 +21,91 @@ import (
 // maxAtomic is how many messages the server takes in one atomic batch.
 const maxAtomic = 1000
 
+// maxAsked is how many requests for single entries are under way at once.
+const maxAsked = 64
+
 // KeyStore keeps the entries of the keyring, one message an entry.
-type KeyStore struct{ js jetstream.JetStream }
+type KeyStore struct {
+	js     jetstream.JetStream
+	direct bool // the stream has one copy, which answers for many entries at once
+}
 
 var _ seal.Store = (*KeyStore)(nil)
 
-// OpenKeyStore opens the keyring's stream that Ensure made.
+// OpenKeyStore opens the keyring's stream that Ensure made. Whether the stream
+// has replicas is asked here and not again: before a stream of one copy is
+// given replicas, whoever holds a KeyStore has to stop, and to open it anew
+// after. Otherwise Get may miss what was just written.
 func OpenKeyStore(ctx context.Context, js jetstream.JetStream) (*KeyStore, error) {
-	if _, err := js.Stream(ctx, KeyringStream); err != nil {
+	s, err := js.Stream(ctx, KeyringStream)
+	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", KeyringStream, err)
 	}
-	return &KeyStore{js: js}, nil
+	return &KeyStore{js: js, direct: onlyCopy(s.CachedInfo().Config)}, nil
 }
 
-// Get is the value under key, or an error that wraps seal.ErrNotFound. It sees
-// every Create and Erase that has returned.
-func (k *KeyStore) Get(ctx context.Context, key string) ([]byte, error) {
-	m, err := k.last(ctx, key)
-	return m.Data, err
+// Get is the values under those of keys that are there. It sees every Create
+// and Erase that has returned. Of a stream with one copy it reads a thousand
+// in a request; of one with replicas it asks the leader for each.
+func (k *KeyStore) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return nil, err
+		}
+	}
+	read := k.getEach
+	if k.direct && len(keys) > 1 {
+		read = k.getDirect
+	}
+	values, err := read(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("get %d keyring entries: %w", len(keys), err)
+	}
+	return values, nil
 }
 
+func (k *KeyStore) getDirect(ctx context.Context, keys []string) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(keys))
+	for chunk := range slices.Chunk(keys, maxMulti) {
+		subjects := make([]string, len(chunk))
+		for i, key := range chunk {
+			subjects[i] = keyringPrefix + key
+		}
+		values, err := multiLast(ctx, k.js.Conn(), KeyringStream, subjects)
+		if err != nil {
+			return nil, err
+		}
+		for subject, v := range values {
+			out[strings.TrimPrefix(subject, keyringPrefix)] = v
+		}
+	}
+	return out, nil
+}
+
+func (k *KeyStore) getEach(ctx context.Context, keys []string) (map[string][]byte, error) {
+	var mu sync.Mutex
+	out := make(map[string][]byte, len(keys))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxAsked)
+	for _, key := range keys {
+		g.Go(func() error {
+			m, err := k.last(ctx, key)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[key] = m.Data
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// last asks the leader. The error wraps jetstream.ErrMsgNotFound where there is
+// no such entry.
 func (k *KeyStore) last(ctx context.Context, key string) (stored, error) {
-	if err := checkKey(key); err != nil {
-		return stored{}, err
-	}
-	m, err := get{LastFor: keyringPrefix + key}.from(ctx, k.js, KeyringStream)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return stored{}, fmt.Errorf("get keyring entry: %w", seal.ErrNotFound)
-	}
-	return m, err
+	return get{LastFor: keyringPrefix + key}.from(ctx, k.js, KeyringStream)
 }
 
 // Create writes puts: up to 1000 at a time all or none, durable on return.
@@ -128,8 +186,11 @@ func commit(ctx context.Context, nc *nats.Conn, m *nats.Msg) error {
 // Erase removes key and has its message overwritten on the server's disk. What
 // replicas keep in their Raft log stays until their next snapshot.
 func (k *KeyStore) Erase(ctx context.Context, key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
 	m, err := k.last(ctx, key)
-	if errors.Is(err, seal.ErrNotFound) {
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -152,7 +213,7 @@ func (k *KeyStore) Erase(ctx context.Context, key string) error {
 
 // eraseFailed is nil where the entry is gone all the same: another was faster.
 func (k *KeyStore) eraseFailed(ctx context.Context, key string, cause error) error {
-	if _, err := k.last(ctx, key); errors.Is(err, seal.ErrNotFound) {
+	if _, err := k.last(ctx, key); errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	return fmt.Errorf("erase keyring entry: %w", cause)

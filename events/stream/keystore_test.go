@@ -24,6 +24,90 @@ func TestKeyStoreKeepsTheContract(t *testing.T) {
 	sealtest.TestStore(t, func(t *testing.T) seal.Store { return start(t).keys(t) })
 }
 
+// Without direct gets a KeyStore that asks for one gets no answer.
+func TestKeyStoreAsksTheLeaderAlone(t *testing.T) {
+	t.Parallel()
+	sealtest.TestStore(t, func(t *testing.T) seal.Store {
+		w := start(t)
+		w.denyDirect(t)
+		return w.keys(t)
+	})
+}
+
+func (w world) denyDirect(t *testing.T) {
+	t.Helper()
+	s, err := w.operator.Stream(t.Context(), stream.KeyringStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.AllowDirect = false
+	if _, err := w.operator.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A KeyStore that expects an answer to direct gets, and gets none, must not
+// take that for "no such entry".
+func TestKeyStoreWithoutAnswerIsAnError(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	k := w.keys(t)
+	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
+		t.Fatal(err)
+	}
+	w.denyDirect(t)
+	if got, err := k.Get(t.Context(), "k.acme.1", "k.acme.2"); err == nil {
+		t.Errorf("got %v and no error", got)
+	}
+}
+
+// TestKeyStoreReadsManyAfterRestart erases at the end, the beginning and in the
+// middle of a stream of several files, and asks before and after a restart.
+func TestKeyStoreReadsManyAfterRestart(t *testing.T) {
+	t.Parallel()
+	const all, size = 1500, 20_000 // 30 MB: four files
+	dir := t.TempDir()
+	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
+	k := world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}.keys(t)
+	keys, want := make([]string, all), map[string]byte{}
+	var puts []seal.Put
+	for i := range keys {
+		keys[i] = fmt.Sprintf("k.acme.%d", i)
+		want[keys[i]] = byte(i)
+		puts = append(puts, seal.Put{Key: keys[i], Value: bytes.Repeat([]byte{byte(i)}, size)})
+		if len(puts) == 100 {
+			if err := k.Create(t.Context(), puts...); err != nil {
+				t.Fatal(err)
+			}
+			puts = nil
+		}
+	}
+	check := func(k *stream.KeyStore) {
+		t.Helper()
+		got, err := k.Get(t.Context(), keys...)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%d entries, %v; want %d", len(got), err, len(want))
+		}
+		for key, b := range want {
+			if v := got[key]; len(v) != size || v[0] != b {
+				t.Fatalf("%s: %d bytes", key, len(v))
+			}
+		}
+	}
+	check(k)
+	for _, i := range []int{all - 1, all - 2, 0, 1, all / 2, 7} {
+		if err := k.Erase(t.Context(), keys[i]); err != nil {
+			t.Fatal(err)
+		}
+		delete(want, keys[i])
+		check(k)
+	}
+	natsdtest.Stop(t, s)
+	s = natsdtest.StartIn(t, natsd.Config{Dir: dir})
+	check(world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}.keys(t))
+}
+
 func (w world) keys(t *testing.T) *stream.KeyStore {
 	t.Helper()
 	k, err := stream.OpenKeyStore(t.Context(), w.projector)
@@ -149,8 +233,10 @@ func TestKeyStoreTakesNoWildcard(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"", "k.>", "k.acme.*", ".k", "k.", "k..a", "k a", ">"} {
-		if _, err := k.Get(t.Context(), key); err == nil || errors.Is(err, seal.ErrNotFound) {
-			t.Errorf("get %q: %v", key, err)
+		for _, keys := range [][]string{{key}, {"k.acme.1", key}} {
+			if _, err := k.Get(t.Context(), keys...); err == nil {
+				t.Errorf("get %q succeeded", keys)
+			}
 		}
 		if err := k.Erase(t.Context(), key); err == nil {
 			t.Errorf("erase %q succeeded", key)

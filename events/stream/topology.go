@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -98,18 +99,34 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	}
 	t = t.withDefaults()
 	for _, cfg := range t.streams() {
-		if _, err := js.CreateOrUpdateStream(ctx, cfg); err != nil {
+		if err := settle(ctx, func() error { _, err := js.CreateOrUpdateStream(ctx, cfg); return err }); err != nil {
 			return fmt.Errorf("ensure stream %s: %w", cfg.Name, err)
 		}
 	}
 	bucket := jetstream.ObjectStoreConfig{Bucket: SnapshotBucket, Replicas: t.Replicas, Storage: jetstream.FileStorage}
-	if _, err := js.CreateOrUpdateObjectStore(ctx, bucket); err != nil {
+	if err := settle(ctx, func() error { _, err := js.CreateOrUpdateObjectStore(ctx, bucket); return err }); err != nil {
 		return fmt.Errorf("ensure object store %s: %w", SnapshotBucket, err)
 	}
-	if err := t.ensureIntake(ctx, js); err != nil {
+	if err := settle(ctx, func() error { return t.ensureIntake(ctx, js) }); err != nil {
 		return fmt.Errorf("ensure stream %s: %w", IntakeStream, err)
 	}
 	return nil
+}
+
+// settle tries again where somebody else who creates the same at the same time
+// makes the server fail: it answers 500 to the slower of two.
+func settle(ctx context.Context, create func() error) error {
+	const attempts = 5
+	for failures := 0; ; failures++ {
+		err := create()
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.Code != http.StatusInternalServerError || failures == attempts {
+			return err
+		}
+		if pause(ctx, failures) != nil {
+			return err
+		}
+	}
 }
 
 // streams is every stream but the intake.

@@ -30,11 +30,15 @@ type Fault struct {
 }
 
 // Get implements seal.Store.
-func (f *Fault) Get(ctx context.Context, key string) ([]byte, error) {
-	if f.Judge("get", key) != Pass {
+func (f *Fault) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
+	first := ""
+	if len(keys) > 0 {
+		first = keys[0]
+	}
+	if f.Judge("get", first) != Pass {
 		return nil, ErrFault
 	}
-	return f.Store.Get(ctx, key)
+	return f.Store.Get(ctx, keys...)
 }
 
 // Create implements seal.Store.

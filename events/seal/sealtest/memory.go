@@ -21,17 +21,19 @@ type Memory struct {
 }
 
 // Get implements seal.Store.
-func (m *Memory) Get(ctx context.Context, key string) ([]byte, error) {
+func (m *Memory) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	v, ok := m.entries[key]
-	if !ok {
-		return nil, fmt.Errorf("get: %w", seal.ErrNotFound)
+	out := make(map[string][]byte, len(keys))
+	for _, key := range keys {
+		if v, ok := m.entries[key]; ok {
+			out[key] = bytes.Clone(v)
+		}
 	}
-	return bytes.Clone(v), nil
+	return out, nil
 }
 
 // Create implements seal.Store.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/rescindhq/rescind/events/seal"
 )
@@ -26,12 +28,15 @@ func TestStore(t *testing.T, open func(t *testing.T) seal.Store) {
 		"a taken key leaves the others whole":   testExistsAmongOthers,
 		"one of many creators wins":             testRace,
 		"many entries in one call":              testMany,
+		"several are got in one call":           testGetSeveral,
+		"several are got as one by one":         testGetAgainstModel,
+		"a read sees what has returned":         testGetSeesWrites,
 		"erased is gone and can be made anew":   testErase,
 		"erasing twice is no error":             testEraseTwice,
 		"erasing spares the neighbours":         testEraseNeighbours,
 		"a list holds the prefix and only that": testList,
 		"a list forgets what was erased":        testListErased,
-		"a cut call never says not found":       testCancelled,
+		"a cut call never says what is there":   testCancelled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -46,19 +51,40 @@ func create(t *testing.T, s seal.Store, puts ...seal.Put) {
 
 func wantValue(t *testing.T, s seal.Store, key string, want []byte) {
 	t.Helper()
+	if got, there := get(t, s, key); !there || !bytes.Equal(got, want) {
+		t.Fatalf("get %s: there %t, %x; want %x", key, there, got, want)
+	}
+}
+
+func get(t *testing.T, s seal.Store, key string) (value []byte, there bool) {
+	t.Helper()
 	got, err := s.Get(t.Context(), key)
 	if err != nil {
 		t.Fatalf("get %s: %v", key, err)
 	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("get %s: %x, want %x", key, got, want)
+	value, there = got[key]
+	if len(got) > 1 || len(got) == 1 && !there {
+		t.Fatalf("get %s: %d entries, not only the one", key, len(got))
+	}
+	return value, there
+}
+
+// wantValues asks for keys in one call.
+func wantValues(t *testing.T, s seal.Store, keys []string, want map[string][]byte) {
+	t.Helper()
+	got, err := s.Get(t.Context(), keys...)
+	if err != nil {
+		t.Fatalf("get %d entries: %v", len(keys), err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("get %d entries:\n%s", len(keys), diff)
 	}
 }
 
 func wantNone(t *testing.T, s seal.Store, key string) {
 	t.Helper()
-	if v, err := s.Get(t.Context(), key); !errors.Is(err, seal.ErrNotFound) {
-		t.Fatalf("get %s: value of %d bytes, error %v; want ErrNotFound", key, len(v), err)
+	if v, there := get(t, s, key); there {
+		t.Fatalf("get %s: value of %d bytes, want none", key, len(v))
 	}
 }
 
@@ -92,10 +118,7 @@ func testValueIsOwn(t *testing.T, s seal.Store) {
 	v := []byte("value")
 	create(t, s, seal.Put{Key: "t.acme", Value: v})
 	v[0] = 'X'
-	got, err := s.Get(t.Context(), "t.acme")
-	if err != nil {
-		t.Fatal(err)
-	}
+	got, _ := get(t, s, "t.acme")
 	got[1] = 'X'
 	wantValue(t, s, "t.acme", []byte("value"))
 }
@@ -123,13 +146,11 @@ func testExistsAmongOthers(t *testing.T, s seal.Store) {
 	))
 	wantValue(t, s, "k.acme.1", []byte("first"))
 	for key, want := range map[string]string{"k.acme.0": "zero", "k.acme.2": "two"} {
-		got, err := s.Get(t.Context(), key)
-		if errors.Is(err, seal.ErrNotFound) {
+		got, there := get(t, s, key)
+		if !there {
 			create(t, s, seal.Put{Key: key, Value: []byte(want)})
-			continue
-		}
-		if err != nil || string(got) != want {
-			t.Fatalf("get %s: %q, %v; want it whole or not at all", key, got, err)
+		} else if string(got) != want {
+			t.Fatalf("get %s: %q; want it whole or not at all", key, got)
 		}
 	}
 }
@@ -173,10 +194,87 @@ func testMany(t *testing.T, s seal.Store) {
 	for _, i := range []int{0, 1, many / 2, many - 1} {
 		wantValue(t, s, puts[i].Key, puts[i].Value)
 	}
+	all, want := make([]string, many), map[string][]byte{}
+	for i, p := range puts {
+		all[i], want[p.Key] = p.Key, p.Value
+	}
+	wantValues(t, s, all, want)
 	keys, err := s.List(t.Context(), "k.acme.")
 	if err != nil || len(keys) != many {
 		t.Fatalf("list: %d keys, %v; want %d", len(keys), err, many)
 	}
+}
+
+func testGetSeveral(t *testing.T, s seal.Store) {
+	wantValues(t, s, nil, nil)
+	wantValues(t, s, []string{"k.acme.1", "k.acme.2"}, nil) // of an empty store
+	v := func(s string) []byte { return []byte(s) }
+	create(t, s, seal.Put{Key: "k.acme.1", Value: v("1")}, seal.Put{Key: "k.acme.10", Value: v("10")}, seal.Put{Key: "e.acme.1", Value: v("e")})
+	wantValues(t, s, nil, nil)
+	wantValues(t, s, []string{"k.acme.1"}, map[string][]byte{"k.acme.1": v("1")})
+	wantValues(t, s, []string{"k.acme.10", "k.acme", "e.acme.1", "k.acme.2"}, map[string][]byte{"k.acme.10": v("10"), "e.acme.1": v("e")})
+	wantValues(t, s, []string{"k.acme.1", "k.acme.1", "k.acme.2", "k.acme.2"}, map[string][]byte{"k.acme.1": v("1")})
+	wantValues(t, s, []string{"k.acme", "k.acme.2"}, nil) // of others
+}
+
+// testGetAgainstModel writes and erases at random, so that what is asked for
+// begins, ends and lies between what is gone.
+func testGetAgainstModel(t *testing.T, s seal.Store) {
+	const names, steps = 12, 150
+	random := rand.New(rand.NewPCG(1, 2))
+	model := map[string][]byte{}
+	for step := range steps {
+		key := fmt.Sprintf("k.acme.%d", random.IntN(names))
+		if _, there := model[key]; there {
+			if err := s.Erase(t.Context(), key); err != nil {
+				t.Fatalf("erase: %v", err)
+			}
+			delete(model, key)
+		} else {
+			model[key] = fmt.Appendf(nil, "value %d", step)
+			create(t, s, seal.Put{Key: key, Value: model[key]})
+		}
+		var keys []string
+		want := map[string][]byte{}
+		for _, i := range random.Perm(names)[:2+random.IntN(names-2)] {
+			name := fmt.Sprintf("k.acme.%d", i)
+			keys = append(keys, name)
+			if v, there := model[name]; there {
+				want[name] = v
+			}
+		}
+		wantValues(t, s, keys, want)
+	}
+}
+
+// testGetSeesWrites has several write and each read its own at once, among
+// what the others are writing.
+func testGetSeesWrites(t *testing.T, s seal.Store) {
+	const writers, rounds = 8, 20
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			var mine []string
+			for round := range rounds {
+				fence, key := fmt.Sprintf("e.acme.%d-%d", w, round), fmt.Sprintf("k.acme.%d-%d", w, round)
+				mine = append(mine, fence, key)
+				if err := s.Create(t.Context(), seal.Put{Key: fence, Value: []byte("e")}, seal.Put{Key: key, Value: []byte("k")}); err != nil {
+					t.Errorf("create: %v", err)
+					return
+				}
+				if err := s.Erase(t.Context(), key); err != nil {
+					t.Errorf("erase: %v", err)
+					return
+				}
+				got, err := s.Get(t.Context(), mine...)
+				if err != nil || len(got) != round+1 {
+					t.Errorf("writer %d has read %d entries, %v; want %d", w, len(got), err, round+1)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func testErase(t *testing.T, s seal.Store) {
@@ -263,12 +361,13 @@ func testCancelled(t *testing.T, s seal.Store) {
 	calls := map[string]func() error{
 		"get":          func() error { _, err := s.Get(ctx, "t.acme"); return err },
 		"get of none":  func() error { _, err := s.Get(ctx, "t.none"); return err },
+		"get of two":   func() error { _, err := s.Get(ctx, "t.acme", "t.none"); return err },
 		"create":       func() error { return s.Create(ctx, seal.Put{Key: "t.new", Value: []byte("v")}) },
 		"create taken": func() error { return s.Create(ctx, seal.Put{Key: "t.acme", Value: []byte("v")}) },
 		"list":         func() error { _, err := s.List(ctx, "t."); return err },
 	}
 	for name, call := range calls {
-		if err := call(); err == nil || errors.Is(err, seal.ErrNotFound) || errors.Is(err, seal.ErrExists) {
+		if err := call(); err == nil || errors.Is(err, seal.ErrExists) {
 			t.Errorf("%s on a cancelled context: %v, want an error that says nothing of the entry", name, err)
 		}
 	}

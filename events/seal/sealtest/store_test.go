@@ -68,10 +68,12 @@ func TestForgottenOnDisk(t *testing.T) {
 	eraser := keyring(t, raw, kek)
 	var wrapped [][]byte
 	for i, s := range keys[:forgotten] {
-		v, err := raw.Get(ctx, "k.acme."+s.Ref.String())
+		name := "k.acme." + s.Ref.String()
+		got, err := raw.Get(ctx, name)
 		if err != nil {
 			t.Fatal(err)
 		}
+		v := got[name]
 		if n := occurrences(t, dir, v); n == 0 {
 			t.Fatalf("person %d: the wrapped key is not found on disk while it is there: the search is blind", i)
 		}
