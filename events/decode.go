@@ -7,6 +7,7 @@ import (
 	"maps"
 	"mime"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -257,11 +258,27 @@ func (m *Message) agree(e envelope, ev *Event) *Refusal {
 func describe(err error) string {
 	switch e := err.(type) {
 	case *json.UnmarshalTypeError:
-		return fmt.Sprintf("%.80s: want %s", e.Field, e.Type)
+		return strings.TrimPrefix(fmt.Sprintf("%.80s: want %s", e.Field, jsonKind(e.Type)), ": ")
 	case *json.SyntaxError:
 		return fmt.Sprintf("syntax error at byte %d", e.Offset)
 	default:
 		return "a member has the wrong shape"
+	}
+}
+
+// jsonKind is what JSON calls values of t.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a number"
 	}
 }
 

@@ -72,6 +72,9 @@ func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
 	var out client.Trail
 	return ask(cmd, c, "POST", "/v1/audit/search", in, &out, func(w io.Writer) {
 		printTrail(w, out.Events)
+		if out.SubjectState == "erased" {
+			fmt.Fprintln(w, "the subject was erased: their events are found by --subject-ref only")
+		}
 		if out.Total != nil {
 			fmt.Fprintf(w, "%d in all\n", *out.Total)
 		}

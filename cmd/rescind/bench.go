@@ -26,6 +26,9 @@ func newBenchIngest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ingest", Short: "From the publisher to a row that can be queried", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Events < 1 || cfg.Runs < 1 || cfg.Subjects < 2 {
+				return usage("bench ingest: --events and --runs want 1 or more, --subjects 2 or more")
+			}
 			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 				cfg.Dir, cfg.Progress = dir, progress(cmd)
 				return bench.Ingest(ctx, cfg)
@@ -43,6 +46,9 @@ func newBenchRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "revoke", Short: "From a revocation to a verifier that refuses, and the set itself", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.Revocations < 1 || cfg.Entries < 1 {
+				return usage("bench revoke: --revocations and --entries want 1 or more")
+			}
 			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 				cfg.Dir, cfg.Progress = dir, progress(cmd)
 				return bench.Revoke(ctx, cfg)

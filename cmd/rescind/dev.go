@@ -30,7 +30,7 @@ started again on the same folder it finds everything again.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Dir, "data", first(env.getenv("RESCIND_DATA"), ".rescind"), "folder for everything (RESCIND_DATA)")
+	f.StringVar(&o.Dir, "data", first(env.getenv("RESCIND_DATA"), ".rescind"), "`folder` for everything (RESCIND_DATA)")
 	f.IntVar(&o.HTTPPort, "http-port", 0, "port of the API, 0 for a free one")
 	f.IntVar(&o.NATSPort, "nats-port", 0, "port of NATS, 0 for a free one")
 	f.IntVar(&o.ClickHousePort, "clickhouse-port", 0, "port of ClickHouse's native protocol, 0 for a free one")

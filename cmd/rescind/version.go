@@ -23,7 +23,7 @@ func newVersion() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := buildVersion()
 			return show(cmd, v, func(w io.Writer) {
-				fmt.Fprintf(w, "rescind %s %s (%s, %s)\n", v.Version, v.Revision, v.Go, v.Platform)
+				fmt.Fprintf(w, "rescind %s, revision %s (%s, %s)\n", v.Version, first(v.Revision, "unknown"), v.Go, v.Platform)
 			})
 		},
 	}

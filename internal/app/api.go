@@ -165,12 +165,17 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	p.feed = feed.New(feed.Config{
 		Conn: b.nc, PublicKey: key.Public().(ed25519.PublicKey), StaleAfter: a.cfg.Limits.Stale, Log: a.log.With("role", config.RoleAPI),
 	})
-	a.ready = append(a.ready, p.feed.Ready())
+	a.ready = append(a.ready, vouches(ctx, p.feed))
 	p.requests, err = erasure.New(erasure.Config{
 		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
 	})
 	return p, err
+}
+
+// vouches is closed once f answers for every tenant it knows, or ctx has ended.
+func vouches(ctx context.Context, f *feed.Feed) <-chan struct{} {
+	return when(ctx, func() bool { return f.Status().Doubt == "" })
 }
 
 func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Server, error) {

@@ -85,6 +85,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if err := a.ensureStreams(ctx); err != nil {
 		return err
 	}

@@ -89,15 +89,17 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 
 // atWork is closed once p has read where it stands, or ctx has ended.
 func atWork(ctx context.Context, p *audit.Projector) <-chan struct{} {
+	return when(ctx, func() bool { s := p.Status(); return s.Current })
+}
+
+// when is closed once yes says so, or ctx has ended.
+func when(ctx context.Context, yes func() bool) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
-			if s := p.Status(); s.Current {
-				return
-			}
+		for ctx.Err() == nil && !yes() {
 			select {
 			case <-ctx.Done():
 			case <-tick.C:

@@ -48,9 +48,10 @@ type Event struct {
 
 // Trail is one page of a search.
 type Trail struct {
-	Events []Event `json:"events"`
-	Next   string  `json:"next,omitempty"`
-	Total  *uint64 `json:"total,omitempty"`
+	Events       []Event `json:"events"`
+	Next         string  `json:"next,omitempty"`
+	Total        *uint64 `json:"total,omitempty"`
+	SubjectState string  `json:"subject_state,omitempty"` // known, unknown or erased, where a subject was named
 }
 
 // Request is a data-subject request, as a handler sees it.

@@ -1,8 +1,10 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/internal/client"
@@ -23,6 +25,9 @@ func (p *player) readTrail(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := p.addRevocation(ctx); err != nil {
+		return "", err
+	}
 	for _, e := range evs {
 		if expected[e.Type] > 0 && e.Personal["sub"] != subject {
 			return "", fmt.Errorf("event %d: the personal part was not opened: %w", e.Index, errUnexpected)
@@ -32,6 +37,19 @@ func (p *player) readTrail(ctx context.Context) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d events of the subject, opened for the purpose %q, which is itself recorded", len(evs), purpose), nil
+}
+
+// addRevocation adds the revocation to the trail. It names the token and not
+// the person, so it is found by the token.
+func (p *player) addRevocation(ctx context.Context) error {
+	by := map[string]any{"tenant": tenant, "issuer": issuerName, "jti": p.jti, "type": "token.revoked"}
+	evs, err := p.search(ctx, by, func(evs []client.Event) bool { return len(evs) == 1 })
+	if err != nil {
+		return err
+	}
+	p.story.Before = append(p.story.Before, evs...)
+	slices.SortFunc(p.story.Before, func(a, b client.Event) int { return cmp.Compare(a.Index, b.Index) })
+	return nil
 }
 
 // forget asks for erasure, verifies and approves it as three people would.
@@ -110,7 +128,7 @@ func covers(evs, before []client.Event) bool {
 		there[e.Index] = true
 	}
 	for _, e := range before {
-		if !there[e.Index] {
+		if e.SubjectRef != "" && !there[e.Index] {
 			return false
 		}
 	}

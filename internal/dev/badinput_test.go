@@ -228,6 +228,20 @@ func TestBadBodiesOverHTTP(t *testing.T) {
 		}
 	}
 	cutOff(t, s)
+	conflictOverHTTP(t, s)
+}
+
+// conflictOverHTTP sends an id again with other content: it cannot be told at
+// the door, and is recorded.
+func conflictOverHTTP(t *testing.T, s *dev.Stack) {
+	t.Helper()
+	for _, jti := range []string{"one", "one", "two"} {
+		post(t, s, events.ContentTypeEvent, cloudEvent("same", func(ev, data map[string]any) {
+			ev["time"], data["jti"] = "2026-01-01T00:00:00Z", jti
+		}))
+	}
+	officer := client.New(s.File.HTTP, s.File.Tokens["officer"])
+	eventually(t, "the conflict", func() (bool, error) { return quarantined(t, officer)[events.ReasonConflict] == 1, nil })
 }
 
 func post(t *testing.T, s *dev.Stack, contentType, body string) (int, string) {

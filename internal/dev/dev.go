@@ -31,6 +31,10 @@ const (
 	TokenAudience = "rescind"
 )
 
+// intakeBytes is what may wait in the intake. JetStream sets it aside on the
+// disk.
+const intakeBytes = 128 << 20
+
 const (
 	tokenTTL  = 30 * 24 * time.Hour
 	stopWait  = 30 * time.Second
@@ -102,6 +106,14 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	for _, port := range []int{o.HTTPPort, o.NATSPort, o.ClickHousePort, o.ClickHouseHTTPPort} {
+		if port < 0 || port > 65535 {
+			return nil, fmt.Errorf("dev: port %d: want 0 to 65535", port)
+		}
+	}
 	err = s.start(ctx, o)
 	if err == nil {
 		return s, nil
@@ -137,6 +149,9 @@ func (s *Stack) startEngine(ctx context.Context, o Options) error {
 		return err
 	}
 	users = append(users, engine.User{Name: "owner", Password: owner, Grants: []string{"ALL ON " + Database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
+	if _, err := ReadFile(o.Dir); err == nil {
+		o.Progress("there is a dev.json in " + o.Dir + ": another stack runs there, or was killed")
+	}
 	s.Engine, err = engine.Start(ctx, engine.Config{
 		Dir: filepath.Join(o.Dir, "clickhouse"), TCPPort: o.ClickHousePort, HTTPPort: o.ClickHouseHTTPPort, Database: Database,
 		Users: users, Log: s.log, Progress: o.Progress, Getenv: o.Getenv, Restart: true,
@@ -189,6 +204,7 @@ func (s *Stack) config(o Options) config.Config {
 		ProjectorUser: "projector", ProjectorPassword: password("projector"),
 		APIUser: "api", APIPassword: password("api"),
 	}
+	c.NATS.IntakeMaxBytes = intakeBytes
 	c.Auth = config.Auth{Issuer: TokenIssuer, Audience: TokenAudience, JWKS: s.Keys.JWKS()}
 	c.Keys = config.Keys{KEK: config.Secret("file:" + s.Keys.KEK()), Feed: config.Secret("file:" + s.Keys.Feed())}
 	if o.Stale != 0 {
