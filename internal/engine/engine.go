@@ -281,7 +281,8 @@ func (e *Engine) Kill() error {
 	return nil
 }
 
-// Pause stops the child with SIGSTOP: connections stay open and nobody answers.
+// Pause stops the child with SIGSTOP: connections stay open and, once the last
+// thread has stopped, a moment later, nobody answers.
 func (e *Engine) Pause() error { return e.signal("pause", syscall.SIGSTOP) }
 
 // Resume lets a paused child go on.
