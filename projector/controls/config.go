@@ -32,14 +32,31 @@ type Config struct {
 	// what is forgotten may be opened again. Default 100,000; 2 to 10,000,000.
 	MaxOpen int
 
-	// MaxKeys is how many signing keys are remembered, about 200 bytes each. Past
-	// it key-known is silent. Default 100,000; 1 to 10,000,000.
+	// MaxKeys is how many signing keys are remembered of all tenants together,
+	// about 200 bytes each. A tenant whose key does not fit is treated as past
+	// MaxKeysPerTenant. Default 100,000; 2 to 10,000,000.
 	MaxKeys int
 
-	// MaxConsents is how many consents are remembered, about 40 bytes each. Past
-	// it consent-cited does not call a consent unknown. Default 5,000,000; 1 to
-	// 100,000,000.
+	// MaxKeysPerTenant is how many signing keys are remembered of one tenant,
+	// the retired ones among them. Past it key-known is silent for that tenant,
+	// and says so in a finding. The default lasts one issuer that rotates weekly
+	// for 19 years, and leaves room for a hundred tenants that use it up.
+	// Default 1,000, or half of MaxKeys where that is less; 1 to half of
+	// MaxKeys, so that no tenant takes the room of the others.
+	MaxKeysPerTenant int
+
+	// MaxConsents is how many consents are remembered of all tenants together,
+	// about 40 bytes each. A tenant whose consent does not fit is treated as past
+	// MaxConsentsPerTenant. Default 5,000,000; 2 to 100,000,000.
 	MaxConsents int
+
+	// MaxConsentsPerTenant is how many consents are remembered of one tenant,
+	// the withdrawn ones among them. Past it consent-cited calls no consent of
+	// that tenant unknown, and says so in a finding. The default is several for
+	// each person of a large tenant, and a fifth of what fits, as consents are
+	// many and tenants of that size few. Default 1,000,000, or half of
+	// MaxConsents where that is less; 1 to half of MaxConsents, as for keys.
+	MaxConsentsPerTenant int
 }
 
 // DefaultAlgorithms lists the asymmetric algorithms of RFC 7518 and RFC 8037.
@@ -60,9 +77,14 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxTokens, 1_000_000)
 	orDefault(&c.MaxOpen, 100_000)
 	orDefault(&c.MaxKeys, 100_000)
+	orDefault(&c.MaxKeysPerTenant, min(1000, half(c.MaxKeys)))
 	orDefault(&c.MaxConsents, 5_000_000)
+	orDefault(&c.MaxConsentsPerTenant, min(1_000_000, half(c.MaxConsents)))
 	return c
 }
+
+// half is the most of n that one tenant may have.
+func half(n int) int { return max(n/2, 1) }
 
 func orDefault[T comparable](v *T, d T) {
 	var zero T
@@ -88,8 +110,10 @@ func (c Config) Validate() error {
 	check(c.Skew > 0 && c.Skew <= time.Hour, "skew %s: want up to 1h", c.Skew)
 	check(c.MaxTokens >= 2 && c.MaxTokens <= 100_000_000, "max tokens %d: want 2 to 100000000", c.MaxTokens)
 	check(c.MaxOpen >= 2 && c.MaxOpen <= 10_000_000, "max open %d: want 2 to 10000000", c.MaxOpen)
-	check(c.MaxKeys >= 1 && c.MaxKeys <= 10_000_000, "max keys %d: want 1 to 10000000", c.MaxKeys)
-	check(c.MaxConsents >= 1 && c.MaxConsents <= 100_000_000, "max consents %d: want 1 to 100000000", c.MaxConsents)
+	check(c.MaxKeys >= 2 && c.MaxKeys <= 10_000_000, "max keys %d: want 2 to 10000000", c.MaxKeys)
+	check(c.MaxKeysPerTenant >= 1 && c.MaxKeysPerTenant <= half(c.MaxKeys), "max keys per tenant %d: want 1 to %d, half of max keys", c.MaxKeysPerTenant, half(c.MaxKeys))
+	check(c.MaxConsents >= 2 && c.MaxConsents <= 100_000_000, "max consents %d: want 2 to 100000000", c.MaxConsents)
+	check(c.MaxConsentsPerTenant >= 1 && c.MaxConsentsPerTenant <= half(c.MaxConsents), "max consents per tenant %d: want 1 to %d, half of max consents", c.MaxConsentsPerTenant, half(c.MaxConsents))
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("controls: %w", err)
 	}

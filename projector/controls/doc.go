@@ -17,12 +17,15 @@
 //   - token-lifetime: exp - iat is longer than the limit. HIPAA
 //     164.312(a)(2)(iii); SOC 2 CC6.1.
 //   - key-known: a token names a key that its issuer never published. Critical.
-//     PCI DSS 3.7.7; HIPAA 164.312(d); SOC 2 CC6.1.
-//   - key-retired: a token was issued after its key was retired. PCI DSS 3.7.4
-//     and 3.7.5; SOC 2 CC6.1.
+//     Or a tenant's keys are more than are remembered, so that this is no
+//     longer found for it. PCI DSS 3.7.7; HIPAA 164.312(d); SOC 2 CC6.1.
+//   - key-retired: a token was issued after its key was retired or revoked, by
+//     the times of those events; of several, the earliest. PCI DSS 3.7.4 and
+//     3.7.5; SOC 2 CC6.1.
 //   - consent-cited: a token with personal claims was issued without citing a
-//     consent of that person which is on the log and not withdrawn. GDPR
-//     6(1)(a), 7(1) and 7(3).
+//     consent of that person which is on the log and not withdrawn. Or a
+//     tenant's consents are more than are remembered. GDPR 6(1)(a), 7(1) and
+//     7(3).
 //   - clock-offset: an event's time is ahead of ours by more than the bound.
 //     PCI DSS 10.6.1 and 10.6.3.
 //   - jti-reissued: a token id was issued a second time before it expired.
@@ -39,8 +42,14 @@
 //     defect, and the other rules are still asked.
 //   - A finding names no person: it carries references, key ids, names of
 //     clients and issuers, and numbers.
+//   - A key that was retired or revoked stays so, whatever is published of it
+//     later.
 //   - Memory is bounded by [Config], whatever is published. A rule whose state
 //     did not fit says nothing that it cannot be sure of.
+//   - A tenant that publishes more keys or consents than are remembered of one
+//     silences key-known and consent-cited for itself alone, and a finding says
+//     so. Only several together can use up what is remembered of all: a tenant
+//     whose key or consent then does not fit is told in the same way.
 //
 // # Shapes and units
 //
@@ -48,7 +57,8 @@
 // that caused it. Its record has the attributes finding (the id), control,
 // severity, title, clauses (joined by "; "), about and cause (references, in
 // hex), and those of its rule: limit_s and lifetime_s, limit_ms and ahead_ms,
-// state (of a consent: missing, unknown, withdrawn), rule (of a defect).
+// state (of a consent: missing, unknown, withdrawn), limit_keys and
+// limit_consents (the bound past which nothing fitted), rule (of a defect).
 //
 // # Errors
 //
@@ -61,6 +71,20 @@
 // # What it does not do
 //
 // It refuses nothing: an event that breaks a rule is a fact and is logged.
+// Publishing a retired key again is no finding by itself, as an issuer may
+// announce all that its key set still holds for verification: what is wrong is
+// to sign with it, and that is found. Lifting a key's revocation does not make
+// the key good again for key-retired: a publisher who needs one takes a new
+// key. A token that names no algorithm is no finding: publishers need not say.
+//
+// Issued tokens and open findings are remembered for all tenants together, the
+// latest ones. A tenant that issues MaxTokens/2 tokens between two of another
+// with the same id silences jti-reissued about these two; one that opens
+// MaxOpen/2 findings makes those of others open a second time, and silences
+// none. A share for each tenant would have to be taken from somebody whenever
+// one comes or goes, and what is forgotten then would depend on where the part
+// of the log begins that the state was built from.
+//
 // It does not find what is late: an event can be delayed by a retry or a
 // replay, which says nothing about a clock. A finding that was opened by an
 // event in the access lane and is older than the part of the log that the

@@ -11,20 +11,18 @@ type Engine struct {
 	cfg   Config
 	rules []rule
 
-	keys         map[keyName]keyState
-	keysLost     bool                // a key did not fit: what is not in keys may be known
-	consents     map[events.Ref]bool // by consentRef: true while granted
-	consentsLost bool
-	tokens       recent[events.Ref, events.Timestamp] // issued tokens: when they expire
-	open         recent[events.Ref, events.Ref]       // open findings: what they are about → id
-	ids          recent[events.Ref, events.Ref]       // and back
+	keys     shares[keyName, keyState]
+	consents shares[events.Ref, bool]             // by consentRef: true while granted
+	tokens   recent[events.Ref, events.Timestamp] // issued tokens: when they expire
+	open     recent[events.Ref, events.Ref]       // open findings: what they are about → id
+	ids      recent[events.Ref, events.Ref]       // and back
 }
 
-type keyName struct{ tenant, issuer, kid string }
+type keyName struct{ issuer, kid string }
 
 type keyState struct {
 	known   bool
-	retired events.Timestamp
+	retired events.Timestamp // or revoked, whichever was first; 0 while neither
 }
 
 // New is an engine that has seen nothing.
@@ -35,10 +33,11 @@ func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	return &Engine{
 		cfg: cfg, rules: rules,
-		keys: map[keyName]keyState{}, consents: map[events.Ref]bool{},
-		tokens: newRecent[events.Ref, events.Timestamp](cfg.MaxTokens),
-		open:   newRecent[events.Ref, events.Ref](cfg.MaxOpen),
-		ids:    newRecent[events.Ref, events.Ref](cfg.MaxOpen),
+		keys:     newShares[keyName, keyState](cfg.MaxKeysPerTenant, cfg.MaxKeys),
+		consents: newShares[events.Ref, bool](cfg.MaxConsentsPerTenant, cfg.MaxConsents),
+		tokens:   newRecent[events.Ref, events.Timestamp](cfg.MaxTokens),
+		open:     newRecent[events.Ref, events.Ref](cfg.MaxOpen),
+		ids:      newRecent[events.Ref, events.Ref](cfg.MaxOpen),
 	}, nil
 }
 
@@ -72,14 +71,10 @@ func (e *Engine) ask(ru *rule, r *events.Record, now time.Time) (c *Control, b *
 // Apply folds r, which is logged or about to be, into the state.
 func (e *Engine) Apply(r *events.Record) {
 	switch r.Type {
-	case events.KeyPublished, events.KeyRotated:
-		e.putKey(r, keyState{known: true})
-	case events.KeyRetired:
-		s := e.keys[keyName{r.Tenant, r.Issuer, r.KeyID}]
-		s.retired = events.Timestamp(r.Time / 1000)
-		e.putKey(r, s)
+	case events.KeyPublished, events.KeyRotated, events.KeyRetired, events.KeyRevoked:
+		e.putKey(r)
 	case events.ConsentGranted, events.ConsentWithdrawn:
-		e.putConsent(r)
+		e.consents.put(r.Tenant, consentRef(r), r.Type == events.ConsentGranted)
 	case events.TokenIssued:
 		if !r.TokenRef.IsZero() {
 			e.tokens.put(r.TokenRef, r.Expires)
@@ -89,23 +84,24 @@ func (e *Engine) Apply(r *events.Record) {
 	}
 }
 
-func (e *Engine) putKey(r *events.Record, s keyState) {
-	name := keyName{r.Tenant, r.Issuer, r.KeyID}
-	if _, there := e.keys[name]; !there && len(e.keys) >= e.cfg.MaxKeys {
-		e.keysLost = true
-		return
+// putKey notes what r does to its key. The first retirement or revocation stays,
+// by its own time and not by when it arrived: nothing that a publisher says
+// later, least of all that the key is published, makes its tokens good again.
+func (e *Engine) putKey(r *events.Record) {
+	s, _ := e.keys.get(r.Tenant, keyOf(r))
+	switch r.Type {
+	case events.KeyRetired, events.KeyRevoked:
+		at := max(events.Timestamp(r.Time/1000), 1)
+		if s.retired == 0 || at < s.retired {
+			s.retired = at
+		}
+	default:
+		s.known = true
 	}
-	e.keys[name] = s
+	e.keys.put(r.Tenant, keyOf(r), s)
 }
 
-func (e *Engine) putConsent(r *events.Record) {
-	ref := consentRef(r)
-	if _, there := e.consents[ref]; !there && len(e.consents) >= e.cfg.MaxConsents {
-		e.consentsLost = true
-		return
-	}
-	e.consents[ref] = r.Type == events.ConsentGranted
-}
+func keyOf(r *events.Record) keyName { return keyName{r.Issuer, r.KeyID} }
 
 // consentRef identifies a consent of one person.
 func consentRef(r *events.Record) events.Ref {

@@ -120,6 +120,10 @@ func TestRules(t *testing.T) {
 		"retired key, after":    {events.TokenIssued, with(kid("old"), iat(-time.Hour+2*time.Minute)), []string{"key-retired/high"}},
 		"retired key verified":  {events.TokenVerified, with(kid("old"), iat(-time.Minute)), []string{"key-retired/high"}},
 		"retired key, no iat":   {events.TokenVerified, with(kid("old"), noIat), none},
+		"revoked key, before":   {events.TokenVerified, with(kid("bad"), iat(-2*time.Hour)), none},
+		"revoked key, skew":     {events.TokenIssued, with(kid("bad"), iat(-time.Hour+time.Minute)), none},
+		"revoked key, after":    {events.TokenIssued, with(kid("bad"), iat(-time.Hour+2*time.Minute)), []string{"key-retired/high"}},
+		"revoked key verified":  {events.TokenVerified, with(kid("bad"), iat(-time.Minute)), []string{"key-retired/high"}},
 		"retired key refreshed": {events.TokenRefreshed, with(kid("old"), noIat, lives(time.Minute)), []string{"key-retired/high"}},
 		"consent":               {events.TokenIssued, with(claims("c1")), none},
 		"consent missing":       {events.TokenIssued, with(claims("")), []string{"consent-cited/high"}},
@@ -145,6 +149,8 @@ func TestRules(t *testing.T) {
 			e.Apply(key(events.KeyRotated, "k2", now))
 			e.Apply(key(events.KeyPublished, "old", now.Add(-9*time.Hour)))
 			e.Apply(key(events.KeyRetired, "old", now.Add(-time.Hour)))
+			e.Apply(key(events.KeyPublished, "bad", now.Add(-9*time.Hour)))
+			e.Apply(key(events.KeyRevoked, "bad", now.Add(-time.Hour)))
 			for _, c := range []string{"c1", "c2"} {
 				e.Apply(token(events.ConsentGranted, func(r *events.Record) { r.Consent = c }))
 			}
@@ -156,6 +162,55 @@ func TestRules(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestRetiredKeyStaysRetired ends a key in each way, does what could bring it
+// back, and has it sign: only what was issued after the earliest end is found.
+func TestRetiredKeyStaysRetired(t *testing.T) {
+	t.Parallel()
+	hour := func(n int) time.Time { return now.Add(time.Duration(n) * time.Hour) }
+	published, ends := events.KeyPublished, hour(-2)
+	for name, log := range map[string][]*events.Record{
+		"retired, published":     {key(published, "k1", hour(-9)), key(events.KeyRetired, "k1", ends), key(published, "k1", hour(-1))},
+		"revoked, published":     {key(published, "k1", hour(-9)), key(events.KeyRevoked, "k1", ends), key(published, "k1", hour(-1))},
+		"retired, rotated in":    {key(published, "k1", hour(-9)), key(events.KeyRetired, "k1", ends), key(events.KeyRotated, "k1", hour(-1))},
+		"published after it":     {key(events.KeyRetired, "k1", ends), key(published, "k1", hour(-9))},
+		"retired again, later":   {key(published, "k1", hour(-9)), key(events.KeyRetired, "k1", ends), key(events.KeyRetired, "k1", now)},
+		"retired, revoked later": {key(published, "k1", hour(-9)), key(events.KeyRetired, "k1", ends), key(events.KeyRevoked, "k1", now)},
+		"revoked, retired later": {key(published, "k1", hour(-9)), key(events.KeyRevoked, "k1", ends), key(events.KeyRetired, "k1", now)},
+		"revoked, retired first": {key(published, "k1", hour(-9)), key(events.KeyRevoked, "k1", now), key(events.KeyRetired, "k1", ends)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, Config{})
+			for _, r := range log {
+				if got := step(e, r); len(got) != 0 {
+					t.Errorf("%s of a key: %v", r.Type.Name(), ids(got))
+				}
+			}
+			at := func(iat time.Time) change {
+				return func(r *events.Record) {
+					r.IssuedAt, r.Expires = events.TimestampOf(iat), events.TimestampOf(iat.Add(time.Minute))
+				}
+			}
+			if got := step(e, token(events.TokenVerified, at(ends.Add(-time.Minute)))); len(got) != 0 {
+				t.Errorf("issued before: %v", ids(got))
+			}
+			if d := cmp.Diff([]string{"key-retired/high"}, ids(step(e, token(events.TokenVerified, at(ends.Add(2*time.Minute)))))); d != "" {
+				t.Errorf("issued after: %s", d)
+			}
+		})
+	}
+}
+
+// TestKeyRetiredAtTheEpoch has a retirement whose time is zero.
+func TestKeyRetiredAtTheEpoch(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	e.Apply(key(events.KeyPublished, "k1", now))
+	e.Apply(key(events.KeyRetired, "k1", time.Unix(0, 0)))
+	if d := cmp.Diff([]string{"key-retired/high"}, ids(step(e, token(events.TokenVerified)))); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -261,7 +316,7 @@ func TestRuleThatPanicsStopsNothing(t *testing.T) {
 func TestStateIsAFoldOfTheLog(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := Config{MaxTokens: 50, MaxOpen: 50, MaxKeys: 4, MaxConsents: 4}
+		cfg := Config{MaxTokens: 50, MaxOpen: 50, MaxKeys: 7, MaxKeysPerTenant: 3, MaxConsents: 7, MaxConsentsPerTenant: 3}
 		e := newEngine(t, cfg)
 		var log []*events.Record
 		for range rapid.IntRange(0, 80).Draw(t, "records") {
@@ -290,13 +345,14 @@ func TestStateIsAFoldOfTheLog(t *testing.T) {
 
 func draw(t *rapid.T) *events.Record {
 	typ := rapid.SampledFrom([]events.Type{
-		events.TokenIssued, events.TokenVerified, events.TokenRefreshed, events.KeyPublished, events.KeyRetired,
+		events.TokenIssued, events.TokenVerified, events.TokenRefreshed, events.KeyPublished, events.KeyRotated, events.KeyRetired, events.KeyRevoked,
 		events.ConsentGranted, events.ConsentWithdrawn, events.TokenRevoked, events.FindingClosed,
 	}).Draw(t, "type")
 	small := func(name string) string {
 		return rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e"}).Draw(t, name)
 	}
 	return token(typ, func(r *events.Record) {
+		r.Tenant = rapid.SampledFrom([]string{"acme", "globex", "initech"}).Draw(t, "tenant")
 		r.KeyID, r.Consent = small("kid"), small("consent")
 		r.TokenRef = events.Ref{byte(rapid.IntRange(0, 5).Draw(t, "token"))}
 		r.Algorithm = rapid.SampledFrom([]string{"", "ES256", "none"}).Draw(t, "alg")
@@ -315,11 +371,15 @@ func TestMemoryIsBounded(t *testing.T) {
 		name := fmt.Sprint("n", i)
 		e.Apply(key(events.KeyPublished, name, now))
 		e.Apply(key(events.KeyRetired, name+"r", now))
+		elsewhere := key(events.KeyRevoked, name, now)
+		elsewhere.Tenant = name
+		e.Apply(elsewhere)
 		e.Apply(token(events.ConsentGranted, func(r *events.Record) { r.Consent = name }))
+		e.Apply(token(events.ConsentWithdrawn, func(r *events.Record) { r.Consent, r.Tenant = name, name }))
 		step(e, token(events.TokenIssued, func(r *events.Record) { r.Algorithm = name }))
 	}
 	for what, n := range map[string]int{
-		"keys": len(e.keys), "consents": len(e.consents), "tokens": len(e.tokens.new) + len(e.tokens.past),
+		"keys": entries(e.keys), "consents": entries(e.consents), "tokens": len(e.tokens.new) + len(e.tokens.past),
 		"open": len(e.open.new) + len(e.open.past), "ids": len(e.ids.new) + len(e.ids.past),
 	} {
 		if n > 100 {
@@ -328,10 +388,19 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// entries counts what s holds; each tenant in it has something.
+func entries[K comparable, V any](s shares[K, V]) int {
+	n := 0
+	for _, t := range s.of {
+		n += max(len(t.entries), 1)
+	}
+	return n
+}
+
 // TestRuleIsSilentAboutWhatDidNotFit overflows keys and consents.
 func TestRuleIsSilentAboutWhatDidNotFit(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, Config{MaxKeys: 1, MaxConsents: 1})
+	e := newEngine(t, Config{MaxKeys: 2, MaxConsents: 2})
 	personal := func(consent string) change {
 		return func(r *events.Record) { r.Claims, r.Consent = []string{"email"}, consent }
 	}
@@ -346,6 +415,59 @@ func TestRuleIsSilentAboutWhatDidNotFit(t *testing.T) {
 	e.Apply(token(events.ConsentWithdrawn, func(r *events.Record) { r.Consent = "k1" }))
 	if d := cmp.Diff([]string{"consent-cited/high"}, ids(step(e, token(events.TokenIssued, personal("k1"))))); d != "" {
 		t.Errorf("about what did fit: %s", d)
+	}
+}
+
+// TestTenantSilencesNoOther has one tenant publish as much as all may together:
+// the rule goes silent for it alone, and says so once.
+func TestTenantSilencesNoOther(t *testing.T) {
+	t.Parallel()
+	of := func(tenant string) change { return func(r *events.Record) { r.Tenant = tenant } }
+	cites := func(r *events.Record) { r.KeyID, r.Claims, r.Consent = "", []string{"email"}, "never given" }
+	consent := func(name string) change { return func(r *events.Record) { r.Consent = name } }
+	for name, tc := range map[string]struct {
+		fill        func(name string) *events.Record
+		breaks      change
+		silent      []string // what the tenant that published too much is told about
+		title, unit string
+		others      []string
+	}{
+		"keys": {
+			func(name string) *events.Record { return key(events.KeyPublished, name, now) },
+			func(r *events.Record) { r.KeyID = "never published" },
+			[]string{"key-known/high"}, "Tenant publishes more keys than are remembered", "limit_keys",
+			[]string{"key-known/critical"},
+		},
+		"consents": {
+			func(name string) *events.Record { return token(events.ConsentGranted, consent(name)) },
+			cites,
+			[]string{"consent-cited/high"}, "Tenant publishes more consents than are remembered", "limit_consents",
+			[]string{"consent-cited/high"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, Config{MaxKeys: 100, MaxConsents: 100})
+			var found []Finding
+			for i := range 300 {
+				found = append(found, step(e, tc.fill(fmt.Sprint("n", i)))...)
+			}
+			if d := cmp.Diff(tc.silent, ids(found)); d != "" {
+				t.Fatalf("told about what did not fit: %s", d)
+			}
+			if f := found[0]; f.Title != tc.title || f.Detail[tc.unit] != "50" {
+				t.Errorf("finding %+v", f)
+			}
+			if got := step(e, token(events.TokenIssued, tc.breaks)); len(got) != 0 {
+				t.Errorf("the tenant that published too much: %v", ids(got))
+			}
+			if d := cmp.Diff(tc.others, ids(step(e, token(events.TokenIssued, tc.breaks, of("globex"))))); d != "" {
+				t.Errorf("another tenant: %s", d)
+			}
+			e.Apply(token(events.FindingClosed, func(r *events.Record) { r.Attributes = map[string]string{"finding": found[0].ID} }))
+			if d := cmp.Diff(tc.silent, ids(step(e, tc.fill("one more")))); d != "" {
+				t.Errorf("after it was closed: %s", d)
+			}
+		})
 	}
 }
 
@@ -364,6 +486,94 @@ func TestRecentRemembersTheLast(t *testing.T) {
 	if _, ok := r.get(999); ok {
 		t.Error("removed and remembered")
 	}
+}
+
+// TestTenantsTogetherAreBounded fills the room of all with two tenants: a third
+// is told that its rules are silent, and what fits is still judged.
+func TestTenantsTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{MaxKeys: 4, MaxConsents: 4})
+	publish := func(tenant, name string) []Finding {
+		of := func(r *events.Record) { r.Tenant, r.Consent = tenant, name }
+		k := key(events.KeyPublished, name, now)
+		of(k)
+		return append(step(e, k), step(e, token(events.ConsentGranted, of))...)
+	}
+	for _, name := range []string{"k1", "k2"} {
+		if got := append(publish("acme", name), publish("globex", name)...); len(got) != 0 {
+			t.Fatalf("it fits: %v", ids(got))
+		}
+	}
+	found := append(publish("initech", "k1"), publish("initech", "k2")...)
+	if d := cmp.Diff([]string{"key-known/high", "consent-cited/high"}, ids(found)); d != "" {
+		t.Fatal(d)
+	}
+	for i, title := range []string{"Tenants together publish more keys than are remembered", "Tenants together publish more consents than are remembered"} {
+		if found[i].Title != title {
+			t.Errorf("title %q, want %q", found[i].Title, title)
+		}
+	}
+	for tenant, want := range map[string][]string{"acme": {"key-known/critical", "consent-cited/high"}, "initech": {}} {
+		r := token(events.TokenIssued, func(r *events.Record) {
+			r.Tenant, r.KeyID, r.Claims, r.Consent = tenant, "k9", []string{"email"}, "c9"
+		})
+		if d := cmp.Diff(want, ids(step(e, r))); d != "" {
+			t.Errorf("%s: %s", tenant, d)
+		}
+	}
+}
+
+// TestSharesAreAsTheModel compares shares with what says the same more slowly.
+func TestSharesAreAsTheModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		type entry struct{ tenant, k string }
+		s, model, lost := newShares[string, int](3, 7), map[entry]int{}, map[string]bool{}
+		names := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+		of := func(tenant string) (n int) {
+			for e := range model {
+				if e.tenant == tenant {
+					n++
+				}
+			}
+			return n
+		}
+		for i := range rapid.IntRange(0, 60).Draw(t, "puts") {
+			e, want := entry{names.Draw(t, "tenant"), names.Draw(t, "k")}, 0
+			if _, there := model[e]; !there && of(e.tenant) == 3 {
+				want = 3
+			} else if !there && len(model) == 7 {
+				want = 7
+			}
+			if got := s.full(e.tenant, e.k); got != want {
+				t.Fatalf("full(%v) = %d, want %d", e, got, want)
+			}
+			s.put(e.tenant, e.k, i)
+			if want == 0 {
+				model[e] = i
+				continue
+			}
+			lost[e.tenant] = true
+			if of(e.tenant) == 0 {
+				lost["of those without"] = true
+			}
+		}
+		for _, tenant := range []string{"a", "b", "c", "d", "e"} {
+			whole := !lost[tenant]
+			if of(tenant) == 0 {
+				whole = !lost["of those without"]
+			}
+			if got := s.whole(tenant); got != whole {
+				t.Fatalf("whole(%s) = %t, want %t", tenant, got, whole)
+			}
+			for _, k := range []string{"a", "b", "c", "d", "e"} {
+				want, there := model[entry{tenant, k}]
+				if got, found := s.get(tenant, k); got != want || found != there {
+					t.Fatalf("get(%s, %s) = %d, %t, want %d, %t", tenant, k, got, found, want, there)
+				}
+			}
+		}
+	})
 }
 
 // TestEveryControlIsDescribed keeps Controls, the rules and the records that
@@ -395,15 +605,22 @@ func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	err := Config{
 		Algorithms: []string{"HS256", "None"}, TokenLifetime: 1, ClockOffset: 2 * time.Hour, Skew: -1,
-		MaxTokens: 1, MaxOpen: -1, MaxKeys: -1, MaxConsents: -1,
+		MaxTokens: 1, MaxOpen: -1, MaxKeys: -1, MaxConsents: -1, MaxKeysPerTenant: -1, MaxConsentsPerTenant: -1,
 	}.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, fault := range []string{"HS256", "None", "token lifetime", "clock offset", "skew", "max tokens", "max open", "max keys", "max consents"} {
+	for _, fault := range []string{"HS256", "None", "token lifetime", "clock offset", "skew", "max tokens", "max open", "max keys -1", "max consents -1", "max keys per tenant", "max consents per tenant"} {
 		if !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q is not reported: %v", fault, err)
 		}
+	}
+	err = Config{MaxKeys: 10, MaxKeysPerTenant: 6, MaxConsents: 10, MaxConsentsPerTenant: 6}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "keys per tenant 6: want 1 to 5") || !strings.Contains(err.Error(), "consents per tenant 6: want 1 to 5") {
+		t.Errorf("a tenant may take the room of the others: %v", err)
+	}
+	if err := (Config{MaxKeys: 2, MaxConsents: 3}).Validate(); err != nil {
+		t.Errorf("a default out of bounds: %v", err)
 	}
 	if _, err := New(Config{MaxKeys: -1}); err == nil {
 		t.Error("New accepts what Validate refuses")

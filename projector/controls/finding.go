@@ -47,9 +47,13 @@ type Finding struct {
 // newFinding is the finding that breach b of control c by record r opens.
 func newFinding(c *Control, b *breach, r *events.Record) Finding {
 	about, cause := aboutRef(c.ID, r.Tenant, b.about), r.Ref()
+	title := c.Title
+	if b.title != "" {
+		title = b.title
+	}
 	return Finding{
 		ID:      events.EventRef(r.Tenant, Source, about.String()+cause.String()).String(),
-		Control: c.ID, Severity: b.severity, Title: c.Title, Clauses: c.Clauses,
+		Control: c.ID, Severity: b.severity, Title: title, Clauses: c.Clauses,
 		About: about, Cause: cause, Detail: b.detail,
 	}
 }

@@ -13,6 +13,7 @@ import (
 type breach struct {
 	about    []string // what is wrong, beside control and tenant
 	severity Severity
+	title    string // the control's where empty
 	detail   map[string]string
 }
 
@@ -33,11 +34,11 @@ var rules = []rule{
 		[]string{"HIPAA 164.312(a)(2)(iii)", "SOC 2 CC6.1"},
 	}, checkLifetime},
 	{Control{
-		"key-known", "Token names a key that its issuer never published", Critical,
+		"key-known", "Token names a key that its issuer never published", High,
 		[]string{"PCI DSS 3.7.7", "HIPAA 164.312(d)", "SOC 2 CC6.1"},
 	}, checkKeyKnown},
 	{Control{
-		"key-retired", "Token was issued after its key was retired", High,
+		"key-retired", "Token was issued after its key was retired or revoked", High,
 		[]string{"PCI DSS 3.7.4", "PCI DSS 3.7.5", "SOC 2 CC6.1"},
 	}, checkKeyRetired},
 	{Control{
@@ -113,27 +114,53 @@ func issuedAt(r *events.Record) events.Timestamp {
 }
 
 func checkKeyKnown(e *Engine, r *events.Record, _ time.Time) *breach {
-	if !signed(r) || r.KeyID == "" || e.keysLost {
+	switch r.Type {
+	case events.KeyPublished, events.KeyRotated, events.KeyRetired, events.KeyRevoked:
+		return overflow("keys", e.keys.full(r.Tenant, keyOf(r)), e.cfg.MaxKeys)
+	}
+	if !signed(r) || r.KeyID == "" || !e.keys.whole(r.Tenant) {
 		return nil
 	}
-	if e.keys[keyName{r.Tenant, r.Issuer, r.KeyID}].known {
+	if s, _ := e.keys.get(r.Tenant, keyOf(r)); s.known {
 		return nil
 	}
 	return &breach{about: []string{r.Issuer, r.KeyID}, severity: Critical}
+}
+
+// overflow is that a key or consent did not fit because of the bound full, where
+// that is not 0: from here on the rule is silent for the tenant, which must not
+// go unseen. All of a tenant's that do not fit are one finding.
+func overflow(what string, full, all int) *breach {
+	if full == 0 {
+		return nil
+	}
+	who := "Tenant publishes"
+	if full == all {
+		who = "Tenants together publish"
+	}
+	return &breach{
+		about: []string{what}, severity: High, title: who + " more " + what + " than are remembered",
+		detail: map[string]string{"limit_" + what: strconv.Itoa(full)},
+	}
 }
 
 func checkKeyRetired(e *Engine, r *events.Record, _ time.Time) *breach {
 	if !signed(r) || r.KeyID == "" {
 		return nil
 	}
-	retired, at := e.keys[keyName{r.Tenant, r.Issuer, r.KeyID}].retired, issuedAt(r)
-	if retired == 0 || at == 0 || at.Time().Sub(retired.Time()) <= e.cfg.Skew {
+	s, _ := e.keys.get(r.Tenant, keyOf(r))
+	at := issuedAt(r)
+	if s.retired == 0 || at == 0 || at.Time().Sub(s.retired.Time()) <= e.cfg.Skew {
 		return nil
 	}
 	return &breach{about: []string{r.Issuer, r.KeyID}, severity: High}
 }
 
 func checkConsent(e *Engine, r *events.Record, _ time.Time) *breach {
+	switch r.Type {
+	case events.ConsentGranted, events.ConsentWithdrawn:
+		return overflow("consents", e.consents.full(r.Tenant, consentRef(r)), e.cfg.MaxConsents)
+	}
 	if !issues(r) || len(r.Claims) == 0 {
 		return nil
 	}
@@ -153,10 +180,10 @@ func (e *Engine) consentState(r *events.Record) string {
 	if r.Consent == "" {
 		return "missing"
 	}
-	switch granted, found := e.consents[consentRef(r)]; {
+	switch granted, found := e.consents.get(r.Tenant, consentRef(r)); {
 	case found && !granted:
 		return "withdrawn"
-	case !found && !e.consentsLost:
+	case !found && e.consents.whole(r.Tenant):
 		return "unknown"
 	default:
 		return ""

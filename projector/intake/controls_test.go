@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/projector/controls"
@@ -102,6 +103,32 @@ func TestFindingsSurviveRestart(t *testing.T) {
 	}
 	if got := again.Stats().Findings; got != 1 {
 		t.Errorf("%d findings after the restart, want 1", got)
+	}
+}
+
+// TestRevokedKeySurvivesRestart revokes a key, publishes it again, restarts, and
+// sees that what it signed since is found.
+func TestRevokedKeySurvivesRestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	about := func(id string, typ events.Type, ago time.Duration) events.Event {
+		return events.Event{
+			ID: id, Source: "s", Type: typ, Time: time.Now().Add(-ago), Tenant: "acme", Environment: "test",
+			Data: events.Data{Issuer: issuer, KeyID: "k1", Algorithm: "ES256"},
+		}
+	}
+	in := r.start()
+	r.publish(about("a", events.KeyPublished, 3*time.Hour), about("b", events.KeyRevoked, 2*time.Hour), about("c", events.KeyPublished, time.Hour))
+	r.drained()
+	in.stop()
+	again := r.start()
+	signed := signedBy("d", "k1")
+	signed.Time, signed.Data.IssuedAt = time.Now(), 0
+	r.publish(signed)
+	r.drained()
+	all := r.records()
+	if last := all[len(all)-1]; last.Attributes["control"] != "key-retired" || again.Stats().Findings != 1 {
+		t.Errorf("logged last %+v, %+v", last.Record, again.Stats())
 	}
 }
 
