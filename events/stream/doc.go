@@ -46,7 +46,8 @@
 //   - [KeyStore.Get] sees every entry whose Create returned, and none whose
 //     Erase did; an answer that is not whole is an error.
 //   - [Quarantine.Put] of the same bytes, subject and reason is one entry,
-//     however late and often.
+//     however late and often. One that cannot be decoded is listed as a defect
+//     and hides none of the others.
 //
 // # Shapes and units
 //

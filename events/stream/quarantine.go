@@ -106,38 +106,61 @@ func (q *Quarantine) Get(ctx context.Context, seq uint64) (Quarantined, error) {
 	if seq == 0 {
 		return Quarantined{}, fmt.Errorf("get stream=%s seq=0: %w", QuarantineStream, ErrNotFound)
 	}
-	return q.get(ctx, get{Seq: seq})
-}
-
-func (q *Quarantine) get(ctx context.Context, g get) (Quarantined, error) {
-	m, err := g.from(ctx, q.js, QuarantineStream)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Quarantined{}, fmt.Errorf("get stream=%s seq=%d: %w", QuarantineStream, g.Seq, ErrNotFound)
-	}
+	m, err := q.get(ctx, get{Seq: seq})
 	if err != nil {
 		return Quarantined{}, err
 	}
+	v, err := decodeQuarantined(m)
+	if err != nil {
+		return Quarantined{}, fmt.Errorf("decode stream=%s seq=%d: %w", QuarantineStream, seq, err)
+	}
+	return v, nil
+}
+
+func (q *Quarantine) get(ctx context.Context, g get) (stored, error) {
+	m, err := g.from(ctx, q.js, QuarantineStream)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return stored{}, fmt.Errorf("get stream=%s seq=%d: %w", QuarantineStream, g.Seq, ErrNotFound)
+	}
+	return m, err
+}
+
+func decodeQuarantined(m stored) (Quarantined, error) {
 	var v Quarantined
 	if err := json.Unmarshal(m.Data, &v); err != nil {
-		return Quarantined{}, fmt.Errorf("decode stream=%s seq=%d: %w", QuarantineStream, m.Seq, err)
+		return Quarantined{}, err
 	}
 	v.Seq = m.Seq
 	return v, nil
 }
 
-// List is up to limit entries behind sequence after, oldest first.
+// undecodable stands in a list for an entry that cannot be decoded, so that it
+// hides none behind it. It says nothing of what the entry holds.
+func undecodable(m stored) Quarantined {
+	return Quarantined{
+		Seq: m.Seq, Time: m.Time.UTC(), Reason: events.ReasonDefect,
+		Detail: "the entry cannot be decoded: something else wrote it", SHA256: sha256.Sum256(m.Data),
+	}
+}
+
+// List is up to limit entries behind sequence after, oldest first. One that
+// cannot be decoded is listed as a defect, with the hash of what is stored.
 func (q *Quarantine) List(ctx context.Context, after uint64, limit int) ([]Quarantined, error) {
 	var out []Quarantined
 	for len(out) < limit {
-		v, err := q.get(ctx, get{Seq: after + 1, NextFor: QuarantineSubjects})
+		m, err := q.get(ctx, get{Seq: after + 1, NextFor: QuarantineSubjects})
 		if errors.Is(err, ErrNotFound) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
+		v, err := decodeQuarantined(m)
+		if err != nil {
+			v = undecodable(m)
+		}
 		out = append(out, v)
-		after = v.Seq
+		after = m.Seq
 	}
 	return out, nil
 }

@@ -69,6 +69,40 @@ func TestQuarantineKeepsWhatWasPut(t *testing.T) {
 	}
 }
 
+// An entry that something else wrote hides none of the others.
+func TestQuarantineListsWhatItCannotDecode(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	q := w.quarantine(t)
+	foreign := []string{"", "null", "[]", `{"stream":"RESCIND_INTAKE","seq":8}`, `{"reason":1}`, `{"sha256":"00"}`}
+	for n, body := range foreign {
+		if _, err := w.projector.Publish(t.Context(), fmt.Sprintf("rescind.quarantine.%d", n), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Put(t.Context(), refused(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := q.List(t.Context(), 0, 100)
+	if err != nil || len(got) != 2*len(foreign) {
+		t.Fatalf("%d entries listed, %v, want %d", len(got), err, 2*len(foreign))
+	}
+	for n, body := range foreign {
+		bad, good := got[2*n], refused(n)
+		good.Seq = uint64(2*n + 2)
+		want := stream.Quarantined{Seq: good.Seq - 1, Time: bad.Time, Reason: events.ReasonDefect, Detail: bad.Detail, SHA256: sha256.Sum256([]byte(body))}
+		if d := cmp.Diff(want, bad); d != "" || bad.Detail == "" || bad.Time.IsZero() {
+			t.Errorf("entry %q: detail %q, time %s, %s", body, bad.Detail, bad.Time, d)
+		}
+		if d := cmp.Diff(good, got[2*n+1]); d != "" {
+			t.Error(d)
+		}
+		if _, err := q.Get(t.Context(), bad.Seq); err == nil {
+			t.Errorf("entry %q was decoded", body)
+		}
+	}
+}
+
 func TestQuarantinePutIsIdempotent(t *testing.T) {
 	t.Parallel()
 	w := start(t)

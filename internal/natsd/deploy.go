@@ -38,7 +38,7 @@ func (id *identity) serverConfig(storeDir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := id.resolver()
+	resolver, err := id.resolver()
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +46,16 @@ func (id *identity) serverConfig(storeDir string) ([]byte, error) {
 	fmt.Fprintf(&b, "server_name: rescind\nlisten: 0.0.0.0:4222\nhttp: 127.0.0.1:8222\nmax_payload: %d\n", MaxPayload)
 	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: always\n}\n", storeDir)
 	fmt.Fprintf(&b, "operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload {\n", token, public(id.system))
-	for _, account := range []string{public(id.system), public(id.account)} {
-		token, err := accounts.Fetch(account)
+	keys := []string{public(id.system)}
+	for _, a := range accounts() {
+		keys = append(keys, public(id.accounts[a]))
+	}
+	for _, key := range keys {
+		token, err := resolver.Fetch(key)
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", account, token)
+		fmt.Fprintf(&b, "  %s: %s\n", key, token)
 	}
 	b.WriteString("}\n")
 	return b.Bytes(), nil

@@ -32,12 +32,20 @@ func TestDeployedServerKnowsOurRoles(t *testing.T) {
 	if err := stream.Ensure(t.Context(), jetstreamAs(t, url, natsd.Operator, d), stream.Topology{}); err != nil {
 		t.Fatal(err)
 	}
-	issuer := connectAs(t, url, natsd.Issuer, d)
-	if err := issuer.Publish(stream.EventSubject("acme", events.TokenIssued), []byte("{}")); err != nil {
+	publisher := connectAs(t, url, natsd.Issuer, d)
+	ack, err := jetstreamAs(t, url, natsd.Issuer, d).Publish(t.Context(), stream.EventSubject("acme", events.TokenIssued), []byte("{}"))
+	if err != nil || ack.Stream != stream.IntakeStream {
+		t.Fatalf("an issuer's event: %+v, %v", ack, err)
+	}
+	if _, err := publisher.Request("$JS.API.STREAM.INFO."+stream.LogStream, nil, 300*time.Millisecond); err == nil {
+		t.Error("an issuer was told about the log")
+	}
+	live := follow(t, connectAs(t, url, natsd.Verifier, d), stream.LiveRevocations)
+	if _, err := jetstreamAs(t, url, natsd.Projector, d).Publish(t.Context(), stream.RevocationsSubject, []byte("delta")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := issuer.Request("$JS.API.STREAM.INFO."+stream.LogStream, nil, 300*time.Millisecond); err == nil {
-		t.Error("an issuer was told about the log")
+	if m, err := live.NextMsg(wait); err != nil || string(m.Data) != "delta" {
+		t.Errorf("a verifier is sent %v, %v", m, err)
 	}
 }
 

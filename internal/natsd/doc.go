@@ -4,10 +4,20 @@
 // # What it is
 //
 // [Start] starts the server. It makes the keys of a deployment on first start
-// and finds them again after: an operator, an account, and for each [Role] a
-// scoped signing key and one user, whose credentials file is at
-// [Server.CredsFile]. [Permissions] says what each role may do; deployments
-// with servers of their own generate their accounts from it.
+// and finds them again after: an operator, three accounts, and for each [Role]
+// a scoped signing key of its account and one user, whose credentials file is
+// at [Server.CredsFile]. [Permissions] says what each role may do; [Deploy]
+// writes the same accounts for a server that runs by itself.
+//
+// There are three accounts because permissions do not reach answers: the server
+// sends an acknowledgement, or what its API answers, to whatever reply subject a
+// client named, and does not check that the client may publish there. In one
+// account an issuer can have an acknowledgement written into the log, and a
+// verifier can have the keyring deleted. So streams, and the roles operator,
+// projector and api, are in the account "rescind"; issuers and verifiers have
+// an account each, which imports the subjects that their role may publish and,
+// for verifiers, live revocations. What crosses is answered on a subject that
+// the server made, and the answer comes back into the account of whoever asked.
 //
 // # Guarantees
 //
@@ -15,10 +25,16 @@
 //     nothing else. In particular neither issuers nor verifiers can make a
 //     consumer, read an event, or publish what revokes or erases in our name;
 //     nobody but the projector can write the log and the revocation feed.
+//   - Whatever reply subject an issuer or a verifier names, the answer reaches no
+//     stream, acknowledges nothing, is no request of JetStream's and is sent to
+//     nobody who follows the feed.
+//   - An issuer sees no answer that is for a verifier, or for a role of the core,
+//     and the reverse.
 //   - Clients without credentials, or with those of another deployment, are
 //     refused.
 //   - Credentials carry no permissions: a change of a role reaches those that
-//     were handed out, at the next start.
+//     were handed out, at the next start. Credentials of an account that the role
+//     is no longer in are made anew then.
 //   - What JetStream acknowledges is synced to the disk first, unless SyncEvery
 //     says otherwise.
 //   - Keys and credentials have mode 0600; a key that others can read stops the
@@ -43,10 +59,15 @@
 // role: that is for a server that runs by itself. It creates no streams: that
 // is events/stream. A role that may consume a stream may have it delivered to
 // any subject, as the server does not check where to: what verifiers act on is
-// signed for that reason.
+// signed for that reason. The same holds for its replies: the roles of the
+// account "rescind" are trusted not to name a stream's subject.
+//
+// Clients of one account are not kept from each other's answers: issuers see
+// each other's acknowledgements, and verifiers each other's feed keys.
 //
 // # Sources
 //
 // NATS documentation on JWT authentication and scoped signing keys; the
-// JetStream API's subjects as nats-server 2.15 has them.
+// JetStream API's subjects, service imports and their responses as nats-server
+// 2.15 has them. docs/adr/0007-three-nats-accounts.md.
 package natsd

@@ -13,8 +13,8 @@ import (
 )
 
 // identity is every key of a deployment: an operator that vouches for the
-// accounts, the system account that the server needs, the account that all our
-// streams are in, and for each role a signing key and one user.
+// accounts, the system account that the server needs, our accounts, and for
+// each role a signing key of its account and one user.
 //
 // Permissions hang on the role's signing key in the account's JWT, which is
 // made anew at each start: a change of Permissions reaches credentials that
@@ -23,7 +23,7 @@ type identity struct {
 	dir      string
 	operator nkeys.KeyPair
 	system   nkeys.KeyPair
-	account  nkeys.KeyPair
+	accounts map[account]nkeys.KeyPair
 	signers  map[Role]nkeys.KeyPair
 	creds    map[Role]string
 }
@@ -33,14 +33,16 @@ func openIdentity(dir string) (*identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	id := &identity{dir: dir, signers: map[Role]nkeys.KeyPair{}, creds: map[Role]string{}}
+	id := &identity{dir: dir, accounts: map[account]nkeys.KeyPair{}, signers: map[Role]nkeys.KeyPair{}, creds: map[Role]string{}}
 	var err, errs error
 	id.operator, err = id.key("operator", nkeys.PrefixByteOperator)
 	errs = errors.Join(errs, err)
 	id.system, err = id.key("system", nkeys.PrefixByteAccount)
 	errs = errors.Join(errs, err)
-	id.account, err = id.key("account", nkeys.PrefixByteAccount)
-	errs = errors.Join(errs, err)
+	for _, a := range accounts() {
+		id.accounts[a], err = id.key(string(a), nkeys.PrefixByteAccount)
+		errs = errors.Join(errs, err)
+	}
 	for _, r := range Roles() {
 		id.signers[r], err = id.key("role-"+string(r), nkeys.PrefixByteAccount)
 		errs = errors.Join(errs, err)
@@ -115,11 +117,14 @@ func writeFile(file string, data []byte) (err error) {
 	return os.Rename(f.Name(), file)
 }
 
-// writeCreds writes the credentials of each role that has none.
+// writeCreds writes the credentials of each role that has none of its account.
 func (id *identity) writeCreds() error {
 	for _, r := range Roles() {
 		id.creds[r] = filepath.Join(id.dir, string(r)+".creds")
-		if _, err := os.Stat(id.creds[r]); err == nil {
+		switch current, err := id.current(r); {
+		case err != nil:
+			return fmt.Errorf("credentials of %s: %w", r, err)
+		case current:
 			continue
 		}
 		data, err := id.newUser(r)
@@ -131,6 +136,27 @@ func (id *identity) writeCreds() error {
 		}
 	}
 	return nil
+}
+
+// current reports whether r has credentials, and of the account that it is in:
+// issuers and verifiers were in the core's once.
+func (id *identity) current(r Role) (bool, error) {
+	data, err := os.ReadFile(id.creds[r])
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	token, err := jwt.ParseDecoratedJWT(data)
+	if err != nil {
+		return false, err
+	}
+	claims, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return false, err
+	}
+	return claims.IssuerAccount == public(id.accounts[accountOf(r)]), nil
 }
 
 // newUser is the credentials of a new user of role r.
@@ -145,7 +171,7 @@ func (id *identity) newUser(r Role) ([]byte, error) {
 	}
 	claims := jwt.NewUserClaims(public(user))
 	claims.Name = string(r)
-	claims.IssuerAccount = public(id.account)
+	claims.IssuerAccount = public(id.accounts[accountOf(r)])
 	claims.SetScoped(true)
 	token, err := claims.Encode(id.signers[r])
 	if err != nil {
@@ -189,20 +215,19 @@ func (id *identity) options(cfg Config) (*server.Options, error) {
 	return opts, nil
 }
 
-// resolver holds the JWTs of the two accounts.
+// resolver holds the JWTs of the system account and ours.
 func (id *identity) resolver() (*server.MemAccResolver, error) {
 	system := jwt.NewAccountClaims(public(id.system))
 	system.Name = "system"
-	account := jwt.NewAccountClaims(public(id.account))
-	account.Name = "rescind"
-	account.Limits.JetStreamLimits = jwt.JetStreamLimits{
-		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
-	}
-	for _, r := range Roles() {
-		account.SigningKeys.AddScopedSigner(scope(r, public(id.signers[r])))
+	all := []*jwt.AccountClaims{system}
+	for _, a := range accounts() {
+		all = append(all, id.claims(a))
 	}
 	m := new(server.MemAccResolver)
-	for _, claims := range []*jwt.AccountClaims{system, account} {
+	for _, claims := range all {
+		if err := valid(claims); err != nil {
+			return nil, err
+		}
 		token, err := claims.Encode(id.operator)
 		if err != nil {
 			return nil, err
@@ -212,6 +237,13 @@ func (id *identity) resolver() (*server.MemAccResolver, error) {
 		}
 	}
 	return m, nil
+}
+
+// valid refuses claims that the server would drop in part, and say nothing.
+func valid(claims *jwt.AccountClaims) error {
+	faults := jwt.CreateValidationResults()
+	claims.Validate(faults)
+	return errors.Join(faults.Errors()...)
 }
 
 func scope(r Role, key string) *jwt.UserScope {

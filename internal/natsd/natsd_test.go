@@ -37,7 +37,7 @@ func TestKeysAreForNobodyElseAndFoundAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
 	before := secrets(t, dir)
-	if len(before) != 3+2*len(natsd.Roles()) {
+	if len(before) != 5+2*len(natsd.Roles()) {
 		t.Errorf("%d secrets in %s", len(before), dir)
 	}
 	if _, err := natsdtest.JetStream(t, s, natsd.Projector).Publish(t.Context(), stream.LogSubject(events.Control), []byte("kept")); err != nil {

@@ -176,6 +176,7 @@ func TestRolesMayDoWhatTheTableSaysAndNothingElse(t *testing.T) {
 type client struct {
 	*nats.Conn
 	denied chan error
+	last   error
 }
 
 func newClient(t *testing.T, s *natsd.Server, role natsd.Role) *client {
@@ -210,9 +211,10 @@ func (c *client) allowed(t *testing.T, r right) bool {
 	if sub != nil {
 		defer sub.Unsubscribe() //nolint:errcheck // a denied subscription is gone already
 	}
-	if err := c.LastError(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", r.publish+r.subscribe)) {
+	if c.LastError() == c.last { // not by its text: a mapped subject is denied by the name it is mapped to
 		return true
 	}
+	c.last = c.LastError()
 	if err := <-c.denied; !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Fatal(err)
 	}
