@@ -108,7 +108,7 @@ type AuditSearch struct {
 	Issuer  string `json:"issuer,omitempty,omitzero"`
 	Jti     string `json:"jti,omitempty,omitzero"`
 	Kid     string `json:"kid,omitempty,omitzero"`
-	Limit   int    `json:"limit,omitempty,omitzero"`
+	Limit   *int   `json:"limit,omitempty"`
 	Open    bool   `json:"open,omitempty,omitzero"`
 	Order   string `json:"order,omitempty,omitzero"`
 	Outcome string `json:"outcome,omitempty,omitzero"`
@@ -286,9 +286,12 @@ type QuarantinedEvent struct {
 	Detail string `json:"detail"`
 	ID     string `json:"id,omitempty,omitzero"`
 
-	// Kept Whether the event is kept, sealed; not where it was itself the offence.
+	// Kept Whether the event is kept, at least the fact that stands here; not where the reason says that it was itself the offence.
 	Kept   bool   `json:"kept"`
 	Reason string `json:"reason"`
+
+	// Sealed Whether its payload is kept too, sealed; not where an offence is in it, or its tenant was never seen.
+	Sealed bool `json:"sealed"`
 
 	// Seq Its place in the quarantine.
 	Seq uint64 `json:"seq"`
@@ -496,7 +499,7 @@ type ListFindingsParams struct {
 
 	// Control Id of a control.
 	Control string `form:"control,omitempty" json:"control,omitempty,omitzero"`
-	Limit   Limit  `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+	Limit   *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -506,7 +509,7 @@ type ListFindingsParams struct {
 type ListQuarantineParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
-	Limit  Limit  `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+	Limit  *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -517,7 +520,7 @@ type ListRequestsParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant       `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
 	State  RequestState `form:"state,omitempty" json:"state,omitempty,omitzero"`
-	Limit  Limit        `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+	Limit  *Limit       `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`

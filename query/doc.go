@@ -20,13 +20,16 @@
 //   - A caller reads and writes only the tenants in its token; what is another
 //     tenant's is answered as what is not there.
 //   - Each event of a message is judged for itself. One that is counted as
-//     accepted is durable; one that is refused is in the quarantine, unless
-//     its payload is itself the offence: then only the fact is.
+//     accepted is durable; one that is refused is in the quarantine: only the
+//     fact where its payload is itself the offence, or its tenant has no key.
 //   - Personal data is opened only with the scope for it and a purpose, after
 //     the record of the access is durable; where that fails, nothing is opened.
 //   - Revoking, lifting and checking do not wait for the audit store.
-//   - A body that was cut off, is over 1 MiB or holds a member that is not
-//     known is not acted on.
+//   - A body that was cut off, is over 1 MiB, or holds a member that is not
+//     known or is there twice is not acted on.
+//   - A revocation that cannot have any effect is refused, and one that an
+//     erasure made cannot be lifted.
+//   - Nobody publishes under a source of Rescind's own.
 //   - Identifiers and tokens are in no log line, metric, cursor or URL, and an
 //     error that was not foreseen shows nothing of itself.
 //

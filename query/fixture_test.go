@@ -42,6 +42,7 @@ type parts struct {
 	sealed     map[uint64][]byte
 	opened     []seal.OpenRequest
 	searches   []query.Search
+	findings   []query.FindingSearch
 	publishErr error
 	position   uint64
 	decision   revocation.Decision
@@ -79,7 +80,7 @@ func (p *parts) Search(_ context.Context, s query.Search) ([]query.Row, error) {
 	p.searches = append(p.searches, s)
 	var out []query.Row
 	for _, r := range p.rows {
-		if r.Record.Tenant == s.Tenant && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
+		if (s.AllTenants || r.Record.Tenant == s.Tenant) && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
 			out = append(out, r)
 		}
 	}
@@ -112,7 +113,16 @@ func (p *parts) Sealed(_ context.Context, _ string, indices []uint64) (map[uint6
 }
 
 func (p *parts) Findings(_ context.Context, s query.FindingSearch) ([]query.Finding, error) {
-	return []query.Finding{{ID: "f-" + s.Tenant, Tenant: s.Tenant, Index: uint64(len(s.Tenant)), State: query.FindingOpen}}, nil
+	p.findings = append(p.findings, s)
+	of := []string{s.Tenant}
+	if s.AllTenants {
+		of = []string{"globex", "acme"}
+	}
+	var out []query.Finding
+	for _, t := range of {
+		out = append(out, query.Finding{ID: "f-" + t, Tenant: t, Index: uint64(len(t)), State: query.FindingOpen})
+	}
+	return out, nil
 }
 
 func (p *parts) Lookup(_ context.Context, who seal.Person) (seal.SubjectKey, error) {
@@ -133,8 +143,6 @@ func (p *parts) LookupTenant(context.Context, string) (*seal.Tenant, error) {
 func (p *parts) TenantKey(context.Context, string) (seal.SubjectKey, error) {
 	return seal.SubjectKey{}, errors.New("not reached")
 }
-
-func (p *parts) Tenants(context.Context) ([]string, error) { return []string{"acme", "globex"}, nil }
 
 func (p *parts) Open(_ context.Context, r seal.OpenRequest) ([]byte, error) {
 	p.mu.Lock()

@@ -2,15 +2,18 @@ package query_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/revocation"
 )
 
 // TestJSONBodies is what every route says of a body that cannot be read.
@@ -32,6 +35,11 @@ func TestJSONBodies(t *testing.T) {
 		{"NumericDate in words", "application/json", `{"scope":"token","iss":"i","jti":"j","exp":"soon"}`, 400, "wrong shape"},
 		{"text", "text/plain", `{}`, 415, "application/json"},
 		{"charset", "application/json; charset=utf-8", `{}`, 422, "scope"},
+		{"twice", "application/json", `{"scope":"token","iss":"i","jti":"j","reason":"r","jti":"k"}`, 422, `"member":"jti"`},
+		{"twice, in another spelling", "application/json", `{"scope":"token","iss":"i","jti":"j","reason":"r","\u006ati":"k"}`, 422, `"member":"jti"`},
+		{"another case", "application/json", `{"Scope":"token","iss":"i","jti":"j","reason":"r"}`, 422, `"member":"Scope"`},
+		{"a letter that folds", "application/json", `{"scope":"key","iss":"i","\u212aid":"j","reason":"r"}`, 422, `"member":"Kid"`},
+		{"too deep", "application/json", `{"scope":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, 400, "nested"},
 		{"too large", "application/json", `{"note":"` + strings.Repeat("a", events.MaxMessageBytes) + `"}`, 413, "1048576"},
 	} {
 		got := a.call(token, "POST", "/v1/revocations", c.body, "Content-Type", c.contentType)
@@ -39,6 +47,26 @@ func TestJSONBodies(t *testing.T) {
 			t.Errorf("%s: %d %s", c.name, got.status, got.body)
 		}
 	}
+}
+
+// TestJSONMembersWithin: nested members are held to the same.
+func TestJSONMembersWithin(t *testing.T) {
+	t.Parallel()
+	a := serve(t, (&parts{decision: revocation.Decision{State: revocation.Unknown}}).config())
+	token := a.token("verifier", "acme")
+	for body, member := range map[string]string{
+		`{"claims":{"iss":"i","sub":"u","sub":"v"}}`:     "sub",
+		`{"claims":{"iss":"i","Sub":"v"}}`:               "Sub",
+		`{"claims":{"iss":"i"},"claims":{"iss":"j"}}`:    "claims",
+		`{"tenant":"acme","Tenant":"globex","token":""}`: "Tenant",
+	} {
+		got := a.call(token, "POST", "/v1/check", body).want(t, http.StatusUnprocessableEntity)
+		if m := got.problem(t).Member; m != member {
+			t.Errorf("%s: names %q", body, m)
+		}
+	}
+	a.call(token, "POST", "/v1/check", `{"claims":{"iss":"iss","sub":"Sub","jti":"sub","exp":1e3}}`).want(t, http.StatusOK)
+	a.call(a.token("officer", "acme"), "POST", "/v1/audit/search", `{"type":["key.revoked","key.revoked"],"jti":"jti"}`).want(t, http.StatusOK)
 }
 
 func TestRoutesThatAreNot(t *testing.T) {
@@ -54,6 +82,11 @@ func TestRoutesThatAreNot(t *testing.T) {
 		{"GET", "/v1/audit/events/minus", 400, "parameter"},
 		{"GET", "/v1/findings?limit=x", 400, "parameter"},
 		{"GET", "/v1/findings?limit=1001", 422, "invalid"},
+		{"GET", "/v1/findings?limit=0", 422, "invalid"},
+		{"GET", "/v1/quarantine?limit=0", 422, "invalid"},
+		{"GET", "/v1/requests?limit=0", 422, "invalid"},
+		{"GET", "/v1/requests?limit=-1", 422, "invalid"},
+		{"GET", "/v1/requests?limit=", 400, "parameter"},
 		{"GET", "/v1/findings?state=eaten", 422, "invalid"},
 		{"GET", "/v1/findings?cursor=AAAA", 400, "cursor"},
 		{"GET", "/v1/findings?tenant=globex", 403, "tenant"},
@@ -143,6 +176,37 @@ func TestReadiness(t *testing.T) {
 	cfg = new(parts).config()
 	cfg.Probes = []query.Probe{{Name: "nats", Required: true, Check: ok(false)}}
 	serve(t, cfg).call("", "GET", "/readyz", nil).want(t, http.StatusServiceUnavailable)
+}
+
+// TestAllTenantsAreOneQuestion: who reaches all tenants costs as many queries
+// as who reaches one, however many there are.
+func TestAllTenantsAreOneQuestion(t *testing.T) {
+	t.Parallel()
+	p := new(parts)
+	const id, missing = "01900000-0000-7000-8000-000000000000", "01900000-0000-7000-8000-000000000001"
+	for i := range 2000 {
+		p.rows = append(p.rows, query.Row{Index: uint64(i), Record: *record("other", fmt.Sprint("tenant-", i), time.UnixMilli(0x019000000000))})
+	}
+	p.rows[500].Record.ID = id
+	a := serve(t, p.config())
+	all := a.token("officer", query.AllTenants)
+	a.call(all, "GET", "/v1/findings?limit=1", nil).want(t, http.StatusOK)
+	if len(p.findings) != 1 {
+		t.Errorf("%d queries for findings", len(p.findings))
+	}
+	a.call(all, "GET", "/v1/revocations/"+id, nil).want(t, http.StatusOK)
+	if len(p.searches) != 2 { // the revocation, and its lift
+		t.Errorf("%d queries for a revocation", len(p.searches))
+	}
+	p.searches = nil
+	a.call(all, "GET", "/v1/revocations/"+missing, nil).want(t, http.StatusNotFound)
+	if len(p.searches) != 3 { // pages of MaxLimit of the 2000 that were made in the same seconds
+		t.Errorf("%d queries for no revocation", len(p.searches))
+	}
+	a.call(a.token("officer", "tenant-1", "tenant-2"), "GET", "/v1/findings", nil).want(t, http.StatusOK)
+	if got := p.findings[1:]; len(got) != 2 || got[0].Tenant != "tenant-1" || got[1].Tenant != "tenant-2" || got[0].AllTenants || got[1].AllTenants {
+		t.Errorf("who reaches two asked for %+v", got)
+	}
 }
 
 func TestLists(t *testing.T) {

@@ -283,6 +283,9 @@ func (h *house) forget(t *testing.T, ref string) {
 	}
 	h.call(h.token("handler", "globex"), "GET", path, nil).want(t, http.StatusNotFound)
 
+	revoked := h.search(map[string]any{"tenant": "acme", "subject_ref": ref, "type": "subject.revoked"}, 1).Events[0].ID
+	h.post("issuer", "/v1/revocations/"+revoked+"/lift", map[string]any{"reason": "mistake"}, http.StatusConflict, nil)
+
 	trail := h.search(map[string]any{"tenant": "acme", "subject_ref": ref, "type": "token.issued", "open": true, "purpose": "prove it"}, 2)
 	for _, e := range trail.Events {
 		if e.Personal != nil || e.Sealed != "erased" {
@@ -329,10 +332,26 @@ func TestQuarantineOfTheDoor(t *testing.T) {
 	h.call(token, "POST", "/v1/events", event("id", "bad-2", "rescindenv", lanetest.Environment, ".note", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln")).want(t, http.StatusAccepted)
 	var out query.Quarantine
 	h.call(h.token("officer", "acme"), "GET", "/v1/quarantine", nil).want(t, http.StatusOK).into(t, &out)
-	if len(out.Quarantined) != 2 || !out.Quarantined[0].Kept || out.Quarantined[1].Kept {
+	if len(out.Quarantined) != 2 || !out.Quarantined[0].Kept || !out.Quarantined[0].Sealed || out.Quarantined[1].Kept || out.Quarantined[1].Sealed {
 		t.Fatalf("%+v", out)
 	}
 	if q := out.Quarantined[1]; q.ID != "bad-2" || q.Reason != string(events.ReasonRawToken) || q.Tenant != "acme" {
+		t.Errorf("%+v", q)
+	}
+}
+
+// TestQuarantineOfNewTenant: a tenant's first event is kept, as the fact,
+// though there is no key yet to seal it under.
+func TestQuarantineOfNewTenant(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.call(h.token("issuer", "acme"), "POST", "/v1/events", event("id", "first", "rescindenv", "prod"), "Content-Type", events.ContentTypeEvent).want(t, http.StatusAccepted)
+	var out query.Quarantine
+	h.call(h.token("officer", "acme"), "GET", "/v1/quarantine", nil).want(t, http.StatusOK).into(t, &out)
+	if len(out.Quarantined) != 1 {
+		t.Fatalf("%+v", out)
+	}
+	if q := out.Quarantined[0]; !q.Kept || q.Sealed || q.Reason != string(events.ReasonEnvironment) || q.Source != "test" || q.ID != "first" || len(q.Sha256) != 64 || q.Sha256 == strings.Repeat("0", 64) {
 		t.Errorf("%+v", q)
 	}
 }

@@ -68,27 +68,31 @@ func (s *Server) GetReadiness(c echo.Context) error {
 	return c.JSON(status, out)
 }
 
-// limitOf is a page's size.
-func limitOf(n int) (int, error) {
+// limitOf is a page's size; nil where it was left out.
+func limitOf(n *int) (int, error) {
 	switch {
-	case n == 0:
+	case n == nil:
 		return DefaultLimit, nil
-	case n < 0 || n > MaxLimit:
+	case *n < 1 || *n > MaxLimit:
 		return 0, invalid("limit", "want 1 to %d", MaxLimit)
 	default:
-		return n, nil
+		return *n, nil
 	}
 }
 
-// tenants lists the tenants that a caller means: the one named, or all that
+// allTenants stands for every tenant there is where tenants lists what to ask
+// the stores for: one question instead of one for each.
+const allTenants = ""
+
+// tenants lists the tenants that a caller means: the one named, or those that
 // they reach.
-func (s *Server) tenants(ctx context.Context, p *Principal, named string) ([]string, error) {
+func tenants(p *Principal, named string) ([]string, error) {
 	if named != "" {
 		t, err := p.tenant(named)
 		return []string{t}, err
 	}
 	if p.ReachesAll() {
-		return s.cfg.Keyring.Tenants(ctx)
+		return []string{allTenants}, nil
 	}
 	return p.Tenants, nil
 }
@@ -118,18 +122,17 @@ func (s *Server) ListFindings(c echo.Context, params ListFindingsParams) error {
 		return k.err
 	}
 	query := params
-	query.Cursor, query.Limit = "", 0
+	query.Cursor, query.Limit = "", nil
 	before, err := parseCursor(query, params.Cursor)
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	tenants, err := s.tenants(ctx, caller(c), params.Tenant)
+	of, err := tenants(caller(c), params.Tenant)
 	if err != nil {
 		return err
 	}
 	search := FindingSearch{State: params.State, Control: params.Control, Before: before, Limit: limit}
-	found, err := s.findings(ctx, tenants, search)
+	found, err := s.findings(c.Request().Context(), of, search)
 	if err != nil {
 		return err
 	}
@@ -149,7 +152,7 @@ func (s *Server) ListFindings(c echo.Context, params ListFindingsParams) error {
 func (s *Server) findings(ctx context.Context, tenants []string, search FindingSearch) ([]Finding, error) {
 	var all []Finding
 	for _, t := range tenants {
-		search.Tenant = t
+		search.Tenant, search.AllTenants = t, t == allTenants
 		found, err := s.cfg.Findings.Findings(ctx, search)
 		if err != nil {
 			return nil, err
@@ -180,7 +183,7 @@ func (s *Server) ListQuarantine(c echo.Context, params ListQuarantineParams) err
 		return err
 	}
 	query := params
-	query.Cursor, query.Limit = "", 0
+	query.Cursor, query.Limit = "", nil
 	at, err := parseCursor(query, params.Cursor)
 	if err != nil {
 		return err
@@ -232,6 +235,7 @@ func (s *Server) quarantined(ctx context.Context, after uint64, limit int, sees 
 func quarantinedEvent(q stream.Quarantined) QuarantinedEvent {
 	return QuarantinedEvent{
 		Seq: q.Seq, Time: q.Time.UTC(), Tenant: q.Tenant, Source: q.Source, ID: q.ID, Type: q.Type,
-		Reason: string(q.Reason), Detail: q.Detail, Sha256: q.SHA256.String(), Kept: len(q.Sealed) > 0,
+		Reason: string(q.Reason), Detail: q.Detail, Sha256: q.SHA256.String(),
+		Kept: !q.Reason.Offence(), Sealed: len(q.Sealed) > 0,
 	}
 }

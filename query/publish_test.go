@@ -62,6 +62,9 @@ func TestPublish(t *testing.T) {
 		{"card number", "issuer", event(".attributes", map[string]string{"a": card}), events.ReasonCardNumber},
 		{"health claim", "issuer", event(".personal", map[string]any{"diagnosis": "x"}), events.ReasonHealth},
 		{"reserved", "issuer", event("type", "dev.rescind.audit.accessed.v1", ".actor", "x", ".attributes", map[string]string{"purpose": "p"}), events.ReasonReserved},
+		{"our source", "issuer", event("source", "rescind:requests"), events.ReasonReserved},
+		{"a source that may be ours one day", "issuer", event("source", "rescind:cli"), events.ReasonReserved},
+		{"our source, from a verifier", "verifier", event("source", "rescind:api", "type", "dev.rescind.token.verified.v1"), events.ReasonReserved},
 		{"another tenant", "issuer", event("rescindtenant", "globex"), events.ReasonMismatch},
 		{"two tenants", "issuer", event(".tenant", "globex"), events.ReasonMismatch},
 		{"a verifier that issues", "verifier", event(), events.ReasonReserved},
@@ -100,7 +103,7 @@ func TestPublishModes(t *testing.T) {
 	p := new(parts)
 	a := serve(t, p.config())
 	token := a.token("issuer", "acme")
-	a.call(token, "POST", "/v1/events", event("id", "structured"), "Content-Type", events.ContentTypeEvent).want(t, http.StatusAccepted)
+	a.call(token, "POST", "/v1/events", event("id", "structured", "source", "rescind-cli"), "Content-Type", events.ContentTypeEvent).want(t, http.StatusAccepted)
 	a.call(token, "POST", "/v1/events", event("id", "plain json", "rescindtenant", nil)).want(t, http.StatusAccepted)
 	a.call(token, "POST", "/v1/events", []any{event("id", "batch 1"), event("id", "batch 2")}, "Content-Type", events.ContentTypeBatch).want(t, http.StatusAccepted)
 	a.call(token, "POST", "/v1/events", map[string]any{"iss": "i", "jti": "j"}, "ce-specversion", "1.0", "ce-id", "binary",

@@ -57,7 +57,7 @@ func (s *Server) ListRequests(c echo.Context, params ListRequestsParams) error {
 		return err
 	}
 	query := params
-	query.Cursor, query.Limit = "", 0
+	query.Cursor, query.Limit = "", nil
 	before, err := parseCursor(query, params.Cursor)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/erasure"
 )
 
 // Revoke publishes the revocation of the body's scope.
@@ -26,6 +27,9 @@ func (s *Server) Revoke(c echo.Context) error {
 		return err
 	}
 	if err := in.validate(); err != nil {
+		return err
+	}
+	if err := s.effective(&in); err != nil {
 		return err
 	}
 	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
@@ -80,6 +84,23 @@ func (in *RevocationRequest) validate() error {
 	}
 	k.that(in.Reason != "", "reason", "want the reason")
 	return k.err
+}
+
+// effective refuses what revokes nothing any more: what has expired at every
+// verifier, however far its clock is behind.
+func (s *Server) effective(in *RevocationRequest) error {
+	now := s.cfg.Now()
+	switch expired, cut := events.TimestampOf(now.Add(-s.cfg.Skew)), events.TimestampOf(now.Add(-s.cfg.Skew-s.cfg.MaxLifetime)); in.Scope {
+	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
+		if in.Exp != 0 && in.Exp <= expired {
+			return invalid("exp", "it has expired: there is nothing left to revoke")
+		}
+	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
+		if in.IssuedBefore != 0 && in.IssuedBefore <= cut {
+			return invalid("issued_before", "what was issued by then has expired: tokens live no longer than %s", s.cfg.MaxLifetime)
+		}
+	}
+	return nil
 }
 
 // cutoff is the cut-off of the body. Scopes that reach tokens of the future
@@ -160,6 +181,9 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 	if err != nil {
 		return err
 	}
+	if erasure.Made(v.Record) {
+		return &problemError{KindState, http.StatusConflict, "cannot be lifted", "an erasure made this revocation: the tokens of who was forgotten stay refused", ""}
+	}
 	if state := v.state(s.cfg.Now()); state != revocationActive {
 		return &problemError{KindState, http.StatusConflict, "not in this state", "the revocation is " + state, ""}
 	}
@@ -206,13 +230,13 @@ func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant s
 	if err != nil || u.Version() != 7 {
 		return revoked{}, ErrNotFound
 	}
-	tenants, err := s.tenants(ctx, p, tenant)
+	of, err := tenants(p, tenant)
 	if err != nil {
 		return revoked{}, err
 	}
 	at := time.Unix(u.Time().UnixTime())
-	for _, t := range tenants {
-		search := Search{Tenant: t, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
+	for _, t := range of {
+		search := Search{Tenant: t, AllTenants: t == allTenants, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
 		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })
 		if errors.Is(err, ErrNotFound) {
 			continue

@@ -12,12 +12,14 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/revocation"
 )
 
 func TestRevoke(t *testing.T) {
 	t.Parallel()
+	ago := func(d time.Duration) string { return fmt.Sprint(time.Now().Add(-d).Unix()) }
 	for _, c := range []struct {
 		body   string
 		member string // that the problem names; "" where accepted
@@ -26,7 +28,16 @@ func TestRevoke(t *testing.T) {
 		{`"scope":"token","iss":"i","jti":"j","sid":"s","sub":"u","client_id":"c","exp":1893456000,"ticket":"T-1","note":"n"`, ""},
 		{`"scope":"session","iss":"i","sid":"s","sub":"u"`, ""},
 		{`"scope":"subject","iss":"i","sub":"u"`, ""},
-		{`"scope":"client","iss":"i","client_id":"c","issued_before":1700000000.5`, ""},
+		{`"scope":"client","iss":"i","client_id":"c","issued_before":` + ago(time.Hour) + `.5`, ""},
+		{`"scope":"token","iss":"i","jti":"j","exp":` + ago(50*time.Second), ""}, // some verifier may still take it
+		{`"scope":"token","iss":"i","jti":"j","exp":` + ago(70*time.Second), "exp"},
+		{`"scope":"session","iss":"i","sid":"s","exp":` + ago(70*time.Second), "exp"},
+		{`"scope":"grant","iss":"i","grant_id":"g","exp":` + ago(70*time.Second), "exp"},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(24*time.Hour), ""},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(24*time.Hour+70*time.Second), "issued_before"},
+		{`"scope":"client","iss":"i","client_id":"c","issued_before":1`, "issued_before"},
+		{`"scope":"issuer","iss":"i","issued_before":1`, "issued_before"},
+		{`"scope":"tenant","issued_before":1`, "issued_before"},
 		{`"scope":"key","iss":"i","kid":"k"`, ""},
 		{`"scope":"issuer","iss":"i"`, ""},
 		{`"scope":"tenant"`, ""},
@@ -75,11 +86,11 @@ func TestCutoff(t *testing.T) {
 	cfg.Auth.Now = time.Now
 	a := serve(t, cfg)
 	for body, want := range map[string]events.Timestamp{
-		`"scope":"subject","iss":"i","sub":"u"`:                   events.TimestampOf(now),
-		`"scope":"tenant"`:                                        events.TimestampOf(now),
-		`"scope":"subject","iss":"i","sub":"u","issued_before":5`: 5000,
-		`"scope":"token","iss":"i","jti":"j"`:                     0,
-		`"scope":"key","iss":"i","kid":"k"`:                       0,
+		`"scope":"subject","iss":"i","sub":"u"`: events.TimestampOf(now),
+		`"scope":"tenant"`:                      events.TimestampOf(now),
+		`"scope":"subject","iss":"i","sub":"u","issued_before":` + fmt.Sprint(now.Unix()-5): events.TimestampOf(now) - 5000,
+		`"scope":"token","iss":"i","jti":"j"`:                                               0,
+		`"scope":"key","iss":"i","kid":"k"`:                                                 0,
 	} {
 		p.published = nil
 		a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r",`+body+`}`).want(t, http.StatusAccepted)
@@ -146,6 +157,43 @@ func TestRevocationIsShownAndLifted(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	a.call(issuer, "POST", "/v1/revocations/r-1/lift", map[string]any{"reason": "again"}).want(t, http.StatusConflict)
+}
+
+// TestRevocationOfAnErasure cannot be lifted, whether it is found among the
+// last ones or in the audit store.
+func TestRevocationOfAnErasure(t *testing.T) {
+	t.Parallel()
+	const id = "01900000-0000-7000-8000-000000000000"
+	r := record(id, "acme", time.UnixMilli(0x019000000000))
+	r.Source, r.Type, r.Attributes = erasure.Source, events.SubjectRevoked, map[string]string{"request": "r"}
+	r.Revocation.Scope, r.Revocation.Expires = events.ScopeSubject, events.TimestampOf(time.Now().Add(time.Hour))
+	recent, older := new(parts), &parts{rows: []query.Row{{Index: 1, Record: *r}}}
+	for name, p := range map[string]*parts{"recent": recent, "older": older} {
+		a := serve(t, p.config())
+		if p == recent {
+			p.log(1, r)
+		}
+		got := a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/"+id+"/lift", map[string]any{"reason": "mistake"})
+		if got.status != http.StatusConflict || !strings.Contains(string(got.body), "erasure") || len(p.published) != 0 {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+}
+
+// TestLimitsOfRevocationsAreConfigured: what can have an effect depends on how
+// long tokens live.
+func TestLimitsOfRevocationsAreConfigured(t *testing.T) {
+	t.Parallel()
+	cfg := (&parts{position: 1}).config()
+	cfg.MaxLifetime, cfg.Skew = time.Hour, 10*time.Minute
+	a := serve(t, cfg)
+	for body, want := range map[string]int{
+		`"scope":"tenant","issued_before":` + fmt.Sprint(time.Now().Add(-69*time.Minute).Unix()):         http.StatusAccepted,
+		`"scope":"tenant","issued_before":` + fmt.Sprint(time.Now().Add(-71*time.Minute).Unix()):         http.StatusUnprocessableEntity,
+		`"scope":"token","iss":"i","jti":"j","exp":` + fmt.Sprint(time.Now().Add(-9*time.Minute).Unix()): http.StatusAccepted,
+	} {
+		a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r",`+body+`}`).want(t, want)
+	}
 }
 
 func TestRevocationIDsOfTwoTenants(t *testing.T) {

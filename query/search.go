@@ -337,11 +337,11 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
 	p := caller(c)
 	ctx := c.Request().Context()
-	tenants := p.Tenants
-	if p.ReachesAll() {
-		tenants = []string{""}
+	of, err := tenants(p, "")
+	if err != nil {
+		return err
 	}
-	for _, t := range tenants {
+	for _, t := range of {
 		row, err := s.cfg.Events.Event(ctx, t, index)
 		if errors.Is(err, ErrNotFound) {
 			continue

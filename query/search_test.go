@@ -31,6 +31,24 @@ func trail(n int) *parts {
 	return p
 }
 
+// TestSearchLimit: what is not there is the default; 0 is not.
+func TestSearchLimit(t *testing.T) {
+	t.Parallel()
+	p := new(parts)
+	a := serve(t, p.config())
+	for body, want := range map[string]int{`{}`: 200, `{"limit":1}`: 200, `{"limit":1000}`: 200, `{"limit":0}`: 422, `{"limit":-1}`: 422, `{"limit":1001}`: 422} {
+		got := a.call(a.token("officer", "acme"), "POST", "/v1/audit/search", body).want(t, want)
+		if want != http.StatusOK && got.problem(t).Member != "limit" {
+			t.Errorf("%s: %s", body, got.body)
+		}
+	}
+	for _, s := range p.searches {
+		if s.Limit != 1 && s.Limit != query.DefaultLimit && s.Limit != query.MaxLimit {
+			t.Errorf("limit %d", s.Limit)
+		}
+	}
+}
+
 func TestSearchPages(t *testing.T) {
 	t.Parallel()
 	p := trail(7)

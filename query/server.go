@@ -52,6 +52,13 @@ type Config struct {
 	// answer goes out without its position. Default 2 s; above 0.
 	WaitFor time.Duration
 
+	// MaxLifetime is the longest that a token may live, and Skew how far the
+	// clocks of verifiers may be apart: as the intake has them. Revocations of
+	// what has expired by them everywhere are refused. Default 24 h and 1 min;
+	// above 0.
+	MaxLifetime time.Duration
+	Skew        time.Duration
+
 	// Timeout bounds every request. Default 30 s; above 0.
 	Timeout time.Duration
 
@@ -74,6 +81,12 @@ func (c *Config) defaults() {
 	}
 	if c.WaitFor == 0 {
 		c.WaitFor = 2 * time.Second
+	}
+	if c.MaxLifetime == 0 {
+		c.MaxLifetime = 24 * time.Hour
+	}
+	if c.Skew == 0 {
+		c.Skew = time.Minute
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 30 * time.Second
@@ -107,6 +120,9 @@ func (c Config) Validate() error {
 	}
 	if c.WaitFor < 0 || c.Timeout < 0 {
 		faults = append(faults, errors.New("wait_for and timeout: want more than 0"))
+	}
+	if c.MaxLifetime < 0 || c.Skew < 0 {
+		faults = append(faults, errors.New("max_lifetime and skew: want more than 0"))
 	}
 	if c.Revocations < 1 || c.Revocations > 10_000_000 {
 		faults = append(faults, fmt.Errorf("revocations %d: want 1 to 10000000", c.Revocations))

@@ -12,12 +12,13 @@ import (
 // tenant may see: the two cannot be told apart from outside.
 var ErrNotFound = errors.New("not found")
 
-// Search says which events of one tenant are wanted. A member at its zero
-// value restricts nothing, but for Tenant, which is required, and Shard.
+// Search says which events of one tenant are wanted, or of all. A member at its
+// zero value restricts nothing, but for Tenant and Shard.
 // Identifiers of persons are not searched for: the caller turns them into
 // references first.
 type Search struct {
-	Tenant     string
+	Tenant     string // required, but where AllTenants is set: then empty
+	AllTenants bool   `json:",omitzero"` // for a caller that reaches all tenants
 	Issuer     string
 	SubjectRef events.Ref
 	TokenRef   events.Ref
@@ -47,7 +48,8 @@ type Row struct {
 }
 
 // EventStore answers from the long-lived record of what happened. It never
-// sees a tenant's rows through a search for another tenant. An answer may lag
+// sees a tenant's rows through a search for another tenant; a search that names
+// none, and does not say that it means all, is an error. An answer may lag
 // behind the log by what the audit projector has not written yet, but has no
 // hole below the highest index it holds. All methods may be called from any
 // goroutine, change nothing, and are bounded in time and rows by the store.
@@ -64,7 +66,7 @@ type EventStore interface {
 
 	// Issuers is up to limit issuers that the tenant's events name, in no
 	// order. It reads more than the other methods: ask it only where an
-	// identifier came without its issuer.
+	// identifier came without its issuer. Rows and errors are those of Search.
 	Issuers(ctx context.Context, tenant string, limit int) ([]string, error)
 
 	// Event returns one row of shard 0. Tenant "" stands for any, for a
@@ -88,15 +90,16 @@ const (
 	FindingClosed       FindingState = "closed"
 )
 
-// FindingSearch says which findings of one tenant are wanted. Members at their
-// zero value restrict nothing, but for Tenant, which is required.
+// FindingSearch says which findings are wanted. Members at their zero value
+// restrict nothing, but for Tenant.
 type FindingSearch struct {
-	Tenant  string
-	State   FindingState
-	Control string  // id of a control
-	ID      string  // one finding
-	Before  *uint64 // continue below this Finding.Index
-	Limit   int     // as in Search
+	Tenant     string // as in Search
+	AllTenants bool   // as in Search
+	State      FindingState
+	Control    string  // id of a control
+	ID         string  // one finding
+	Before     *uint64 // continue below this Finding.Index
+	Limit      int     // as in Search
 }
 
 // Finding is a breach of a control, folded from its finding.* events: what the

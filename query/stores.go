@@ -39,8 +39,6 @@ type Keyring interface {
 	TenantKey(ctx context.Context, tenant string) (seal.SubjectKey, error)
 	// LookupTenant wraps seal.ErrNotFound where the tenant was never seen.
 	LookupTenant(ctx context.Context, tenant string) (*seal.Tenant, error)
-	// Tenants lists the tenants that were seen.
-	Tenants(ctx context.Context) ([]string, error)
 	// Open wraps seal.ErrDestroyed where the person was forgotten, and
 	// seal.ErrSealed where the bytes are not what was sealed.
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)

@@ -42,7 +42,7 @@ event is made from flags instead.`,
 	f := cmd.Flags()
 	f.StringVar(&name, "type", "", "type of the one event to make, such as token.issued")
 	f.StringVar(&tenant, "tenant", "", "tenant of the one event to make")
-	f.StringVar(&source, "source", "rescind:cli", "source of the one event to make")
+	f.StringVar(&source, "source", "rescind-cli", "source of the one event to make")
 	f.StringArrayVar(&members, "set", nil, "member of its data, NAME=VALUE (repeatable)")
 	return cmd
 }

@@ -196,5 +196,6 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
 		Requests: p.requests, Quarantine: quarantine, Probes: a.probes, Registry: a.registry, Logger: a.log,
+		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 	})
 }

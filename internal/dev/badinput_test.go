@@ -84,8 +84,9 @@ func TestBadEventsOnNATS(t *testing.T) {
 	}
 	want[events.ReasonNotJSON]++
 	want[events.ReasonContentType]++
-	send(t, js, "", cloudEvent("same", nil))
-	send(t, js, "", cloudEvent("same", nil)) // the same content: dropped
+	same := cloudEvent("same", nil)
+	send(t, js, "", same)
+	send(t, js, "", same) // the same content: dropped
 	send(t, js, "", cloudEvent("same", func(_, data map[string]any) { data["jti"] = "another" }))
 	want[events.ReasonConflict]++
 

@@ -14,11 +14,14 @@
 //   - An event that a request's state does not allow changes nothing,
 //     whoever published it: an identity that was not verified is never
 //     approved, and of two decisions the first on the log stands.
-//   - Who received or verified a request cannot approve it.
+//   - Who received or verified a request cannot approve it, in whatever case
+//     their name is written.
 //   - Tokens of the subject are revoked, and the revocation is on the log,
 //     before their key is destroyed.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
+//   - Nobody else can take the id of an event of the worker, and what is on
+//     the log under it is looked at before it is believed.
 //   - Outcomes are told apart: erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).

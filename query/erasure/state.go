@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -105,6 +106,12 @@ func (r *Request) step(s State) (Step, bool) {
 		return Step{}, false
 	}
 	return r.History[i], true
+}
+
+// Made reports whether the record is a revocation that an erasure made: it has
+// to stay, as what it revokes was promised to be refused for good.
+func Made(record *events.Record) bool {
+	return record.Type == events.SubjectRevoked && record.Source == Source && record.Attributes[attrRequest] != ""
 }
 
 // transitions says which event leads from where to where.
@@ -240,17 +247,21 @@ func allowed(r *Request, record *events.Record) bool {
 
 // involves reports whether actor received or verified r.
 func (r *Request) involves(actor string) bool {
-	return actor == "" || slices.ContainsFunc(r.History, func(h Step) bool {
-		return (h.State == Received || h.State == Verified) && h.Actor == actor
+	return same(actor, "") || slices.ContainsFunc(r.History, func(h Step) bool {
+		return (h.State == Received || h.State == Verified) && same(h.Actor, actor)
 	})
 }
 
-// revokes reports whether the record revokes all that r's subject was issued
-// until r was approved. The type is not reserved: others publish it too, and
-// may name any request.
+// same reports whether two names are one person's: an issuer of access tokens
+// may write a name in more than one way.
+func same(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+
+// revokes reports whether the record is our revocation of all that r's subject
+// was issued until r was approved. The type is not reserved: others publish it
+// too, and may name any request.
 func revokes(r *Request, record *events.Record) bool {
 	v := record.Revocation
-	if v == nil || r.subject.IsZero() || record.SubjectRef != r.subject {
+	if record.Source != Source || v == nil || v.Scope != events.ScopeSubject || r.subject.IsZero() || record.SubjectRef != r.subject {
 		return false
 	}
 	return v.IssuedBefore == 0 || v.IssuedBefore >= events.TimestampOf(r.Last().At)

@@ -98,6 +98,7 @@ func TestWhatChangesNothing(t *testing.T) {
 		"extended, never verified":         {func(s *script) { s.receive("acme", "r", alice) }, func(s *script) { s.step(events.RequestExtended, "acme", "r", "x") }},
 		"approved by who received":         {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "handler") }},
 		"approved by who verified":         {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "verifier") }},
+		"approved by who wrote it so":      {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", " Handler") }},
 		"approved by nobody":               {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "") }},
 		"approved by another tenant":       {verified, func(s *script) { s.step(events.RequestApproved, "globex", "r", "approver") }},
 		"verified twice":                   {verified, func(s *script) { s.step(events.RequestVerified, "acme", "r", "x") }},

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,36 +105,73 @@ func (w *Workflow) revoke(ctx context.Context, r *Request) error {
 		return err
 	}
 	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.Last().At))
-	ev := w.event(events.SubjectRevoked, r.ID+".revoked", r.Tenant, events.Data{
+	return w.record(ctx, r, events.SubjectRevoked, ".revoked", events.Data{
 		Issuer: r.origin.Record.Issuer, Subject: p.Subject, IssuedBefore: cutoff,
 		Actor: Worker, Reason: Erasure, Attributes: map[string]string{attrRequest: r.ID},
 	})
-	return w.record(ctx, ev)
 }
 
 func (w *Workflow) complete(ctx context.Context, r *Request) error {
 	w.mu.RLock()
 	outcome := w.book.outcome(r)
 	w.mu.RUnlock()
-	return w.record(ctx, w.event(events.RequestCompleted, r.ID+".completed", r.Tenant, events.Data{
+	return w.record(ctx, r, events.RequestCompleted, ".completed", events.Data{
 		Actor: Worker, Attributes: map[string]string{attrRequest: r.ID, attrOutcome: string(outcome)},
-	}))
+	})
 }
 
-// record publishes ev and waits until it is on the log. The id is made from
-// the request's, so that two workers, or one that was stopped here before,
-// leave one event; tried again here, it is the same to the byte.
-func (w *Workflow) record(ctx context.Context, ev events.Event) error {
-	if before, tried := w.tried[ev.ID]; tried {
-		ev = before
+// errOther says that what is on the log under an id of ours is not ours.
+var errOther = errors.New("another event is on the log under its id")
+
+// record publishes an event of r and waits until it is on the log, and nothing
+// else under its id. Two workers, or one that was stopped here before, leave
+// one event; tried again here, it is the same to the byte.
+func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step string, d events.Data) error {
+	id, err := w.idOf(ctx, r, step)
+	if err != nil {
+		return fmt.Errorf("id of %s: %w", t.Name(), err)
 	}
-	w.tried[ev.ID] = ev
+	ev, tried := w.tried[id]
+	if !tried {
+		ev = w.event(t, id, r.Tenant, d)
+		w.tried[id] = ev
+	}
 	if err := w.publish(ctx, ev); err != nil {
-		return fmt.Errorf("publish %s: %w", ev.Type.Name(), err)
+		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
 	if _, err := w.logged(ctx, ev); err != nil {
-		return fmt.Errorf("record %s: %w", ev.Type.Name(), err)
+		return fmt.Errorf("record %s: %w", t.Name(), err)
 	}
-	delete(w.tried, ev.ID)
+	if !w.holds(r, ev) {
+		return fmt.Errorf("record %s: %w", t.Name(), errOther)
+	}
+	delete(w.tried, id)
 	return nil
+}
+
+// idOf is the id of the event that a step of carrying out r makes. Every worker
+// makes the same one, and nobody without the tenant's key can: who knew it
+// could publish another event under it first, and ours would not be taken.
+func (w *Workflow) idOf(ctx context.Context, r *Request, step string) (string, error) {
+	t, err := w.cfg.Keyring.LookupTenant(ctx, r.Tenant)
+	if err != nil {
+		return "", err
+	}
+	sum := t.Digest([]byte(r.ID + step))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// note is what is kept of an event on the log that says it is ours.
+type note struct {
+	kind    events.Type
+	request string
+	revoked bool // for this request, as it had to be
+}
+
+// holds reports whether the log holds ev, which is about r, under its id.
+func (w *Workflow) holds(r *Request, ev events.Event) bool {
+	w.mu.RLock()
+	n := w.notes[events.EventRef(ev.Tenant, ev.Source, ev.ID)]
+	w.mu.RUnlock()
+	return n.kind == ev.Type && n.request == r.ID && (n.revoked || ev.Type != events.SubjectRevoked)
 }

@@ -62,6 +62,8 @@ type Publisher interface {
 type Keyring interface {
 	// Lookup never makes a key; it wraps seal.ErrNotFound where there is none.
 	Lookup(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+	// LookupTenant wraps seal.ErrNotFound where the tenant was never seen.
+	LookupTenant(ctx context.Context, tenant string) (*seal.Tenant, error)
 	// Open wraps seal.ErrDestroyed where the person was forgotten.
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// Destroy forgets a person; it can be called again after any error.
@@ -145,8 +147,9 @@ type Workflow struct {
 
 	tried map[string]events.Event // of Run: published, but not seen on the log yet
 
-	mu   sync.RWMutex // for book
-	book *book
+	mu    sync.RWMutex // for the rest
+	book  *book
+	notes map[events.Ref]note // of what is on the log as the worker's
 }
 
 // New is a workflow that follows cfg.Lane.
@@ -155,18 +158,31 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook()}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
 
 func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Lock()
+	w.note(e.Record)
 	r := w.book.apply(e)
 	w.mu.Unlock()
 	if r != nil && r.State == Approved {
 		w.wake()
 	}
+}
+
+// note keeps what holds needs of a record that may be the worker's, before it
+// changes its request.
+func (w *Workflow) note(record *events.Record) {
+	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted {
+		return
+	}
+	n := note{kind: record.Type, request: record.Attributes[attrRequest]}
+	r := w.book.find(n.request, func(tenant string) bool { return tenant == record.Tenant })
+	n.revoked = r != nil && revokes(r, record)
+	w.notes[record.Ref()] = n
 }
 
 func (w *Workflow) wake() {
@@ -289,7 +305,7 @@ func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) err
 	if err != nil {
 		return fmt.Errorf("approve request: %w", err)
 	}
-	if p.Subject == actor {
+	if same(p.Subject, actor) {
 		return ErrFourEyes
 	}
 	return nil

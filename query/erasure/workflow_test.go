@@ -105,7 +105,7 @@ func TestDecisions(t *testing.T) {
 		t.Errorf("approved before it was verified: %v", err)
 	}
 	o.act(r.ID, Verified, "verifier")
-	for _, actor := range []string{"handler", "verifier", ""} {
+	for _, actor := range []string{"handler", "verifier", "", "Handler", " VERIFIER\t", " "} {
 		if err := act(Approved, actor); !errors.Is(err, ErrFourEyes) {
 			t.Errorf("approved by %q: %v", actor, err)
 		}
@@ -167,8 +167,10 @@ func TestSubjectWhoRecordedIt(t *testing.T) {
 		t.Fatalf("the log names %s", got)
 	}
 	o.act(r.ID, Verified, "handler")
-	if _, err := o.Act(t.Context(), Act{ID: r.ID, To: Approved, Actor: "alice", Reaches: all}); !errors.Is(err, ErrFourEyes) {
-		t.Errorf("approved their own: %v", err)
+	for _, actor := range []string{"alice", "Alice "} {
+		if _, err := o.Act(t.Context(), Act{ID: r.ID, To: Approved, Actor: actor, Reaches: all}); !errors.Is(err, ErrFourEyes) {
+			t.Errorf("approved their own: %v", err)
+		}
 	}
 	o.act(r.ID, Approved, "approver")
 }

@@ -10,7 +10,7 @@
 // # Guarantees
 //
 //   - A row of another tenant is never in an answer to a search for a tenant;
-//     a search without a tenant is refused.
+//     a search without a tenant is refused, unless it says that it means all.
 //   - A returned record encodes to the same bytes as the one in the log.
 //   - Rows come in the order of their index, and following After from page to
 //     page yields every row that was there at the start once.
@@ -39,7 +39,7 @@
 // # What it does not do
 //
 // It does not open what is sealed and does not decide who may ask. Events,
-// sealed parts and findings are looked up in shard 0.
+// sealed parts, issuers and findings are looked up in shard 0.
 //
 // # Sources
 //

@@ -25,6 +25,13 @@ func (w *where) and(condition, name string, value any) {
 
 func (w *where) String() string { return strings.Join(w.conditions, "\n  AND ") }
 
+// tenant is the condition that is always there, unless all tenants are meant.
+func (w *where) tenant(name string, all bool) {
+	if !all {
+		w.and("tenant = {tenant:String}", "tenant", name)
+	}
+}
+
 func (w *where) text(column, value string) {
 	if value != "" {
 		w.and(column+" = {"+column+":String}", column, value)
@@ -45,10 +52,10 @@ func (w *where) instant(condition, name string, value time.Time) {
 }
 
 // matching is what search and count have in common. The tenant is first, as it
-// is in the order of the table, and always there.
+// is in the order of the table.
 func matching(q query.Search) *where {
 	w := new(where)
-	w.and("tenant = {tenant:String}", "tenant", q.Tenant)
+	w.tenant(q.Tenant, q.AllTenants)
 	w.and("shard = {shard:UInt16}", "shard", q.Shard)
 	w.ref("subject_ref", q.SubjectRef)
 	w.ref("token_ref", q.TokenRef)
@@ -95,15 +102,18 @@ func (q count) SQL() (string, []any) {
 	return "SELECT count()\nFROM events\nWHERE " + w.String(), w.args
 }
 
-// issuers is the issuers that a tenant's events name.
+// issuers is the issuers that a tenant's events below an index name.
 type issuers struct {
 	tenant string
+	end    uint64
 	limit  int
 }
 
 func (q issuers) SQL() (string, []any) {
 	w := new(where)
 	w.and("tenant = {tenant:String}", "tenant", q.tenant)
+	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("`index` < {end:UInt64}", "end", q.end)
 	w.conditions = append(w.conditions, "issuer != ''")
 	return "SELECT DISTINCT issuer\nFROM events\nWHERE " + w.String() + "\nLIMIT {limit:UInt32}",
 		append(w.args, clickhouse.Named("limit", limit(q.limit)))

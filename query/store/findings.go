@@ -10,7 +10,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 )
 
-// findings folds the finding.* events of a tenant: what the last opening said,
+// findings folds the finding.* events of a tenant, or of all: what the last opening said,
 // and the last event of all for the state.
 type findings struct {
 	query.FindingSearch
@@ -36,7 +36,7 @@ func typeOf(s query.FindingState) string {
 
 func (q findings) SQL() (string, []any) {
 	of := new(where)
-	of.and("tenant = {tenant:String}", "tenant", q.Tenant)
+	of.tenant(q.Tenant, q.AllTenants)
 	of.and("shard = {shard:UInt16}", "shard", uint16(0))
 	of.and("type IN {types:Array(String)}", "types",
 		names([]events.Type{events.FindingOpened, events.FindingAcknowledged, events.FindingClosed}))
@@ -44,11 +44,11 @@ func (q findings) SQL() (string, []any) {
 	if q.ID != "" {
 		of.and("attributes['finding'] = {finding:String}", "finding", q.ID)
 	}
-	sql := "SELECT attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,\n" +
+	sql := "SELECT tenant, attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,\n" +
 		"  argMax(type, `index`) AS now, argMaxIf(attributes, `index`, type = {opened:String}) AS said,\n" +
 		"  toUnixTimestamp64Micro(argMaxIf(time, `index`, type = {opened:String})),\n" +
 		"  toUnixTimestamp64Micro(argMax(time, `index`)), argMax(actor, `index`), argMax(reason, `index`)\n" +
-		"FROM events\nWHERE " + of.String() + "\nGROUP BY finding\nHAVING " + q.having(of).String() +
+		"FROM events\nWHERE " + of.String() + "\nGROUP BY tenant, finding\nHAVING " + q.having(of).String() +
 		"\nORDER BY opening DESC\nLIMIT {limit:UInt32}"
 	return sql, append(of.args, clickhouse.Named("limit", limit(q.Limit)))
 }
@@ -73,7 +73,7 @@ func (q findings) having(of *where) *where {
 func scanFinding(scan func(...any) error) (f query.Finding, err error) {
 	var last string
 	var opened, changed int64
-	if err := scan(&f.ID, &f.Index, &last, &f.Attributes, &opened, &changed, &f.Actor, &f.Reason); err != nil {
+	if err := scan(&f.Tenant, &f.ID, &f.Index, &last, &f.Attributes, &opened, &changed, &f.Actor, &f.Reason); err != nil {
 		return f, err
 	}
 	f.State, f.Opened, f.Changed = stateOf[last], time.UnixMicro(opened).UTC(), time.UnixMicro(changed).UTC()

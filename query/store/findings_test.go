@@ -73,6 +73,23 @@ func TestFindingsAreFoldedFromTheirEvents(t *testing.T) {
 	}
 }
 
+// TestFindingsOfAllTenants: the same id at two tenants is two findings.
+func TestFindingsOfAllTenants(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	rows := lifecycle([3]string{"a", "opened", "controls"}, [3]string{"b", "opened", "controls"}, [3]string{"a", "opened", "controls"}, [3]string{"a", "closed", "hans"})
+	rows[2].Record.Tenant, rows[3].Record.Tenant = "umbrella", "umbrella"
+	insert(t, conn, rows)
+	got, err := New(conn).Findings(t.Context(), query.FindingSearch{AllTenants: true})
+	var names []string
+	for _, f := range got {
+		names = append(names, f.Tenant+" "+f.ID+" "+string(f.State))
+	}
+	if d := cmp.Diff([]string{"umbrella a closed", "acme b open", "acme a open"}, names); d != "" || err != nil {
+		t.Fatal(d, err)
+	}
+}
+
 func TestFindingSaysWhatItsOpeningSaid(t *testing.T) {
 	t.Parallel()
 	conn := tables(t)

@@ -86,7 +86,14 @@ func (s *Store) events(ctx context.Context, q question) (out []query.Row, err er
 
 // Issuers implements query.EventStore.
 func (s *Store) Issuers(ctx context.Context, tenant string, limit int) (out []string, err error) {
-	err = s.ask(ctx, issuers{tenant, limit}, func(scan func(...any) error) error {
+	if err := bounded(tenant, false); err != nil {
+		return nil, fmt.Errorf("search issuers: %w", err)
+	}
+	end, err := s.recorded(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("search issuers: %w", err)
+	}
+	err = s.ask(ctx, issuers{tenant, end, limit}, func(scan func(...any) error) error {
 		var issuer string
 		err := scan(&issuer)
 		out = append(out, issuer)
@@ -98,10 +105,23 @@ func (s *Store) Issuers(ctx context.Context, tenant string, limit int) (out []st
 	return out, nil
 }
 
+// bounded refuses what does not say whose rows it is for: one tenant's, or
+// those of all in so many words.
+func bounded(tenant string, all bool) error {
+	switch {
+	case all && tenant != "":
+		return fmt.Errorf("%w: one tenant, and all", ErrSearch)
+	case !all && tenant == "":
+		return fmt.Errorf("%w: no tenant", ErrSearch)
+	default:
+		return nil
+	}
+}
+
 // Search implements query.EventStore.
 func (s *Store) Search(ctx context.Context, q query.Search) ([]query.Row, error) {
-	if q.Tenant == "" {
-		return nil, fmt.Errorf("search events: %w: no tenant", ErrSearch)
+	if err := bounded(q.Tenant, q.AllTenants); err != nil {
+		return nil, fmt.Errorf("search events: %w", err)
 	}
 	out, err := s.search(ctx, q)
 	if err != nil {
@@ -139,8 +159,8 @@ func (s *Store) recorded(ctx context.Context, shard uint16) (end uint64, err err
 
 // Count implements query.EventStore.
 func (s *Store) Count(ctx context.Context, q query.Search) (n uint64, err error) {
-	if q.Tenant == "" {
-		return 0, fmt.Errorf("count events: %w: no tenant", ErrSearch)
+	if err := bounded(q.Tenant, q.AllTenants); err != nil {
+		return 0, fmt.Errorf("count events: %w", err)
 	}
 	end, err := s.recorded(ctx, q.Shard)
 	if err == nil {
@@ -197,8 +217,8 @@ func (s *Store) Sealed(ctx context.Context, tenant string, indices []uint64) (ma
 
 // Findings implements query.FindingStore.
 func (s *Store) Findings(ctx context.Context, q query.FindingSearch) (out []query.Finding, err error) {
-	if q.Tenant == "" {
-		return nil, fmt.Errorf("findings: %w: no tenant", ErrSearch)
+	if err := bounded(q.Tenant, q.AllTenants); err != nil {
+		return nil, fmt.Errorf("findings: %w", err)
 	}
 	end, err := s.recorded(ctx, 0)
 	if err != nil {
@@ -206,7 +226,6 @@ func (s *Store) Findings(ctx context.Context, q query.FindingSearch) (out []quer
 	}
 	err = s.ask(ctx, findings{q, end}, func(scan func(...any) error) error {
 		f, err := scanFinding(scan)
-		f.Tenant = q.Tenant
 		out = append(out, f)
 		return err
 	})

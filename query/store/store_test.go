@@ -202,7 +202,9 @@ func TestWithoutATenantNothingIsSearched(t *testing.T) {
 	_, count := s.Count(ctx, query.Search{})
 	_, sealed := s.Sealed(ctx, "", []uint64{1})
 	_, findings := s.Findings(ctx, query.FindingSearch{})
-	for _, err := range []error{search, count, sealed, findings} {
+	_, issuers := s.Issuers(ctx, "", 1)
+	_, both := s.Search(ctx, query.Search{Tenant: "acme", AllTenants: true})
+	for _, err := range []error{search, count, sealed, findings, issuers, both} {
 		if !errors.Is(err, ErrSearch) {
 			t.Errorf("err %v", err)
 		}
@@ -265,6 +267,24 @@ func TestWhatIsNotRecordedIsNotShown(t *testing.T) {
 	}
 	if n, err := s.Count(t.Context(), query.Search{Tenant: "acme"}); err != nil || n != 5 {
 		t.Errorf("count: %d, err %v", n, err)
+	}
+	if got, err := s.Search(t.Context(), query.Search{AllTenants: true}); err != nil || len(got) != 9 {
+		t.Errorf("search of all tenants: %d rows, err %v", len(got), err)
+	}
+	if got, err := s.Issuers(t.Context(), "umbrella", 10); err != nil || len(got) != 2 {
+		t.Errorf("issuers: %v, err %v", got, err)
+	}
+	late := eventrow.Row{Index: 11, Record: events.Record{Version: 1, Tenant: "umbrella", Issuer: "https://late.example"}}
+	elsewhere := eventrow.Row{Shard: 1, Index: 3, Record: events.Record{Version: 1, Tenant: "umbrella", Issuer: "https://elsewhere.example"}}
+	block, err := eventrow.Block([]eventrow.Row{late, elsewhere})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Exec(clickhouse.Context(t.Context(), clickhouse.WithExternalTable(block)), eventrow.Insert); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Issuers(t.Context(), "umbrella", 10); err != nil || len(got) != 2 {
+		t.Errorf("issuers that are not recorded yet, or of another shard: %v, err %v", got, err)
 	}
 	if _, err := s.Event(t.Context(), "acme", 9); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("event: err %v", err)

@@ -41,7 +41,7 @@ WHERE shard = {shard:UInt16}
 --   index = 7
 
 -- findings
-SELECT attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
+SELECT tenant, attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
   argMax(type, `index`) AS now, argMaxIf(attributes, `index`, type = {opened:String}) AS said,
   toUnixTimestamp64Micro(argMaxIf(time, `index`, type = {opened:String})),
   toUnixTimestamp64Micro(argMax(time, `index`)), argMax(actor, `index`), argMax(reason, `index`)
@@ -50,7 +50,7 @@ WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
   AND type IN {types:Array(String)}
   AND `index` < {end:UInt64}
-GROUP BY finding
+GROUP BY tenant, finding
 HAVING countIf(type = {opened:String}) > 0
 ORDER BY opening DESC
 LIMIT {limit:UInt32};
@@ -62,7 +62,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- findings, all of it
-SELECT attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
+SELECT tenant, attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
   argMax(type, `index`) AS now, argMaxIf(attributes, `index`, type = {opened:String}) AS said,
   toUnixTimestamp64Micro(argMaxIf(time, `index`, type = {opened:String})),
   toUnixTimestamp64Micro(argMax(time, `index`)), argMax(actor, `index`), argMax(reason, `index`)
@@ -72,7 +72,7 @@ WHERE tenant = {tenant:String}
   AND type IN {types:Array(String)}
   AND `index` < {end:UInt64}
   AND attributes['finding'] = {finding:String}
-GROUP BY finding
+GROUP BY tenant, finding
 HAVING countIf(type = {opened:String}) > 0
   AND now = {now:String}
   AND said['control'] = {control:String}
@@ -90,13 +90,38 @@ LIMIT {limit:UInt32};
 --   before = 9
 --   limit = 5
 
+-- findings, any tenant
+SELECT tenant, attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
+  argMax(type, `index`) AS now, argMaxIf(attributes, `index`, type = {opened:String}) AS said,
+  toUnixTimestamp64Micro(argMaxIf(time, `index`, type = {opened:String})),
+  toUnixTimestamp64Micro(argMax(time, `index`)), argMax(actor, `index`), argMax(reason, `index`)
+FROM events
+WHERE shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND `index` < {end:UInt64}
+GROUP BY tenant, finding
+HAVING countIf(type = {opened:String}) > 0
+  AND now = {now:String}
+ORDER BY opening DESC
+LIMIT {limit:UInt32};
+--   shard = 0
+--   types = [dev.rescind.finding.opened.v1 dev.rescind.finding.acknowledged.v1 dev.rescind.finding.closed.v1]
+--   end = 100
+--   opened = dev.rescind.finding.opened.v1
+--   now = dev.rescind.finding.opened.v1
+--   limit = 100
+
 -- issuers
 SELECT DISTINCT issuer
 FROM events
 WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND `index` < {end:UInt64}
   AND issuer != ''
 LIMIT {limit:UInt32};
 --   tenant = acme
+--   shard = 0
+--   end = 100
 --   limit = 33
 
 -- recorded
@@ -140,6 +165,21 @@ LIMIT {limit:UInt32};
 --   outcome = success
 --   from = 1793491200000000
 --   to = 1793577600000000
+--   first = 40
+--   end = 100
+--   limit = 100
+
+-- search, any tenant
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+FROM events
+WHERE shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+ORDER BY `index` DESC
+LIMIT {limit:UInt32};
+--   shard = 0
+--   types = [dev.rescind.token.revoked.v1]
 --   first = 40
 --   end = 100
 --   limit = 100
