@@ -24,7 +24,6 @@
 //     payloads once, whatever is killed, cut off, paused or answered late, and
 //     however many projectors run at the same time.
 //   - What batches covers is in events and payloads whole, without a hole.
-//   - Whoever reads a record finds its sealed part, too.
 //   - After any uncertainty the rows that are there are rebuilt into records
 //     and compared with the log byte by byte before they are recorded. A row
 //     that differs, or is there twice, stops the projector.
