@@ -237,6 +237,9 @@ func TestSchemaAndCodeAcceptTheSame(t *testing.T) {
 				change(rt, doc)
 			}
 			agree(t, all[typ.Name()], doc, func(schema, code bool, why string) {
+				if schema && !code && beyondSchemas(doc, why) {
+					return
+				}
 				if schema != code {
 					rt.Fatalf("schema %t, code %t: %s", schema, code, why)
 				}
@@ -251,6 +254,29 @@ func TestSchemaAndCodeAcceptTheSame(t *testing.T) {
 	if accepted < 200 || refused < 200 {
 		t.Errorf("%d accepted, %d refused: the cases say too little", accepted, refused)
 	}
+}
+
+// beyondSchemas reports whether the code saw what no schema can: a value that
+// stands in two places, or the members of two objects counted together.
+func beyondSchemas(doc map[string]any, why string) bool {
+	return strings.HasPrefix(why, string(events.ReasonExposed)) || claimsTogether(doc) > events.MaxPersonalMembers
+}
+
+// claimsTogether is how many members are taken as personal: those of
+// data.personal, and those of data that are not ours.
+func claimsTogether(doc map[string]any) int {
+	data, _ := doc["data"].(map[string]any)
+	personal, _ := data["personal"].(map[string]any)
+	n := len(personal)
+	for name := range data {
+		if !slices.ContainsFunc(reflect.VisibleFields(reflect.TypeFor[events.Data]()), func(f reflect.StructField) bool {
+			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return tag == name
+		}) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestSchemaAndCodeAgreeOnEveryValue changes one member at a time, through all
