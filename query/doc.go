@@ -12,7 +12,7 @@
 //
 // # Guarantees
 //
-//   - Every route but health, readiness, metrics and the JWK set needs an
+//   - Every route but health, readiness and the JWK set needs an
 //     access token with a scope that the specification names at the route.
 //   - A token is accepted only where signature, algorithm, type, issuer,
 //     audience and times are right; the algorithm is the one of the key, never

@@ -126,7 +126,7 @@ func TestMetricsNameRoutesOnly(t *testing.T) {
 			resp.Body.Close()
 		}
 	}
-	metrics := a.call("", "GET", "/metrics", nil).want(t, http.StatusOK)
+	metrics := a.call(a.token("admin", "acme"), "GET", "/metrics", nil).want(t, http.StatusOK)
 	if body := strings.ToLower(string(metrics.body)); strings.Contains(body, "made-up") || strings.Contains(body, "madeup") || !strings.Contains(body, `route="/v1/revocations/:id"`) {
 		t.Errorf("%s", body)
 	}
@@ -168,7 +168,7 @@ func TestReadiness(t *testing.T) {
 	}
 	a.call("", "GET", "/healthz", nil).want(t, http.StatusOK)
 	a.call("", "GET", "/.well-known/jwks.json", nil).want(t, http.StatusOK)
-	metrics := a.call("", "GET", "/metrics", nil).want(t, http.StatusOK)
+	metrics := a.call(a.token("admin", "acme"), "GET", "/metrics", nil).want(t, http.StatusOK)
 	if !strings.Contains(string(metrics.body), `route="/readyz"`) {
 		t.Errorf("%s", metrics.body)
 	}

@@ -21,6 +21,7 @@ const (
 	ScopeRequestsApprove  = "requests:approve"  // approve and deny
 	ScopeFindingsRead     = "findings:read"     // see findings
 	ScopeQuarantineRead   = "quarantine:read"   // see what was refused
+	ScopeMetricsRead      = "metrics:read"      // scrape metrics
 )
 
 // AllTenants in a token's tenants reaches every tenant.
@@ -36,7 +37,7 @@ func Roles() map[string][]string {
 		"admin": {
 			ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck,
 			ScopeAuditRead, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify,
-			ScopeFindingsRead, ScopeQuarantineRead,
+			ScopeFindingsRead, ScopeQuarantineRead, ScopeMetricsRead,
 		},
 		"officer": {
 			ScopeAuditRead, ScopeAuditOpen, ScopeRevocationsRead, ScopeCheck, ScopeRequestsRead,
@@ -79,6 +80,6 @@ func access() map[string][]string {
 		"getJWKS":        nil,
 		"getHealth":      nil,
 		"getReadiness":   nil,
-		"getMetrics":     nil,
+		"getMetrics":     {ScopeMetricsRead},
 	}
 }
