@@ -107,7 +107,7 @@ func (b *ingest) pipeline(ctx context.Context, evs []events.Event) (float64, err
 	if err != nil {
 		return 0, err
 	}
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.issuerAndVerifier, BatchEvents: sdkBatch})
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher, BatchEvents: sdkBatch})
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +128,7 @@ func (b *ingest) pipeline(ctx context.Context, evs []events.Event) (float64, err
 
 // single is the rate of one publisher that waits for each event to be durable.
 func (b *ingest) single(ctx context.Context) (Result, error) {
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.issuerAndVerifier})
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher})
 	if err != nil {
 		return Result{}, err
 	}
@@ -154,7 +154,7 @@ func (b *ingest) single(ctx context.Context) (Result, error) {
 // alone is the time from the acknowledgement of a lone event until its row can
 // be queried.
 func (b *ingest) alone(ctx context.Context) (Result, error) {
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.issuerAndVerifier})
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher})
 	if err != nil {
 		return Result{}, err
 	}

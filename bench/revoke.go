@@ -71,7 +71,7 @@ func (r *rig) propagate(ctx context.Context, cfg RevokeConfig) (whole, acked Res
 		return whole, acked, err
 	}
 	defer stop()
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: r.issuerAndVerifier})
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: r.publisher})
 	if err != nil {
 		return whole, acked, err
 	}

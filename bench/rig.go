@@ -19,11 +19,11 @@ import (
 
 // rig is a running stack with a connection for each part of a measurement.
 type rig struct {
-	stack             *dev.Stack
-	issuerAndVerifier *nats.Conn          // the api's permissions: may publish every event
-	bare              jetstream.JetStream // of a server without accounts, on the same disk
-	db                driver.Conn
-	closers           []func()
+	stack     *dev.Stack
+	publisher *nats.Conn          // the api's permissions: may publish every event
+	bare      jetstream.JetStream // of a server without accounts, on the same disk
+	db        driver.Conn
+	closers   []func()
 }
 
 func newRig(ctx context.Context, dir string, progress func(string)) (_ *rig, err error) {
@@ -41,7 +41,7 @@ func newRig(ctx context.Context, dir string, progress func(string)) (_ *rig, err
 			r.close()
 		}
 	}()
-	if r.issuerAndVerifier, err = r.connect(natsd.API); err != nil {
+	if r.publisher, err = r.connect(natsd.API); err != nil {
 		return nil, err
 	}
 	if err = r.startBare(filepath.Join(dir, "bare")); err != nil {

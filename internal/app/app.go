@@ -105,6 +105,9 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, projector.nc.Close)
+	if err := a.recordGap(ctx, projector.js); err != nil {
+		return nil, err
+	}
 	roles, err := a.projectors(ctx, projector)
 	if err != nil || !a.cfg.Runs(config.RoleAPI) {
 		return roles, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
@@ -198,6 +199,49 @@ func TestStartWithoutClickHouse(t *testing.T) {
 	eventually(t, "the record", func() (bool, error) {
 		var got client.Trail
 		err := s.client(t, base, "officer").Call(t.Context(), "POST", "/v1/audit/search", search, &got)
+		return len(got.Events) == 1, err
+	})
+}
+
+// TestGapIsOnTheLog takes a consumer of the intake away while events come in:
+// whoever starts next, even only to migrate, says on the log that some may be
+// lost.
+func TestGapIsOnTheLog(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.clickHouse(t)
+	migrate := app.Config{Config: s.config(config.AllRoles()...), Log: slog.New(slog.DiscardHandler)}
+	if err := app.Migrate(t.Context(), migrate); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := s.nats.Connect(natsd.Operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), stream.IntakeStream, stream.AccessConsumer); err != nil {
+		t.Fatal(err)
+	}
+	publishOne(t, s, "lost")
+	if err := app.Migrate(t.Context(), migrate); err != nil {
+		t.Fatal(err)
+	}
+	base := run(t, s.config(config.AllRoles()...))
+	key, kid, err := s.keys.APIKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := query.Mint(query.MintConfig{Key: key, KeyID: kid, Issuer: "idp", Audience: "rescind", Subject: "o", Role: "officer", Tenants: []string{"rescind"}, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the gap", func() (bool, error) {
+		var got client.Trail
+		err := client.New(base, token).Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": "rescind", "type": "system.gap"}, &got)
 		return len(got.Events) == 1, err
 	})
 }

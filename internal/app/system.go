@@ -18,19 +18,21 @@ const (
 	systemSource = "rescind:intake"
 )
 
-// started says on the log that its writer starts, and that events may have
-// been lost before where that is so (PCI DSS 10.2.1.6). It comes before
-// anything else, so that the first record of a log is never a revocation: the
-// position of a view that has seen that one is the position of a view that has
-// seen nothing.
+// started says on the log that its writer starts (PCI DSS 10.2.1.6). It comes
+// before anything else, so that the first record of a log is never a
+// revocation: the position of a view that has seen that one is the position of
+// a view that has seen nothing.
 func (a *app) started(ctx context.Context, js jetstream.JetStream) error {
-	if err := a.say(ctx, js, events.SystemStarted, ""); err != nil {
-		return err
+	return a.say(ctx, js, events.SystemStarted, "")
+}
+
+// recordGap says on the log that events may have been lost, where ensureStreams
+// has found so. Whoever finds it says it: the next one finds nothing any more.
+func (a *app) recordGap(ctx context.Context, js jetstream.JetStream) error {
+	if !a.gap {
+		return nil
 	}
-	if a.gap {
-		return a.say(ctx, js, events.SystemGap, "intake_consumer_missing")
-	}
-	return nil
+	return a.say(ctx, js, events.SystemGap, "intake_consumer_missing")
 }
 
 // stopped is logged by whoever writes the log next.
