@@ -15,11 +15,13 @@
 //   - What [Publisher.Publish] has returned nil for, and whatever else was
 //     acknowledged, survives kill -9 of the server, and power loss where the
 //     server syncs every write (internal/natsd does).
-//   - A message is in the intake until both of its consumers have acknowledged
-//     it, and gone after. One on a subject that nobody foresaw is delivered as
-//     well, with a tenant and type that no event on it agrees with.
-//   - Nothing accepted by the intake is lost while it is being set up. If one of
-//     its consumers was missing meanwhile, Ensure says so.
+//   - A message is in the intake until it was acknowledged and every one before
+//     it, and gone within a second after. One on a subject that nobody foresaw
+//     is delivered as well, with a tenant and type that no event on it agrees
+//     with.
+//   - Nothing accepted by the intake is lost where one of its consumers was
+//     missing: Ensure puts it back, and it is delivered all that is there. A
+//     reader notices a stream that was made anew ([ErrIntakeReplaced]).
 //   - A full intake and a full log refuse; neither drops its oldest.
 //   - [Intake.Next] returns every control message that has arrived before any
 //     access message. What a reader that is gone, or a connection that broke,
@@ -58,7 +60,7 @@
 //
 // # Errors
 //
-// [ErrFenced], [ErrNotFound], [ErrLogReplaced], [ErrIntakeGap] and [ErrClosed]
+// [ErrFenced], [ErrNotFound], [ErrLogReplaced], [ErrIntakeReplaced] and [ErrClosed]
 // say what a caller branches on, seal.ErrExists what the keyring does. After any other error of a write its outcome is unknown. A
 // [*NotAccepted] lists events with a reason each.
 //

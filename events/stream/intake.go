@@ -45,10 +45,13 @@ func (m *IntakeMessage) Ack() error {
 
 func (m *IntakeMessage) size() int { return len(m.Message.Body) + len(m.Subject) }
 
-// Intake reads what was published, control before access.
+// Intake reads what was published, control before access, and empties the
+// stream of what was dealt with.
 type Intake struct {
 	conn    *nats.Conn
+	stream  jetstream.Stream
 	created time.Time
+	floor   *floor
 	control *buffer[IntakeMessage]
 	access  *buffer[IntakeMessage]
 	added   chan struct{} // either buffer has something
@@ -71,28 +74,31 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
+	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created, floor: newFloor(), added: make(chan struct{}, 1)}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	run, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	i.follow(run, s, ControlConsumer, i.control, func(string) bool { return false })
-	i.follow(run, s, AccessConsumer, i.access, deliveredBy(control.CachedInfo().Config.FilterSubjects))
+	i.follow(run, ControlConsumer, i.control, func(string) bool { return false })
+	i.follow(run, AccessConsumer, i.access, deliveredBy(control.CachedInfo().Config.FilterSubjects))
+	i.pumps.Go(func() { i.empty(run) })
 	return i, nil
 }
 
 // follow puts what a consumer delivers into b until run ends. What skip picks
 // is delivered by the other consumer as well, and acknowledged unread.
-func (i *Intake) follow(run context.Context, s jetstream.Stream, consumer string, b *buffer[IntakeMessage], skip func(subject string) bool) {
-	p := pump{conn: i.conn, open: reopen(s, consumer, b), receive: func(ctx context.Context, msg jetstream.Msg) error {
+func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMessage], skip func(subject string) bool) {
+	p := pump{conn: i.conn, open: i.reopen(consumer, b), receive: func(ctx context.Context, msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return err
 		}
 		if skip(msg.Subject()) {
+			i.floor.leave(meta.Sequence.Stream)
 			return msg.Ack()
 		}
-		return b.put(ctx, newIntakeMessage(msg, meta))
+		i.floor.delivered(meta.Sequence.Stream, consumer == ControlConsumer)
+		return b.put(ctx, i.message(msg, meta))
 	}}
 	i.pumps.Go(func() { b.fail(p.run(run)) })
 }
@@ -116,34 +122,87 @@ func deliveredBy(filters []string) func(subject string) bool {
 // reopen opens a consumer and has delivered again, now, what was delivered and
 // not acknowledged: to a reader that is gone, or over a connection that broke.
 // Without it that would wait for the consumer's AckWait. What b holds would
-// come twice and is dropped. Where the consumer is gone, so may messages be:
-// that is for Ensure to mend and report.
-func reopen(s jetstream.Stream, name string, b *buffer[IntakeMessage]) func(context.Context) (jetstream.Consumer, error) {
+// come twice and is dropped. A consumer that is gone, and a stream that was
+// made anew, are for Ensure and a new start.
+func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Context) (jetstream.Consumer, error) {
 	return func(ctx context.Context) (jetstream.Consumer, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestWait)
 		defer cancel()
-		c, err := s.Consumer(ctx, name)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := i.check(ctx); err != nil {
+			return nil, err
+		}
+		c, err := i.stream.Consumer(ctx, name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return nil, fatal{fmt.Errorf("consumer %s of %s: %w", name, IntakeStream, err)}
 		}
 		if err != nil {
 			return nil, err
 		}
 		b.clear()
-		_, err = s.ResetConsumer(ctx, name)
+		_, err = i.stream.ResetConsumer(ctx, name)
 		return c, err
 	}
 }
 
-func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMessage {
+// check says whether the stream is still the one that was opened.
+func (i *Intake) check(ctx context.Context) error {
+	info, err := i.stream.Info(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fatal{fmt.Errorf("stream=%s is gone: %w", IntakeStream, ErrIntakeReplaced)}
+	case err != nil:
+		return err
+	case !info.Created.Equal(i.created):
+		return fatal{fmt.Errorf("stream=%s was created again: %w", IntakeStream, ErrIntakeReplaced)}
+	}
+	return nil
+}
+
+func (i *Intake) message(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMessage {
 	tenant, t, _ := ParseEventSubject(msg.Subject()) // where it is malformed, the event disagrees and is refused
-	header := msg.Headers()
+	header, seq := msg.Headers(), meta.Sequence.Stream
 	return IntakeMessage{
-		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
+		Seq: seq, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
 		Message: events.Message{
 			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},
-		ack: msg.Ack,
+		ack: func() error {
+			i.floor.done(seq)
+			return msg.Ack()
+		},
+	}
+}
+
+// emptyEvery is how often the stream is emptied of what was dealt with.
+const emptyEvery = 500 * time.Millisecond
+
+// empty empties the stream, now and then and at the end. What could not be
+// removed goes the next time, or when another reader has dealt with more.
+func (i *Intake) empty(run context.Context) {
+	tick := time.NewTicker(emptyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			i.emptyNow(run)
+		case <-run.Done():
+			i.emptyNow(context.WithoutCancel(run))
+			return
+		}
+	}
+}
+
+// emptyNow looks at the stream first: in one that was made anew the same
+// sequences are other messages.
+func (i *Intake) emptyNow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	to, more := i.floor.next()
+	if !more || i.check(ctx) != nil {
+		return
+	}
+	if err := i.stream.Purge(ctx, jetstream.WithPurgeSequence(to+1)); err == nil {
+		i.floor.emptied(to)
 	}
 }
 
@@ -190,12 +249,17 @@ func sizeOf(ms []IntakeMessage) (n int) {
 	return n
 }
 
-// Close stops reading. Messages that were not acknowledged are delivered to
-// whoever reads next.
+// Close stops reading, and empties the stream of what was dealt with, where the
+// server answers. Messages that were not acknowledged are delivered to whoever
+// reads next.
 func (i *Intake) Close() {
 	i.stop()
 	i.pumps.Wait()
 }
+
+// ErrIntakeReplaced says that the intake stream is not the one that was opened:
+// its sequences mean other messages.
+var ErrIntakeReplaced = errors.New("the intake stream was replaced")
 
 // ErrClosed says that a reader was closed.
 var ErrClosed = errors.New("closed")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -42,9 +41,6 @@ type Topology struct {
 	ControlAckWait time.Duration
 	// AccessAckWait is the same for access events. Default 30 s, at least 1 s.
 	AccessAckWait time.Duration
-	// Log is told when something was not as it should be. Default
-	// slog.DiscardHandler.
-	Log *slog.Logger
 }
 
 func (t Topology) withDefaults() Topology {
@@ -56,9 +52,6 @@ func (t Topology) withDefaults() Topology {
 	orDefault(&t.AccessAckWait, 30*time.Second)
 	if t.LogMaxBytes == 0 {
 		t.LogMaxBytes = -1
-	}
-	if t.Log == nil {
-		t.Log = slog.New(slog.DiscardHandler)
 	}
 	return t
 }
@@ -90,9 +83,8 @@ func (t Topology) Validate() error {
 }
 
 // Ensure creates the streams, consumers and the bucket that are missing and
-// brings the others to t. It may be called again and by two at once. Where it
-// finds that the intake was without a consumer while it took messages, it puts
-// the consumer back and returns an error that wraps ErrIntakeGap.
+// brings the others to t. It may be called again and by two at once. A consumer
+// of the intake that was missing is delivered all that is in the stream.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	if err := t.Validate(); err != nil {
 		return fmt.Errorf("topology: %w", err)
@@ -107,8 +99,10 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	if err := settle(ctx, func() error { _, err := js.CreateOrUpdateObjectStore(ctx, bucket); return err }); err != nil {
 		return fmt.Errorf("ensure object store %s: %w", SnapshotBucket, err)
 	}
-	if err := settle(ctx, func() error { return t.ensureIntake(ctx, js) }); err != nil {
-		return fmt.Errorf("ensure stream %s: %w", IntakeStream, err)
+	for _, cfg := range t.consumers() {
+		if err := settle(ctx, func() error { _, err := js.CreateOrUpdateConsumer(ctx, IntakeStream, cfg); return err }); err != nil {
+			return fmt.Errorf("ensure consumer %s of %s: %w", cfg.Durable, IntakeStream, err)
+		}
 	}
 	return nil
 }
@@ -129,9 +123,9 @@ func settle(ctx context.Context, create func() error) error {
 	}
 }
 
-// streams is every stream but the intake.
+// streams is every stream, the one that publishers reach last.
 func (t Topology) streams() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.log(), t.quarantine(), t.revocations(), t.keyring(), t.locks()}
+	return []jetstream.StreamConfig{t.log(), t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.intake()}
 }
 
 func (t Topology) log() jetstream.StreamConfig {
@@ -176,14 +170,13 @@ func (t Topology) locks() jetstream.StreamConfig {
 	}
 }
 
-// intake is the stream that events are published to. Interest retention: a
-// message goes when both consumers have acknowledged it. Work-queue retention
-// would not let the consumers overlap, and then a subject that nobody foresaw
-// would be stored and delivered to none.
+// intake is the stream that events are published to. Its reader empties it of
+// what was dealt with: where the server does that, message by message as they
+// are acknowledged, each removal is one more synced write.
 func (t Topology) intake() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: IntakeStream, Subjects: []string{EventSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
-		Retention: jetstream.InterestPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
 		MaxMsgSize: events.MaxMessageBytes + maxHeaderBytes,
 	}
 }

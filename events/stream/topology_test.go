@@ -68,35 +68,8 @@ func TestEnsureMayBeCalledAgainAndByTwoAtOnce(t *testing.T) {
 	}
 }
 
-// Whoever publishes while the intake is being set up either gets an error or
-// has the message delivered.
-func TestNothingAcceptedIsLostWhileTheIntakeIsSetUp(t *testing.T) {
-	t.Parallel()
-	w := bare(t)
-	js := natsdtest.JetStream(t, w.Server, natsd.Issuer)
-	first, ready := make(chan uint64, 1), make(chan struct{})
-	go func() {
-		defer close(first)
-		close(ready)
-		for t.Context().Err() == nil {
-			ack, err := js.Publish(t.Context(), stream.EventSubject("acme", events.TokenRevoked), []byte("{}"), jetstream.WithRetryAttempts(0))
-			if err == nil {
-				first <- ack.Sequence
-				return
-			}
-		}
-	}()
-	<-ready
-	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
-		t.Fatal(err)
-	}
-	accepted := <-first
-	if got := collect(t, w.intake(t), 1)[0].Seq; got != accepted {
-		t.Fatalf("delivered seq %d first, accepted %d", got, accepted)
-	}
-}
-
-func TestEnsureReportsAndMendsAMissingConsumer(t *testing.T) {
+// A consumer that was missing is put back and delivered what came meanwhile.
+func TestEnsureMendsAMissingConsumer(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	if err := w.operator.DeleteConsumer(t.Context(), stream.IntakeStream, stream.ControlConsumer); err != nil {
@@ -105,16 +78,37 @@ func TestEnsureReportsAndMendsAMissingConsumer(t *testing.T) {
 	if _, err := stream.OpenIntake(t.Context(), w.projector); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Errorf("open the intake without a consumer: %v", err)
 	}
-	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); !errors.Is(err, stream.ErrIntakeGap) {
-		t.Fatalf("ensure: %v, want ErrIntakeGap", err)
-	}
+	seq := w.put(t, stream.EventSubject("acme", events.TokenRevoked), []byte("{}"))
 	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
-		t.Fatalf("ensure again: %v", err)
-	}
-	if _, err := w.projector.Publish(t.Context(), stream.LogSubject(events.Control), nil); err != nil {
 		t.Fatal(err)
 	}
-	w.intake(t)
+	if got := collect(t, w.intake(t), 1)[0].Seq; got != seq {
+		t.Fatalf("delivered seq %d, published %d", got, seq)
+	}
+}
+
+// Sequences of a stream that was made anew are other messages: its reader must
+// neither go on nor empty it.
+func TestIntakeStopsWhenTheStreamIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	in := w.intake(t)
+	w.put(t, stream.EventSubject("acme", events.TokenIssued), []byte("old"))
+	collect(t, in, 1)
+	if err := w.operator.DeleteStream(t.Context(), stream.IntakeStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	seq := w.put(t, stream.EventSubject("acme", events.TokenIssued), []byte("new"))
+	if _, err := in.Next(t.Context(), 1); !errors.Is(err, stream.ErrIntakeReplaced) && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Fatalf("next: %v", err)
+	}
+	in.Close()
+	if got := collectUnacked(t, w.intake(t), 1); got[0].Seq != seq || string(got[0].Message.Body) != "new" {
+		t.Fatalf("delivered seq %d %q", got[0].Seq, got[0].Message.Body)
+	}
 }
 
 func TestIntakeStopsWhenAConsumerIsRemoved(t *testing.T) {

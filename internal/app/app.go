@@ -44,7 +44,6 @@ type app struct {
 	log      *slog.Logger
 	getenv   func(string) string
 	listener net.Listener
-	gap      bool // the intake had lost a consumer: a gap to record
 
 	registry *prometheus.Registry
 	probes   []query.Probe
@@ -105,9 +104,6 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, projector.nc.Close)
-	if err := a.recordGap(ctx, projector.js); err != nil {
-		return nil, err
-	}
 	roles, err := a.projectors(ctx, projector)
 	if err != nil || !a.cfg.Runs(config.RoleAPI) {
 		return roles, err

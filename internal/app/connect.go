@@ -74,13 +74,8 @@ func (a *app) ensureStreams(ctx context.Context) error {
 	}
 	defer b.nc.Close()
 	err = stream.Ensure(ctx, b.js, stream.Topology{
-		Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes, Log: a.log,
+		Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes,
 	})
-	if errors.Is(err, stream.ErrIntakeGap) {
-		a.log.Error("events may have been lost: a consumer of the intake was missing", "stream", stream.IntakeStream, "err", err)
-		a.gap = true
-		return nil
-	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}

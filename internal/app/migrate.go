@@ -31,9 +31,6 @@ func Migrate(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer b.nc.Close()
-	if err := a.recordGap(ctx, b.js); err != nil {
-		return err
-	}
 	return a.migrateTables(ctx, b)
 }
 

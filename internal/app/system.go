@@ -23,35 +23,26 @@ const (
 // revocation: the position of a view that has seen that one is the position of
 // a view that has seen nothing.
 func (a *app) started(ctx context.Context, js jetstream.JetStream) error {
-	return a.say(ctx, js, events.SystemStarted, "")
-}
-
-// recordGap says on the log that events may have been lost, where ensureStreams
-// has found so. Whoever finds it says it: the next one finds nothing any more.
-func (a *app) recordGap(ctx context.Context, js jetstream.JetStream) error {
-	if !a.gap {
-		return nil
-	}
-	return a.say(ctx, js, events.SystemGap, "intake_consumer_missing")
+	return a.say(ctx, js, events.SystemStarted)
 }
 
 // stopped is logged by whoever writes the log next.
 func (a *app) stopped(ctx context.Context, js jetstream.JetStream) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := a.say(ctx, js, events.SystemStopped, ""); err != nil {
+	if err := a.say(ctx, js, events.SystemStopped); err != nil {
 		a.log.Warn("the stop is not on the log", "err", err)
 	}
 }
 
-func (a *app) say(ctx context.Context, js jetstream.JetStream, t events.Type, reason string) error {
+func (a *app) say(ctx context.Context, js jetstream.JetStream, t events.Type) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
 	body, err := events.MarshalEvent(&events.Event{
 		ID: id.String(), Source: systemSource, Type: t, Time: time.Now().UTC().Truncate(time.Microsecond),
-		Tenant: systemTenant, Environment: a.cfg.Environment, Data: events.Data{Actor: systemSource, Reason: reason},
+		Tenant: systemTenant, Environment: a.cfg.Environment, Data: events.Data{Actor: systemSource},
 	})
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func projector() []string {
 		consume(stream.LogStream), create(stream.LogStream),
 		consume(objects), create(objects),
 		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream, objects),
-		api1("STREAM.PURGE", objects),
+		api1("STREAM.PURGE", objects, stream.IntakeStream),
 	)
 }
 

@@ -86,11 +86,15 @@ func jetStreamRights() []right {
 		pub("$JS.API.STREAM.MSG.DELETE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_INTAKE", operator),
 		pub("$JS.API.STREAM.PURGE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
+		pub("$JS.API.STREAM.PURGE.RESCIND_INTAKE", operator, projector),
 	}
-	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "PURGE", "SNAPSHOT", "RESTORE"} {
+	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE"} {
 		for _, s := range []string{stream.LogStream, stream.IntakeStream, stream.KeyringStream, stream.RevocationsStream} {
 			table = append(table, pub("$JS.API.STREAM."+verb+"."+s, operator))
 		}
+	}
+	for _, s := range []string{stream.LogStream, stream.KeyringStream, stream.RevocationsStream} {
+		table = append(table, pub("$JS.API.STREAM.PURGE."+s, operator))
 	}
 	return table
 }
