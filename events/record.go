@@ -4,13 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
-
-	"github.com/fxamacker/cbor/v2"
 )
 
 // RecordVersion is the version of the record's encoding.
@@ -59,12 +55,14 @@ func (r *Ref) UnmarshalText(b []byte) (err error) {
 // SHA-256 over tenant, source and id, each with its length before it. It is
 // what de-duplication compares and what a lift names.
 func EventRef(tenant, source, id string) Ref {
-	h := sha256.New()
-	for _, s := range []string{tenant, source, id} {
-		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
-		h.Write([]byte(s))
+	var buf [512]byte // what nearly every identity fits
+	b := buf[:0]
+	for _, s := range [...]string{tenant, source, id} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
 	}
-	return Ref(h.Sum(nil)[:16])
+	sum := sha256.Sum256(b)
+	return Ref(sum[:16])
 }
 
 // Revocation is what a record of a revoking or lifting event tells verifiers.
@@ -81,7 +79,8 @@ type Revocation struct {
 
 // Record is one event as the log keeps it, without personal data. The keys of
 // its encoding are fixed for ever; a new member takes a new key and is omitted
-// where empty.
+// where empty. AppendTo and read carry out what the tags say, and a test holds
+// them to it.
 type Record struct {
 	Version     uint8             `cbor:"1,keyasint"`
 	Source      string            `cbor:"2,keyasint"`
@@ -159,77 +158,8 @@ func NewRecord(ev *Event, environment string, received time.Time) *Record {
 // Ref is the identity of the event that r records.
 func (r *Record) Ref() Ref { return EventRef(r.Tenant, r.Source, r.ID) }
 
-var (
-	encoder = func() cbor.EncMode {
-		o := cbor.CoreDetEncOptions()
-		m, err := o.EncMode()
-		if err != nil {
-			panic(err) // the options are constant
-		}
-		return m
-	}()
-	decoder = func() cbor.DecMode {
-		m, err := cbor.DecOptions{
-			DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-			MaxArrayElements: 1 << 20, MaxMapPairs: 1 << 16, MaxNestedLevels: 16, UTF8: cbor.UTF8RejectInvalid,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, DefaultMapType: reflect.TypeFor[map[string]any](),
-		}.DecMode()
-		if err != nil {
-			panic(err)
-		}
-		return m
-	}()
-)
-
-// Marshal is the one encoding of r: deterministic CBOR.
-func (r *Record) Marshal() ([]byte, error) { return encoder.Marshal(r) }
-
-// UnmarshalRecord reads what Marshal wrote. It refuses bytes that are not the
-// one encoding of the record they decode to.
-func UnmarshalRecord(b []byte) (*Record, error) {
-	r := new(Record)
-	if err := decoder.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("decode record: %w", err)
-	}
-	if r.Version != RecordVersion {
-		return nil, fmt.Errorf("decode record: version %d, want %d", r.Version, RecordVersion)
-	}
-	again, err := r.Marshal()
-	if err != nil || !slices.Equal(again, b) {
-		return nil, fmt.Errorf("decode record: not in its one encoding")
-	}
-	return r, nil
-}
-
 // LeafHash is the RFC 6962 leaf hash of an encoded record.
 func LeafHash(record []byte) Hash {
-	h := sha256.New()
-	h.Write([]byte{0})
-	h.Write(record)
-	return Hash(h.Sum(nil))
-}
-
-// Marshal is p as deterministic CBOR: what is sealed.
-func (p *Personal) Marshal() ([]byte, error) { return encoder.Marshal(p) }
-
-// UnmarshalPersonal reads what Marshal wrote.
-func UnmarshalPersonal(b []byte) (Personal, error) {
-	var p Personal
-	if err := decoder.Unmarshal(b, &p); err != nil {
-		return p, fmt.Errorf("decode personal part: %w", err)
-	}
-	return p, nil
-}
-
-// Canonical is all that a publisher said in ev, in one encoding, however the
-// message was formatted: two events with one id are the same if these are.
-// Environment is left out, as leaving it out of the message means the same.
-func (ev *Event) Canonical() ([]byte, error) {
-	c := *ev
-	c.Environment, c.Data.Tenant = "", ""
-	b, err := json.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("canonical form of event: %w", err)
-	}
-	return b, nil
+	var buf [1024]byte // what nearly every record fits
+	return sha256.Sum256(append(append(buf[:0], 0), record...))
 }

@@ -2,8 +2,8 @@ package events
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -27,19 +27,35 @@ func TestRecordHasOneEncoding(t *testing.T) {
 	})
 }
 
+// drawRecord draws records in which each member is empty about half the time.
 func drawRecord(t *rapid.T) *Record {
-	text := rapid.StringN(0, 12, 40)
-	r := &Record{
-		Version: RecordVersion, Source: text.Draw(t, "source"), ID: text.Draw(t, "id"), Tenant: "acme", Environment: "dev",
-		Type: rapid.SampledFrom(Types()).Draw(t, "type"), Time: rapid.Int64Min(0).Draw(t, "time"), Received: time.Now().UnixMicro(),
-		Issuer: text.Draw(t, "iss"), Actor: text.Draw(t, "actor"),
-		IssuedAt: Timestamp(rapid.Int64Min(0).Draw(t, "iat")), View: rapid.Uint64().Draw(t, "view"),
-		Attributes: rapid.MapOfN(text, text, 0, 4).Draw(t, "attributes"),
-		Audience:   rapid.SliceOfN(text, 0, 3).Draw(t, "aud"),
+	text := rapid.OneOf(rapid.Just(""), rapid.StringN(0, 12, 40), rapid.StringN(20, 300, -1))
+	number := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64(), rapid.Int64Range(-300, 300))
+	list := rapid.SliceOfN(text, 0, 3)
+	ref := func(name string) (r Ref) {
+		copy(r[:], rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOfN(rapid.Byte(), 0, 16)).Draw(t, name))
+		return r
 	}
-	copy(r.SubjectRef[:], rapid.SliceOfN(rapid.Byte(), 0, 16).Draw(t, "subject"))
+	r := &Record{Version: RecordVersion}
+	for i, to := range []*string{
+		&r.Source, &r.ID, &r.Tenant, &r.Environment, (*string)(&r.Type), &r.Issuer, &r.Client, &r.KeyID, &r.Algorithm, &r.Scope,
+		&r.Actor, &r.Outcome, &r.Reason, &r.Consent, &r.Ticket,
+	} {
+		*to = text.Draw(t, fmt.Sprint("text", i))
+	}
+	for i, to := range []*int64{&r.Time, &r.Received, (*int64)(&r.IssuedAt), (*int64)(&r.Expires), (*int64)(&r.NotBefore)} {
+		*to = number.Draw(t, fmt.Sprint("number", i))
+	}
+	r.View, r.DataKey = uint64(number.Draw(t, "view")), rapid.Uint32().Draw(t, "key")
+	r.SubjectRef, r.TokenRef, r.SessionRef, r.GrantRef = ref("subject"), ref("token"), ref("session"), ref("grant")
+	r.Audience, r.Claims, r.Purposes = list.Draw(t, "aud"), list.Draw(t, "claims"), list.Draw(t, "purposes")
+	r.Attributes = rapid.MapOfN(text, text, 0, 30).Draw(t, "attributes")
+	copy(r.PayloadHash[:], rapid.SliceOfN(rapid.Byte(), 0, 32).Draw(t, "payload"))
 	if rapid.Bool().Draw(t, "revokes") {
-		r.Revocation = &Revocation{Scope: ScopeToken, Hash: Ref{1}, Expires: 5}
+		r.Revocation = &Revocation{
+			Scope: Scope(text.Draw(t, "scope")), Hash: ref("hash"), IssuedBefore: Timestamp(number.Draw(t, "cutoff")),
+			Expires: Timestamp(number.Draw(t, "expires")), FeedKey: rapid.Uint32().Draw(t, "feed key"), Lifts: ref("lifts"),
+		}
 	}
 	return r
 }

@@ -1,0 +1,184 @@
+package events_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/workload"
+)
+
+// The benchmarks work on what a busy issuer publishes, a batch at a time, and
+// report what one event costs.
+const perBatch = 500
+
+var start = time.Unix(1_800_000_000, 0)
+
+func workloadEvents() []events.Event {
+	return workload.New(workload.Config{Start: start}).Batch(perBatch)
+}
+
+// perEvent is b.Loop over whole batches.
+func perEvent(b *testing.B, do func()) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		do()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/perBatch, "ns/event")
+}
+
+func encoded(b *testing.B) (records [][]byte) {
+	evs := workloadEvents()
+	for i := range evs {
+		record, err := benchRecord(&evs[i]).Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+func benchRecord(ev *events.Event) *events.Record {
+	r := events.NewRecord(ev, "dev", start)
+	r.SubjectRef, r.TokenRef, r.SessionRef, r.PayloadHash, r.DataKey = events.Ref{1}, events.Ref{2}, events.Ref{3}, events.Hash{4}, 1
+	return r
+}
+
+func BenchmarkDecodeBatchJSON(b *testing.B) {
+	body, err := events.MarshalEvents(workloadEvents())
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchDecode(b, events.Message{ContentType: events.ContentTypeBatch, Body: body, Tenant: "acme"})
+}
+
+func benchDecode(b *testing.B, m events.Message) {
+	perEvent(b, func() {
+		got, err := events.Decode(m)
+		if err != nil || got[perBatch-1].Refusal != nil {
+			b.Fatal(err, got[perBatch-1].Refusal)
+		}
+	})
+}
+
+func BenchmarkEncodeBatchJSON(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		if _, err := events.MarshalEvents(evs); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkValidate(b *testing.B) {
+	evs := workloadEvents()
+	policy := events.Policy{Environment: "dev", RequireEnvironment: true}
+	perEvent(b, func() {
+		for i := range evs {
+			if r := policy.Validate(&evs[i], start.Add(time.Hour)); r != nil {
+				b.Fatal(r)
+			}
+		}
+	})
+}
+
+func BenchmarkCanonical(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		for i := range evs {
+			if _, err := evs[i].Canonical(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkNewRecord(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		for i := range evs {
+			events.NewRecord(&evs[i], "dev", start)
+		}
+	})
+}
+
+func BenchmarkEventRef(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		for i := range evs {
+			events.EventRef(evs[i].Tenant, evs[i].Source, evs[i].ID)
+		}
+	})
+}
+
+func BenchmarkRecordMarshal(b *testing.B) {
+	evs := workloadEvents()
+	records := make([]*events.Record, len(evs))
+	for i := range evs {
+		records[i] = benchRecord(&evs[i])
+	}
+	perEvent(b, func() {
+		for _, r := range records {
+			if _, err := r.Marshal(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkUnmarshalRecord(b *testing.B) {
+	records := encoded(b)
+	perEvent(b, func() {
+		for _, record := range records {
+			if _, err := events.UnmarshalRecord(record); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkPersonalMarshal(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		for i := range evs {
+			p, _ := evs[i].Data.PersonalPart()
+			if _, err := p.Marshal(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func benchBatch(b *testing.B) *events.Batch {
+	batch := &events.Batch{Header: events.Header{
+		Version: events.BatchVersion, Epoch: 3, Lane: events.Access, First: 7, Count: perBatch, Size: 7 + perBatch,
+		Covered: []events.Range{{First: 1, Last: 4}},
+	}}
+	for _, record := range encoded(b) {
+		batch.Items = append(batch.Items, events.Item{Record: record, Sealed: make([]byte, 180), Digest: make([]byte, 8)})
+	}
+	return batch
+}
+
+func BenchmarkBatchMarshal(b *testing.B) {
+	batch := benchBatch(b)
+	perEvent(b, func() {
+		if _, err := batch.Marshal(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkUnmarshalBatch(b *testing.B) {
+	data, err := benchBatch(b).Marshal()
+	if err != nil {
+		b.Fatal(err)
+	}
+	perEvent(b, func() {
+		if _, err := events.UnmarshalBatch(data); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
