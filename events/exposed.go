@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -16,22 +15,48 @@ const minExposed = 6
 // checkExposed refuses an event that repeats a personal value in a member that
 // the record keeps in clear, where it would outlive the erasure of the person.
 // An id may be made of a jti or sid, as those of security event tokens are.
-func checkExposed(ev *Event, _ time.Time) *Refusal {
+func checkExposed(ev *Event) *Refusal {
 	d := &ev.Data
-	person := []string{d.IP}
-	if d.Subject != d.ClientID { // a client's own token names no person
-		person = append(person, d.Subject)
+	values := [...]string{d.IP, d.Subject, d.TokenID, d.SessionID, d.GrantID}
+	if d.Subject == d.ClientID { // a client's own token names no person
+		values[1] = ""
 	}
-	if mentions(ev.ID, person) {
+	if mentions(ev.ID, values[:2]) {
 		return refuseExposed("id")
 	}
-	values := append(person, d.TokenID, d.SessionID, d.GrantID)
+	if !d.mentions(values[:]) {
+		return nil
+	}
 	for _, m := range d.inClear() {
-		if m.checked && mentions(m.value, values) {
+		if m.checked && mentions(m.value, values[:]) {
 			return refuseExposed(m.name)
 		}
 	}
 	return nil
+}
+
+// mentions reports whether one of values stands in what the record keeps of d
+// and is checked: what inClear lists, without listing it.
+func (d *Data) mentions(values []string) bool {
+	if mentions(d.Scope, values) || mentions(d.Reason, values) || mentions(d.Ticket, values) {
+		return true
+	}
+	for k, v := range d.Attributes {
+		if mentions(k, values) || mentions(v, values) {
+			return true
+		}
+	}
+	for name := range d.Personal {
+		if mentions(name, values) {
+			return true
+		}
+	}
+	for _, s := range d.Audience {
+		if mentions(s, values) {
+			return true
+		}
+	}
+	return d.Consent != nil && slices.ContainsFunc(d.Consent.Purposes, func(s string) bool { return mentions(s, values) })
 }
 
 func refuseExposed(name string) *Refusal {
@@ -72,7 +97,7 @@ func (d *Data) inClear() []clear {
 // neither letter nor digit.
 func mentions(s string, values []string) bool {
 	for _, v := range values {
-		if len(v) < minExposed {
+		if len(v) < minExposed || len(v) > len(s) {
 			continue
 		}
 		for from := 0; ; {

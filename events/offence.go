@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // compactToken finds what can be a JWS or JWE in compact form: the base64url
@@ -68,7 +68,35 @@ var healthClaims = func() map[string]bool {
 
 // healthClaim reports whether a member of that name is a health claim.
 func healthClaim(name string) bool {
-	return len(name) <= MaxTextBytes && healthClaims[plainName(name)]
+	if len(name) > MaxTextBytes {
+		return false
+	}
+	var buf [64]byte
+	plain, ok := plainASCII(buf[:0], name)
+	if !ok {
+		return healthClaims[plainName(name)]
+	}
+	return healthClaims[string(plain)]
+}
+
+// plainASCII is plainName of a name in ASCII that fits b, without allocating.
+func plainASCII(b []byte, name string) ([]byte, bool) {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= utf8.RuneSelf:
+			return nil, false
+		case c == '/' || c == ':' || c == '#':
+			b = b[:0]
+		case c == '_' || c == '-' || c == ' ':
+		case len(b) == cap(b):
+			return nil, false
+		case c >= 'A' && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		default:
+			b = append(b, c)
+		}
+	}
+	return b, true
 }
 
 // plainName is name without its namespace, case and separators.
@@ -82,7 +110,10 @@ func plainName(name string) string {
 	}, name)
 }
 
-func checkOffence(ev *Event, _ time.Time) *Refusal {
+func checkOffence(ev *Event) *Refusal {
+	if !ev.suspicious() {
+		return nil
+	}
 	if r := checkHealth(&ev.Data); r != nil {
 		return r
 	}
@@ -92,6 +123,60 @@ func checkOffence(ev *Event, _ time.Time) *Refusal {
 		return found == nil
 	})
 	return found
+}
+
+// suspicious reports whether ev can hold an offence. It is what nearly every
+// event is asked alone, so it neither sorts nor names anything.
+func (ev *Event) suspicious() bool {
+	for _, m := range ev.attributes() {
+		if suspicious(*m.text) {
+			return true
+		}
+	}
+	d := &ev.Data
+	for _, m := range d.texts() {
+		if suspicious(*m.text) {
+			return true
+		}
+	}
+	for k, v := range d.Attributes {
+		if healthClaim(k) || suspicious(k) || suspicious(v) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(d.Audience, suspicious) || d.View >= manyDigitsFrom || suspiciousConsent(d.Consent) || suspiciousValue(d.Personal)
+}
+
+func suspiciousConsent(c *Consent) bool {
+	return c != nil && (suspicious(c.ID) || slices.ContainsFunc(c.Purposes, suspicious))
+}
+
+// manyDigitsFrom is the first number with as many digits as a card's.
+const manyDigitsFrom = 1e12
+
+// suspiciousValue reports whether v, a JSON value, can hold an offence.
+func suspiciousValue(v any) bool {
+	switch v := v.(type) {
+	case nil, bool:
+		return false
+	case string:
+		return suspicious(v)
+	case int64:
+		return v >= manyDigitsFrom || v <= -manyDigitsFrom
+	case float64:
+		return v >= manyDigitsFrom || v <= -manyDigitsFrom // the digits of a fraction are no number of their own
+	case map[string]any:
+		for name, child := range v {
+			if healthClaim(name) || suspicious(name) || suspiciousValue(child) {
+				return true
+			}
+		}
+		return false
+	case []any:
+		return slices.ContainsFunc(v, suspiciousValue)
+	default:
+		return true
+	}
 }
 
 func checkHealth(d *Data) *Refusal {
@@ -280,7 +365,7 @@ func (ev *Event) walk(yield func(name, s string) bool) {
 			return
 		}
 	}
-	if d.View >= 1e12 && !yield("data.view", strconv.FormatUint(d.View, 10)) {
+	if d.View >= manyDigitsFrom && !yield("data.view", strconv.FormatUint(d.View, 10)) {
 		return
 	}
 	for _, s := range d.Audience {

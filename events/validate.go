@@ -27,18 +27,38 @@ const defaultMaxAhead = 5 * time.Minute
 // what the JSON Schemas state, and what they cannot: the deployment's policy
 // and offences.
 func (p Policy) Validate(ev *Event, now time.Time) *Refusal {
-	for _, check := range []func(*Event, time.Time) *Refusal{
-		checkOffence, checkIdentity, p.checkEnvironment, p.checkTime, checkRequired, checkSizes, checkExposed,
-	} {
-		if r := check(ev, now); r != nil {
-			r.ID, r.Source = clip(ev.ID), clip(ev.Source)
-			return r
-		}
+	r := p.refusal(ev, now)
+	if r != nil {
+		r.ID, r.Source = clip(ev.ID), clip(ev.Source)
 	}
-	return nil
+	return r
 }
 
-func checkIdentity(ev *Event, _ time.Time) *Refusal {
+// refusal is the first thing that is wrong with ev. Each check is quick on an
+// event that passes, and takes its time to name a fault the same way each time.
+func (p Policy) refusal(ev *Event, now time.Time) *Refusal {
+	if r := checkOffence(ev); r != nil {
+		return r
+	}
+	if r := checkIdentity(ev); r != nil {
+		return r
+	}
+	if r := p.checkEnvironment(ev); r != nil {
+		return r
+	}
+	if r := p.checkTime(ev, now); r != nil {
+		return r
+	}
+	if r := checkRequired(ev); r != nil {
+		return r
+	}
+	if r := checkSizes(ev); r != nil {
+		return r
+	}
+	return checkExposed(ev)
+}
+
+func checkIdentity(ev *Event) *Refusal {
 	switch {
 	case ev.ID == "":
 		return refuse(ReasonMissing, "id is missing")
@@ -62,15 +82,16 @@ func ValidTenant(s string) bool {
 	if s == "" || len(s) > MaxTenantBytes {
 		return false
 	}
-	for _, c := range s {
-		if c != '_' && c != '-' && (c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c)) {
+	for i := range len(s) {
+		c := s[i]
+		if c != '_' && c != '-' && !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'z') {
 			return false
 		}
 	}
 	return true
 }
 
-func (p Policy) checkEnvironment(ev *Event, _ time.Time) *Refusal {
+func (p Policy) checkEnvironment(ev *Event) *Refusal {
 	switch {
 	case ev.Environment == p.Environment:
 		return nil
@@ -94,9 +115,9 @@ func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {
 		return refuse(ReasonMissing, "time is missing")
 	case ev.Time.After(limit):
 		return refuse(ReasonTime, "time is %s ahead of the intake's clock: the limit is %s", ev.Time.Sub(now).Round(time.Second), ahead)
-	case ev.Time.Year() < 1970:
+	case ev.Time.Unix() < 0:
 		return refuse(ReasonTime, "time is before 1970")
-	case ev.Data.IssuedBefore.Time().After(limit):
+	case ev.Data.IssuedBefore > 0 && ev.Data.IssuedBefore.Time().After(limit):
 		return refuse(ReasonTime, "issued_before is ahead of the intake's clock: the limit is %s", ahead)
 	default:
 		return nil
@@ -105,45 +126,26 @@ func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {
 
 // Required lists the members of data that type t must carry. A name with a dot
 // is a member of attributes.
-func Required(t Type) []string {
-	switch t {
-	case TokenIssued, TokenRefreshed, TokenRevoked:
-		return []string{"iss", "jti"}
-	case TokenVerified, IssuerRevoked:
-		return []string{"iss"}
-	case SessionRevoked:
-		return []string{"iss", "sid"}
-	case SubjectRevoked:
-		return []string{"iss", "sub"}
-	case ClientRevoked:
-		return []string{"iss", "client_id"}
-	case GrantRevoked:
-		return []string{"iss", "grant_id"}
-	case KeyRevoked, KeyRotated, KeyRetired:
-		return []string{"iss", "kid"}
-	case KeyPublished:
-		return []string{"iss", "kid", "alg"}
-	case ConsentGranted, ConsentWithdrawn:
-		return []string{"iss", "sub", "consent"}
-	case RevocationLifted:
-		return []string{"attributes.revocation", "attributes.hash", "attributes.scope"}
-	case RequestReceived:
-		return []string{"iss", "sub", "attributes.request", "attributes.request_type"}
-	case RequestVerified, RequestApproved, RequestDenied, RequestExtended, RequestCancelled, RequestCompleted:
-		return []string{"actor", "attributes.request"}
-	case HoldPlaced, HoldReleased:
-		return []string{"actor", "attributes.hold"}
-	case AuditAccessed, AuditExported:
-		return []string{"actor", "attributes.purpose"}
-	case FindingOpened, FindingAcknowledged, FindingClosed:
-		return []string{"attributes.finding"}
-	default:
-		return nil
-	}
+func Required(t Type) []string { return slices.Clone(required[t]) }
+
+var required = map[Type][]string{
+	TokenIssued: {"iss", "jti"}, TokenRefreshed: {"iss", "jti"}, TokenVerified: {"iss"},
+	TokenRevoked: {"iss", "jti"}, SessionRevoked: {"iss", "sid"}, SubjectRevoked: {"iss", "sub"},
+	ClientRevoked: {"iss", "client_id"}, GrantRevoked: {"iss", "grant_id"}, KeyRevoked: {"iss", "kid"}, IssuerRevoked: {"iss"},
+	RevocationLifted: {"attributes.revocation", "attributes.hash", "attributes.scope"},
+	KeyPublished:     {"iss", "kid", "alg"}, KeyRotated: {"iss", "kid"}, KeyRetired: {"iss", "kid"},
+	ConsentGranted: {"iss", "sub", "consent"}, ConsentWithdrawn: {"iss", "sub", "consent"},
+	HoldPlaced: {"actor", "attributes.hold"}, HoldReleased: {"actor", "attributes.hold"},
+	RequestReceived: {"iss", "sub", "attributes.request", "attributes.request_type"},
+	RequestVerified: {"actor", "attributes.request"}, RequestApproved: {"actor", "attributes.request"},
+	RequestDenied: {"actor", "attributes.request"}, RequestExtended: {"actor", "attributes.request"},
+	RequestCancelled: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
+	AuditAccessed: {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
+	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
 }
 
-func checkRequired(ev *Event, _ time.Time) *Refusal {
-	for _, name := range Required(ev.Type) {
+func checkRequired(ev *Event) *Refusal {
+	for _, name := range required[ev.Type] {
 		if !ev.Data.has(name) {
 			return refuse(ReasonMissing, "%s needs data.%s", ev.Type.Name(), name)
 		}
@@ -175,18 +177,30 @@ func checkLift(d *Data) *Refusal {
 
 // has reports whether the member that Required names is there.
 func (d *Data) has(name string) bool {
-	if key, ok := strings.CutPrefix(name, "attributes."); ok {
-		return d.Attributes[key] != ""
-	}
-	if name == "consent" {
+	switch name {
+	case "iss":
+		return d.Issuer != ""
+	case "sub":
+		return d.Subject != ""
+	case "jti":
+		return d.TokenID != ""
+	case "sid":
+		return d.SessionID != ""
+	case "client_id":
+		return d.ClientID != ""
+	case "grant_id":
+		return d.GrantID != ""
+	case "kid":
+		return d.KeyID != ""
+	case "alg":
+		return d.Algorithm != ""
+	case "actor":
+		return d.Actor != ""
+	case "consent":
 		return d.Consent != nil
+	default:
+		return d.Attributes[strings.TrimPrefix(name, "attributes.")] != ""
 	}
-	for _, m := range d.texts() {
-		if m.name[len("data."):] == name {
-			return *m.text != ""
-		}
-	}
-	return false
 }
 
 // member is one text of an event, with its name and its limit in bytes.
@@ -219,7 +233,7 @@ func (ev *Event) attributes() [4]member {
 	}
 }
 
-func checkSizes(ev *Event, _ time.Time) *Refusal {
+func checkSizes(ev *Event) *Refusal {
 	for _, m := range ev.attributes() {
 		if r := checkText(m.name, *m.text, m.limit); r != nil {
 			return r
@@ -239,13 +253,31 @@ func checkSizes(ev *Event, _ time.Time) *Refusal {
 	return checkClear(ev)
 }
 
+// perClear is what a text takes in the record beside itself, about.
+const perClear = 4
+
 // checkClear bounds what the record will keep, whatever it is made of.
 func checkClear(ev *Event) *Refusal {
 	d, size := &ev.Data, 0
-	for _, s := range d.inClear() {
-		size += len(s.value) + 4
+	for k, v := range d.Attributes {
+		size += len(k) + len(v) + 2*perClear
 	}
-	for _, s := range []string{ev.ID, ev.Source, ev.Environment, d.Issuer, d.ClientID, d.KeyID, d.Algorithm, d.Outcome} {
+	for name := range d.Personal {
+		size += len(name) + perClear
+	}
+	for _, s := range d.Audience {
+		size += len(s) + perClear
+	}
+	if d.Consent != nil {
+		size += len(d.Consent.ID) + perClear
+		for _, s := range d.Consent.Purposes {
+			size += len(s) + perClear
+		}
+	}
+	for _, s := range [...]string{d.Scope, d.Reason, d.Ticket, d.Actor} {
+		size += len(s) + perClear
+	}
+	for _, s := range [...]string{ev.ID, ev.Source, ev.Environment, d.Issuer, d.ClientID, d.KeyID, d.Algorithm, d.Outcome} {
 		size += len(s)
 	}
 	if size > MaxClearBytes {
@@ -256,6 +288,8 @@ func checkClear(ev *Event) *Refusal {
 
 func checkText(name, s string, limit int) *Refusal {
 	switch {
+	case fits(s, limit):
+		return nil
 	case len(s) > limit:
 		return refuse(ReasonTooLarge, "%.80s has %d bytes: the limit is %d", name, len(s), limit)
 	case !utf8.ValidString(s):
@@ -266,6 +300,10 @@ func checkText(name, s string, limit int) *Refusal {
 		return nil
 	}
 }
+
+// fits reports whether s is what checkText accepts, as nearly every text is:
+// where it says no, the rest of checkText has a look.
+func fits(s string, limit int) bool { return len(s) <= limit && printableASCII(s) }
 
 func checkLists(d *Data) *Refusal {
 	if len(d.Audience) > MaxAudiences {
@@ -279,15 +317,29 @@ func checkLists(d *Data) *Refusal {
 			return r
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(d.Attributes)) {
+	if r := checkAttributes(d.Attributes); r != nil {
+		return r
+	}
+	return checkConsent(d.Consent)
+}
+
+func checkAttributes(attributes map[string]string) *Refusal {
+	odd := false
+	for k, v := range attributes {
+		odd = odd || !fits(k, MaxNameBytes) || !fits(v, MaxAttributeBytes)
+	}
+	if !odd {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(attributes)) {
 		if r := checkText("a name in data.attributes", k, MaxNameBytes); r != nil {
 			return r
 		}
-		if r := checkText("data.attributes."+k, d.Attributes[k], MaxAttributeBytes); r != nil {
+		if r := checkText("data.attributes."+k, attributes[k], MaxAttributeBytes); r != nil {
 			return r
 		}
 	}
-	return checkConsent(d.Consent)
+	return nil
 }
 
 func checkConsent(c *Consent) *Refusal {
@@ -297,12 +349,12 @@ func checkConsent(c *Consent) *Refusal {
 	if len(c.Purposes) > MaxAudiences {
 		return refuse(ReasonTooLarge, "data.consent.purposes has %d members: the limit is %d", len(c.Purposes), MaxAudiences)
 	}
-	for _, s := range append(slices.Clone(c.Purposes), c.ID) {
+	for _, s := range c.Purposes {
 		if r := checkText("data.consent", s, MaxTextBytes); r != nil {
 			return r
 		}
 	}
-	return nil
+	return checkText("data.consent", c.ID, MaxTextBytes)
 }
 
 func checkPersonal(members map[string]any) *Refusal {
@@ -320,10 +372,38 @@ func checkPersonal(members map[string]any) *Refusal {
 	if depth(members) > MaxPersonalDepth {
 		return refuse(ReasonTooLarge, "data.personal is nested deeper than %d levels", MaxPersonalDepth)
 	}
+	if jsonAtMost(members) <= MaxPersonalBytes {
+		return nil
+	}
 	if b, err := json.Marshal(members); err != nil || len(b) > MaxPersonalBytes {
 		return refuse(ReasonTooLarge, "data.personal has %d bytes: the limit is %d", len(b), MaxPersonalBytes)
 	}
 	return nil
+}
+
+// jsonAtMost bounds what v takes as JSON, without writing it: each byte of a
+// text as an escape. What it does not know takes more than there may be.
+func jsonAtMost(v any) int {
+	const number, letters = 25, len("false")
+	size := letters
+	switch v := v.(type) {
+	case nil, bool:
+	case int64, uint64, float64:
+		size = number
+	case string:
+		size = 6*len(v) + 2
+	case map[string]any:
+		for name, child := range v {
+			size += 6*len(name) + 4 + jsonAtMost(child)
+		}
+	case []any:
+		for _, child := range v {
+			size += 1 + jsonAtMost(child)
+		}
+	default:
+		return MaxPersonalBytes + 1
+	}
+	return size
 }
 
 // depth is how many objects and arrays stand inside each other in v.

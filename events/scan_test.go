@@ -1,0 +1,133 @@
+package events
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// drawSuspect draws texts that are made of pieces of tokens and card numbers.
+func drawSuspect(t *rapid.T, name string) string {
+	piece := rapid.OneOf(
+		rapid.SampledFrom(append([]string{rawJWT, rawJWT[:20], "eyJ", "ew", "e", ".", "..", " ", "-", "  ", "--", "4111 1111", "11111111", "1", "7", "é", "\n"}, cards...)),
+		rapid.StringMatching(`[0-9a-f]{1,20}`), rapid.StringMatching(`[0-9 -]{1,20}`),
+	)
+	return strings.Join(rapid.SliceOfN(piece, 0, 6).Draw(t, name), "")
+}
+
+// What the quick look passes, the slow one passes too, under every name.
+func TestWhatLooksInnocentIs(t *testing.T) {
+	t.Parallel()
+	found, passed := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			s := drawSuspect(t, "text")
+			slow := holdsToken(s) || holdsCard(s, false)
+			if offence("data.note", s) != nil != slow {
+				t.Fatalf("%q: offence says %v", s, !slow)
+			}
+			if suspicious(s) != slow {
+				t.Fatalf("%q: the quick look says %t, the slow one %t", s, !slow, slow)
+			}
+			if slow {
+				found++
+			} else {
+				passed++
+			}
+		}
+	})
+	if found < 100 || passed < 100 {
+		t.Errorf("%d offend, %d do not: the cases say too little", found, passed)
+	}
+}
+
+// An event is suspicious if the walk over all of its texts finds something.
+func TestEventsThatLookInnocentAre(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ev := wantIssued()
+		ev.Data.Personal = drawPersonal(t, rapid.Custom(func(t *rapid.T) string { return drawSuspect(t, "claim") }))
+		ev.Data.View = rapid.Uint64().Draw(t, "view")
+		all := members()
+		for name, put := range all {
+			if rapid.IntRange(0, 20).Draw(t, "put "+name) == 0 {
+				put(&ev, drawSuspect(t, name))
+			}
+		}
+		found := checkHealth(&ev.Data) != nil
+		ev.walk(func(name, s string) bool {
+			found = found || offence(name, s) != nil
+			return !found
+		})
+		if found && !ev.suspicious() {
+			t.Fatalf("%+v offends and looks innocent", ev)
+		}
+	})
+}
+
+// The quick search for exposed values finds what the one that names them does.
+func TestExposedValuesAreFoundTheQuickWay(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ev := wantIssued()
+		for name, put := range members() {
+			if rapid.IntRange(0, 8).Draw(t, "put "+name) == 0 {
+				put(&ev, rapid.SampledFrom([]string{"canary", "a canary.", "acanary", "can", "x-canary", "canarý"}).Draw(t, name))
+			}
+		}
+		values, slow := []string{"", "canary", "xyz"}, false
+		for _, m := range ev.Data.inClear() {
+			slow = slow || m.checked && mentions(m.value, values)
+		}
+		if ev.Data.mentions(values) != slow {
+			t.Fatalf("%+v: the quick search says %t", ev.Data, !slow)
+		}
+	})
+}
+
+func TestPrintableASCII(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := rapid.SliceOfN(rapid.OneOf(rapid.ByteRange(' ', '~'), rapid.SampledFrom([]byte{0, 0x1f, 0x20, 0x7e, 0x7f, 0x80, 0xff})), 0, 30).Draw(t, "bytes")
+		want := true
+		for _, c := range b {
+			want = want && c >= ' ' && c < 0x7f
+		}
+		s := string(b)
+		if printableASCII(s) != want {
+			t.Fatalf("%q: %t", s, !want)
+		}
+		if want && (!utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl)) {
+			t.Fatalf("%q is printable and is not", s)
+		}
+	})
+}
+
+func TestNamesInASCIIArePlainTheSameWay(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z_ :/#-]{0,80}`)).Draw(t, "name")
+		var buf [64]byte
+		if got, ok := plainASCII(buf[:0], name); ok && string(got) != plainName(name) {
+			t.Fatalf("%q is %q, want %q", name, got, plainName(name))
+		}
+	})
+}
+
+func TestJSONTakesAtMost(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawPersonal(t, rapid.String())
+		b, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > jsonAtMost(m) {
+			t.Fatalf("%s has %d bytes, at most %d were promised", b, len(b), jsonAtMost(m))
+		}
+	})
+}
