@@ -3,11 +3,9 @@ package events
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"mime"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +52,9 @@ func Decode(m Message) ([]Decoded, error) {
 	case ContentTypeJSON:
 		return []Decoded{m.decodeBinary()}, nil
 	default:
-		return []Decoded{m.decodeOne(m.Body)}, nil
+		out := make([]Decoded, 1)
+		m.decodeOne(&out[0], m.Body)
+		return out, nil
 	}
 }
 
@@ -107,55 +107,86 @@ func unescape(s string) string {
 }
 
 func (m *Message) decodeBatch() ([]Decoded, error) {
-	var raws []json.RawMessage
-	if err := json.Unmarshal(m.Body, &raws); err != nil {
-		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: %s", describe(err))
-	}
-	switch {
-	case raws == nil:
-		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: it is null")
-	case len(raws) > MaxMessageEvents:
-		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	raws, r := splitArray(m.Body)
+	if r != nil {
+		return nil, r
 	}
 	out := make([]Decoded, len(raws))
 	for i, raw := range raws {
-		out[i] = m.decodeOne(raw)
+		m.decodeOne(&out[i], raw)
 	}
 	return out, nil
 }
 
-func (m *Message) decodeOne(raw []byte) Decoded {
-	if !utf8.Valid(raw) {
-		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not UTF-8")}
+// splitArray is the elements of a JSON array.
+func splitArray(body []byte) ([][]byte, *Refusal) {
+	in := jsonReader{b: body}
+	if c := in.peek(); c != '[' {
+		return nil, refuse(ReasonNotJSON, "batch is not a JSON array")
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil {
-		return Decoded{Raw: raw, Refusal: refuse(ReasonNotJSON, "event is not a JSON object: %s", describe(err))}
+	raws := make([][]byte, 0, 1+len(body)/usualEvent)
+	in.enter('[')
+	for first := true; in.more(first, ']'); first = false {
+		in.peek()
+		raw := in.skip()
+		raws = append(raws, raw[:len(raw):len(raw)])
 	}
-	var e envelope
-	if r := e.read(members); r != nil {
-		return Decoded{Raw: raw, Refusal: r}.named(e)
+	if err := in.end(); err != nil {
+		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: %s", err)
 	}
-	return m.open(e, raw)
+	if len(raws) > MaxMessageEvents {
+		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	}
+	return raws, nil
 }
 
-func (m *Message) decodeBinary() Decoded {
+// usualEvent is what nearly every event takes at least in JSON.
+const usualEvent = 256
+
+func (m *Message) decodeOne(d *Decoded, raw []byte) {
+	d.Raw = raw
+	if !utf8.Valid(raw) {
+		d.Refusal = refuse(ReasonNotJSON, "event is not UTF-8")
+		return
+	}
+	var e envelope
+	wrong, err := e.read(raw)
+	switch {
+	case err != nil:
+		d.Refusal = refuse(ReasonNotJSON, "event is not a JSON object: %s", err)
+	case wrong != nil:
+		d.Refusal = wrong
+		d.name(&e)
+	default:
+		m.open(d, &e)
+	}
+}
+
+func (m *Message) decodeBinary() (d Decoded) {
 	e := envelope{
 		SpecVersion: m.attribute("specversion"), ID: m.attribute("id"), Source: m.attribute("source"),
 		Type: m.attribute("type"), Time: m.attribute("time"), Subject: m.attribute("subject"),
 		Environment: m.attribute("rescindenv"), Tenant: m.attribute("rescindtenant"), offence: m.extensionOffence(),
 	}
+	d.Raw = m.Body
 	if !utf8.Valid(m.Body) || len(m.Body) > 0 && !json.Valid(m.Body) {
-		return Decoded{Raw: m.Body, Refusal: refuse(ReasonNotJSON, "body is not JSON in UTF-8")}.named(e)
+		d.Refusal = refuse(ReasonNotJSON, "body is not JSON in UTF-8")
+		d.name(&e)
+		return d
 	}
 	if len(m.Body) > 0 {
 		e.Data = m.Body
 	}
-	raw, err := json.Marshal(e)
+	raw, err := json.Marshal(&e)
 	if err != nil {
-		return Decoded{Raw: m.Body, Refusal: refuse(ReasonNotJSON, "attributes: %s", describe(err))}.named(e)
+		d.Refusal = refuse(ReasonNotJSON, "attributes cannot be written as JSON")
+		d.name(&e)
+		return d
 	}
-	return m.open(e, raw)
+	d.Raw = raw
+	e.data, e.faulty = decodeData(m.Body)
+	m.open(&d, &e)
+	return d
 }
 
 // extensionOffence is why an attribute in a header must not be stored, or nil.
@@ -176,55 +207,53 @@ func (m *Message) extensionOffence() *Refusal {
 	return nil
 }
 
-func (d Decoded) named(e envelope) Decoded {
+// name gives d the identity that e claims, as far as it could be read.
+func (d *Decoded) name(e *envelope) {
 	d.Event.ID, d.Event.Source, d.Event.Type = e.ID, e.Source, Type(e.Type)
 	if d.Refusal != nil {
 		d.Refusal.ID, d.Refusal.Source = clip(e.ID), clip(e.Source)
 	}
-	return d
 }
 
 // open turns an envelope into an event, or says what is wrong with it.
-func (m *Message) open(e envelope, raw []byte) Decoded {
-	d := Decoded{Raw: raw}
-	d.Event, d.Refusal = m.event(e)
-	d = d.named(e)
+func (m *Message) open(d *Decoded, e *envelope) {
+	d.Refusal = e.event(&d.Event)
 	d.Event.Tenant = m.Tenant
 	if m.Tenant == "" {
 		d.Event.Tenant = firstOf(e.Tenant, d.Event.Data.Tenant)
 	}
+	d.name(e)
 	if d.Refusal == nil {
-		d.Refusal = m.agree(e, &d.Event)
-		d = d.named(e)
+		if d.Refusal = m.agree(e, &d.Event); d.Refusal != nil {
+			d.name(e)
+		}
 	}
-	return d
 }
 
-func (m *Message) event(e envelope) (Event, *Refusal) {
+// event fills ev, or says what is wrong with e.
+func (e *envelope) event(ev *Event) *Refusal {
 	if e.offence != nil {
-		return Event{}, e.offence
+		return e.offence
 	}
 	if e.SpecVersion != "1.0" {
-		return Event{}, refuse(ReasonSchema, "specversion: want \"1.0\"")
+		return refuse(ReasonSchema, "specversion: want \"1.0\"")
 	}
 	if e.Subject != "" {
-		return Event{}, refuse(ReasonExposed, "subject is not used: it would be an identifier in the clear")
+		return refuse(ReasonExposed, "subject is not used: it would be an identifier in the clear")
 	}
 	if e.DataBase64 != "" {
-		return Event{}, refuse(ReasonContentType, "data_base64: want JSON in data")
+		return refuse(ReasonContentType, "data_base64: want JSON in data")
 	}
-	ev := Event{ID: e.ID, Source: e.Source, Type: Type(e.Type), Environment: e.Environment}
+	ev.Environment = e.Environment
 	if e.Time == "" {
-		return ev, refuse(ReasonMissing, "time is missing")
+		return refuse(ReasonMissing, "time is missing")
 	}
 	at, err := parseTime(e.Time)
 	if err != nil {
-		return ev, refuse(ReasonSchema, "time is not RFC 3339")
+		return refuse(ReasonSchema, "time is not RFC 3339")
 	}
-	ev.Time = at.UTC().Truncate(time.Microsecond)
-	var r *Refusal
-	ev.Data, r = decodeData(e.Data)
-	return ev, r
+	ev.Time, ev.Data = at.UTC().Truncate(time.Microsecond), e.data
+	return e.faulty
 }
 
 // parseTime reads RFC 3339 and refuses what time.Parse takes beside it: an
@@ -241,8 +270,8 @@ func parseTime(s string) (time.Time, error) {
 }
 
 // agree checks that the event says the same as the subject it was sent on.
-func (m *Message) agree(e envelope, ev *Event) *Refusal {
-	for _, named := range []string{e.Tenant, ev.Data.Tenant} {
+func (m *Message) agree(e *envelope, ev *Event) *Refusal {
+	for _, named := range [...]string{e.Tenant, ev.Data.Tenant} {
 		if named != "" && named != ev.Tenant {
 			return refuse(ReasonMismatch, "the event names another tenant than its subject or caller")
 		}
@@ -252,34 +281,6 @@ func (m *Message) agree(e envelope, ev *Event) *Refusal {
 		return refuse(ReasonMismatch, "the subject says %.60q, the event another type", m.Type.Name())
 	}
 	return nil
-}
-
-// describe is a JSON error without any of the input in it.
-func describe(err error) string {
-	switch e := err.(type) {
-	case *json.UnmarshalTypeError:
-		return strings.TrimPrefix(fmt.Sprintf("%.80s: want %s", e.Field, jsonKind(e.Type)), ": ")
-	case *json.SyntaxError:
-		return fmt.Sprintf("syntax error at byte %d", e.Offset)
-	default:
-		return "a member has the wrong shape"
-	}
-}
-
-// jsonKind is what JSON calls values of t.
-func jsonKind(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Map, reflect.Struct:
-		return "an object"
-	case reflect.Slice, reflect.Array:
-		return "an array"
-	case reflect.String:
-		return "text"
-	case reflect.Bool:
-		return "true or false"
-	default:
-		return "a number"
-	}
 }
 
 func firstOf(ss ...string) string {

@@ -18,12 +18,13 @@
 //   - One type decides one [Lane]; an unknown type decides none and is refused.
 //   - [Decode] judges each event of a message for itself: a faulty event
 //     yields a [Refusal], and the valid ones beside it are returned.
-//   - A record has exactly one encoding (RFC 8949 section 4.2, core
-//     deterministic), and decoding it and encoding it again gives the same
-//     bytes. The Merkle leaf is SHA-256(0x00 || encoding).
+//   - A record, a batch and a personal part have exactly one encoding each (RFC
+//     8949 section 4.2, core deterministic). Nothing else is decoded. The Merkle
+//     leaf is SHA-256(0x00 || encoding).
 //   - A message is read in one way only: names are compared as they are, null
 //     means absent, and numbers among personal claims keep all their digits.
-//     What is not UTF-8 is refused.
+//     What is not UTF-8 is refused, and so is an event in which an object has
+//     two members of one name: its readers would not all take the same one.
 //   - A record never holds sub, jti, sid, ip, user agent or a member of
 //     personal{}: they are in [Personal], which is sealed before it is stored.
 //     An event that repeats such a value of six bytes or more in a member that
@@ -50,8 +51,10 @@
 //
 // # Concurrency
 //
-// Values are plain data. Functions keep no state and may be called from any
-// goroutine.
+// Values are plain data. Functions keep no state but the texts that they met
+// last, at most 256 KiB of them, so that what repeats is one string. They may be
+// called from any goroutine. A [Batch] that was decoded is made of parts of its
+// input; nothing else keeps any of it but [Decoded.Raw].
 //
 // # What it does not do
 //

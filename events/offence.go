@@ -215,27 +215,74 @@ func healthInside(where string, v any) *Refusal {
 }
 
 // Offends says why raw, a message or an event that could not be decoded, must
-// not be kept even sealed, or nil.
-func Offends(raw []byte) *Refusal { return offenceInside("the event", "", raw) }
+// not be kept even sealed, or nil. It reads as far as raw is JSON.
+func Offends(raw []byte) *Refusal {
+	r, _ := offenceInside("the event", "", raw)
+	return r
+}
 
-// offenceInside says why the JSON raw under that name must not be kept.
-func offenceInside(where, name string, raw []byte) *Refusal {
+// offenceInside says why the JSON raw under that name must not be kept, and
+// whether an object in it has two members of one name.
+func offenceInside(where, name string, raw []byte) (r *Refusal, twice bool) {
 	if r := offence(where, string(raw)); r != nil {
-		return r
+		return r, false
 	}
-	var v any
-	if unmarshalExact(raw, &v) != nil {
-		return nil
+	w := offenceWalk{where: where}
+	w.b = raw
+	w.name(name)
+	twice = w.value()
+	if w.health != nil {
+		return w.health, twice
 	}
-	if r := healthInside(where, map[string]any{name: v}); r != nil {
-		return r
+	return w.text, twice
+}
+
+// offenceWalk looks at every name, text and number of a JSON value.
+type offenceWalk struct {
+	jsonReader
+	where  string
+	health *Refusal // the first of each kind
+	text   *Refusal
+}
+
+func (w *offenceWalk) name(name string) {
+	if w.health == nil && healthClaim(name) {
+		w.health = refuseHealth(w.where, name)
 	}
-	var found *Refusal
-	walkValue(where, v, func(_, s string) bool {
-		found = offence(where, s)
-		return found == nil
-	})
-	return found
+	w.look(name)
+}
+
+func (w *offenceWalk) look(s string) {
+	if w.text == nil {
+		w.text = offence(w.where, s)
+	}
+}
+
+func (w *offenceWalk) value() (twice bool) {
+	switch c := w.peek(); {
+	case c == '"':
+		w.look(string(w.jsonReader.text()))
+	case c == '-' || isDigit(c):
+		w.look(string(w.number()))
+	case c == '{':
+		names := map[string]struct{}{}
+		w.enter('{')
+		for first := true; w.more(first, '}'); first = false {
+			name := string(w.jsonReader.name())
+			_, again := names[name]
+			names[name] = struct{}{}
+			w.name(name)
+			twice = w.value() || again || twice
+		}
+	case c == '[':
+		w.enter('[')
+		for first := true; w.more(first, ']'); first = false {
+			twice = w.value() || twice
+		}
+	default:
+		w.word(c)
+	}
+	return twice
 }
 
 // offence says why the text s must not be stored, naming only where it was.
