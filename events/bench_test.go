@@ -31,7 +31,7 @@ func perEvent(b *testing.B, do func()) {
 	}
 	n := float64(b.N) * perBatch
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/event")
-	b.ReportMetric(float64((processorTime(b) - before).Nanoseconds())/n, "cpu-ns/event")
+	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/n, "cpu-ns/event")
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -51,7 +51,8 @@ type Intake struct {
 	conn    *nats.Conn
 	stream  jetstream.Stream
 	created time.Time
-	floor   *floor
+	left    left
+	emptied uint64 // the stream begins behind it; of the goroutine that empties
 	control *buffer[IntakeMessage]
 	access  *buffer[IntakeMessage]
 	added   chan struct{} // either buffer has something
@@ -74,7 +75,7 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created, floor: newFloor(), added: make(chan struct{}, 1)}
+	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
 	run, stop := context.WithCancel(context.Background())
@@ -86,7 +87,7 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 }
 
 // follow puts what a consumer delivers into b until run ends. What skip picks
-// is delivered by the other consumer as well, and acknowledged unread.
+// is delivered by the other consumer as well, and left to it.
 func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMessage], skip func(subject string) bool) {
 	p := pump{conn: i.conn, open: i.reopen(consumer, b), receive: func(ctx context.Context, msg jetstream.Msg) error {
 		meta, err := msg.Metadata()
@@ -94,11 +95,10 @@ func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMe
 			return err
 		}
 		if skip(msg.Subject()) {
-			i.floor.leave(meta.Sequence.Stream)
-			return msg.Ack()
+			i.left.add(meta.Sequence.Stream, msg)
+			return nil
 		}
-		i.floor.delivered(meta.Sequence.Stream, consumer == ControlConsumer)
-		return b.put(ctx, i.message(msg, meta))
+		return b.put(ctx, newIntakeMessage(msg, meta))
 	}}
 	i.pumps.Go(func() { b.fail(p.run(run)) })
 }
@@ -139,6 +139,9 @@ func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Cont
 			return nil, err
 		}
 		b.clear()
+		if b == i.access {
+			i.left.clear()
+		}
 		_, err = i.stream.ResetConsumer(ctx, name)
 		return c, err
 	}
@@ -158,51 +161,15 @@ func (i *Intake) check(ctx context.Context) error {
 	return nil
 }
 
-func (i *Intake) message(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMessage {
+func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMessage {
 	tenant, t, _ := ParseEventSubject(msg.Subject()) // where it is malformed, the event disagrees and is refused
-	header, seq := msg.Headers(), meta.Sequence.Stream
+	header := msg.Headers()
 	return IntakeMessage{
-		Seq: seq, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
+		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
 		Message: events.Message{
 			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},
-		ack: func() error {
-			i.floor.done(seq)
-			return msg.Ack()
-		},
-	}
-}
-
-// emptyEvery is how often the stream is emptied of what was dealt with.
-const emptyEvery = 500 * time.Millisecond
-
-// empty empties the stream, now and then and at the end. What could not be
-// removed goes the next time, or when another reader has dealt with more.
-func (i *Intake) empty(run context.Context) {
-	tick := time.NewTicker(emptyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			i.emptyNow(run)
-		case <-run.Done():
-			i.emptyNow(context.WithoutCancel(run))
-			return
-		}
-	}
-}
-
-// emptyNow looks at the stream first: in one that was made anew the same
-// sequences are other messages.
-func (i *Intake) emptyNow(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
-	defer cancel()
-	to, more := i.floor.next()
-	if !more || i.check(ctx) != nil {
-		return
-	}
-	if err := i.stream.Purge(ctx, jetstream.WithPurgeSequence(to+1)); err == nil {
-		i.floor.emptied(to)
+		ack: msg.Ack,
 	}
 }
 

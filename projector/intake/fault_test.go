@@ -276,11 +276,14 @@ func TestWhatIsInHandIsFinished(t *testing.T) {
 	if err := in.stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped with %v", err)
 	}
-	facts := r.facts()
-	if len(facts) == 0 {
-		t.Fatal("nothing was written")
+	if facts := r.facts(); !has(facts, "revocation-of-x") {
+		t.Fatalf("%d facts were written, and not the revocation", len(facts))
 	}
-	r.until("what was written is acknowledged", func() bool { return r.waiting() == uint64(2-len(facts)) })
+	r.until("what was written is acknowledged", func() bool {
+		c, err := r.js.Consumer(t.Context(), stream.IntakeStream, stream.ControlConsumer)
+		r.check(err)
+		return c.CachedInfo().NumAckPending == 0
+	})
 }
 
 func TestGraceEnds(t *testing.T) {
@@ -297,4 +300,9 @@ func TestGraceEnds(t *testing.T) {
 	if r.waiting() != 1 {
 		t.Error("the message was acknowledged")
 	}
+}
+
+func has(facts map[string]entry, id string) bool {
+	_, ok := facts[id]
+	return ok
 }

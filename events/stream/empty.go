@@ -1,0 +1,110 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// emptyEvery is how often the intake is emptied of what was dealt with. A
+// message that is removed by itself costs the server one more synced write,
+// which the next publisher waits for.
+const emptyEvery = 500 * time.Millisecond
+
+// left is the control messages that the access consumer delivered as well. It
+// acknowledges them once the control consumer has delivered them: so whatever
+// the access consumer has left behind it is known to the other.
+type left struct {
+	mu       sync.Mutex
+	messages []leftMessage // in the order of delivery
+}
+
+type leftMessage struct {
+	seq uint64
+	msg jetstream.Msg
+}
+
+func (l *left) add(seq uint64, msg jetstream.Msg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages = append(l.messages, leftMessage{seq, msg})
+}
+
+// clear forgets them: they are delivered again.
+func (l *left) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages = nil
+}
+
+// release acknowledges those up to seq.
+func (l *left) release(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rest := l.messages[:0]
+	for _, m := range l.messages {
+		if m.seq > seq || m.msg.Ack() != nil {
+			rest = append(rest, m)
+		}
+	}
+	clear(l.messages[len(rest):])
+	l.messages = rest
+}
+
+// empty empties the stream, now and then and at the end. What could not be
+// removed goes the next time, or when another reader comes.
+func (i *Intake) empty(run context.Context) {
+	tick := time.NewTicker(emptyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			i.emptyNow(run)
+		case <-run.Done():
+			i.emptyNow(context.WithoutCancel(run))
+			return
+		}
+	}
+}
+
+func (i *Intake) emptyNow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	to, err := i.dealtWith(ctx)
+	if err != nil || to <= i.emptied || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
+		return
+	}
+	if i.stream.Purge(ctx, jetstream.WithPurgeSequence(to+1)) == nil {
+		i.emptied = to
+	}
+}
+
+// dealtWith is the sequence up to which every message was acknowledged, to
+// whichever reader it was delivered. Access is asked first: what it has behind
+// it control had delivered by then.
+func (i *Intake) dealtWith(ctx context.Context) (uint64, error) {
+	access, err := i.state(ctx, AccessConsumer)
+	if err != nil {
+		return 0, err
+	}
+	control, err := i.state(ctx, ControlConsumer)
+	if err != nil {
+		return 0, err
+	}
+	i.left.release(control.Delivered.Stream)
+	to := access.AckFloor.Stream
+	if control.NumAckPending > 0 || control.NumPending > 0 {
+		to = min(to, control.AckFloor.Stream)
+	}
+	return to, nil
+}
+
+func (i *Intake) state(ctx context.Context, consumer string) (*jetstream.ConsumerInfo, error) {
+	c, err := i.stream.Consumer(ctx, consumer)
+	if err != nil {
+		return nil, err
+	}
+	return c.CachedInfo(), nil
+}
