@@ -86,6 +86,23 @@ func BenchmarkEncodeBatchJSON(b *testing.B) {
 	})
 }
 
+func BenchmarkDecodeBatchProto(b *testing.B) {
+	body, err := events.MarshalProtobufBatch(workloadEvents())
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchDecode(b, events.Message{ContentType: events.ContentTypeProtobufBatch, Body: body, Tenant: "acme"})
+}
+
+func BenchmarkEncodeBatchProto(b *testing.B) {
+	evs := workloadEvents()
+	perEvent(b, func() {
+		if _, err := events.MarshalProtobufBatch(evs); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
 func BenchmarkValidate(b *testing.B) {
 	evs := workloadEvents()
 	policy := events.Policy{Environment: "dev", RequireEnvironment: true}

@@ -55,7 +55,8 @@ func (r *jsonReader) data() (Data, *Refusal) {
 	return in.d, in.wrong
 }
 
-// The members of Data, by their order.
+// The members of Data, by their order. In protobuf the field of a member is its
+// place here, from 1: the order is fixed for ever.
 const (
 	tenantMember = iota
 	issMember
@@ -200,17 +201,8 @@ func (d *Data) textMember(m int) (to *string, repeats bool) {
 
 // time reads m if it is a time.
 func (r *dataReader) time(m int) bool {
-	var to *Timestamp
-	switch m {
-	case iatMember:
-		to = &r.d.IssuedAt
-	case expMember:
-		to = &r.d.Expires
-	case nbfMember:
-		to = &r.d.NotBefore
-	case issuedBeforeMember:
-		to = &r.d.IssuedBefore
-	default:
+	to := r.d.timeMember(m)
+	if to == nil {
 		return false
 	}
 	at, ok := numericDate(r.numeral())
@@ -219,6 +211,22 @@ func (r *dataReader) time(m int) bool {
 	}
 	*to = at
 	return true
+}
+
+// timeMember is where the time m is kept, nil where m is none.
+func (d *Data) timeMember(m int) *Timestamp {
+	switch m {
+	case iatMember:
+		return &d.IssuedAt
+	case expMember:
+		return &d.Expires
+	case nbfMember:
+		return &d.NotBefore
+	case issuedBeforeMember:
+		return &d.IssuedBefore
+	default:
+		return nil
+	}
 }
 
 // numeral reads a value and is its digits, or nil where it is no number.

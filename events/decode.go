@@ -12,12 +12,17 @@ import (
 	"unicode/utf8"
 )
 
-// The content types of the three modes that Decode reads.
+// The content types that Decode reads.
 const (
-	ContentTypeEvent = "application/cloudevents+json"
-	ContentTypeBatch = "application/cloudevents-batch+json"
-	ContentTypeJSON  = "application/json" // binary mode where ce- headers are present, else structured
+	ContentTypeEvent         = "application/cloudevents+json"
+	ContentTypeBatch         = "application/cloudevents-batch+json"
+	ContentTypeProtobuf      = "application/cloudevents+protobuf"
+	ContentTypeProtobufBatch = "application/cloudevents-batch+protobuf"
+	ContentTypeJSON          = "application/json" // binary mode where ce- headers are present, else structured
 )
+
+// wantedTypes is what a refusal says of them.
+const wantedTypes = ContentTypeEvent + ", " + ContentTypeBatch + ", " + ContentTypeProtobufBatch + " or ce- headers with " + ContentTypeJSON
 
 // Message is one message as it arrived, from NATS or in an HTTP body.
 type Message struct {
@@ -28,8 +33,9 @@ type Message struct {
 	Type        Type   // from the subject; "" where the event alone says
 }
 
-// Decoded is one event of a message, or why it is none. Raw is its JSON, for
-// quarantine.
+// Decoded is one event of a message, or why it is none. Raw is the event as it
+// arrived, for quarantine: JSON, or protobuf where the message was. ContentTypeOf
+// tells which.
 type Decoded struct {
 	Event   Event
 	Raw     []byte
@@ -49,6 +55,12 @@ func Decode(m Message) ([]Decoded, error) {
 	switch mode {
 	case ContentTypeBatch:
 		return m.decodeBatch()
+	case ContentTypeProtobufBatch:
+		return m.decodeProtobufBatch()
+	case ContentTypeProtobuf:
+		out := make([]Decoded, 1)
+		m.decodeProtobuf(&out[0], m.Body)
+		return out, nil
 	case ContentTypeJSON:
 		return []Decoded{m.decodeBinary()}, nil
 	default:
@@ -71,15 +83,15 @@ func (m *Message) mode() (string, error) {
 	media, _, err := mime.ParseMediaType(m.ContentType)
 	switch {
 	case err != nil:
-		return "", refuse(ReasonContentType, "content type cannot be read: want %s, %s or ce- headers with %s", ContentTypeEvent, ContentTypeBatch, ContentTypeJSON)
-	case media == ContentTypeEvent, media == ContentTypeBatch:
+		return "", refuse(ReasonContentType, "content type cannot be read: want "+wantedTypes)
+	case media == ContentTypeEvent, media == ContentTypeBatch, media == ContentTypeProtobuf, media == ContentTypeProtobufBatch:
 		return media, nil
 	case media == ContentTypeJSON && binary:
 		return ContentTypeJSON, nil
 	case media == ContentTypeJSON:
 		return ContentTypeEvent, nil
 	default:
-		return "", refuse(ReasonContentType, "content type %.80q: want %s, %s or ce- headers with %s", media, ContentTypeEvent, ContentTypeBatch, ContentTypeJSON)
+		return "", refuse(ReasonContentType, "content type %.80q: want "+wantedTypes, media)
 	}
 }
 
@@ -245,12 +257,15 @@ func (e *envelope) event(ev *Event) *Refusal {
 		return refuse(ReasonContentType, "data_base64: want JSON in data")
 	}
 	ev.Environment = e.Environment
-	if e.Time == "" {
-		return refuse(ReasonMissing, "time is missing")
-	}
-	at, err := parseTime(e.Time)
-	if err != nil {
-		return refuse(ReasonSchema, "time is not RFC 3339")
+	at := e.at
+	if at.IsZero() {
+		if e.Time == "" {
+			return refuse(ReasonMissing, "time is missing")
+		}
+		var err error
+		if at, err = parseTime(e.Time); err != nil {
+			return refuse(ReasonSchema, "time is not RFC 3339")
+		}
 	}
 	ev.Time, ev.Data = at.UTC().Truncate(time.Microsecond), e.data
 	return e.faulty

@@ -111,7 +111,7 @@ func TestMessagesRefusedAsAWhole(t *testing.T) {
 	}{
 		"one byte too many":  {Message{Body: make([]byte, MaxMessageBytes+1)}, ReasonTooLarge},
 		"text":               {Message{ContentType: "text/plain", Body: []byte("x")}, ReasonContentType},
-		"protobuf":           {Message{ContentType: "application/cloudevents+protobuf"}, ReasonContentType},
+		"avro":               {Message{ContentType: "application/cloudevents+avro"}, ReasonContentType},
 		"no media type":      {Message{ContentType: ";;"}, ReasonContentType},
 		"batch: object":      {Message{ContentType: ContentTypeBatch, Body: []byte(issued)}, ReasonNotJSON},
 		"batch: null":        {Message{ContentType: ContentTypeBatch, Body: []byte("null")}, ReasonNotJSON},

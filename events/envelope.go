@@ -1,6 +1,9 @@
 package events
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // envelope is the attributes of a CloudEvent, and its data as far as it could
 // be read.
@@ -17,6 +20,7 @@ type envelope struct {
 	Tenant      string          `json:"rescindtenant,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"` // of binary mode, to write it down
 
+	at        time.Time // where it is not said as text
 	data      Data
 	faulty    *Refusal // of data
 	offence   *Refusal // of an attribute that is none of these and is not kept

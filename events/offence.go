@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // compactToken finds what can be a JWS or JWE in compact form: the base64url
@@ -215,10 +217,39 @@ func healthInside(where string, v any) *Refusal {
 }
 
 // Offends says why raw, a message or an event that could not be decoded, must
-// not be kept even sealed, or nil. It reads as far as raw is JSON.
+// not be kept even sealed, or nil. It reads as far as raw is JSON or protobuf.
 func Offends(raw []byte) *Refusal {
-	r, _ := offenceInside("the event", "", raw)
-	return r
+	const where = "the event"
+	if r, _ := offenceInside(where, "", raw); r != nil || ContentTypeOf(raw) != ContentTypeProtobuf {
+		return r
+	}
+	return offenceInFields(where, raw, 0)
+}
+
+// offenceInFields looks at everything in a protobuf message that has a length,
+// as text, as JSON, as a message and, where it could be one, as a name: what it
+// is cannot be told without the schema, and the message may be of another one.
+func offenceInFields(where string, raw []byte, depth int) *Refusal {
+	const deepest = 6 // a batch, an event, Any, data, an entry of a map, and one more
+	in := protoReader{b: raw}
+	for num, typ, more := in.next(); more && depth < deepest; num, typ, more = in.next() {
+		if typ != protowire.BytesType {
+			in.skip(num, typ)
+			continue
+		}
+		content, name := in.bytes(), ""
+		if num == entryKey {
+			name = string(content)
+		}
+		r, _ := offenceInside(where, name, content)
+		if r == nil {
+			r = offenceInFields(where, content, depth+1)
+		}
+		if r != nil {
+			return r
+		}
+	}
+	return nil
 }
 
 // offenceInside says why the JSON raw under that name must not be kept, and

@@ -13,6 +13,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonNotJSON     Reason = "not_json"     // the message is no CloudEvent in JSON
+	ReasonNotProtobuf Reason = "not_protobuf" // the same in protobuf
 	ReasonContentType Reason = "content_type" // a mode that the intake does not read
 	ReasonTooLarge    Reason = "too_large"    // over a Max constant
 	ReasonMissing     Reason = "missing"      // id, source, time, type or a member that the type requires

@@ -6,7 +6,8 @@
 // events/ holds one JSON Schema (2020-12) for each event type, for the whole
 // CloudEvent in structured mode, and $defs that they share. clickhouse/ holds
 // the migrations of the audit store, numbered for goose. openapi.yaml
-// describes the HTTP interface, asyncapi.yaml what travels over NATS.
+// describes the HTTP interface, asyncapi.yaml what travels over NATS. proto/
+// holds the data of an event in protobuf, and the official message around it.
 //
 // # Guarantees
 //
@@ -15,11 +16,13 @@
 //   - What a schema accepts and refuses is what events.Decode and
 //     events.Policy.Validate accept and refuse, but for what a schema cannot
 //     state: the deployment's policy, offences, and sizes counted in bytes.
+//   - What code made from proto/ writes is decoded, and what events writes in
+//     protobuf is read by it.
 package schemas
 
 import "embed"
 
-// FS holds events, clickhouse, openapi.yaml and asyncapi.yaml.
+// FS holds events, clickhouse, proto, openapi.yaml and asyncapi.yaml.
 //
-//go:embed events clickhouse *.yaml
+//go:embed events clickhouse proto *.yaml
 var FS embed.FS

@@ -1,0 +1,345 @@
+package events
+
+import (
+	"bytes"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The fields of io.cloudevents.v1.CloudEvent, schemas/proto/cloudevents.proto.
+const (
+	ceID          = 1
+	ceSource      = 2
+	ceSpecVersion = 3
+	ceType        = 4
+	ceAttributes  = 5
+	ceBinaryData  = 6
+	ceTextData    = 7
+	ceProtoData   = 8
+
+	ceEvents = 1 // of CloudEventBatch
+
+	// Of CloudEventAttributeValue.
+	attrBoolean   = 1
+	attrInteger   = 2
+	attrString    = 3
+	attrBytes     = 4
+	attrURI       = 5
+	attrURIRef    = 6
+	attrTimestamp = 7
+
+	// Of an entry of a map, of google.protobuf.Any and google.protobuf.Timestamp.
+	entryKey         = 1
+	entryValue       = 2
+	anyType          = 1
+	anyValue         = 2
+	timestampSeconds = 1
+	timestampNanos   = 2
+)
+
+// dataTypeName is the message in schemas/proto/rescind.proto.
+const dataTypeName = "dev.rescind.v1.Data"
+
+func (m *Message) decodeProtobufBatch() ([]Decoded, error) {
+	raws, r := splitProtobuf(m.Body)
+	if r != nil {
+		return nil, r
+	}
+	out := make([]Decoded, len(raws))
+	for i, raw := range raws {
+		m.decodeProtobuf(&out[i], raw)
+	}
+	return out, nil
+}
+
+// splitProtobuf is the events of a CloudEventBatch.
+func splitProtobuf(body []byte) ([][]byte, *Refusal) {
+	raws := make([][]byte, 0, 1+len(body)/usualEvent)
+	in := protoReader{b: body}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		if num != ceEvents || typ != protowire.BytesType {
+			return nil, refuse(ReasonNotProtobuf, "batch is not a CloudEventBatch: it has a field %d of wire type %d", num, typ)
+		}
+		raw := in.bytes()
+		raws = append(raws, raw[:len(raw):len(raw)])
+	}
+	switch {
+	case in.broken:
+		return nil, refuse(ReasonNotProtobuf, "batch is not a CloudEventBatch: it is cut or malformed")
+	case len(raws) > MaxMessageEvents:
+		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	}
+	return raws, nil
+}
+
+func (m *Message) decodeProtobuf(d *Decoded, raw []byte) {
+	d.Raw = raw
+	in := eventProto{protoReader: protoReader{b: raw}}
+	in.read()
+	switch {
+	case in.broken:
+		d.Refusal = refuse(ReasonNotProtobuf, "event is not a CloudEvent in protobuf: it is cut, malformed or not UTF-8")
+	case in.wrong != nil:
+		d.Refusal = in.wrong
+		d.name(&in.e)
+	default:
+		m.open(d, &in.e)
+	}
+}
+
+// eventProto reads a CloudEvent. What is well formed and wrong is remembered,
+// and the rest read all the same.
+type eventProto struct {
+	protoReader
+	e     envelope
+	seen  uint32 // a bit for each field that may come once
+	other map[string]struct{}
+	wrong *Refusal
+}
+
+func (r *eventProto) refuse(format string, args ...any) {
+	if r.wrong == nil {
+		r.wrong = refuse(ReasonSchema, format, args...)
+	}
+}
+
+func (r *eventProto) read() {
+	for num, typ, more := r.next(); more; num, typ, more = r.next() {
+		switch {
+		case num > ceProtoData || typ != protowire.BytesType:
+			r.refuse("field %d of the event, of wire type %d, is not one of a CloudEvent", num, typ)
+			r.skip(num, typ)
+		case num == ceAttributes:
+			r.attribute(r.bytes())
+		default:
+			r.field(num)
+		}
+	}
+}
+
+// field reads a field that may come once. The three forms of data are one.
+func (r *eventProto) field(num protowire.Number) {
+	bit := uint32(1) << min(num, ceBinaryData)
+	if r.seen&bit != 0 {
+		r.refuse("the event has a field twice, or data in two forms: field %d", num)
+	}
+	r.seen |= bit
+	switch num {
+	case ceID:
+		r.e.ID = string(r.text())
+	case ceSource:
+		r.e.Source = intern(r.text())
+	case ceSpecVersion:
+		r.e.SpecVersion = intern(r.text())
+	case ceType:
+		r.e.Type = intern(r.text())
+	case ceBinaryData, ceTextData:
+		r.e.data, r.e.faulty = decodeData(r.text())
+	case ceProtoData:
+		r.protoData(r.bytes())
+	}
+}
+
+// attribute reads an optional or extension attribute: a name and a value.
+func (r *eventProto) attribute(entry []byte) {
+	var name, value []byte
+	in := protoReader{b: entry}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		switch {
+		case typ == protowire.BytesType && num == entryKey && name == nil:
+			name = in.text()
+		case typ == protowire.BytesType && num == entryValue && value == nil:
+			value = in.bytes()
+		default:
+			r.refuse("an attribute of the event is no name and value")
+			in.skip(num, typ)
+		}
+	}
+	v, ok := readAttribute(value)
+	if in.broken || !ok {
+		r.fail()
+		return
+	}
+	r.keep(string(name), v)
+}
+
+// attributeValue is a CloudEventAttributeValue.
+type attributeValue struct {
+	kind protowire.Number // 0 where there is none
+	text []byte
+	at   time.Time
+	odd  bool // several, or of a kind that there is not
+}
+
+// readAttribute reads the value of an attribute, and reports whether it is well
+// formed.
+func readAttribute(raw []byte) (v attributeValue, ok bool) {
+	in := protoReader{b: raw}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		v.odd = v.odd || v.kind != 0
+		v.kind = num
+		switch {
+		case typ == protowire.BytesType && (num == attrString || num == attrURI || num == attrURIRef):
+			v.text = in.text()
+		case typ == protowire.BytesType && num == attrBytes:
+			v.text = in.bytes()
+		case typ == protowire.BytesType && num == attrTimestamp:
+			if v.at, ok = readTimestamp(in.bytes()); !ok {
+				v.odd = true
+			}
+		case typ == protowire.VarintType && (num == attrBoolean || num == attrInteger):
+			in.varint()
+		default:
+			v.odd = true
+			in.skip(num, typ)
+		}
+	}
+	return v, !in.broken
+}
+
+// readTimestamp reads a google.protobuf.Timestamp, and reports whether it is a
+// time between the years 1 and 9999.
+func readTimestamp(raw []byte) (t time.Time, ok bool) {
+	var seconds, nanos int64
+	in := protoReader{b: raw}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		switch {
+		case typ == protowire.VarintType && num == timestampSeconds:
+			seconds = int64(in.varint())
+		case typ == protowire.VarintType && num == timestampNanos:
+			nanos = int64(in.varint())
+		default:
+			return t, false
+		}
+	}
+	const first, last = -62135596800, maxNumericDate
+	if in.broken || seconds < first || seconds > last || nanos < 0 || nanos > 999_999_999 {
+		return t, false
+	}
+	return time.Unix(seconds, nanos).UTC(), true
+}
+
+// keep takes the attribute of that name.
+func (r *eventProto) keep(name string, v attributeValue) {
+	_, to, _ := r.e.text([]byte(name))
+	required := name == "id" || name == "source" || name == "type" || name == "specversion" || name == "data" || name == "data_base64"
+	if r.again(name, to != nil) || required {
+		r.refuse("the event says %.40q twice, or where it does not belong", name)
+		return
+	}
+	switch {
+	case v.odd || v.kind == 0:
+		r.refuse("attribute %.40q: want one value", name)
+	case name == "time" && v.kind == attrTimestamp:
+		r.e.at = v.at
+	case to == nil:
+		r.extension(name, v.text)
+	case v.kind != attrString:
+		r.refuse("%.40s: want a string", name)
+	default:
+		*to = intern(v.text)
+	}
+}
+
+// again reports whether the attribute of that name was there before.
+func (r *eventProto) again(name string, ours bool) bool {
+	if ours {
+		i, _, _ := r.e.text([]byte(name))
+		bit := uint32(1) << (16 + i)
+		was := r.seen&bit != 0
+		r.seen |= bit
+		return was
+	}
+	if r.other == nil {
+		r.other = map[string]struct{}{}
+	}
+	_, was := r.other[name]
+	r.other[name] = struct{}{}
+	return was
+}
+
+// extension looks at an attribute that is none of ours and is not kept.
+func (r *eventProto) extension(name string, text []byte) {
+	const where = "an attribute of the event"
+	found := offence(where, name)
+	if found == nil {
+		found = offence(where, string(text))
+	}
+	if healthClaim(name) {
+		found = refuseHealth(where, name)
+	}
+	if found != nil && (r.e.offence == nil || name < r.e.offending) {
+		r.e.offence, r.e.offending = found, name
+	}
+}
+
+// protoData reads data that is a message of ours in a google.protobuf.Any.
+func (r *eventProto) protoData(raw []byte) {
+	var name, value []byte
+	seen := false
+	in := protoReader{b: raw}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		switch {
+		case typ == protowire.BytesType && num == anyType && name == nil:
+			name = in.text()
+		case typ == protowire.BytesType && num == anyValue && !seen:
+			value, seen = in.bytes(), true
+		default:
+			r.refuse("proto_data is no google.protobuf.Any")
+			in.skip(num, typ)
+		}
+	}
+	if in.broken {
+		r.fail()
+		return
+	}
+	if string(name[bytes.LastIndexByte(name, '/')+1:]) != dataTypeName {
+		r.e.faulty = refuse(ReasonContentType, "proto_data: want a %s", dataTypeName)
+		return
+	}
+	data := dataProto{protoReader: protoReader{b: value}}
+	data.read()
+	if data.broken {
+		r.fail()
+	}
+	r.e.data, r.e.faulty = data.d, data.wrong
+}
+
+// ContentTypeOf is the content type of one event as Decoded.Raw keeps it: JSON
+// begins with a brace, and no CloudEvent in protobuf does.
+func ContentTypeOf(raw []byte) string {
+	if in := (jsonReader{b: raw}); in.peek() == '{' || !beginsCloudEvent(raw) {
+		return ContentTypeEvent
+	}
+	return ContentTypeProtobuf
+}
+
+func beginsCloudEvent(raw []byte) bool {
+	in := protoReader{b: raw}
+	num, typ, more := in.next()
+	return more && num <= ceProtoData && typ == protowire.BytesType
+}
+
+// Split is the events of m, each as a message of its own, where m is a batch
+// that can be taken apart; else m alone.
+func Split(m Message) []Message {
+	var raws [][]byte
+	single := ""
+	switch mode, _ := m.mode(); mode {
+	case ContentTypeBatch:
+		raws, _ = splitArray(m.Body)
+		single = ContentTypeEvent
+	case ContentTypeProtobufBatch:
+		raws, _ = splitProtobuf(m.Body)
+		single = ContentTypeProtobuf
+	}
+	if len(raws) == 0 {
+		return []Message{m}
+	}
+	out := make([]Message, len(raws))
+	for i, raw := range raws {
+		out[i] = Message{ContentType: single, Body: raw, Tenant: m.Tenant, Type: m.Type}
+	}
+	return out
+}
