@@ -113,7 +113,7 @@ func TestDependenciesAreDefended(t *testing.T) {
 			t.Errorf("%s is not in docs/dependencies.md", path)
 		}
 	}
-	for _, path := range regexp.MustCompile(`(github\.com|golang\.org|go\.uber\.org|pgregory\.net)/[\w./-]+`).FindAllString(string(b), -1) {
+	for _, path := range regexp.MustCompile(`(github\.com|google\.golang\.org|golang\.org|go\.uber\.org|pgregory\.net)/[\w./-]+`).FindAllString(string(b), -1) {
 		if !slices.Contains(direct, path) && !strings.Contains(path, "oapi-codegen/v2") {
 			t.Errorf("docs/dependencies.md lists %s, which go.mod does not require", path)
 		}

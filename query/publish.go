@@ -57,7 +57,7 @@ func decodeEvents(r *http.Request, body []byte) ([]events.Decoded, error) {
 	decoded, err := events.Decode(events.Message{ContentType: contentType, Header: r.Header, Body: body})
 	var refusal *events.Refusal
 	switch {
-	case err == nil && len(decoded) == 1 && notJSON(decoded[0]):
+	case err == nil && len(decoded) == 1 && unreadable(decoded[0]):
 		return nil, badBody("%s; a batch is sent as %s", decoded[0].Refusal.Detail, events.ContentTypeBatch)
 	case err == nil:
 		return decoded, nil
@@ -72,9 +72,9 @@ func decodeEvents(r *http.Request, body []byte) ([]events.Decoded, error) {
 	}
 }
 
-// notJSON reports whether there is no event at all that could be judged.
-func notJSON(d events.Decoded) bool {
-	return d.Refusal != nil && d.Refusal.Reason == events.ReasonNotJSON && d.Refusal.ID == ""
+// unreadable reports whether there is no event at all that could be judged.
+func unreadable(d events.Decoded) bool {
+	return d.Refusal != nil && (d.Refusal.Reason == events.ReasonNotJSON || d.Refusal.Reason == events.ReasonNotProtobuf) && d.Refusal.ID == ""
 }
 
 // judge tells the events that can be published from those that cannot.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,14 +109,32 @@ func TestPublishModes(t *testing.T) {
 	a.call(token, "POST", "/v1/events", []any{event("id", "batch 1"), event("id", "batch 2")}, "Content-Type", events.ContentTypeBatch).want(t, http.StatusAccepted)
 	a.call(token, "POST", "/v1/events", map[string]any{"iss": "i", "jti": "j"}, "ce-specversion", "1.0", "ce-id", "binary",
 		"ce-source", "s", "ce-type", "dev.rescind.token.issued.v1", "ce-time", "2026-01-02T03:04:05Z").want(t, http.StatusAccepted)
+	for mode, ids := range map[string][]string{events.ContentTypeProtobuf: {"protobuf"}, events.ContentTypeProtobufBatch: {"protobuf 1", "protobuf 2"}} {
+		var each [][]byte
+		for _, id := range ids {
+			b, err := events.MarshalProtobuf(&events.Event{
+				ID: id, Source: "s", Type: events.TokenIssued, Time: time.Now(), Data: events.Data{Issuer: "i", TokenID: "j"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			each = append(each, b)
+		}
+		body := each[0]
+		if mode == events.ContentTypeProtobufBatch {
+			body = events.JoinProtobuf(each)
+		}
+		a.call(token, "POST", "/v1/events", string(body), "Content-Type", mode).want(t, http.StatusAccepted)
+	}
 	var ids []string
+	slices.SortStableFunc(p.published[5:], func(a, b events.Event) int { return strings.Compare(a.ID, b.ID) })
 	for _, ev := range p.published {
 		ids = append(ids, ev.ID)
 		if ev.Tenant != "acme" || ev.Environment != "test" {
 			t.Errorf("%s: tenant %q environment %q", ev.ID, ev.Tenant, ev.Environment)
 		}
 	}
-	if d := cmp.Diff([]string{"structured", "plain json", "batch 1", "batch 2", "binary"}, ids); d != "" {
+	if d := cmp.Diff([]string{"structured", "plain json", "batch 1", "batch 2", "binary", "protobuf", "protobuf 1", "protobuf 2"}, ids); d != "" {
 		t.Error(d)
 	}
 }

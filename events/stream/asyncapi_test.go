@@ -182,7 +182,8 @@ func TestAsyncAPIHasNoLooseEnds(t *testing.T) {
 		}
 	})
 	for name, want := range map[string]string{
-		"event": events.ContentTypeEvent, "eventBatch": events.ContentTypeBatch, "eventBinary": events.ContentTypeJSON,
+		"event": events.ContentTypeEvent, "eventBatch": events.ContentTypeBatch,
+		"eventProtobuf": events.ContentTypeProtobuf, "eventProtobufBatch": events.ContentTypeProtobufBatch, "eventBinary": events.ContentTypeJSON,
 		"quarantined": stream.ContentTypeQuarantined,
 	} {
 		if got := doc.Components.Messages[name].ContentType; got != want {

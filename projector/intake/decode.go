@@ -2,9 +2,7 @@ package intake
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"mime"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -106,24 +104,16 @@ func (w *writer) parts(m *events.Message) (out []events.Decoded, refusal *events
 // partsApart decodes a message on which decoding panicked: where it is a
 // batch, each event by itself, so that only the one is a defect.
 func (w *writer) partsApart(m *events.Message) []events.Decoded {
-	raws := []json.RawMessage{m.Body}
-	media, _, _ := mime.ParseMediaType(m.ContentType)
-	if media == events.ContentTypeBatch {
-		var batch []json.RawMessage
-		if json.Unmarshal(m.Body, &batch) == nil {
-			raws = batch
-		}
-	}
-	out := make([]events.Decoded, len(raws))
-	for i, raw := range raws {
-		out[i] = w.partApart(*m, raw)
+	parts := events.Split(*m)
+	out := make([]events.Decoded, len(parts))
+	for i, part := range parts {
+		out[i] = w.partApart(part)
 	}
 	return out
 }
 
-func (w *writer) partApart(m events.Message, raw []byte) events.Decoded {
-	m.ContentType, m.Header, m.Body = events.ContentTypeEvent, nil, raw
-	out := events.Decoded{Raw: raw, Refusal: &events.Refusal{Reason: events.ReasonDefect, Detail: "our code failed on this event"}}
+func (w *writer) partApart(m events.Message) events.Decoded {
+	out := events.Decoded{Raw: m.Body, Refusal: &events.Refusal{Reason: events.ReasonDefect, Detail: "our code failed on this event"}}
 	w.attempt("decode", func() {
 		if one, err := w.in.decode(m); err == nil && len(one) == 1 {
 			out = one[0]

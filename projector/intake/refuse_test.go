@@ -181,6 +181,12 @@ func TestDefectSparesEverythingElse(t *testing.T) {
 			}
 			return events.Decode(m)
 		},
+		"decoding panics on protobuf": func(m events.Message) ([]events.Decoded, error) {
+			if bytes.Contains(m.Body, []byte("cursed")) {
+				panic("index out of range")
+			}
+			return events.Decode(m)
+		},
 		"decoding fails in a new way": func(m events.Message) ([]events.Decoded, error) {
 			if bytes.Contains(m.Body, []byte("cursed")) && m.ContentType == events.ContentTypeEvent {
 				return nil, errors.New("what is this")
@@ -193,10 +199,16 @@ func TestDefectSparesEverythingElse(t *testing.T) {
 			r := newRig(t)
 			in := r.start(func(in *Intake) { in.decode = broken })
 			r.publish(issued("before"))
-			if name != "decoding fails in a new way" {
-				r.publishBatch(issued("left"), issued("cursed"), issued("right"))
-			} else {
-				r.publish(issued("left"), issued("cursed"), issued("right"))
+			three := []events.Event{issued("left"), issued("cursed"), issued("right")}
+			switch name {
+			case "decoding fails in a new way":
+				r.publish(three...)
+			case "decoding panics on protobuf":
+				body, err := events.MarshalProtobufBatch(three)
+				r.check(err)
+				r.send(onIssued, events.ContentTypeProtobufBatch, body)
+			default:
+				r.publishBatch(three...)
 			}
 			r.publish(issued("after"))
 			r.drained()
