@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
-	"time"
 )
 
 // The vectors are those of C2SP XAES-256-GCM.
@@ -19,7 +18,7 @@ func TestCipherVectors(t *testing.T) {
 		{1, "", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"},
 		{3, "c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"},
 	} {
-		k := key(bytes.Repeat([]byte{c.key}, keySize))
+		k := newXAES((*key)(bytes.Repeat([]byte{c.key}, keySize)))
 		nonce := [nonceSize]byte([]byte("ABCDEFGHIJKLMNOPQRSTUVWX"))
 		got := k.message(&nonce).Seal(nil, nonce[12:], []byte("XAES-256-GCM"), []byte(c.aad))
 		if hex.EncodeToString(got) != c.want {
@@ -41,7 +40,7 @@ func TestCipherAccumulated(t *testing.T) {
 		return b
 	}
 	for range 10_000 {
-		k, nonce := key(next(keySize)), [nonceSize]byte(next(nonceSize))
+		k, nonce := newXAES((*key)(next(keySize))), [nonceSize]byte(next(nonceSize))
 		plain := next(int(next(1)[0]))
 		aad := next(int(next(1)[0]))
 		out.Write(k.message(&nonce).Seal(nil, nonce[12:], plain, aad))
@@ -55,7 +54,8 @@ func TestCipherAccumulated(t *testing.T) {
 
 func TestCipherRefusesChangedBytes(t *testing.T) {
 	t.Parallel()
-	k := newKey()
+	random := newKey()
+	k := newXAES(&random)
 	sealed := k.encrypt(nil, []byte("plain"), []byte("aad"))
 	for bit := range 8 * len(sealed) {
 		changed := bytes.Clone(sealed)
@@ -67,63 +67,6 @@ func TestCipherRefusesChangedBytes(t *testing.T) {
 	for n := range sealed {
 		if _, err := k.decrypt(sealed[:n], []byte("aad")); !errors.Is(err, ErrSealed) {
 			t.Fatalf("%d bytes: %v, want ErrSealed", n, err)
-		}
-	}
-}
-
-func TestCacheIsBounded(t *testing.T) {
-	t.Parallel()
-	const bound = 100
-	c := newCache[int, int](bound, time.Minute, time.Now)
-	for i := range 20 * bound {
-		c.put(i, i, c.mark())
-		c.get(i / 2)
-		if n := c.len(); n > bound+1 {
-			t.Fatalf("%d entries after %d puts", n, i+1)
-		}
-	}
-	if v, ok := c.get(20*bound - 1); !ok || v != 20*bound-1 {
-		t.Fatal("the newest entry is gone")
-	}
-}
-
-func TestCacheDropsWhatWasReadBeforeARemoval(t *testing.T) {
-	t.Parallel()
-	c := newCache[int, int](10, time.Minute, time.Now)
-	mark := c.mark()
-	c.remove(1)
-	c.put(1, 1, mark)
-	if _, ok := c.get(1); ok {
-		t.Fatal("a value read before the removal was kept")
-	}
-	c.put(1, 1, c.mark())
-	if _, ok := c.get(1); !ok {
-		t.Fatal("a value read after the removal was not kept")
-	}
-}
-
-func TestCacheEntriesExpire(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(0, 0)
-	c := newCache[int, int](10, time.Second, func() time.Time { return now })
-	c.put(1, 1, c.mark())
-	now = now.Add(time.Second - 1)
-	if _, ok := c.get(1); !ok {
-		t.Fatal("gone too early")
-	}
-	now = now.Add(1)
-	if _, ok := c.get(1); ok {
-		t.Fatal("still there")
-	}
-}
-
-func BenchmarkSeal(b *testing.B) {
-	s := SubjectKey{Generation: 1, key: newKey()}
-	plain := make([]byte, 300)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Seal("acme", "https://issuer.example", "0198b7f2-8d2a-7c3e-9b1a-111111111111", plain); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

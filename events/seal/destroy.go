@@ -30,7 +30,7 @@ func (k *Keyring) Open(ctx context.Context, r OpenRequest) ([]byte, error) {
 	if s.Generation != r.Generation {
 		return nil, fmt.Errorf("open: generation %d of the data key, which is at %d: %w", r.Generation, s.Generation, ErrSealed)
 	}
-	plain, err := s.open(r.Tenant, r.Source, r.ID, r.Sealed)
+	plain, err := s.open(&r)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
@@ -44,34 +44,35 @@ func (k *Keyring) keyOf(ctx context.Context, tenant string, ref events.Ref) (Sub
 		if err != nil {
 			return SubjectKey{}, err
 		}
-		return t.dataKey(), nil
+		return t.data, nil
 	}
-	e, err := k.dataKey(ctx, tenant, ref)
+	e, err := k.seatOf(ctx, tenant, ref)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return SubjectKey{}, ErrDestroyed
 	case err != nil:
 		return SubjectKey{}, err
 	}
-	// From the fence on the person is forgotten, even where the one who set it
-	// was stopped before the key was gone.
-	erased, err := k.fenced(ctx, seat{tenant, e.Handle})
-	switch {
-	case err != nil:
+	p, there, err := k.readPerson(ctx, seat{tenant, e.Handle})
+	if err != nil {
 		return SubjectKey{}, err
-	case erased:
+	}
+	// Where the fence was set the person is forgotten, even if the one who set
+	// it was stopped before the key was gone. Another reference at the seat: this
+	// one lost a race when the person was first seen, and sealed nothing.
+	if !there || p.erased || p.ref != ref {
 		return SubjectKey{}, ErrDestroyed
 	}
-	return SubjectKey{Ref: ref, Generation: e.Generation, key: e.Key}, nil
+	return p.subjectKey(), nil
 }
 
-// dataKey reads the entry behind a reference.
-func (k *Keyring) dataKey(ctx context.Context, tenant string, ref events.Ref) (keyEntry, error) {
-	var e keyEntry
+// seatOf reads the entry behind a reference.
+func (k *Keyring) seatOf(ctx context.Context, tenant string, ref events.Ref) (seatEntry, error) {
+	var e seatEntry
 	if !events.ValidTenant(tenant) {
 		return e, errors.New("not the name of a tenant")
 	}
-	err := k.read(ctx, keyName(tenant, ref), &e)
+	err := k.read(ctx, seatName(tenant, ref), &e)
 	return e, err
 }
 
@@ -87,14 +88,14 @@ type Destroyed struct {
 }
 
 // Destroy forgets the person behind ref: it sets the fence, then erases the
-// reference, then the data key. From the fence on, nothing of that person is
+// data key, then the reference. From the fence on, nothing of that person is
 // opened and nothing new is sealed, by any process. Stopped at any step, it
 // has only to be called again; done twice, it is done once.
 func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (Destroyed, error) {
 	if ref.IsZero() {
 		return Destroyed{}, errors.New("destroy: no reference")
 	}
-	e, err := k.dataKey(ctx, tenant, ref)
+	e, err := k.seatOf(ctx, tenant, ref)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Destroyed{AlreadyGone: true}, nil
@@ -105,10 +106,10 @@ func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (D
 	if err := k.fence(ctx, at); err != nil {
 		return Destroyed{}, fmt.Errorf("destroy: %w", err)
 	}
-	if err := k.eraseSubject(ctx, at, ref); err != nil {
+	if err := k.erasePerson(ctx, at, ref); err != nil {
 		return Destroyed{}, fmt.Errorf("destroy: %w", err)
 	}
-	return Destroyed{KeyFingerprint: fingerprint(e.Key)}, nil
+	return Destroyed{KeyFingerprint: hex.EncodeToString(e.Fingerprint[:])}, nil
 }
 
 // fence says for ever that the person at that seat was erased.
@@ -120,27 +121,27 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 	if err != nil {
 		return fmt.Errorf("set fence: %w", err)
 	}
-	k.subjects.remove(at)
+	k.evict(at.handle)
 	return nil
 }
 
-// eraseSubject erases what stands at a seat. The key behind ref goes last: as
-// long as it is there, calling Destroy again finds the seat.
-func (k *Keyring) eraseSubject(ctx context.Context, at seat, ref events.Ref) error {
-	var subject subjectEntry
-	err := k.read(ctx, subjectName(at), &subject)
+// erasePerson erases what stands at a seat. What leads from ref to the seat
+// goes last: as long as it is there, calling Destroy again finds the seat.
+func (k *Keyring) erasePerson(ctx context.Context, at seat, ref events.Ref) error {
+	var e keyEntry
+	err := k.read(ctx, keyName(at), &e)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) { // what cannot be read can still be erased
 		return err
 	}
-	if err == nil && subject.Ref != ref {
-		if err := k.erase(ctx, keyName(at.tenant, subject.Ref)); err != nil {
+	if err == nil && e.Ref != ref {
+		if err := k.erase(ctx, seatName(at.tenant, e.Ref)); err != nil {
 			return err
 		}
 	}
-	return k.erase(ctx, subjectName(at), keyName(at.tenant, ref))
+	return k.erase(ctx, keyName(at), seatName(at.tenant, ref))
 }
 
-func fingerprint(k key) string {
+func (k *dataKey) fingerprint() [8]byte {
 	sum := sha256.Sum256(append([]byte("rescind data key fingerprint v1\x00"), k[:]...))
-	return hex.EncodeToString(sum[:8])
+	return [8]byte(sum[:8])
 }

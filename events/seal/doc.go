@@ -35,16 +35,39 @@
 //   - The store sees no identifier and no key: names are keyed hashes, random
 //     references and tenants; values are wrapped and bound to their names, so
 //     that two cannot be swapped.
-//   - Memory is bounded by Config.CacheSubjects.
+//   - A key that is in use is confirmed by the store at least every
+//     Config.CacheTTL, and read again every hour.
+//   - A person's key is there only while the person can be found by reference:
+//     killed anywhere, what was sealed can be opened and destroyed.
+//   - Sealing never repeats anything that could weaken a key: there is no nonce,
+//     and what is sealed twice tells only that it was the same.
+//   - Memory is bounded: at most 240 bytes for each of Config.CacheSubjects, 24
+//     MB by default, and 12 MB of prepared ciphers. The garbage collector does
+//     not look into it.
 //
 // # Shapes and units
 //
-// A sealed part is a version byte (1), a 24-byte nonce, the ciphertext and a
-// 16-byte tag: 41 bytes more than the plain part. The cipher is XAES-256-GCM,
-// which is AES-256-GCM under a key derived for each message; the additional data
-// are tenant, source and id, each behind its length in 4 bytes, big-endian. A
-// stored entry has the first 4 bytes of the KEK's id after the version byte.
-// References are 16 bytes.
+// A sealed part is a version byte (2), a 16-byte tag and the ciphertext: 17
+// bytes more than the plain part, so its length tells that of the plain one. The
+// cipher is AES-SIV (RFC 5297) under 512 bits, half of them for AES-256-CMAC and
+// half for AES-256-CTR. The additional data, one string, are tenant, source and
+// id, each behind its length in 4 bytes, big-endian.
+//
+// AES-SIV makes its tag from all that is sealed and counts from the tag: two
+// messages share a key stream only if their tags are the same, for which 2^48
+// messages under one key have a chance of 2^-33. That suits a tenant's own key,
+// which seals every event that names nobody, better than the 2^32 random nonces
+// of AES-GCM; and the nonce that is not stored is 24 of the bytes that an event
+// costs for years. A nonce made of the event's id would not do: a second event
+// of the same id, which a publisher can send, would repeat it. What is lost is
+// that whoever holds two sealed parts of one tenant, source and id sees whether
+// they were the same: their digests would tell as well.
+//
+// A stored entry is wrapped by XAES-256-GCM, which is AES-256-GCM under a key
+// derived for each message from a random nonce: the first 4 bytes of the KEK's
+// id after the version byte, a 24-byte nonce, the ciphertext and a 16-byte tag.
+// The additional data are the name of the entry. References are 16 bytes, data
+// keys 64.
 //
 // # Errors
 //
@@ -61,16 +84,19 @@
 //
 // It does not revoke the person's tokens, record the erasure or announce it:
 // query/erasure does. It does not undo a restored backup of the store: replay
-// the erasures from the log before serving. It cannot take back what was
+// the erasures from the log before serving, and start anew whoever holds a
+// Keyring, which could go on for an hour with keys that the backup lacks. It cannot take back what was
 // already opened, and does not scrub the memory of a running process. It does
 // not stop whoever holds both the store and the KEK from asking whether a
 // certain person was forgotten. A process killed between making a key and
 // seeing the fence that was put meanwhile leaves a key that sealed nothing;
-// calling Destroy again removes it.
+// calling Destroy again removes it. One killed between the two entries of a
+// person leaves a reference that nothing was sealed under.
 //
 // # Sources
 //
-// NIST SP 800-38D (GCM); C2SP XAES-256-GCM; RFC 5869 (HKDF); GDPR article 17;
+// RFC 5297 (AES-SIV), RFC 4493 (AES-CMAC); NIST SP 800-38D (GCM); C2SP
+// XAES-256-GCM; RFC 2104 (HMAC), RFC 5869 (HKDF); GDPR article 17;
 // the order "fence, destroy, evict" from the erasure fence of Cratis
 // Chronicle.
 package seal

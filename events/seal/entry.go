@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,23 +19,36 @@ import (
 //
 //	t.<tenant>               rootEntry: what the tenant's own keys are derived from
 //	f.<tenant>.<generation>  feedEntry: one generation of the feed key
-//	s.<tenant>.<handle>      subjectEntry: the reference of a person
-//	k.<tenant>.<ref>         keyEntry: the data key behind a reference
+//	s.<tenant>.<ref>         seatEntry: where the person behind a reference is found
+//	k.<tenant>.<handle>      keyEntry: the reference and data key of a person
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
+//
+// Whoever seals knows the person and reads one entry; only whoever opens or
+// destroys comes from the reference and reads two.
 func rootName(tenant string) string   { return "t." + tenant }
 func feedPrefix(tenant string) string { return "f." + tenant + "." }
 func feedName(tenant string, g uint32) string {
 	return feedPrefix(tenant) + strconv.FormatUint(uint64(g), 10)
 }
-func subjectName(at seat) string { return "s." + at.tenant + "." + at.handle }
-func fenceName(at seat) string   { return "e." + at.tenant + "." + at.handle }
-func keyName(tenant string, ref events.Ref) string {
-	return "k." + tenant + "." + ref.String()
+func seatName(tenant string, ref events.Ref) string { return hexName("s.", tenant, ref) }
+func keyName(at seat) string                        { return hexName("k.", at.tenant, at.handle) }
+func fenceName(at seat) string                      { return hexName("e.", at.tenant, at.handle) }
+
+func hexName(kind, tenant string, last [16]byte) string {
+	var room [128]byte
+	b := append(append(append(room[:0], kind...), tenant...), '.')
+	return string(hex.AppendEncode(b, last[:]))
 }
 
-// seat is where a person is found: the tenant and a keyed hash of issuer and
-// subject in hex. A cache or a log that holds it names nobody.
-type seat struct{ tenant, handle string }
+// handle is a keyed hash of issuer and subject. A cache or a log that holds it
+// names nobody. No two tenants have the same: their keys differ.
+type handle [16]byte
+
+// seat is where a person is found.
+type seat struct {
+	tenant string
+	handle handle
+}
 
 type rootEntry struct {
 	Root    key   `cbor:"1,keyasint"`
@@ -46,15 +60,19 @@ type feedEntry struct {
 	Created int64    `cbor:"2,keyasint"` // µs
 }
 
-type subjectEntry struct {
-	Ref events.Ref `cbor:"1,keyasint"`
+// seatEntry is there before the keyEntry that it leads to, and goes after it:
+// so long as anything could be sealed under a reference, it can be opened and
+// destroyed by it.
+type seatEntry struct {
+	Handle      handle  `cbor:"1,keyasint"`
+	Fingerprint [8]byte `cbor:"2,keyasint"` // of the data key, for the receipt when that is gone already
 }
 
 type keyEntry struct {
-	Key        key    `cbor:"1,keyasint"`
-	Generation uint32 `cbor:"2,keyasint"`
-	Handle     string `cbor:"3,keyasint"` // so that the fence can be set when only the reference is known
-	Created    int64  `cbor:"4,keyasint"` // µs
+	Ref        events.Ref `cbor:"1,keyasint"`
+	Key        dataKey    `cbor:"2,keyasint"`
+	Generation uint32     `cbor:"3,keyasint"`
+	Created    int64      `cbor:"4,keyasint"` // µs
 }
 
 // fenceEntry does not hold the reference: it outlives the person's data, and
@@ -92,7 +110,7 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 	if !ok {
 		return fmt.Errorf("read %s entry: %w", kind(name), ErrNotFound)
 	}
-	plain, err := k.kek.unwrap(name, stored)
+	plain, err := k.wrapper.unwrap(name, stored)
 	if err != nil {
 		return fmt.Errorf("unwrap %s entry: %w", kind(name), err)
 	}
@@ -108,7 +126,7 @@ func (k *Keyring) put(name string, v any) Put {
 	if err != nil {
 		panic(err) // the entry types are constant
 	}
-	return Put{Key: name, Value: k.kek.wrap(name, plain)}
+	return Put{Key: name, Value: k.wrapper.wrap(name, plain)}
 }
 
 // kind is what an error may say of an entry's name.
@@ -120,7 +138,7 @@ func kind(name string) string {
 	case "f":
 		return "feed key"
 	case "s":
-		return "subject"
+		return "seat"
 	case "k":
 		return "data key"
 	case "e":

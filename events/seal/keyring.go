@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -41,6 +42,7 @@ const (
 	defaultCacheTTL      = 30 * time.Second
 	maxCacheTTL          = time.Minute
 	cachedTenants        = 10_000
+	cachedCiphers        = 8_000 // about 1.3 KB each
 )
 
 func (c *Config) defaults() {
@@ -79,11 +81,12 @@ func (c Config) Validate() error {
 
 // Keyring finds, makes and destroys keys.
 type Keyring struct {
-	store Store
-	kek   KEK
-	now   func() time.Time
+	store   Store
+	wrapper *wrapper
+	now     func() time.Time
 
-	subjects *cache[seat, SubjectKey]
+	subjects *cache[handle, known]
+	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
 }
 
@@ -94,8 +97,9 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	}
 	cfg.defaults()
 	return &Keyring{
-		store: cfg.Store, kek: cfg.KEK, now: cfg.Now,
-		subjects: newCache[seat, SubjectKey](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
+		store: cfg.Store, wrapper: newWrapper(cfg.KEK), now: cfg.Now,
+		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
+		ciphers:  newCache[events.Ref, *siv](cachedCiphers, cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
 	}, nil
 }
@@ -118,7 +122,16 @@ func each[T any](ctx context.Context, items []T, do func(ctx context.Context, i 
 
 // Evict forgets what is cached of the person whose fence is e.<tenant>.<handle>
 // in the store. It is to be called when a fence is announced.
-func (k *Keyring) Evict(tenant, handle string) { k.subjects.remove(seat{tenant, handle}) }
+func (k *Keyring) Evict(tenant, handle string) {
+	if h, err := hex.DecodeString(handle); err == nil && len(h) == len(seat{}.handle) { // nobody is at any other
+		k.evict([16]byte(h))
+	}
+}
+
+func (k *Keyring) evict(h handle) {
+	p := k.subjects.remove(h)
+	k.ciphers.remove(p.ref)
+}
 
 // Lookup is the key of p, for one who asks and does not seal: it never makes
 // one, and never answers from a cache. The error wraps ErrNotFound where p was
@@ -128,89 +141,77 @@ func (k *Keyring) Lookup(ctx context.Context, p Person) (SubjectKey, error) {
 	if err != nil {
 		return SubjectKey{}, fmt.Errorf("look up subject: %w", err)
 	}
-	at, found := t.seat(p.Issuer, p.Subject), map[seat]SubjectKey{}
-	vacant, err := k.find(ctx, []seat{at}, found)
+	found, there, err := k.readPerson(ctx, t.seat(p.Issuer, p.Subject))
 	switch {
 	case err != nil:
 		return SubjectKey{}, fmt.Errorf("look up subject: %w", err)
-	case len(vacant) > 0:
+	case !there:
 		return SubjectKey{}, fmt.Errorf("look up subject: %w", ErrNotFound)
 	}
-	return found[at], nil
+	return found.subjectKey(), nil
 }
 
-// holder is a seat, and the reference that stands there.
-type holder struct {
-	at  seat
-	ref events.Ref // zero where there is none
+// readPerson is what the store knows of the person at a seat.
+func (k *Keyring) readPerson(ctx context.Context, at seat) (p known, there bool, err error) {
+	found := map[seat]known{}
+	_, err = k.find(ctx, questions{seats: []seat{at}}, found)
+	p, there = found[at]
+	return p, there, err
 }
 
-// find reads the keys at seats into found. Vacant are the seats without a key:
-// those without a reference, and those where a reference stands alone, from
-// somebody who was stopped half-way.
+// find reads what is asked for into found. Vacant are the seats where nobody
+// is.
 //
-// It calls the store twice, for fences and references and then for data keys,
-// and neither call is one instant. That is safe because a person's entries only
-// ever go in one order: the fence comes, the reference goes, the data key goes.
-// Where Destroy runs meanwhile, find sees one of four things. The fence: the
-// person is forgotten. No fence and no reference, or no fence and a reference
-// whose key is gone: it looks like never seen or half made, so Subjects makes
-// a key, and as the fence was there before anything went, it is there when
-// settle looks, which takes back what was made. No fence and the whole key: as
+// It calls the store once, for fences and keys, and that call is not one
+// instant. That is safe because a person's entries only ever go in one order:
+// the fence comes, then the key goes. Where Destroy runs meanwhile, find sees
+// one of three things. The fence: the person is forgotten. No fence and no key:
+// it looks like never seen, so Subjects makes a key, and as the fence was there
+// before the key went, it is there when settle looks, which takes back what was
+// made. No fence and the key, or no fence and a key that was known before: as
 // though find had run before Destroy, and whoever caches that is told by Evict
 // or CacheTTL.
-func (k *Keyring) find(ctx context.Context, seats []seat, found map[seat]SubjectKey) (vacant []holder, err error) {
-	names := make([]string, 0, 2*len(seats))
-	for _, at := range seats {
-		names = append(names, fenceName(at), subjectName(at))
+func (k *Keyring) find(ctx context.Context, q questions, found map[seat]known) (vacant []seat, err error) {
+	names := make([]string, 0, 2*len(q.seats))
+	for _, at := range q.seats {
+		names = append(names, fenceName(at))
+		if _, ok := q.confirmed[at]; !ok {
+			names = append(names, keyName(at))
+		}
 	}
+	read := k.subjects.clock()
 	got, err := k.load(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	var held []holder
-	for _, at := range seats {
-		var subject subjectEntry
+	for _, at := range q.seats {
+		p, there := q.confirmed[at]
 		erased, err := k.fencedIn(got, at)
-		if err == nil && !erased {
-			err = k.decode(got, subjectName(at), &subject)
+		if err == nil && !erased && !there {
+			p, there, err = k.keyIn(got, at, read)
 		}
 		switch {
-		case errors.Is(err, ErrNotFound):
-			vacant = append(vacant, holder{at: at})
 		case err != nil:
 			return nil, err
 		case erased:
-			found[at] = SubjectKey{Erased: true}
+			found[at] = known{erased: true}
+		case there:
+			found[at] = p
 		default:
-			held = append(held, holder{at, subject.Ref})
+			vacant = append(vacant, at)
 		}
 	}
-	alone, err := k.findDataKeys(ctx, held, found)
-	return append(vacant, alone...), err
+	return vacant, nil
 }
 
-// findDataKeys reads the keys behind the references of held into found, and
-// returns those that have none.
-func (k *Keyring) findDataKeys(ctx context.Context, held []holder, found map[seat]SubjectKey) (alone []holder, err error) {
-	names := make([]string, len(held))
-	for i, h := range held {
-		names[i] = keyName(h.at.tenant, h.ref)
+// keyIn is the key at a seat in what load got, read then.
+func (k *Keyring) keyIn(got map[string][]byte, at seat, read int64) (p known, there bool, err error) {
+	var e keyEntry
+	switch err := k.decode(got, keyName(at), &e); {
+	case errors.Is(err, ErrNotFound):
+		return known{}, false, nil
+	case err != nil:
+		return known{}, false, err
 	}
-	got, err := k.load(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	for i, h := range held {
-		var e keyEntry
-		switch err := k.decode(got, names[i], &e); {
-		case errors.Is(err, ErrNotFound):
-			alone = append(alone, h)
-		case err != nil:
-			return nil, err
-		default:
-			found[h.at] = SubjectKey{Ref: h.ref, Generation: e.Generation, key: e.Key}
-		}
-	}
-	return alone, nil
+	return known{ref: e.Ref, generation: e.Generation, key: e.Key, read: read}, true, nil
 }

@@ -20,11 +20,12 @@ type Store interface {
 	// order. A key that is named twice is read once or twice.
 	Get(ctx context.Context, keys ...string) (map[string][]byte, error)
 
-	// Create writes puts whose keys are not there yet, durably on return. Where
-	// a key is there already the error wraps ErrExists, what was there is
-	// unchanged, and of the other puts each is written whole or not at all: the
-	// caller reads again. After any other error the same holds, sooner or
-	// later.
+	// Create writes puts, durably on return, where none of their keys is there
+	// yet. What it has written at any time, and whatever comes of it, is a
+	// beginning of puts: an entry is there, whole, only if all before it are.
+	// Where a key is there already the error wraps ErrExists, what was there is
+	// unchanged, and nothing after it is written: the caller reads again. After
+	// any other error the same holds, sooner or later.
 	Create(ctx context.Context, puts ...Put) error
 
 	// Erase removes key and overwrites its value on disk where the store can.

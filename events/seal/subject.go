@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -18,31 +19,46 @@ type SubjectKey struct {
 	Generation uint32     // which of the person's data keys this is, from 1
 	Erased     bool       // the person was forgotten: there is no reference and no key
 
-	key key
+	key   dataKey
+	ready *siv // of key; nil where it has to be made
 }
 
-const sealVersion = 1
+// sealVersion is AES-SIV of the plain part.
+const sealVersion = 2
 
-// Seal is plain sealed for the event (tenant, source, id) with AES-256-GCM
-// under a key of its own (XAES-256-GCM: version byte, 24-byte nonce,
-// ciphertext, tag). Only the same three open it. The error wraps ErrDestroyed
-// where s is Erased.
+// sealOverhead is what a sealed part is longer by than the plain one.
+const sealOverhead = 1 + tagSize
+
+// Seal is plain sealed for the event (tenant, source, id). Only the same three
+// open it. The error wraps ErrDestroyed where s is Erased.
 func (s *SubjectKey) Seal(tenant, source, id string, plain []byte) ([]byte, error) {
+	return s.SealTo(make([]byte, 0, sealOverhead+len(plain)), tenant, source, id, plain)
+}
+
+// SealTo is Seal, appended to dst. Where dst has room for 17 bytes more than
+// plain it allocates nothing.
+func (s *SubjectKey) SealTo(dst []byte, tenant, source, id string, plain []byte) ([]byte, error) {
 	if s.Erased {
 		return nil, fmt.Errorf("seal: %w", ErrDestroyed)
 	}
 	if s.Generation == 0 {
 		return nil, errors.New("seal: no key")
 	}
-	dst := append(make([]byte, 0, 1+nonceSize+len(plain)+tagSize), sealVersion)
-	return s.key.encrypt(dst, plain, lengthPrefixed("", tenant, source, id)), nil
+	return s.cipher().seal(append(dst, sealVersion), plain, tenant, source, id), nil
 }
 
-func (s *SubjectKey) open(tenant, source, id string, sealed []byte) ([]byte, error) {
-	if len(sealed) == 0 || sealed[0] != sealVersion {
+func (s *SubjectKey) open(r *OpenRequest) ([]byte, error) {
+	if len(r.Sealed) == 0 || r.Sealed[0] != sealVersion {
 		return nil, ErrSealed
 	}
-	return s.key.decrypt(sealed[1:], lengthPrefixed("", tenant, source, id))
+	return s.cipher().open(r.Sealed[1:], r.Tenant, r.Source, r.ID)
+}
+
+func (s *SubjectKey) cipher() *siv {
+	if s.ready != nil {
+		return s.ready
+	}
+	return newSIV(&s.key)
 }
 
 // String and GoString keep the key out of logs.
@@ -61,42 +77,118 @@ func (k *Keyring) Subjects(ctx context.Context, people []Person) ([]SubjectKey, 
 	if err != nil {
 		return nil, fmt.Errorf("keys of %d subjects: %w", len(people), err)
 	}
-	found, err := k.subjectsAt(ctx, seats)
+	mark := k.subjects.mark()
+	out, rest := k.fromCache(seats)
+	found, err := k.subjectsAt(ctx, rest)
 	if err != nil {
 		return nil, fmt.Errorf("keys of %d subjects: %w", len(people), err)
 	}
-	out := make([]SubjectKey, len(seats))
-	for i, at := range seats {
-		out[i] = found[at]
+	for at, p := range found {
+		k.subjects.put(at.handle, p, mark)
 	}
+	for i, at := range seats {
+		if p, ok := found[at]; ok {
+			out[i] = p.subjectKey()
+		}
+	}
+	k.makeReady(out)
 	return out, nil
 }
 
 func (k *Keyring) seats(ctx context.Context, people []Person) ([]seat, error) {
 	out := make([]seat, len(people))
+	var t *Tenant // of the person before: most batches are of one
 	for i, p := range people {
 		if p.Subject == "" {
 			return nil, errors.New("a person without a subject")
 		}
-		t, err := k.Tenant(ctx, p.Tenant)
-		if err != nil {
-			return nil, err
+		if t == nil || t.name != p.Tenant {
+			var err error
+			if t, err = k.Tenant(ctx, p.Tenant); err != nil {
+				return nil, err
+			}
 		}
 		out[i] = t.seat(p.Issuer, p.Subject)
 	}
 	return out, nil
 }
 
+// known is what is known of a person. It holds no pointer: the garbage
+// collector does not look into a map of them.
+type known struct {
+	ref        events.Ref
+	key        dataKey
+	generation uint32
+	erased     bool
+	read       int64 // when the key was read from the store, by the clock of the cache
+}
+
+func (p *known) subjectKey() SubjectKey {
+	return SubjectKey{Ref: p.ref, Generation: p.generation, Erased: p.erased, key: p.key}
+}
+
+// questions is who has to be asked about in the store.
+type questions struct {
+	seats     []seat         // each once
+	confirmed map[seat]known // of these, who was known: only the fence has to be looked for
+}
+
+// fullRead is how long a key is confirmed by the lack of a fence alone. After
+// that the key is read again: nobody takes a key away without a fence, but an
+// operator may have put another keyring in the place of this one.
+const fullRead = int64(time.Hour)
+
+// fromCache is the keys of those that the cache knows, and who is left.
+func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
+	out = make([]SubjectKey, len(seats))
+	handles, answered := make([]handle, len(seats)), make([]bool, len(seats))
+	for i, at := range seats {
+		handles[i] = at.handle
+	}
+	rest.confirmed = map[seat]known{}
+	now := k.subjects.clock()
+	k.subjects.getAll(handles, func(i int, p known, fresh bool) {
+		if fresh {
+			out[i], answered[i] = p.subjectKey(), true
+		} else if !p.erased && now-p.read < fullRead {
+			rest.confirmed[seats[i]] = p
+		}
+	})
+	asked := map[seat]bool{}
+	for i, at := range seats {
+		if !answered[i] && !asked[at] {
+			asked[at] = true
+			rest.seats = append(rest.seats, at)
+		}
+	}
+	return out, rest
+}
+
+// makeReady gives each key its cipher, from those that were in use lately or
+// new.
+func (k *Keyring) makeReady(keys []SubjectKey) {
+	refs := make([]events.Ref, len(keys))
+	for i := range keys {
+		refs[i] = keys[i].Ref
+	}
+	k.ciphers.getAll(refs, func(i int, c *siv, _ bool) { keys[i].ready = c })
+	mark := k.ciphers.mark()
+	for i := range keys {
+		if s := &keys[i]; s.ready == nil && !s.Erased {
+			s.ready = newSIV(&s.key)
+			k.ciphers.put(s.Ref, s.ready, mark)
+		}
+	}
+}
+
 // rivals is how often Subjects reads again because others made the same keys
 // at the same time. Each time at least one of them got through.
 const rivals = 16
 
-func (k *Keyring) subjectsAt(ctx context.Context, seats []seat) (map[seat]SubjectKey, error) {
-	found := make(map[seat]SubjectKey, len(seats))
-	unknown := k.fromCache(seats, found)
-	mark := k.subjects.mark()
+func (k *Keyring) subjectsAt(ctx context.Context, q questions) (map[seat]known, error) {
+	found := make(map[seat]known, len(q.seats))
 	for range rivals {
-		vacant, err := k.find(ctx, unknown, found)
+		vacant, err := k.find(ctx, q, found)
 		if err != nil {
 			return nil, err
 		}
@@ -105,54 +197,34 @@ func (k *Keyring) subjectsAt(ctx context.Context, seats []seat) (map[seat]Subjec
 			return nil, err
 		}
 		if made {
-			for _, at := range unknown {
-				k.subjects.put(at, found[at], mark)
-			}
 			return found, nil
 		}
 	}
 	return nil, errors.New("others kept making the same keys")
 }
 
-func (k *Keyring) fromCache(seats []seat, found map[seat]SubjectKey) (unknown []seat) {
-	asked := make(map[seat]bool, len(seats))
-	for _, at := range seats {
-		if asked[at] {
-			continue
-		}
-		asked[at] = true
-		if s, ok := k.subjects.get(at); ok {
-			found[at] = s
-		} else {
-			unknown = append(unknown, at)
-		}
-	}
-	return unknown
-}
-
-// proposal is a person's key before it is in the store.
+// proposal is a person's reference and key before they are in the store.
 type proposal struct {
-	at     seat
-	key    SubjectKey
-	repair bool // the reference was there, without its key
+	at  seat
+	ref events.Ref
+	key dataKey
 }
 
-func propose(vacant []holder) []proposal {
+func propose(vacant []seat) []proposal {
 	out := make([]proposal, len(vacant))
-	for i, v := range vacant {
-		p := proposal{at: v.at, repair: !v.ref.IsZero(), key: SubjectKey{Ref: v.ref, Generation: 1, key: newKey()}}
-		if !p.repair {
-			rand.Read(p.key.Ref[:])
-		}
-		out[i] = p
+	for i, at := range vacant {
+		out[i] = proposal{at: at, key: newDataKey()}
+		rand.Read(out[i].ref[:])
 	}
 	return out
 }
 
+const firstGeneration = 1
+
 // provision puts the proposals into the store and into found. It reports
 // false where somebody else was faster with one of them: then nothing it did
 // is in found, and the store has to be read again.
-func (k *Keyring) provision(ctx context.Context, ps []proposal, found map[seat]SubjectKey) (bool, error) {
+func (k *Keyring) provision(ctx context.Context, ps []proposal, found map[seat]known) (bool, error) {
 	if len(ps) == 0 {
 		return true, nil
 	}
@@ -166,33 +238,44 @@ func (k *Keyring) provision(ctx context.Context, ps []proposal, found map[seat]S
 	return true, k.settle(ctx, ps, found)
 }
 
+// puts is what has to be created, each person's seat before the key: the store
+// writes in that order, and a key without a seat could seal what its reference
+// does not open.
 func (k *Keyring) puts(ps []proposal) []Put {
 	out := make([]Put, 0, 2*len(ps))
-	for _, p := range ps {
-		out = append(out, k.put(keyName(p.at.tenant, p.key.Ref), keyEntry{
-			Key: p.key.key, Generation: p.key.Generation, Handle: p.at.handle, Created: k.now().UnixMicro(),
-		}))
-		if !p.repair {
-			out = append(out, k.put(subjectName(p.at), subjectEntry{Ref: p.key.Ref}))
-		}
+	now := k.now().UnixMicro()
+	for i := range ps {
+		p := &ps[i]
+		out = append(out,
+			k.put(seatName(p.at.tenant, p.ref), seatEntry{Handle: p.at.handle, Fingerprint: p.key.fingerprint()}),
+			k.put(keyName(p.at), keyEntry{Ref: p.ref, Key: p.key, Generation: firstGeneration, Created: now}))
 	}
 	return out
 }
 
-// withdrawLosers removes the data keys of proposals that the store did not
+// withdrawLosers removes the seats of proposals whose key the store did not
 // take: nothing points at them.
 func (k *Keyring) withdrawLosers(ctx context.Context, ps []proposal) error {
-	return each(ctx, ps, func(ctx context.Context, _ int, p proposal) error {
-		var subject subjectEntry
-		err := k.read(ctx, subjectName(p.at), &subject)
-		switch {
-		case err == nil && subject.Ref == p.key.Ref:
-			return nil
-		case err != nil && !errors.Is(err, ErrNotFound):
+	names := make([]string, 0, 2*len(ps))
+	for _, p := range ps {
+		names = append(names, keyName(p.at), seatName(p.at.tenant, p.ref))
+	}
+	got, err := k.load(ctx, names)
+	if err != nil {
+		return err
+	}
+	var losers []string
+	for _, p := range ps {
+		var e keyEntry
+		err := k.decode(got, keyName(p.at), &e)
+		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		return k.erase(ctx, keyName(p.at.tenant, p.key.Ref))
-	})
+		if name := seatName(p.at.tenant, p.ref); got[name] != nil && (err != nil || e.Ref != p.ref) {
+			losers = append(losers, name)
+		}
+	}
+	return each(ctx, losers, func(ctx context.Context, _ int, name string) error { return k.erase(ctx, name) })
 }
 
 // settle looks for fences that were put while the proposals went in. A fence
@@ -201,11 +284,12 @@ func (k *Keyring) withdrawLosers(ctx context.Context, ps []proposal) error {
 // All fences are read in a call that begins after the store has taken the
 // proposals, so that it sees every fence set until then; one set later belongs
 // to a person forgotten later.
-func (k *Keyring) settle(ctx context.Context, ps []proposal, found map[seat]SubjectKey) error {
+func (k *Keyring) settle(ctx context.Context, ps []proposal, found map[seat]known) error {
 	names := make([]string, len(ps))
 	for i, p := range ps {
 		names[i] = fenceName(p.at)
 	}
+	read := k.subjects.clock()
 	got, err := k.load(ctx, names)
 	if err != nil {
 		return err
@@ -218,13 +302,13 @@ func (k *Keyring) settle(ctx context.Context, ps []proposal, found map[seat]Subj
 			return err
 		case erased:
 			late = append(late, p)
-			found[p.at] = SubjectKey{Erased: true}
+			found[p.at] = known{erased: true}
 		default:
-			found[p.at] = p.key
+			found[p.at] = known{ref: p.ref, generation: firstGeneration, key: p.key, read: read}
 		}
 	}
 	return each(ctx, late, func(ctx context.Context, _ int, p proposal) error {
-		return k.erase(ctx, subjectName(p.at), keyName(p.at.tenant, p.key.Ref))
+		return k.erase(ctx, keyName(p.at), seatName(p.at.tenant, p.ref))
 	})
 }
 
@@ -246,7 +330,5 @@ func (k *Keyring) TenantKey(ctx context.Context, tenant string) (SubjectKey, err
 	if err != nil {
 		return SubjectKey{}, err
 	}
-	return t.dataKey(), nil
+	return t.data, nil
 }
-
-func (t *Tenant) dataKey() SubjectKey { return SubjectKey{Generation: 1, key: t.data} }

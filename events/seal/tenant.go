@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,10 +19,10 @@ import (
 // change; [Keyring.Tenant] gives a newer one once Config.CacheTTL has passed.
 type Tenant struct {
 	name      string
-	lookup    key              // issuer and subject → handle
-	reference key              // identifiers → references
-	digest    key              // events → digests
-	data      key              // seals what names no subject
+	lookup    *mac             // issuer and subject → handle
+	reference *mac             // identifiers → references
+	digest    *mac             // events → digests
+	data      SubjectKey       // seals what names no subject
 	feed      []events.FeedKey // living generations, oldest first; never empty
 }
 
@@ -45,16 +43,16 @@ func (t *Tenant) ref(what, iss, id string) events.Ref {
 	if id == "" {
 		return events.Ref{}
 	}
-	return events.Ref(t.reference.mac(what, iss, id)[:16])
+	sum := t.reference.ofParts(what, iss, id)
+	return events.Ref(sum[:16])
 }
 
 // Digest is HMAC-SHA-256 of an event's canonical form under the tenant's
 // digest key, cut to 8 bytes: enough to tell a duplicate from a conflict, and
 // worth nothing without the key.
 func (t *Tenant) Digest(canonical []byte) [8]byte {
-	h := hmac.New(sha256.New, t.digest[:])
-	h.Write(canonical)
-	return [8]byte(h.Sum(nil))
+	sum := t.digest.of(canonical)
+	return [8]byte(sum[:8])
 }
 
 // FeedKeys is every living generation of the feed key, oldest first.
@@ -66,23 +64,20 @@ func (t *Tenant) FeedKey() events.FeedKey { return t.feed[len(t.feed)-1] }
 
 // seat is where (iss, sub) is kept.
 func (t *Tenant) seat(iss, sub string) seat {
-	return seat{t.name, hex.EncodeToString(t.lookup.mac("subject", iss, sub)[:16])}
-}
-
-func (k *key) mac(label string, parts ...string) []byte {
-	h := hmac.New(sha256.New, k[:])
-	h.Write(lengthPrefixed(label+"\x00", parts...))
-	return h.Sum(nil)
+	sum := t.lookup.ofParts("subject", iss, sub)
+	return seat{t.name, handle(sum[:16])}
 }
 
 // derive is a key for one purpose, made from k with HKDF-SHA-256.
-func (k *key) derive(purpose string) key {
-	b, err := hkdf.Key(sha256.New, k[:], nil, "rescind tenant v1 "+purpose, keySize)
+func (k *key) derive(purpose string, size int) []byte {
+	b, err := hkdf.Key(sha256.New, k[:], nil, "rescind tenant v1 "+purpose, size)
 	if err != nil {
-		panic(err) // the length is constant and allowed
+		panic(err) // the sizes are constant and allowed
 	}
-	return key(b)
+	return b
 }
+
+func (k *key) deriveMAC(purpose string) *mac { return newMAC(key(k.derive(purpose, keySize))) }
 
 // Tenant is the keys of the tenant of that name, made on first use.
 func (k *Keyring) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
@@ -142,10 +137,13 @@ func (k *Keyring) loadTenant(ctx context.Context, name string) (*Tenant, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Tenant{
-		name: name, lookup: e.Root.derive("lookup"), reference: e.Root.derive("reference"),
-		digest: e.Root.derive("digest"), data: e.Root.derive("data"), feed: feed,
-	}, nil
+	t := &Tenant{
+		name: name, feed: feed,
+		lookup: e.Root.deriveMAC("lookup"), reference: e.Root.deriveMAC("reference"), digest: e.Root.deriveMAC("digest"),
+		data: SubjectKey{Generation: 1, key: dataKey(e.Root.derive("data", sivKeySize))},
+	}
+	t.data.ready = newSIV(&t.data.key)
+	return t, nil
 }
 
 // loadFeed is the living feed keys of a tenant, oldest first.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,7 +14,8 @@ import (
 // Memory is a seal.Store in memory. The zero Memory is empty and ready.
 type Memory struct {
 	// AllOrNone makes Create write either all of its entries or none. Otherwise
-	// it writes those that it can, like a store that sends them one by one.
+	// it writes up to the first that is taken, like a store that sends them one
+	// by one.
 	AllOrNone bool
 
 	mu      sync.Mutex
@@ -46,18 +48,13 @@ func (m *Memory) Create(ctx context.Context, puts ...seal.Put) (err error) {
 	if m.entries == nil {
 		m.entries = map[string][]byte{}
 	}
-	free := puts[:0:0]
-	for _, p := range puts {
-		if _, taken := m.entries[p.Key]; taken {
-			err = fmt.Errorf("create: %w", seal.ErrExists)
-		} else {
-			free = append(free, p)
-		}
-	}
-	if err != nil && m.AllOrNone {
+	free := slices.IndexFunc(puts, func(p seal.Put) bool { _, taken := m.entries[p.Key]; return taken })
+	if free < 0 {
+		free = len(puts)
+	} else if err = fmt.Errorf("create: %w", seal.ErrExists); m.AllOrNone {
 		return err
 	}
-	for _, p := range free {
+	for _, p := range puts[:free] {
 		m.entries[p.Key] = bytes.Clone(p.Value)
 	}
 	return err

@@ -25,8 +25,10 @@ func TestStore(t *testing.T, open func(t *testing.T) seal.Store) {
 		"what is not there is not found":        testNotFound,
 		"a value is the caller's own":           testValueIsOwn,
 		"an entry is never replaced":            testExists,
-		"a taken key leaves the others whole":   testExistsAmongOthers,
+		"what is written is a beginning":        testExistsAmongOthers,
+		"a taken key far into many":             testExistsAmongMany,
 		"one of many creators wins":             testRace,
+		"creators of some of the same":          testRaceOfMany,
 		"many entries in one call":              testMany,
 		"several are got in one call":           testGetSeveral,
 		"several are got as one by one":         testGetAgainstModel,
@@ -137,21 +139,55 @@ func testExists(t *testing.T, s seal.Store) {
 	wantValue(t, s, "t.acme", []byte("first"))
 }
 
+// testExistsAmongOthers has one of five taken, each in turn.
 func testExistsAmongOthers(t *testing.T, s seal.Store) {
-	create(t, s, seal.Put{Key: "k.acme.1", Value: []byte("first")})
-	wantExists(t, s.Create(t.Context(),
-		seal.Put{Key: "k.acme.0", Value: []byte("zero")},
-		seal.Put{Key: "k.acme.1", Value: []byte("second")},
-		seal.Put{Key: "k.acme.2", Value: []byte("two")},
-	))
-	wantValue(t, s, "k.acme.1", []byte("first"))
-	for key, want := range map[string]string{"k.acme.0": "zero", "k.acme.2": "two"} {
-		got, there := get(t, s, key)
-		if !there {
-			create(t, s, seal.Put{Key: key, Value: []byte(want)})
-		} else if string(got) != want {
-			t.Fatalf("get %s: %q; want it whole or not at all", key, got)
+	for taken := range 5 {
+		var puts []seal.Put
+		for i := range 5 {
+			puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%d-%d", taken, i), Value: fmt.Append(nil, i)})
 		}
+		create(t, s, seal.Put{Key: puts[taken].Key, Value: []byte("first")})
+		wantExists(t, s.Create(t.Context(), puts...))
+		wantValue(t, s, puts[taken].Key, []byte("first"))
+		wantBeginning(t, s, puts, taken)
+	}
+}
+
+func testExistsAmongMany(t *testing.T, s seal.Store) {
+	const taken = many - 100
+	var puts []seal.Put
+	for i := range many {
+		puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%04x", i), Value: fmt.Append(nil, i)})
+	}
+	create(t, s, seal.Put{Key: puts[taken].Key, Value: []byte("first")})
+	wantExists(t, s.Create(t.Context(), puts...))
+	wantValue(t, s, puts[taken].Key, []byte("first"))
+	wantBeginning(t, s, puts, taken)
+}
+
+// wantBeginning checks that those of puts that are there are the first, none of
+// them from taken on, where another entry is.
+func wantBeginning(t *testing.T, s seal.Store, puts []seal.Put, taken int) {
+	t.Helper()
+	var keys []string
+	for _, p := range puts {
+		keys = append(keys, p.Key)
+	}
+	got, err := s.Get(t.Context(), keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := false
+	for i, p := range puts {
+		v, there := got[p.Key]
+		switch {
+		case i == taken:
+		case there && (missing || i > taken):
+			t.Fatalf("entry %d of %d is there and one before it is not (the taken one is %d)", i, len(puts), taken)
+		case there && !bytes.Equal(v, p.Value):
+			t.Fatalf("entry %d: %q, want %q", i, v, p.Value)
+		}
+		missing = missing || !there
 	}
 }
 
@@ -179,6 +215,43 @@ func testRace(t *testing.T, s seal.Store) {
 			t.Fatalf("round %d: %d creators won", round, won.Load())
 		}
 		wantValue(t, s, key, []byte(*winner.Load()))
+	}
+}
+
+// testRaceOfMany has rivals create, at once, a batch each of which one entry is
+// everybody's, at another place in each. One of them has written that entry,
+// and whoever was told of success has written all of his own.
+func testRaceOfMany(t *testing.T, s seal.Store) {
+	const rivals, size = 8, 30
+	for round := range 5 {
+		var wg sync.WaitGroup
+		batches, errs := make([][]seal.Put, rivals), make([]error, rivals)
+		for i := range rivals {
+			for j := range size {
+				key := fmt.Sprintf("k.acme.%d-%d-%d", round, i, j)
+				if j == i*size/rivals {
+					key = fmt.Sprintf("k.acme.%d", round)
+				}
+				batches[i] = append(batches[i], seal.Put{Key: key, Value: fmt.Append(nil, i)})
+			}
+			wg.Go(func() { errs[i] = s.Create(t.Context(), batches[i]...) })
+		}
+		wg.Wait()
+		won := 0
+		for i, err := range errs {
+			if err != nil {
+				wantExists(t, err)
+				wantBeginning(t, s, batches[i], i*size/rivals)
+				continue
+			}
+			won++
+			for _, p := range batches[i] {
+				wantValue(t, s, p.Key, p.Value)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("round %d: %d creators won", round, won)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,23 +68,23 @@ func TestForgottenOnDisk(t *testing.T) {
 
 	raw := keyStore(t, server, natsd.API)
 	eraser := keyring(t, raw, kek)
-	var wrapped [][]byte
-	for i, s := range keys[:forgotten] {
-		name := "k.acme." + s.Ref.String()
-		got, err := raw.Get(ctx, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := got[name]
+	before := dataKeys(t, raw)
+	for name, v := range before {
 		if n := occurrences(t, dir, v); n == 0 {
-			t.Fatalf("person %d: the wrapped key is not found on disk while it is there: the search is blind", i)
+			t.Fatalf("%s: the wrapped key is not found on disk while it is there: the search is blind", name)
 		}
-		wrapped = append(wrapped, v)
 	}
 	for _, s := range keys[:forgotten] {
 		if _, err := eraser.Destroy(ctx, "acme", s.Ref); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for name := range dataKeys(t, raw) {
+		delete(before, name)
+	}
+	wrapped := slices.Collect(maps.Values(before))
+	if len(wrapped) != forgotten {
+		t.Fatalf("%d data keys are gone, want %d", len(wrapped), forgotten)
 	}
 	wantGone(t, dir, wrapped, keys[:forgotten])
 	natsdtest.Stop(t, server)
@@ -102,11 +104,25 @@ func TestForgottenOnDisk(t *testing.T) {
 	}
 }
 
+// dataKeys is every wrapped data key of the store, by the name of its entry.
+func dataKeys(t *testing.T, store seal.Store) map[string][]byte {
+	t.Helper()
+	names, err := store.List(t.Context(), "k.acme.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.Get(t.Context(), names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 func wantGone(t *testing.T, dir string, wrapped [][]byte, keys []seal.SubjectKey) {
 	t.Helper()
 	for i, v := range wrapped {
 		if n := occurrences(t, dir, v); n != 0 {
-			t.Errorf("person %d: the wrapped key is on disk %d times", i, n)
+			t.Errorf("a wrapped key is on disk %d times", n)
 		}
 		if n := occurrences(t, dir, []byte(keys[i].Ref.String())); n != 0 {
 			t.Errorf("person %d: the reference is on disk %d times", i, n)
