@@ -41,9 +41,8 @@
 //     killed anywhere, what was sealed can be opened and destroyed.
 //   - Sealing never repeats anything that could weaken a key: there is no nonce,
 //     and what is sealed twice tells only that it was the same.
-//   - Memory is bounded: at most 240 bytes for each of Config.CacheSubjects, 24
-//     MB by default, and 12 MB of prepared ciphers. The garbage collector does
-//     not look into it.
+//   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
+//     MB by default, and 10 MB of prepared ciphers.
 //
 // # Shapes and units
 //
@@ -85,10 +84,10 @@
 // It does not revoke the person's tokens, record the erasure or announce it:
 // query/erasure does. It does not undo a restored backup of the store: replay
 // the erasures from the log before serving, and start anew whoever holds a
-// Keyring, which could go on for an hour with keys that the backup lacks. It cannot take back what was
-// already opened, and does not scrub the memory of a running process. It does
-// not stop whoever holds both the store and the KEK from asking whether a
-// certain person was forgotten. A process killed between making a key and
+// Keyring, which could go on for an hour with keys that the backup lacks. It
+// cannot take back what was already opened, and does not scrub the memory of a
+// running process. It does not stop whoever holds both the store and the KEK
+// from asking whether a certain person was forgotten. A process killed between making a key and
 // seeing the fence that was put meanwhile leaves a key that sealed nothing;
 // calling Destroy again removes it. One killed between the two entries of a
 // person leaves a reference that nothing was sealed under.
@@ -96,7 +95,7 @@
 // # Sources
 //
 // RFC 5297 (AES-SIV), RFC 4493 (AES-CMAC); NIST SP 800-38D (GCM); C2SP
-// XAES-256-GCM; RFC 2104 (HMAC), RFC 5869 (HKDF); GDPR article 17;
-// the order "fence, destroy, evict" from the erasure fence of Cratis
+// XAES-256-GCM; RFC 2104 (HMAC), RFC 5869 (HKDF); GDPR article
+// 17; the order "fence, destroy, evict" from the erasure fence of Cratis
 // Chronicle.
 package seal

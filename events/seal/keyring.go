@@ -21,13 +21,13 @@ type Config struct {
 	// everything; whoever has one of them has nothing.
 	KEK KEK
 
-	// CacheSubjects is how many people's data keys are kept in memory, about
-	// 250 bytes each. Default 100,000; 2 to 10,000,000. Fewer costs reads of the
-	// store: two calls for each batch that names somebody anew.
+	// CacheSubjects is how many people's data keys are kept in memory, at most
+	// 280 bytes each. Default 100,000; 2 to 10,000,000. Fewer costs reads of the
+	// store: a call for each batch that names somebody anew.
 	CacheSubjects int
 
-	// CacheTTL is how long a cached key is used without asking the store again:
-	// what bounds the time in which a process that missed [Keyring.Evict] still
+	// CacheTTL is how long a cached key is used without asking the store for a
+	// fence: what bounds the time in which a process that missed [Keyring.Evict] still
 	// seals under a key that was destroyed (it never opens with one). Default
 	// 30 s; 1 ms to 1 min.
 	CacheTTL time.Duration
@@ -42,7 +42,7 @@ const (
 	defaultCacheTTL      = 30 * time.Second
 	maxCacheTTL          = time.Minute
 	cachedTenants        = 10_000
-	cachedCiphers        = 8_000 // about 1.3 KB each
+	cachedCiphers        = 8_000 // 1.2 KB each
 )
 
 func (c *Config) defaults() {

@@ -216,6 +216,64 @@ func TestSubjectsCallTheStoreOnce(t *testing.T) {
 	}
 }
 
+// asked is a store that remembers what was asked of it.
+type asked struct {
+	seal.Store
+	keys []string
+}
+
+func (a *asked) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
+	a.keys = append(a.keys, keys...)
+	return a.Store.Get(ctx, keys...)
+}
+
+// kinds is how many entries of each kind were asked for.
+func (a *asked) kinds() map[string]int {
+	out := map[string]int{}
+	for _, key := range a.keys {
+		out[key[:1]]++
+	}
+	a.keys = nil
+	return out
+}
+
+func TestAnExpiredKeyIsConfirmedByTheFenceAndReadAnewEachHour(t *testing.T) {
+	t.Parallel()
+	store, now := &asked{Store: new(sealtest.Memory)}, time.Unix(1_800_000_000, 0)
+	k, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := subjects(t, k, people(3)...)
+	for range 119 { // 59 minutes and a half
+		now = now.Add(30 * time.Second)
+		if _, err := k.Tenant(t.Context(), "acme"); err != nil { // it expires as well
+			t.Fatal(err)
+		}
+		store.keys = nil
+		subjects(t, k, people(3)...)
+		if d := cmp.Diff(map[string]int{"e": 3}, store.kinds()); d != "" {
+			t.Fatalf("asked for:\n%s", d)
+		}
+		subjects(t, k, people(3)...)
+		if len(store.keys) != 0 {
+			t.Fatalf("asked again for %v", store.kinds())
+		}
+	}
+	store.Store = new(sealtest.Memory) // an operator put an empty keyring in the place of the one that was there
+	now = now.Add(30 * time.Second)
+	if _, err := k.Tenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	fresh := subjects(t, k, people(3)...)
+	for i, s := range fresh {
+		if s.Ref == first[i].Ref {
+			t.Errorf("person %d has a key that the store does not", i)
+		}
+		wantOpens(t, k, letter(t, s, "acme", "text"), "text")
+	}
+}
+
 func TestPeopleAreTold(t *testing.T) {
 	t.Parallel()
 	k := open(t, new(sealtest.Memory))
