@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -369,6 +370,28 @@ func TestASeatAloneIsNobody(t *testing.T) {
 	}
 	wantForgotten(t, store, letter(t, s, "acme", "text"))
 	wantForgotten(t, store, letter(t, left, "acme", "text"))
+}
+
+// TestLosersLeaveNothing has another make the key of the second of three people
+// just before they are written: on a store that takes entries one by one the
+// seat of the loser is there already.
+func TestLosersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	store := new(sealtest.Memory)
+	winner := subjects(t, open(t, store), person(9))[0] // the tenant, and a bystander
+	var once sync.Once
+	late := open(t, &sealtest.Fault{Store: store, Judge: func(method, key string) sealtest.Verdict {
+		if method == "create" {
+			once.Do(func() { winner = subjects(t, open(t, store), person(1))[0] })
+		}
+		return sealtest.Pass
+	}})
+	if got := subjects(t, late, people(3)...); got[1].Ref != winner.Ref {
+		t.Errorf("the loser has %v, the winner %v", got[1], winner)
+	}
+	if s, k := stored(store, "s"), stored(store, "k"); s != 4 || k != 4 {
+		t.Errorf("%d seats and %d data keys of 4 people", s, k)
+	}
 }
 
 // TestAKeyIsNeverWithoutItsSeat stops Subjects at each of its calls on a store

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
 )
 
 func unhex(t *testing.T, s string) []byte {
@@ -139,5 +142,36 @@ func TestSealToAppends(t *testing.T) { // not parallel: it counts allocations
 	}
 	if n := testing.AllocsPerRun(100, func() { _, _ = s.SealTo(dst[:0], "acme", "src", "id", plain) }); n > 0.5 {
 		t.Errorf("%.1f allocations", n)
+	}
+}
+
+// TestReadyCiphersGoWithTheirKey: they are kept for those who were in a batch,
+// up to a bound, and go when the person does.
+func TestReadyCiphersGoWithTheirKey(t *testing.T) {
+	t.Parallel()
+	k := &Keyring{
+		subjects: newCache[handle, known](100, time.Minute, time.Now),
+		ciphers:  newCache[events.Ref, *siv](10, time.Minute, time.Now),
+	}
+	p := known{ref: events.Ref{1}, generation: 1, key: newDataKey()}
+	k.subjects.put(handle{1}, p, 0)
+	first, second := []SubjectKey{p.subjectKey()}, []SubjectKey{p.subjectKey(), {Erased: true}}
+	k.makeReady(first)
+	k.makeReady(second)
+	if first[0].ready == nil || first[0].ready != second[0].ready {
+		t.Error("the cipher was not kept")
+	}
+	if second[1].ready != nil {
+		t.Error("a cipher for somebody who was erased")
+	}
+	k.evict(handle{1})
+	if k.ciphers.len() != 0 {
+		t.Error("the cipher is there and the person is not")
+	}
+	for i := range 100 {
+		k.makeReady([]SubjectKey{{Ref: events.Ref{2, byte(i)}, Generation: 1}})
+	}
+	if n := k.ciphers.len(); n > 11 {
+		t.Errorf("%d ciphers, want at most 10", n)
 	}
 }
