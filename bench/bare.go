@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -14,19 +15,34 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/eventrow"
 )
 
-const (
-	bareStream  = "BENCH_BARE"
-	bareSubject = "rescind.bench.bare"
-	// bareInsert is how many rows one bare insert takes: as many as ours.
-	bareInsert = 20_000
-	// sealedBytes is what the sealed part of a workload event takes.
-	sealedBytes = 270
-)
+// bareInsert is how many rows one bare insert takes.
+const bareInsert = 20_000
 
-// bareTables makes tables like ours for bare inserts.
+// sealedBytes is what the sealed part of a workload event takes, unless the
+// store can tell.
+const sealedBytes = 270
+
+// bareStream makes a stream that takes what the SDK sends, under the name that
+// it expects.
+func (r *rig) bareStream(ctx context.Context) error {
+	_, err := r.bare.CreateStream(ctx, jetstream.StreamConfig{Name: stream.IntakeStream, Subjects: []string{stream.EventSubjects}, Storage: jetstream.FileStorage})
+	return err
+}
+
+// emptyBare makes room for the next floor. It is not timed, and what it leaves
+// is thrown away with the folder.
+func (r *rig) emptyBare(ctx context.Context) {
+	if s, err := r.bare.Stream(ctx, stream.IntakeStream); err == nil {
+		_ = s.Purge(ctx)
+	}
+}
+
+// bareTables makes tables like ours for bare inserts: engine, projections,
+// indices, settings and all.
 func (r *rig) bareTables(ctx context.Context) error {
 	for _, table := range []string{"events", "payloads"} {
 		if err := poll(ctx, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
@@ -40,33 +56,62 @@ func (r *rig) bareTables(ctx context.Context) error {
 			return fmt.Errorf("bare tables: %w", err)
 		}
 	}
-	_, err := r.bare.CreateStream(ctx, jetstream.StreamConfig{Name: bareStream, Subjects: []string{bareSubject}, Storage: jetstream.FileStorage})
-	return err
+	return nil
 }
 
 // barePipe is the rate of evs through the same servers with nothing decoded,
-// hashed, sealed or checked.
-func (r *rig) barePipe(ctx context.Context, evs []events.Event) (float64, error) {
-	msgs, err := messages(evs)
-	if err != nil {
-		return 0, err
-	}
-	rows := bareRows(evs)
-	consumer, err := r.bare.CreateConsumer(ctx, bareStream, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverNewPolicy, MaxAckPending: 20_000,
+// hashed, sealed or checked, and what the SDK takes to send one. Messages, rows
+// and what would have been computed are there before the clock starts.
+// Publishing does not wait for acknowledgements one by one, consuming does not
+// wait for inserts, and both tables are inserted into at once.
+func (r *rig) barePipe(ctx context.Context, evs []events.Event) (rate, wire float64, err error) {
+	msgs, err := r.captured(ctx, sdkBatch, func(pub *stream.Publisher) error {
+		for i := range evs {
+			if err := pub.Queue(ctx, evs[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer r.bare.DeleteConsumer(ctx, bareStream, consumer.CachedInfo().Name)
+	rows, err := r.bareRows(ctx, evs)
+	if err != nil {
+		return 0, 0, err
+	}
+	consumer, err := r.bare.CreateConsumer(ctx, stream.IntakeStream, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckAllPolicy, DeliverPolicy: jetstream.DeliverNewPolicy, MaxAckPending: -1,
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer r.emptyBare(ctx)
+	defer r.bare.DeleteConsumer(ctx, stream.IntakeStream, consumer.CachedInfo().Name)
 	began := time.Now()
+	if err := r.runBare(ctx, consumer, msgs, rows); err != nil {
+		return 0, 0, err
+	}
+	return float64(len(evs)) / time.Since(began).Seconds(), float64(size(msgs)) / float64(len(evs)), nil
+}
+
+func size(msgs []*nats.Msg) (n int) {
+	for _, m := range msgs {
+		n += m.Size()
+	}
+	return n
+}
+
+func (r *rig) runBare(ctx context.Context, consumer jetstream.Consumer, msgs []*nats.Msg, rows *bareRows) error {
+	due := make(chan int, 1) // rows whose message has been consumed
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.barePublish(ctx, msgs) })
-	g.Go(func() error { return r.bareConsume(ctx, consumer, len(msgs), rows) })
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	return float64(len(evs)) / time.Since(began).Seconds(), nil
+	g.Go(func() error {
+		defer close(due)
+		return bareConsume(ctx, consumer, len(msgs), len(rows.events), due)
+	})
+	g.Go(func() error { return r.bareStore(ctx, rows, due) })
+	return g.Wait()
 }
 
 func (r *rig) barePublish(ctx context.Context, msgs []*nats.Msg) error {
@@ -83,30 +128,45 @@ func (r *rig) barePublish(ctx context.Context, msgs []*nats.Msg) error {
 	}
 }
 
-// bareConsume takes n messages and inserts, as they come, the share of the
-// rows that belongs to them.
-func (r *rig) bareConsume(ctx context.Context, c jetstream.Consumer, n int, rows []eventrow.Row) error {
+// bareConsume takes n messages and says, as they come, how many of all rows
+// their share is.
+func bareConsume(ctx context.Context, c jetstream.Consumer, n, rows int, due chan<- int) error {
 	it, err := c.Messages(jetstream.PullMaxMessages(500))
 	if err != nil {
 		return err
 	}
 	defer it.Stop()
-	inserted := 0
+	said := 0
 	for i := range n {
-		m, err := it.Next()
+		m, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return err
+		}
+		now := rows * (i + 1) / n
+		if now-said < bareInsert && now < rows {
+			continue
 		}
 		if err := m.Ack(); err != nil {
 			return err
 		}
-		due := len(rows) * (i + 1) / n
-		if due-inserted >= bareInsert || due == len(rows) {
-			if err := r.insertBare(ctx, rows[inserted:due]); err != nil {
-				return err
-			}
-			inserted = due
+		select {
+		case due <- now:
+			said = now
+		case <-ctx.Done():
+			return ctx.Err()
 		}
+	}
+	return nil
+}
+
+// bareStore inserts what is due, as much at once as there is.
+func (r *rig) bareStore(ctx context.Context, rows *bareRows, due <-chan int) error {
+	from := 0
+	for to := range due {
+		if err := r.insertBare(ctx, rows.slice(from, to)); err != nil {
+			return err
+		}
+		from = to
 	}
 	return nil
 }
@@ -116,37 +176,84 @@ var insertBareEvents = strings.Replace(eventrow.Insert, "INSERT INTO events", "I
 const insertBarePayloads = "INSERT INTO bare_payloads (shard, `index`, tenant, received, sealed) " +
 	"SELECT 0, `index`, tenant, fromUnixTimestamp64Micro(received, 'UTC'), sealed FROM incoming"
 
-func (r *rig) insertBare(ctx context.Context, rows []eventrow.Row) error {
-	block, err := eventrow.Block(rows)
-	if err != nil {
-		return err
-	}
-	if err := r.db.Exec(clickhouse.Context(ctx, clickhouse.WithExternalTable(block)), insertBareEvents); err != nil {
-		return err
-	}
-	payloads, err := barePayloads(rows)
-	if err != nil {
-		return err
-	}
-	return r.db.Exec(clickhouse.Context(ctx, clickhouse.WithExternalTable(payloads)), insertBarePayloads)
+// insertBare inserts rows into both tables at once.
+func (r *rig) insertBare(ctx context.Context, rows *bareRows) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		block, err := eventrow.Block(rows.events)
+		if err != nil {
+			return err
+		}
+		return r.db.Exec(clickhouse.Context(ctx, clickhouse.WithExternalTable(block)), insertBareEvents)
+	})
+	g.Go(func() error {
+		block, err := rows.payloads()
+		if err != nil {
+			return err
+		}
+		return r.db.Exec(clickhouse.Context(ctx, clickhouse.WithExternalTable(block)), insertBarePayloads)
+	})
+	return g.Wait()
 }
 
-func barePayloads(rows []eventrow.Row) (*ext.Table, error) {
-	index, received := make([]uint64, len(rows)), make([]int64, len(rows))
-	tenant, sealed := make([]string, len(rows)), make([][]byte, len(rows))
-	noise := make([]byte, sealedBytes*len(rows))
-	if _, err := rand.Read(noise); err != nil {
+// bareRows is what is inserted for events: their columns with what would have
+// been computed made up before.
+type bareRows struct {
+	events   []eventrow.Row
+	index    []uint64
+	received []int64
+	tenant   []string
+	sealed   [][]byte
+}
+
+func (b *bareRows) slice(from, to int) *bareRows {
+	return &bareRows{b.events[from:to], b.index[from:to], b.received[from:to], b.tenant[from:to], b.sealed[from:to]}
+}
+
+// bareRows has the same references for the same people and tokens, as ours do,
+// and noise for what is hashed or sealed.
+func (r *rig) bareRows(ctx context.Context, evs []events.Event) (*bareRows, error) {
+	sealed, err := r.sealedSize(ctx)
+	if err != nil {
 		return nil, err
 	}
-	for i := range rows {
-		index[i], received[i], tenant[i] = rows[i].Index, rows[i].Record.Received, rows[i].Record.Tenant
-		sealed[i] = noise[i*sealedBytes : (i+1)*sealedBytes]
+	n, now := len(evs), time.Now()
+	b := &bareRows{make([]eventrow.Row, n), make([]uint64, n), make([]int64, n), make([]string, n), make([][]byte, n)}
+	for i := range evs {
+		d, rec := &evs[i].Data, events.NewRecord(&evs[i], "dev", now)
+		rec.SubjectRef, rec.TokenRef, rec.SessionRef = reference(d.Subject), reference(d.TokenID), reference(d.SessionID)
+		row := eventrow.Row{Index: uint64(i), Record: *rec}
+		noise := make([]byte, sealed+len(row.Record.PayloadHash)+len(row.Digest))
+		_, _ = rand.Read(noise) // never fails
+		b.sealed[i], noise = noise[:sealed:sealed], noise[sealed:]
+		copy(row.Digest[:], noise[copy(row.Record.PayloadHash[:], noise):])
+		b.events[i], b.index[i], b.received[i], b.tenant[i] = row, uint64(i), rec.Received, rec.Tenant
 	}
+	return b, nil
+}
+
+func reference(identifier string) (ref events.Ref) {
+	sum := sha256.Sum256([]byte(identifier))
+	copy(ref[:], sum[:])
+	return ref
+}
+
+// sealedSize is what a sealed part takes on average in our own table.
+func (r *rig) sealedSize(ctx context.Context) (int, error) {
+	var n uint64
+	err := r.db.QueryRow(ctx, "SELECT ifNotFinite(round(avg(length(sealed))), 0)::UInt64 FROM payloads").Scan(&n)
+	if n == 0 {
+		n = sealedBytes
+	}
+	return int(n), err
+}
+
+func (b *bareRows) payloads() (*ext.Table, error) {
 	t, err := ext.NewTable(eventrow.Incoming, ext.Column("index", "UInt64"), ext.Column("received", "Int64"), ext.Column("tenant", "String"), ext.Column("sealed", "String"))
 	if err != nil {
 		return nil, err
 	}
-	for i, values := range []any{index, received, tenant, sealed} {
+	for i, values := range []any{b.index, b.received, b.tenant, b.sealed} {
 		if _, err := t.Block().Columns[i].Append(values); err != nil {
 			return nil, err
 		}
@@ -154,48 +261,18 @@ func barePayloads(rows []eventrow.Row) (*ext.Table, error) {
 	return t, nil
 }
 
-// bareRows is evs as rows, with random bytes for what would be hashed.
-func bareRows(evs []events.Event) []eventrow.Row {
-	rows := make([]eventrow.Row, len(evs))
-	now := time.Now()
-	for i := range evs {
-		rec := events.NewRecord(&evs[i], "dev", now)
-		for _, ref := range []*events.Ref{&rec.SubjectRef, &rec.TokenRef, &rec.SessionRef} {
-			_, _ = rand.Read(ref[:]) // never fails
-		}
-		_, _ = rand.Read(rec.PayloadHash[:])
-		rows[i] = eventrow.Row{Index: uint64(i), Record: *rec}
-	}
-	return rows
-}
-
-// bareSingles is the rate of synchronous publishes of the bytes of evs.
-func (r *rig) bareSingles(ctx context.Context, evs []events.Event) (float64, error) {
-	bodies := make([][]byte, len(evs))
-	for i := range evs {
-		var err error
-		if bodies[i], err = events.MarshalEvents(evs[i : i+1]); err != nil {
-			return 0, err
-		}
-	}
-	began := time.Now()
-	for _, b := range bodies {
-		if _, err := r.bare.Publish(ctx, bareSubject, b); err != nil {
-			return 0, err
-		}
-	}
-	return float64(len(evs)) / time.Since(began).Seconds(), nil
-}
-
 // bareRow is the milliseconds that one row takes to be inserted and queried.
 func (r *rig) bareRow(ctx context.Context, ev events.Event) (float64, error) {
-	rows := bareRows([]events.Event{ev})
+	rows, err := r.bareRows(ctx, []events.Event{ev})
+	if err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	if err := r.insertBare(ctx, rows); err != nil {
 		return 0, err
 	}
 	var n uint64
-	err := r.db.QueryRow(ctx, "SELECT count() FROM bare_events WHERE id = {id:String}", clickhouse.Named("id", ev.ID)).Scan(&n)
+	err = r.db.QueryRow(ctx, "SELECT count() FROM bare_events WHERE id = {id:String}", clickhouse.Named("id", ev.ID)).Scan(&n)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("%d rows", n)
 	}

@@ -2,32 +2,48 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/workload"
 )
 
-// IngestConfig says how much to ingest.
+// IngestConfig says what to ingest, and how.
 type IngestConfig struct {
 	// Dir is a folder for the stack; its contents can be thrown away after.
 	Dir string
-	// Events a run. Default 50,000.
+	// Profiles are what to measure, of [Profiles]. Default [DefaultProfiles].
+	Profiles []string
+	// Events a run of batch and of growth. Default 50,000. Up to 250,000 are
+	// made before the clock starts; more are made while it runs.
 	Events int
-	// Runs of each figure. Default 3.
+	// Runs of each rate. Default 3.
 	Runs int
-	// Subjects is how many people there are. Default 100,000.
+	// Subjects is how many people there are. Default 100,000, at least 2.
 	Subjects uint64
+	// Duration of latency and of memory. Default 1 min.
+	Duration time.Duration
+	// Rate of latency in events a second. Default: half of what batch measured,
+	// or of one run of it.
+	Rate float64
+	// Apart runs intake, audit and revoke in a process of their own for every
+	// profile. Memory and growth always do.
+	Apart bool
+	// Serve is the command that runs `rescind serve`. Required where something
+	// runs apart.
+	Serve []string
 	// Progress takes lines for people. nil discards.
 	Progress func(string)
 }
 
 func (c IngestConfig) withDefaults() IngestConfig {
+	if len(c.Profiles) == 0 {
+		c.Profiles = DefaultProfiles()
+	}
 	if c.Events == 0 {
 		c.Events = 50_000
 	}
@@ -37,186 +53,153 @@ func (c IngestConfig) withDefaults() IngestConfig {
 	if c.Subjects == 0 {
 		c.Subjects = 100_000
 	}
+	if c.Duration == 0 {
+		c.Duration = time.Minute
+	}
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
 	return c
 }
 
-// singles is how many events a run of one synchronous publisher takes, and how
-// often a lone event is timed.
-const (
-	singles = 500
-	lone    = 40
-)
+// Validate reports all faults of c.
+func (c IngestConfig) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	for _, name := range c.Profiles {
+		check(find(name) != nil, "profile %q: want some of %s", name, strings.Join(Profiles(), ", "))
+	}
+	check(c.Events >= 1, "events %d: want 1 or more", c.Events)
+	check(c.Runs >= 1, "runs %d: want 1 or more", c.Runs)
+	check(c.Subjects >= 2, "subjects %d: want 2 or more", c.Subjects)
+	check(c.Duration >= time.Second, "duration %s: want 1s or more", c.Duration)
+	check(c.Rate >= 0, "rate %g: want 0 or more", c.Rate)
+	return errors.Join(errs...)
+}
+
+// profile is one thing that can be measured.
+type profile struct {
+	name     string
+	apart    bool // always in a process of its own
+	asked    bool // only when it is named
+	measures func(*ingest, context.Context) error
+}
+
+// profiles in the order they are measured in: what wants an empty store first.
+var profiles = []profile{
+	{name: "single", measures: (*ingest).single},
+	{name: "lone", measures: (*ingest).lone},
+	{name: "concurrent", measures: (*ingest).concurrent},
+	{name: "batch", measures: (*ingest).batch},
+	{name: "latency", measures: (*ingest).latency},
+	{name: "stored", measures: (*ingest).stored},
+	{name: "memory", apart: true, measures: (*ingest).memory},
+	{name: "growth", apart: true, asked: true, measures: (*ingest).growth},
+}
+
+func find(name string) *profile {
+	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &profiles[i]
+}
+
+// Profiles are all that Ingest can measure.
+func Profiles() []string {
+	return names(func(profile) bool { return true })
+}
+
+// DefaultProfiles are those that do not have to be asked for by name.
+func DefaultProfiles() []string {
+	return names(func(p profile) bool { return !p.asked })
+}
+
+func names(which func(profile) bool) (out []string) {
+	for _, p := range profiles {
+		if which(p) {
+			out = append(out, p.name)
+		}
+	}
+	return out
+}
+
+// ingest is one benchmark on one stack.
+type ingest struct {
+	*rig
+	cfg    IngestConfig
+	report *Report
+	seed   uint64
+	max    float64 // events a second that batch measured, 0 if it did not
+}
 
 // Ingest measures the way of an event from the publisher to a row.
 func Ingest(ctx context.Context, cfg IngestConfig) (*Report, error) {
-	cfg = cfg.withDefaults()
-	r, err := newRig(ctx, cfg.Dir, cfg.Progress)
-	if err != nil {
-		return nil, err
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bench ingest: %w", err)
 	}
-	defer r.close()
-	b := &ingest{rig: r, cfg: cfg}
-	report := &Report{Machine: machine()}
-	for _, measure := range []func(context.Context) (Result, error){b.batches, b.single, b.alone} {
-		result, err := measure(ctx)
-		if err != nil {
+	cfg = cfg.withDefaults()
+	b := &ingest{cfg: cfg, report: &Report{Machine: machine()}}
+	for _, apart := range []bool{false, true} {
+		if err := b.measure(ctx, apart); err != nil {
 			return nil, err
 		}
-		report.Results = append(report.Results, result)
 	}
-	return report, nil
+	return b.report, nil
 }
 
-type ingest struct {
-	*rig
-	cfg  IngestConfig
-	seed uint64
-}
-
-// next is a generator that no run has used.
-func (b *ingest) next() *workload.Generator {
-	b.seed++
-	return workload.New(workload.Config{Seed: b.seed, Subjects: b.cfg.Subjects})
-}
-
-// batches is the rate of the SDK from the first publish until every row can be
-// queried.
-func (b *ingest) batches(ctx context.Context) (Result, error) {
-	var ours, floor []float64
-	for run := range b.cfg.Runs {
-		evs := b.next().Batch(b.cfg.Events)
-		bare, err := b.barePipe(ctx, evs)
-		if err != nil {
-			return Result{}, fmt.Errorf("bare pipe: %w", err)
-		}
-		rate, err := b.pipeline(ctx, evs)
-		if err != nil {
-			return Result{}, fmt.Errorf("sdk batches: %w", err)
-		}
-		b.cfg.Progress(fmt.Sprintf("ingest/sdk run %d: %.0f events/s, bare pipe %.0f", run+1, rate, bare))
-		ours, floor = append(ours, rate), append(floor, bare)
-	}
-	return compare("ingest/sdk", "events/s", ours, "JetStream publish and consume of the same messages, insert of the same columns, at once", floor), nil
-}
-
-func (b *ingest) pipeline(ctx context.Context, evs []events.Event) (float64, error) {
-	before, err := b.rows(ctx)
-	if err != nil {
-		return 0, err
-	}
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher, BatchEvents: sdkBatch})
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	for _, ev := range evs {
-		if err := pub.Queue(ctx, ev); err != nil {
-			return 0, err
+// measure measures what was asked for of what runs apart, or of the rest, on a
+// stack of their own.
+func (b *ingest) measure(ctx context.Context, apart bool) (err error) {
+	var todo []profile
+	for _, p := range profiles {
+		if slices.Contains(b.cfg.Profiles, p.name) && (p.apart || b.cfg.Apart) == apart {
+			todo = append(todo, p)
 		}
 	}
-	if err := pub.Close(ctx); err != nil {
-		return 0, err
-	}
-	if err := b.untilRows(ctx, before+uint64(len(evs))); err != nil {
-		return 0, err
-	}
-	return float64(len(evs)) / time.Since(began).Seconds(), nil
-}
-
-// single is the rate of one publisher that waits for each event to be durable.
-func (b *ingest) single(ctx context.Context) (Result, error) {
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher})
-	if err != nil {
-		return Result{}, err
-	}
-	var ours, floor []float64
-	for range b.cfg.Runs {
-		evs := b.next().Batch(singles)
-		bare, err := b.bareSingles(ctx, evs)
-		if err != nil {
-			return Result{}, fmt.Errorf("bare publish: %w", err)
-		}
-		began := time.Now()
-		for _, ev := range evs {
-			if err := pub.Publish(ctx, ev); err != nil {
-				return Result{}, err
-			}
-		}
-		ours = append(ours, singles/time.Since(began).Seconds())
-		floor = append(floor, bare)
-	}
-	return compare("ingest/single", "events/s", ours, "JetStream publish of the same bytes, one at a time", floor), pub.Close(ctx)
-}
-
-// alone is the time from the acknowledgement of a lone event until its row can
-// be queried.
-func (b *ingest) alone(ctx context.Context) (Result, error) {
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher})
-	if err != nil {
-		return Result{}, err
-	}
-	var ours, floor []float64
-	gen := b.next()
-	for range lone {
-		ev := gen.Next()
-		bare, err := b.bareRow(ctx, ev)
-		if err != nil {
-			return Result{}, fmt.Errorf("bare row: %w", err)
-		}
-		if err := pub.Publish(ctx, ev); err != nil {
-			return Result{}, err
-		}
-		began := time.Now()
-		if err := b.untilRow(ctx, ev.ID); err != nil {
-			return Result{}, err
-		}
-		ours, floor = append(ours, milliseconds(time.Since(began))), append(floor, bare)
-		if err := settle(ctx); err != nil {
-			return Result{}, err
-		}
-	}
-	return compare("ingest/lone", "ms", ours, "insert of the same columns in one row, and its query", floor), pub.Close(ctx)
-}
-
-// settle is a pause long enough for the next event to be alone.
-func settle(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(250 * time.Millisecond):
+	if len(todo) == 0 {
 		return nil
 	}
-}
-
-// sdkBatch is how many events the SDK puts into a message.
-const sdkBatch = 500
-
-// messages is evs as the SDK would send them: by type, sdkBatch a message.
-func messages(evs []events.Event) ([]*nats.Msg, error) {
-	byType := map[events.Type][]events.Event{}
-	var out []*nats.Msg
-	flush := func(t events.Type) error {
-		body, err := events.MarshalEvents(byType[t])
-		byType[t] = nil
-		out = append(out, &nats.Msg{Subject: bareSubject, Header: nats.Header{"Content-Type": {events.ContentTypeBatch}}, Data: body})
+	cfg := rigConfig{dir: filepath.Join(b.cfg.Dir, "here"), progress: b.cfg.Progress}
+	if apart {
+		cfg.dir, cfg.serve = filepath.Join(b.cfg.Dir, "apart"), b.cfg.Serve
+		if len(cfg.serve) == 0 {
+			return errors.New("bench ingest: no command for the projector's process")
+		}
+	}
+	if b.rig, err = newRig(ctx, cfg); err != nil {
 		return err
 	}
-	for _, ev := range evs {
-		if byType[ev.Type] = append(byType[ev.Type], ev); len(byType[ev.Type]) == sdkBatch {
-			if err := flush(ev.Type); err != nil {
-				return nil, err
-			}
+	defer b.close()
+	for _, p := range todo {
+		b.cfg.Progress(p.name)
+		if err := p.measures(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	for t, left := range byType {
-		if len(left) > 0 {
-			if err := flush(t); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
+	return nil
+}
+
+// add puts a result into the report and tells people.
+func (b *ingest) add(r Result) {
+	b.report.Results = append(b.report.Results, r)
+	b.cfg.Progress(r.String())
+}
+
+// step is the time between two events of a run.
+const step = 100 * time.Microsecond
+
+// next is a generator that no run has used, of n events that end about now.
+func (b *ingest) next(n int) *workload.Generator {
+	return b.generator(time.Now().Add(-time.Second-time.Duration(n)*step), step)
+}
+
+func (b *ingest) generator(start time.Time, step time.Duration) *workload.Generator {
+	b.seed++
+	return workload.New(workload.Config{Seed: b.seed, Subjects: b.cfg.Subjects, Start: start, Step: step})
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -12,20 +13,22 @@ import (
 // Report is the outcome of one benchmark.
 type Report struct {
 	Results []Result `json:"results"`
+	Growth  []Growth `json:"growth,omitempty"`
 	Machine Machine  `json:"machine"`
 }
 
-// Result is one figure beside its floor.
+// Result is one figure, beside its floor where it has one.
 type Result struct {
 	Name      string  `json:"name"`
 	Unit      string  `json:"unit"`
 	Value     float64 `json:"value"` // median
 	Min       float64 `json:"min"`
 	Max       float64 `json:"max"`
+	P99       float64 `json:"p99,omitempty"`
 	N         int     `json:"n"`
-	FloorName string  `json:"floor_name"`
-	Floor     float64 `json:"floor"` // median
-	Ratio     float64 `json:"ratio"` // Value / Floor
+	FloorName string  `json:"floor_name,omitempty"`
+	Floor     float64 `json:"floor,omitempty"` // median
+	Ratio     float64 `json:"ratio,omitempty"` // Value / Floor
 }
 
 // Machine is what the figures were measured on.
@@ -47,6 +50,29 @@ func compare(name, unit string, samples []float64, floorName string, floor []flo
 		r.Ratio = r.Value / r.Floor
 	}
 	return r
+}
+
+// alone makes a result without a floor.
+func alone(name, unit string, samples ...float64) Result {
+	return Result{Name: name, Unit: unit, Value: median(samples), Min: slices.Min(samples), Max: slices.Max(samples), N: len(samples)}
+}
+
+// withP99 adds the 99th percentile of the samples.
+func (r Result) withP99(samples []float64) Result {
+	r.P99 = quantile(samples, 0.99)
+	return r
+}
+
+// String is r for people.
+func (r Result) String() string {
+	s := fmt.Sprintf("%s: %.4g %s (%.4g to %.4g, n=%d)", r.Name, r.Value, r.Unit, r.Min, r.Max, r.N)
+	if r.P99 != 0 {
+		s += fmt.Sprintf(", p99 %.4g", r.P99)
+	}
+	if r.Floor != 0 {
+		s += fmt.Sprintf(", %.2f of %.4g", r.Ratio, r.Floor)
+	}
+	return s
 }
 
 func median(samples []float64) float64 { return quantile(samples, 0.5) }

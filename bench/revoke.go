@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func (c RevokeConfig) withDefaults() RevokeConfig {
 // Revoke measures the way of a revocation to a verifier, and the set itself.
 func Revoke(ctx context.Context, cfg RevokeConfig) (*Report, error) {
 	cfg = cfg.withDefaults()
-	r, err := newRig(ctx, cfg.Dir, cfg.Progress)
+	r, err := newRig(ctx, rigConfig{dir: cfg.Dir, progress: cfg.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +110,8 @@ func (r *rig) revokeOne(ctx context.Context, f *feed.Feed, pub *stream.Publisher
 		return 0, 0, err
 	}
 	acked := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the revocation did not arrive in time"))
+	defer cancel()
 	err = poll(ctx, 50*time.Microsecond, func(context.Context) (bool, error) {
 		return f.Decide(claims).State == revocation.Revoked, nil
 	})

@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -17,18 +15,33 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 )
 
+// rigConfig says where a stack runs.
+type rigConfig struct {
+	dir      string
+	serve    []string // runs the projector in a process of its own; nil: all roles in this one
+	progress func(string)
+}
+
 // rig is a running stack with a connection for each part of a measurement.
 type rig struct {
 	stack     *dev.Stack
+	projector *process            // nil where the roles are in this process
 	publisher *nats.Conn          // the api's permissions: may publish every event
 	bare      jetstream.JetStream // of a server without accounts, on the same disk
 	db        driver.Conn
+	dir       string
+	patience  time.Duration // how long ClickHouse may stand still before rows count as lost
 	closers   []func()
 }
 
-func newRig(ctx context.Context, dir string, progress func(string)) (_ *rig, err error) {
-	r := &rig{}
-	if r.stack, err = dev.Start(ctx, dev.Options{Dir: dir, Progress: progress}); err != nil {
+func newRig(ctx context.Context, cfg rigConfig) (_ *rig, err error) {
+	r := &rig{dir: cfg.dir, patience: patience}
+	o := dev.Options{Dir: cfg.dir, Progress: cfg.progress}
+	if cfg.serve != nil {
+		r.projector = &process{command: cfg.serve}
+		o.Roles = r.projector.run
+	}
+	if r.stack, err = dev.Start(ctx, o); err != nil {
 		return nil, err
 	}
 	r.closers = append(r.closers, func() {
@@ -44,7 +57,7 @@ func newRig(ctx context.Context, dir string, progress func(string)) (_ *rig, err
 	if r.publisher, err = r.connect(natsd.API); err != nil {
 		return nil, err
 	}
-	if err = r.startBare(filepath.Join(dir, "bare")); err != nil {
+	if err = r.startBare(ctx, filepath.Join(cfg.dir, "bare")); err != nil {
 		return nil, err
 	}
 	c := r.stack.File.ClickHouse
@@ -60,26 +73,16 @@ func newRig(ctx context.Context, dir string, progress func(string)) (_ *rig, err
 }
 
 // startBare starts a server as ours is configured, without accounts.
-func (r *rig) startBare(dir string) error {
-	ns, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: true,
-		MaxPayload: natsd.MaxPayload, NoLog: true, NoSigs: true,
-	})
+func (r *rig) startBare(ctx context.Context, dir string) error {
+	ns, nc, err := startNATS(&server.Options{JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: natsd.MaxPayload})
 	if err != nil {
 		return err
 	}
-	go ns.Start()
-	r.closers = append(r.closers, func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
-		return errors.New("the bare server is not ready")
-	}
-	nc, err := nats.Connect(ns.ClientURL())
-	if err != nil {
+	r.closers = append(r.closers, func() { nc.Close(); ns.Shutdown(); ns.WaitForShutdown() })
+	if r.bare, err = jetstream.New(nc); err != nil {
 		return err
 	}
-	r.closers = append(r.closers, nc.Close)
-	r.bare, err = jetstream.New(nc)
-	return err
+	return r.bareStream(ctx)
 }
 
 func (r *rig) connect(role natsd.Role) (*nats.Conn, error) {
@@ -93,51 +96,5 @@ func (r *rig) connect(role natsd.Role) (*nats.Conn, error) {
 func (r *rig) close() {
 	for i := len(r.closers) - 1; i >= 0; i-- {
 		r.closers[i]()
-	}
-}
-
-// rows is how many published events have a row: findings are not counted.
-func (r *rig) rows(ctx context.Context) (n uint64, err error) {
-	err = r.db.QueryRow(ctx, "SELECT count() FROM events WHERE type LIKE 'dev.rescind.token.%'").Scan(&n)
-	return n, err
-}
-
-// patience bounds a wait for rows.
-const patience = 5 * time.Minute
-
-// untilRows waits until exactly n events have a row. More is an error.
-func (r *rig) untilRows(ctx context.Context, n uint64) error {
-	return poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
-		got, err := r.rows(ctx)
-		if got > n {
-			return false, fmt.Errorf("%d rows for %d events", got, n)
-		}
-		return got == n, err
-	})
-}
-
-func (r *rig) untilRow(ctx context.Context, id string) error {
-	return poll(ctx, time.Millisecond, func(ctx context.Context) (bool, error) {
-		var n uint64
-		err := r.db.QueryRow(ctx, "SELECT count() FROM events WHERE id = {id:String}", clickhouse.Named("id", id)).Scan(&n)
-		return n == 1, err
-	})
-}
-
-func poll(ctx context.Context, every time.Duration, done func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the rows did not arrive in time"))
-	defer cancel()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		ok, err := done(ctx)
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
 	}
 }

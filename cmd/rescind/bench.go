@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime/pprof"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,22 +28,71 @@ func newBench(environment) *cobra.Command {
 
 func newBenchIngest() *cobra.Command {
 	var cfg bench.IngestConfig
+	var profiler string
 	cmd := &cobra.Command{
 		Use: "ingest", Short: "From the publisher to a row that can be queried", Args: cobra.NoArgs,
+		Long: `Ingest measures one profile, or several, on a stack of its own:
+  single      one publisher that waits for each event to be durable
+  concurrent  100 of them at once
+  batch       batches of the SDK, until every row can be queried
+  lone        from the acknowledgement of a lone event to its row
+  latency     the same under a steady load, by default half of what batch measured
+  stored      bytes an event takes in ClickHouse and in the log
+  memory      what intake, audit and revoke hold while they get all they can take
+  growth      the rate million by million into one store; only when named
+
+Memory and growth run the projector in a process of its own, as everything does
+with --apart. A run that loses an event fails.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cfg.Events < 1 || cfg.Runs < 1 || cfg.Subjects < 2 {
-				return usage("bench ingest: --events and --runs want 1 or more, --subjects 2 or more")
+			if slices.Contains(cfg.Profiles, "all") {
+				cfg.Profiles = nil
 			}
-			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
-				cfg.Dir, cfg.Progress = dir, progress(cmd)
-				return bench.Ingest(ctx, cfg)
+			exe, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			cfg.Serve = []string{exe, "serve"}
+			if cfg.Events < 1 || cfg.Runs < 1 || cfg.Subjects < 2 || cfg.Duration <= 0 {
+				return usage("bench ingest: --events and --runs want 1 or more, --subjects 2 or more, --duration more than 0")
+			}
+			if err := cfg.Validate(); err != nil {
+				return usage("bench ingest: %w", err)
+			}
+			return profiled(profiler, func() error {
+				return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
+					cfg.Dir, cfg.Progress = dir, progress(cmd)
+					return bench.Ingest(ctx, cfg)
+				})
 			})
 		},
 	}
-	cmd.Flags().IntVar(&cfg.Events, "events", 50_000, "events a run")
-	cmd.Flags().IntVar(&cfg.Runs, "runs", 3, "runs of each figure")
-	cmd.Flags().Uint64Var(&cfg.Subjects, "subjects", 100_000, "people they are about")
+	f := cmd.Flags()
+	f.StringSliceVar(&cfg.Profiles, "profile", []string{"all"}, "what to measure: "+strings.Join(bench.Profiles(), ", ")+"; all is all but growth")
+	f.IntVar(&cfg.Events, "events", 50_000, "events a run of batch, and of growth in all")
+	f.IntVar(&cfg.Runs, "runs", 3, "runs of each rate")
+	f.Uint64Var(&cfg.Subjects, "subjects", 100_000, "people they are about")
+	f.DurationVar(&cfg.Duration, "duration", time.Minute, "how long latency and memory take")
+	f.Float64Var(&cfg.Rate, "rate", 0, "events/s of latency, 0 for half of what batch measured")
+	f.BoolVar(&cfg.Apart, "apart", false, "run intake, audit and revoke in a process of their own, without the API")
+	f.StringVar(&profiler, "cpuprofile", "", "write a CPU profile of this process to `file`")
 	return cmd
+}
+
+// profiled runs do and writes where its time went, if a file is named.
+func profiled(path string, do func() error) error {
+	if path == "" {
+		return do()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 func newBenchRevoke() *cobra.Command {
@@ -77,10 +131,34 @@ func measure(cmd *cobra.Command, run func(ctx context.Context, dir string) (*ben
 func printReport(w io.Writer, r *bench.Report) {
 	rows := make([][]string, len(r.Results))
 	for i, x := range r.Results {
-		rows[i] = []string{x.Name, figure(x.Value), figure(x.Min), figure(x.Max), strconv.Itoa(x.N), x.Unit, figure(x.Floor), fmt.Sprintf("%.2f", x.Ratio), x.FloorName}
+		rows[i] = []string{
+			x.Name, figure(x.Value), figure(x.Min), figure(x.Max), given(x.P99, figure), strconv.Itoa(x.N), x.Unit,
+			given(x.Floor, figure), given(x.Ratio, func(v float64) string { return fmt.Sprintf("%.2f", v) }), x.FloorName,
+		}
 	}
-	table(w, []string{"NAME", "MEDIAN", "MIN", "MAX", "N", "UNIT", "FLOOR", "RATIO", "FLOOR IS"}, rows)
+	table(w, []string{"NAME", "MEDIAN", "MIN", "MAX", "P99", "N", "UNIT", "FLOOR", "RATIO", "FLOOR IS"}, rows)
+	printGrowth(w, r.Growth)
 	fmt.Fprintf(w, "%s, %d cores, %s/%s, %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.OS, r.Machine.Arch, r.Machine.Go)
+}
+
+// printGrowth writes what a plot needs, as CSV, and the plot in a line.
+func printGrowth(w io.Writer, growth []bench.Growth) {
+	if len(growth) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "events,events_per_s,rss_mib")
+	for _, g := range growth {
+		fmt.Fprintf(w, "%d,%.0f,%.0f\n", g.Events, g.Rate, g.RSS)
+	}
+	fmt.Fprintln(w, bench.Sparkline(growth))
+}
+
+// given is v as format writes it, or nothing where there is none.
+func given(v float64, format func(float64) string) string {
+	if v == 0 {
+		return ""
+	}
+	return format(v)
 }
 
 // figure is a number with three digits that matter.

@@ -55,6 +55,9 @@ type Options struct {
 	Log *slog.Logger
 	// Progress takes lines for people about long work. nil discards.
 	Progress func(string)
+	// Roles runs the roles somewhere else, under the contract of app.Run, which
+	// is the default. It closes the listener where it does not use it.
+	Roles func(context.Context, app.Config) error
 }
 
 // Stack is a running stack.
@@ -108,6 +111,9 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
+	}
+	if o.Roles == nil {
+		o.Roles = app.Run
 	}
 	for _, port := range []int{o.HTTPPort, o.NATSPort, o.ClickHousePort, o.ClickHouseHTTPPort} {
 		if port < 0 || port > 65535 {
@@ -171,7 +177,7 @@ func (s *Stack) startRoles(ctx context.Context, o Options) error {
 	s.started = true
 	go func() {
 		defer close(s.done)
-		s.err = app.Run(running, app.Config{
+		s.err = o.Roles(running, app.Config{
 			Config: s.config(o), Getenv: o.Getenv, Log: s.log, Listener: listener, Ready: func() { close(ready) }, AwaitAudit: true,
 		})
 	}()

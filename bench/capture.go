@@ -1,0 +1,93 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/natsd"
+)
+
+// captured is what the SDK really sends while publish publishes, headers and
+// all: floors send the same bytes, whatever the SDK makes of events. It sends
+// them to a server of its own that keeps them in memory. Batches are full ones:
+// the SDK lingers here, because smaller messages would make a slower floor.
+func (r *rig) captured(ctx context.Context, batch int, publish func(*stream.Publisher) error) ([]*nats.Msg, error) {
+	ns, nc, err := startNATS(&server.Options{MaxPayload: natsd.MaxPayload, JetStream: true, StoreDir: filepath.Join(r.dir, "captured")})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { nc.Close(); ns.Shutdown(); ns.WaitForShutdown() }()
+	var msgs []*nats.Msg // of the subscription's goroutine until it is drained
+	all := make(chan struct{})
+	sub, err := nc.Subscribe(stream.EventSubjects, func(m *nats.Msg) {
+		msgs = append(msgs, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+	})
+	if err != nil {
+		return nil, err
+	}
+	sub.SetClosedHandler(func(string) { close(all) })
+	if err := errors.Join(sub.SetPendingLimits(-1, -1), playIntake(ctx, nc), send(ctx, nc, batch, publish), sub.Drain()); err != nil {
+		return nil, err
+	}
+	select {
+	case <-all:
+		return msgs, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// playIntake makes a stream that acknowledges in the intake's name.
+func playIntake(ctx context.Context, nc *nats.Conn) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: stream.IntakeStream, Subjects: []string{stream.EventSubjects}, Storage: jetstream.MemoryStorage, MaxMsgs: 1,
+	})
+	return err
+}
+
+func send(ctx context.Context, nc *nats.Conn, batch int, publish func(*stream.Publisher) error) error {
+	cfg := stream.PublisherConfig{Environment: dev.Environment, Conn: nc, BatchEvents: batch}
+	if batch > 1 {
+		cfg.Linger = time.Second
+	}
+	pub, err := stream.NewPublisher(cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(publish(pub), pub.Close(ctx))
+}
+
+// startNATS starts a server on loopback without accounts, and connects to it.
+func startNATS(o *server.Options) (*server.Server, *nats.Conn, error) {
+	o.Host, o.Port, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	ns, err := server.NewServer(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	go ns.Start()
+	stop := func(err error) (*server.Server, *nats.Conn, error) {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, nil, err
+	}
+	if !ns.ReadyForConnections(10 * time.Second) {
+		return stop(errors.New("the bare server is not ready"))
+	}
+	nc, err := nats.Connect(ns.ClientURL())
+	if err != nil {
+		return stop(err)
+	}
+	return ns, nc, nil
+}

@@ -1,0 +1,63 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Growth is one part of a long run into the same store.
+type Growth struct {
+	Events int     `json:"events"` // in the store after it
+	Rate   float64 `json:"rate"`   // events/s of this part, until every row can be queried
+	RSS    float64 `json:"rss"`    // MiB of the projector after it
+}
+
+// growthParts is how many parts a long run has, unless they would be less than
+// a million events and can be it.
+const (
+	growthParts = 20
+	million     = 1_000_000
+)
+
+// growth is whether the last million of events costs more than the first.
+func (b *ingest) growth(ctx context.Context) error {
+	part := max(1, b.cfg.Events/growthParts)
+	if b.cfg.Events > million {
+		part = million
+	}
+	gen := b.next(b.cfg.Events) // one, so that its people live on
+	for done := 0; done < b.cfg.Events; {
+		n := min(part, b.cfg.Events-done)
+		rate, err := b.pipeline(ctx, gen, n)
+		if err != nil {
+			return err
+		}
+		rss, _, err := b.projector.rss()
+		if err != nil {
+			return err
+		}
+		done += n
+		b.report.Growth = append(b.report.Growth, Growth{done, rate, rss})
+		b.cfg.Progress(fmt.Sprintf("%d events: %.0f events/s, %.0f MiB", done, rate, rss))
+	}
+	parts := b.report.Growth
+	last := compare("growth/rate", "events/s", []float64{parts[len(parts)-1].Rate}, fmt.Sprintf("the first %d events into the same store", parts[0].Events), []float64{parts[0].Rate})
+	b.add(last)
+	return nil
+}
+
+// Sparkline is the rates of a growth as a line of blocks, the greatest a full
+// one.
+func Sparkline(growth []Growth) string {
+	blocks := []rune("▁▂▃▄▅▆▇█")
+	most := 0.0
+	for _, g := range growth {
+		most = max(most, g.Rate)
+	}
+	var line strings.Builder
+	for _, g := range growth {
+		line.WriteRune(blocks[min(len(blocks)-1, int(g.Rate/most*float64(len(blocks))))])
+	}
+	return line.String()
+}

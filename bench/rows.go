@@ -1,0 +1,101 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// patience is how long ClickHouse may stand still while rows are missing.
+const patience = time.Minute
+
+// place is where the audit side was before a run.
+type place struct {
+	position uint64 // records that are recorded
+	rows     uint64 // published events among them
+}
+
+// mark is the place now. Nothing of ours may be under way.
+func (r *rig) mark(ctx context.Context) (p place, err error) {
+	if p.position, err = r.recorded(ctx); err == nil {
+		p.rows, err = r.rows(ctx)
+	}
+	return p, err
+}
+
+// recorded is how many records ClickHouse holds by its own account. It reads
+// one row a batch, so that asking often costs little.
+func (r *rig) recorded(ctx context.Context) (n uint64, err error) {
+	err = r.db.QueryRow(ctx, "SELECT toUInt64(sum(next)) FROM (SELECT max(first + count) AS next FROM batches GROUP BY shard)").Scan(&n)
+	return n, err
+}
+
+// rows is how many published events have a row: findings are not counted.
+func (r *rig) rows(ctx context.Context) (n uint64, err error) {
+	err = r.db.QueryRow(ctx, "SELECT count() FROM events WHERE type LIKE 'dev.rescind.token.%'").Scan(&n)
+	return n, err
+}
+
+// untilRows waits until exactly n more events have a row than there were. More
+// is an error, and so is standing still with less.
+func (r *rig) untilRows(ctx context.Context, from place, n uint64) error {
+	seen, since := from.position, time.Now()
+	return poll(ctx, 10*time.Millisecond, func(ctx context.Context) (bool, error) {
+		at, err := r.recorded(ctx)
+		if err != nil {
+			return false, err
+		}
+		if at > seen {
+			seen, since = at, time.Now()
+		}
+		late := time.Since(since) > r.patience
+		if at < from.position+n && !late {
+			return false, nil
+		}
+		rows, err := r.rows(ctx)
+		switch got := rows - from.rows; {
+		case err != nil:
+			return false, err
+		case got > n:
+			return false, fmt.Errorf("%d rows for %d events", got, n)
+		case got < n && late:
+			return false, fmt.Errorf("%d of %d events have no row: %w", n-got, n, errLost)
+		default:
+			return got == n, nil
+		}
+	})
+}
+
+// errLost says that what was acknowledged did not arrive.
+var errLost = errors.New("nothing has arrived for too long")
+
+func (r *rig) untilRow(ctx context.Context, id string) error {
+	since := time.Now()
+	return poll(ctx, time.Millisecond, func(ctx context.Context) (bool, error) {
+		var n uint64
+		err := r.db.QueryRow(ctx, "SELECT count() FROM events WHERE id = {id:String}", clickhouse.Named("id", id)).Scan(&n)
+		if err == nil && n == 0 && time.Since(since) > r.patience {
+			err = fmt.Errorf("a lone event has no row: %w", errLost)
+		}
+		return n == 1, err
+	})
+}
+
+func poll(ctx context.Context, every time.Duration, done func(context.Context) (bool, error)) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		ok, err := done(ctx)
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
