@@ -20,7 +20,7 @@ const (
 	concurrents = 20_000
 	// publishers publish at once in concurrent.
 	publishers = 100
-	// lones is how often a lone event is timed.
+	// lones is how often a lone event is timed at most.
 	lones = 40
 )
 
@@ -130,7 +130,7 @@ func (b *ingest) lone(ctx context.Context) error {
 	}
 	var ours, floor []float64
 	gen := b.next(lones)
-	for range lones {
+	for range min(lones, 1+b.cfg.Events/200) {
 		ev := gen.Next()
 		bare, err := b.bareRow(ctx, ev)
 		if err != nil {

@@ -75,7 +75,14 @@ func (r Result) String() string {
 	return s
 }
 
-func median(samples []float64) float64 { return quantile(samples, 0.5) }
+// median is the sample in the middle, or between the two there.
+func median(samples []float64) float64 {
+	s := slices.Sorted(slices.Values(samples))
+	if len(s) == 0 {
+		return 0
+	}
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
 
 // quantile is the sample at q of the way from the least to the greatest.
 func quantile(samples []float64, q float64) float64 {

@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/config"
+)
+
+func TestEveryProfileMeasures(t *testing.T) {
+	t.Parallel()
+	report, err := Ingest(t.Context(), IngestConfig{
+		Dir: t.TempDir(), Profiles: Profiles(), Events: 1500, Runs: 1, Subjects: 200, Duration: time.Second, Rate: 500,
+		Serve: []string{os.Args[0], "serve"}, Progress: func(s string) { t.Log(s) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]Result{}
+	for _, r := range report.Results {
+		got[r.Name] = r
+	}
+	for _, name := range []string{"ingest/single", "ingest/concurrent", "ingest/batch", "ingest/lone", "growth/rate"} {
+		if r := got[name]; r.Value <= 0 || r.Floor <= 0 || r.Ratio <= 0 || r.FloorName == "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	for _, name := range []string{
+		"latency/from_ack", "latency/from_due", "latency/rate", "memory/rss_peak", "memory/rss", "memory/rate",
+		"stored/all", "stored/events", "stored/events/projections", "stored/payloads", "stored/log",
+	} {
+		if r := got[name]; r.Value <= 0 || r.N < 1 || r.Unit == "" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	if all := got["stored/all"].Value; all <= got["stored/events"].Value || got["stored/events"].Value <= got["stored/events/projections"].Value {
+		t.Errorf("parts are more than the whole of %g bytes", all)
+	}
+	if g := report.Growth; len(g) != growthParts || g[len(g)-1].Events != 1500 || g[0].RSS < 10 {
+		t.Errorf("growth: %+v", g)
+	}
+}
+
+// TestALostEventIsAnError publishes events and claims one more, and one less.
+func TestALostEventIsAnError(t *testing.T) {
+	t.Parallel()
+	b := testIngest(t)
+	from, err := b.mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.pipeline(t.Context(), b.next(1000), 1000); err != nil {
+		t.Fatal(err)
+	}
+	b.patience = 200 * time.Millisecond
+	if err := b.untilRows(t.Context(), from, 1000); err != nil {
+		t.Errorf("all are there: %v", err)
+	}
+	if err := b.untilRows(t.Context(), from, 1001); !errors.Is(err, errLost) {
+		t.Errorf("one of 1001 is missing: %v", err)
+	}
+	if err := b.untilRows(t.Context(), from, 999); err == nil || errors.Is(err, errLost) {
+		t.Errorf("one more than 999: %v", err)
+	}
+	if err := b.untilRow(t.Context(), "no-such-id"); !errors.Is(err, errLost) {
+		t.Errorf("a lone event that is not there: %v", err)
+	}
+}
+
+// TestFloorsSendWhatTheSDKSends captures a thousand events both ways.
+func TestFloorsSendWhatTheSDKSends(t *testing.T) {
+	t.Parallel()
+	r := &rig{dir: t.TempDir()}
+	evs := (&ingest{cfg: IngestConfig{}.withDefaults()}).next(1000).Batch(1000)
+	one, err := r.captured(t.Context(), 1, func(pub *stream.Publisher) error {
+		for _, ev := range evs {
+			if err := pub.Publish(t.Context(), ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(one) != len(evs) {
+		t.Fatalf("%d messages for %d events, %v", len(one), len(evs), err)
+	}
+	for i, m := range one {
+		if !bytes.Contains(m.Data, []byte(evs[i].ID)) || m.Subject != stream.EventSubject("acme", evs[i].Type) || m.Header.Get("Content-Type") == "" {
+			t.Fatalf("message %d: subject %s, header %v", i, m.Subject, m.Header)
+		}
+	}
+	many, err := r.captured(t.Context(), sdkBatch, func(pub *stream.Publisher) error {
+		for _, ev := range evs {
+			if err := pub.Queue(t.Context(), ev); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(many) > 5 { // four types, and one of them fills two
+		t.Fatalf("%d messages for %d events, %v", len(many), len(evs), err)
+	}
+	for _, ev := range evs {
+		if !slices.ContainsFunc(many, func(m *nats.Msg) bool { return bytes.Contains(m.Data, []byte(ev.ID)) }) {
+			t.Fatalf("event %s is in no message", ev.ID)
+		}
+	}
+}
+
+// TestALongRunIsStreamed yields each event once whether they are made before
+// or meanwhile.
+func TestALongRunIsStreamed(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{3, ahead + 7} {
+		got := 0
+		for chunk := range source(t.Context(), (&ingest{cfg: IngestConfig{}.withDefaults()}).next(n), n) {
+			got += len(chunk)
+		}
+		if got != n {
+			t.Errorf("%d events of %d", got, n)
+		}
+	}
+}
+
+// TestTheProcessIsConfiguredAlike reads back what it is given.
+func TestTheProcessIsConfiguredAlike(t *testing.T) {
+	t.Parallel()
+	want := config.Default()
+	want.Profile, want.Environment, want.Roles = config.Dev, "dev", []string{config.RoleIntake, config.RoleAudit}
+	want.NATS.URL, want.NATS.IntakeMaxBytes = "nats://127.0.0.1:1", 7
+	want.ClickHouse.ProjectorPassword, want.Limits.Stale = "file:/x", 7*time.Second
+	env := slices.DeleteFunc(environ(want), func(s string) bool { return !bytes.HasPrefix([]byte(s), []byte("RESCIND_")) })
+	got, err := config.Load(config.Source{Environ: env})
+	if err != nil || !cmp.Equal(want, got) {
+		t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+	}
+}
+
+func TestFaultsAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []IngestConfig{
+		{Profiles: []string{"no-such"}}, {Events: -1}, {Runs: -1}, {Subjects: 1}, {Duration: time.Millisecond}, {Rate: -1},
+	} {
+		if c.Validate() == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+	if _, err := Ingest(t.Context(), IngestConfig{Dir: t.TempDir(), Profiles: []string{"memory"}}); err == nil {
+		t.Error("memory without a command for the process was measured")
+	}
+	_, err := Ingest(t.Context(), IngestConfig{Dir: t.TempDir(), Profiles: []string{"memory"}, Serve: []string{"/bin/false"}})
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a process that fails: %v", err)
+	}
+}
+
+func testIngest(t *testing.T) *ingest {
+	t.Helper()
+	r, err := newRig(t.Context(), rigConfig{dir: t.TempDir(), progress: func(string) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	return &ingest{rig: r, cfg: IngestConfig{Subjects: 100, Progress: func(string) {}}.withDefaults(), report: &Report{}}
+}
