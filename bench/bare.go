@@ -44,14 +44,10 @@ func (r *rig) emptyBare(ctx context.Context) {
 // bareTables makes tables like ours for bare inserts: engine, projections,
 // indices, settings and all.
 func (r *rig) bareTables(ctx context.Context) error {
+	if err := r.untilMigrated(ctx); err != nil {
+		return err
+	}
 	for _, table := range []string{"events", "payloads"} {
-		if err := poll(ctx, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
-			var n uint8
-			err := r.db.QueryRow(ctx, "EXISTS TABLE "+table).Scan(&n)
-			return n == 1, err
-		}); err != nil {
-			return err
-		}
 		if err := r.db.Exec(ctx, "CREATE TABLE bare_"+table+" AS "+table); err != nil {
 			return fmt.Errorf("bare tables: %w", err)
 		}

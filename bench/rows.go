@@ -84,6 +84,18 @@ func (r *rig) untilRow(ctx context.Context, id string) error {
 	})
 }
 
+// untilMigrated waits for the tables, which the audit role makes beside
+// everything else.
+func (r *rig) untilMigrated(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.patience, errors.New("the tables were not made in time"))
+	defer cancel()
+	return poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
+		var n uint64
+		err := r.db.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name IN ('events', 'payloads', 'batches')").Scan(&n)
+		return n == 3, err
+	})
+}
+
 func poll(ctx context.Context, every time.Duration, done func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
