@@ -6,23 +6,49 @@
 // [Ingest] and [Revoke] run a real stack in a temporary folder, measure it, and
 // measure beside it the least that the same bytes could cost: a bare JetStream
 // publish and consume, a bare insert of the same columns, a bare RePublish hop.
+// Events are those of internal/workload.
 //
 // # Guarantees
 //
 //   - Figure and floor come from the same run, alternating, on the same
-//     servers.
-//   - Every rate counts only what was read back afterwards.
+//     engine, and on NATS servers that sync alike.
+//   - Floors send the bytes that the SDK sends, captured from the SDK, in
+//     batches that are full.
+//   - Every rate counts only what was read back afterwards: each event has one
+//     row.
+//   - Latencies under load are those of a load that comes when it is due: a
+//     slow answer does not make the next event wait for its turn.
+//   - Memory is that of a process that runs intake, audit and revoke, and
+//     nothing else.
+//   - A run of any length holds the same number of events in memory.
 //
 // # Shapes and units
 //
 // A [Result] has a median, the least and the greatest of n runs (for
-// latencies: of n operations), and the ratio to its floor. For a rate the
-// ratio is value/floor: 1 is as fast as the floor. For a time too: 1 is as
-// fast, 2 takes twice as long.
+// latencies and memory: of n events or looks), and the ratio to its floor. For
+// a rate the ratio is value/floor: 1 is as fast as the floor. For a time too: 1
+// is as fast, 2 takes twice as long. Rates are events/s, times ms, memory MiB,
+// sizes bytes for each event that was published.
+//
+//   - batch, growth, memory: from the first Queue of the SDK, in batches of 500,
+//     until ClickHouse answers with every row.
+//   - single, concurrent: from the first Publish until the last is acknowledged,
+//     while the projector works on what is there already. A hundred goroutines
+//     share one publisher and one connection, in the floor a connection.
+//   - lone: from the acknowledgement until a query finds the row.
+//   - latency: one event of 200 is followed. Its row counts as there when
+//     ClickHouse's own record of its position has passed it, which is looked at
+//     every 20 ms; after the run its index is looked up. from_ack counts from
+//     its acknowledgement, from_due from when it should have been published.
+//   - memory: RSS of the process every 250 ms; the slope is that of the second
+//     half. The heap is what the collector found in use at its start.
+//   - stored: bytes on disk after OPTIMIZE FINAL, with projections, indices and
+//     marks. What is not about published events (findings, batches) is divided
+//     among them.
 //
 // # Errors
 //
-// A run that loses an event is an error, not a slow figure.
+// A run that loses an event, or has one twice, is an error, not a slow figure.
 //
 // # Concurrency
 //
@@ -31,9 +57,11 @@
 // # What it does not do
 //
 // It sets no targets, and it is no capacity test: machines differ, so compare
-// ratios.
+// ratios. The floor of batch is measured with 100,000 events at most: it keeps
+// no state. The first run meets more people for the first time than the others.
+// Memory needs Linux.
 //
 // # Sources
 //
-// docs/benchmarks.md.
+// docs/benchmarks.md. Tene, "How NOT to Measure Latency" (coordinated omission).
 package bench

@@ -16,7 +16,7 @@ type Growth struct {
 // growthParts is how many parts a long run has, unless they would be less than
 // a million events and can be it.
 const (
-	growthParts = 20
+	growthParts = 10
 	million     = 1_000_000
 )
 

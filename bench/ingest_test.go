@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -19,7 +21,7 @@ import (
 func TestEveryProfileMeasures(t *testing.T) {
 	t.Parallel()
 	report, err := Ingest(t.Context(), IngestConfig{
-		Dir: t.TempDir(), Profiles: Profiles(), Events: 1500, Runs: 1, Subjects: 200, Duration: time.Second, Rate: 500,
+		Dir: t.TempDir(), Profiles: Profiles(), Events: 1000, Runs: 1, Subjects: 200, Duration: time.Second, Rate: 500,
 		Serve: []string{os.Args[0], "serve"}, Progress: func(s string) { t.Log(s) },
 	})
 	if err != nil {
@@ -45,7 +47,7 @@ func TestEveryProfileMeasures(t *testing.T) {
 	if all := got["stored/all"].Value; all <= got["stored/events"].Value || got["stored/events"].Value <= got["stored/events/projections"].Value {
 		t.Errorf("parts are more than the whole of %g bytes", all)
 	}
-	if g := report.Growth; len(g) != growthParts || g[len(g)-1].Events != 1500 || g[0].RSS < 10 {
+	if g := report.Growth; len(g) != growthParts || g[len(g)-1].Events != 1000 || g[0].RSS < 10 {
 		t.Errorf("growth: %+v", g)
 	}
 }
@@ -74,6 +76,58 @@ func TestALostEventIsAnError(t *testing.T) {
 	if err := b.untilRow(t.Context(), "no-such-id"); !errors.Is(err, errLost) {
 		t.Errorf("a lone event that is not there: %v", err)
 	}
+}
+
+// TestStoredIsWhatIsOnTheDisk adds up the files of a table.
+func TestStoredIsWhatIsOnTheDisk(t *testing.T) {
+	t.Parallel()
+	b := testIngest(t)
+	if _, err := b.pipeline(t.Context(), b.next(3000), 3000); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.db.Exec(t.Context(), "OPTIMIZE TABLE events FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	whole, projections, err := b.bytes(t.Context(), "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0.0
+	for _, dir := range partFolders(t, b) {
+		err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			files += float64(info.Size())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if projections <= 0 || whole < 0.9*files || whole > files {
+		t.Errorf("%g bytes, %g of them projections, in files of %g", whole, projections, files)
+	}
+}
+
+func partFolders(t *testing.T, b *ingest) (dirs []string) {
+	t.Helper()
+	rows, err := b.db.Query(t.Context(), "SELECT path FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		var dir string
+		if err := rows.Scan(&dir); err != nil {
+			t.Fatal(err)
+		}
+		dirs = append(dirs, dir)
+	}
+	if err := rows.Err(); err != nil || len(dirs) == 0 {
+		t.Fatalf("%d parts, %v", len(dirs), err)
+	}
+	return dirs
 }
 
 // TestFloorsSendWhatTheSDKSends captures a thousand events both ways.

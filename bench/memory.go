@@ -18,7 +18,7 @@ func (b *ingest) memory(ctx context.Context) error {
 	}
 	loading, stop := context.WithTimeout(ctx, b.cfg.Duration)
 	defer stop()
-	chunks, made := endless(loading, b.generator(time.Now().Add(-time.Hour), step))
+	chunks, made := endless(loading, b.generator(time.Now().Add(-12*time.Hour), step))
 	var queued atomic.Int64
 	ended := make(chan error, 1)
 	began := time.Now()
