@@ -18,7 +18,7 @@ type IngestConfig struct {
 	Dir string
 	// Profiles are what to measure, of [Profiles]. Default [DefaultProfiles].
 	Profiles []string
-	// Events a run of batch and of growth. Default 50,000. Up to 250,000 are
+	// Events a run of batch and of growth. Default 200,000. Up to 250,000 are
 	// made before the clock starts; more are made while it runs.
 	Events int
 	// Runs of each rate. Default 3.
@@ -45,7 +45,7 @@ func (c IngestConfig) withDefaults() IngestConfig {
 		c.Profiles = DefaultProfiles()
 	}
 	if c.Events == 0 {
-		c.Events = 50_000
+		c.Events = 200_000
 	}
 	if c.Runs == 0 {
 		c.Runs = 3

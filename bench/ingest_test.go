@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ func TestEveryProfileMeasures(t *testing.T) {
 		if r := got[name]; r.Value <= 0 || r.N < 1 || r.Unit == "" {
 			t.Errorf("%s: %+v", name, r)
 		}
+	}
+	if due, acked := got["latency/from_due"], got["latency/from_ack"]; due.Value < acked.Value || due.P99 < acked.P99 || due.Max < due.P99 {
+		t.Errorf("latency from due %+v, from ack %+v", due, acked)
 	}
 	if all := got["stored/all"].Value; all <= got["stored/events"].Value || got["stored/events"].Value <= got["stored/events/projections"].Value {
 		t.Errorf("parts are more than the whole of %g bytes", all)
@@ -176,7 +180,9 @@ func TestALongRunIsStreamed(t *testing.T) {
 	for _, n := range []int{3, ahead + 7} {
 		got := 0
 		for chunk := range source(t.Context(), (&ingest{cfg: IngestConfig{}.withDefaults()}).next(n), n) {
-			got += len(chunk)
+			if got += len(chunk); n > ahead && len(chunk) > chunkEvents {
+				t.Fatalf("%d of %d events at once", len(chunk), n)
+			}
 		}
 		if got != n {
 			t.Errorf("%d events of %d", got, n)
@@ -195,6 +201,27 @@ func TestTheProcessIsConfiguredAlike(t *testing.T) {
 	got, err := config.Load(config.Source{Environ: env})
 	if err != nil || !cmp.Equal(want, got) {
 		t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+	}
+}
+
+// TestTheProcessRunsTheProjectorAlone reads its log.
+func TestTheProcessRunsTheProjectorAlone(t *testing.T) {
+	t.Parallel()
+	r, err := newRig(t.Context(), rigConfig{dir: t.TempDir(), serve: []string{os.Args[0], "serve"}, progress: func(string) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	r.projector.mu.Lock()
+	log := strings.Join(r.projector.last, "\n")
+	r.projector.mu.Unlock()
+	for role, want := range map[string]bool{"intake": true, "audit": true, "revoke": true, "api": false} {
+		if got := strings.Contains(log, `"msg":"role started","role":"`+role+`"`); got != want {
+			t.Errorf("%s runs there: %v\n%s", role, got, log)
+		}
+	}
+	if now, peak, err := r.projector.rss(); err != nil || now < 10 || peak < now || r.projector.pid == os.Getpid() {
+		t.Errorf("%g MiB, peak %g, process %d: %v", now, peak, r.projector.pid, err)
 	}
 }
 

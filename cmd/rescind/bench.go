@@ -68,7 +68,7 @@ with --apart. A run that loses an event fails.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&cfg.Profiles, "profile", []string{"all"}, "what to measure: "+strings.Join(bench.Profiles(), ", ")+"; all is all but growth")
-	f.IntVar(&cfg.Events, "events", 50_000, "events a run of batch, and of growth in all")
+	f.IntVar(&cfg.Events, "events", 200_000, "events a run of batch, and of growth in all")
 	f.IntVar(&cfg.Runs, "runs", 3, "runs of each rate")
 	f.Uint64Var(&cfg.Subjects, "subjects", 100_000, "people they are about")
 	f.DurationVar(&cfg.Duration, "duration", time.Minute, "how long latency and memory take")
