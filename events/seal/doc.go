@@ -39,6 +39,7 @@
 //     Config.CacheTTL, and read again every hour.
 //   - A person's key is there only while the person can be found by reference:
 //     killed anywhere, what was sealed can be opened and destroyed.
+//   - What is opened is, byte for byte, what was sealed.
 //   - Sealing never repeats anything that could weaken a key: there is no nonce,
 //     and what is sealed twice tells only that it was the same.
 //   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
@@ -46,11 +47,17 @@
 //
 // # Shapes and units
 //
-// A sealed part is a version byte (2), a 16-byte tag and the ciphertext: 17
-// bytes more than the plain part, so its length tells that of the plain one. The
-// cipher is AES-SIV (RFC 5297) under 512 bits, half of them for AES-256-CMAC and
-// half for AES-256-CTR. The additional data, one string, are tenant, source and
-// id, each behind its length in 4 bytes, big-endian.
+// A sealed part is a version byte (2), a 16-byte tag and the ciphertext of the
+// packed plain part: never more than 17 bytes and one in 128 longer than the
+// plain one. Packing writes hex digits as bytes and some forty names of clients
+// and mail hosts as one byte each. The length of a sealed part tells how long
+// the packed one is, and so something of how it is made up: that a client is a
+// common one, that an identifier is hex. No member's length depends on what is
+// in another. What comes out of unpacking is at most sixty times as long.
+//
+// The cipher is AES-SIV (RFC 5297) under 512 bits, half of them for AES-256-CMAC
+// and half for AES-256-CTR. The additional data, one string, are tenant, source
+// and id, each behind its length in 4 bytes, big-endian.
 //
 // AES-SIV makes its tag from all that is sealed and counts from the tag: two
 // messages share a key stream only if their tags are the same, for which 2^48

@@ -46,20 +46,27 @@ type sivScratch struct {
 
 var sivScratches = sync.Pool{New: func() any { return &sivScratch{aad: make([]byte, 0, 256)} }}
 
-// seal appends to dst the tag and the ciphertext of plain.
-func (s *siv) seal(dst, plain []byte, aad ...string) []byte {
-	w := sivScratches.Get().(*sivScratch)
-	defer sivScratches.Put(w)
-	w.aad = appendLengthPrefixed(w.aad[:0], aad...)
+// sealPacked appends to dst the tag and the ciphertext of plain, packed.
+func (s *siv) sealPacked(dst, plain []byte, aad ...string) []byte {
 	at := len(dst)
-	dst = append(append(dst, w.tag[:]...), plain...)
-	s.authenticate(w, dst[at+len(w.tag):])
-	copy(dst[at:], w.tag[:])
-	s.crypt(w, dst[at+len(w.tag):])
+	dst = append(dst, make([]byte, aes.BlockSize)...)
+	dst = appendPacked(dst, plain)
+	s.sealIn(dst[at:], aad)
 	return dst
 }
 
-// open reads what seal appended.
+// sealIn puts into the first 16 bytes of b the tag of the rest, and encrypts
+// the rest.
+func (s *siv) sealIn(b []byte, aad []string) {
+	w := sivScratches.Get().(*sivScratch)
+	defer sivScratches.Put(w)
+	w.aad = appendLengthPrefixed(w.aad[:0], aad...)
+	s.authenticate(w, b[aes.BlockSize:])
+	copy(b, w.tag[:])
+	s.crypt(w, b[aes.BlockSize:])
+}
+
+// open is what sealIn encrypted.
 func (s *siv) open(sealed []byte, aad ...string) ([]byte, error) {
 	if len(sealed) < aes.BlockSize {
 		return nil, ErrSealed

@@ -23,20 +23,20 @@ type SubjectKey struct {
 	ready *siv // of key; nil where it has to be made
 }
 
-// sealVersion is AES-SIV of the plain part.
+// sealVersion is AES-SIV of the packed part, with phrases as they are.
 const sealVersion = 2
 
-// sealOverhead is what a sealed part is longer by than the plain one.
-const sealOverhead = 1 + tagSize
+// maxSealed is how long the sealed form of n bytes can be.
+func maxSealed(n int) int { return 1 + tagSize + n + (n+literalTokens-1)/literalTokens }
 
 // Seal is plain sealed for the event (tenant, source, id). Only the same three
 // open it. The error wraps ErrDestroyed where s is Erased.
 func (s *SubjectKey) Seal(tenant, source, id string, plain []byte) ([]byte, error) {
-	return s.SealTo(make([]byte, 0, sealOverhead+len(plain)), tenant, source, id, plain)
+	return s.SealTo(make([]byte, 0, maxSealed(len(plain))), tenant, source, id, plain)
 }
 
 // SealTo is Seal, appended to dst. Where dst has room for 17 bytes more than
-// plain it allocates nothing.
+// plain, and one in 128, it allocates nothing.
 func (s *SubjectKey) SealTo(dst []byte, tenant, source, id string, plain []byte) ([]byte, error) {
 	if s.Erased {
 		return nil, fmt.Errorf("seal: %w", ErrDestroyed)
@@ -44,14 +44,18 @@ func (s *SubjectKey) SealTo(dst []byte, tenant, source, id string, plain []byte)
 	if s.Generation == 0 {
 		return nil, errors.New("seal: no key")
 	}
-	return s.cipher().seal(append(dst, sealVersion), plain, tenant, source, id), nil
+	return s.cipher().sealPacked(append(dst, sealVersion), plain, tenant, source, id), nil
 }
 
 func (s *SubjectKey) open(r *OpenRequest) ([]byte, error) {
 	if len(r.Sealed) == 0 || r.Sealed[0] != sealVersion {
 		return nil, ErrSealed
 	}
-	return s.cipher().open(r.Sealed[1:], r.Tenant, r.Source, r.ID)
+	packed, err := s.cipher().open(r.Sealed[1:], r.Tenant, r.Source, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(packed)
 }
 
 func (s *SubjectKey) cipher() *siv {
