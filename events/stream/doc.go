@@ -53,8 +53,8 @@
 //
 // # Shapes and units
 //
-// Events travel as CloudEvents JSON batches of one tenant and one type, on
-// [EventSubject]; messages of the log are events.Batch in CBOR; a quarantined
+// A Publisher sends CloudEvents in protobuf batches of one tenant and one type,
+// on [EventSubject]; messages of the log are events.Batch in CBOR; a quarantined
 // event is JSON. Sequences are those of JetStream, from 1; 0 means none. All
 // of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
 //

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +25,16 @@ func attemptWait(failures int) time.Duration {
 // headerBytes is what the headers of one of our messages take at most.
 const headerBytes = 1 << 10
 
+// kind is what all events of a message share.
+type kind struct {
+	tenant string
+	t      events.Type
+}
+
 // line is the events that wait to be sent on one subject, oldest first. One
 // goroutine sends them, message by message.
 type line struct {
+	kind
 	subject string
 	items   []*item       // under the publisher's mutex
 	full    chan struct{} // a signal: there is enough for a message
@@ -58,11 +66,14 @@ func (p *Publisher) encode(it *item) error {
 	if r := p.policy.Validate(&it.ev, time.Now()); r != nil {
 		return r
 	}
-	var err error
-	if it.raw, err = events.MarshalEvent(&it.ev); err != nil {
+	scratch := p.scratch.Get().(*[]byte)
+	defer p.scratch.Put(scratch)
+	b, err := events.AppendProtobuf((*scratch)[:0], &it.ev)
+	if err != nil {
 		return &events.Refusal{Reason: events.ReasonSchema, Detail: "data.personal cannot be written as JSON"}
 	}
-	if limit := p.maxMessage() - 2; len(it.raw) > limit {
+	*scratch, it.raw = b, slices.Clone(b) // no larger than MaxPendingBytes counts it
+	if limit := p.maxMessage() - events.PerProtobufEvent; len(it.raw) > limit {
 		return &events.Refusal{Reason: events.ReasonTooLarge, Detail: fmt.Sprintf("the event has %d bytes: the limit is %d", len(it.raw), limit)}
 	}
 	return nil
@@ -77,9 +88,14 @@ func (p *Publisher) maxMessage() int {
 	return limit
 }
 
-func (p *Publisher) free(it *item) {
-	p.bytes.Release(it.weight())
-	p.places.Release(1)
+// free gives back the places of items, which are on no line.
+func (p *Publisher) free(items ...*item) {
+	var weight int64
+	for _, it := range items {
+		weight += it.weight()
+	}
+	p.bytes.Release(weight)
+	p.places.Release(int64(len(items)))
 }
 
 // append reports false where the publisher is closed.
@@ -89,11 +105,11 @@ func (p *Publisher) append(it *item) bool {
 	if p.closed {
 		return false
 	}
-	subject := EventSubject(it.ev.Tenant, it.ev.Type)
-	l, ok := p.lines[subject]
+	k := kind{it.ev.Tenant, it.ev.Type}
+	l, ok := p.lines[k]
 	if !ok {
-		l = &line{subject: subject, full: make(chan struct{}, 1)}
-		p.lines[subject] = l
+		l = &line{kind: k, subject: EventSubject(k.tenant, k.t), full: make(chan struct{}, 1)}
+		p.lines[k] = l
 		p.sending.Go(func() { p.send(l) })
 	}
 	l.items = append(l.items, it)
@@ -112,10 +128,8 @@ func (p *Publisher) send(l *line) {
 			return
 		}
 		err := p.deliver(l.subject, batch)
-		for _, it := range batch {
-			p.free(it)
-			it.settle(err)
-		}
+		p.free(batch...)
+		report(batch, err)
 	}
 }
 
@@ -137,15 +151,17 @@ func (p *Publisher) linger(l *line) {
 func (p *Publisher) take(l *line) []*item {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, limit, size := 0, p.maxMessage(), 1
-	for n < len(l.items) && n < p.cfg.BatchEvents && (n == 0 || size+len(l.items[n].raw)+1 <= limit) {
-		size += len(l.items[n].raw) + 1
+	n, limit, size := 0, p.maxMessage(), 0
+	for n < len(l.items) && n < p.cfg.BatchEvents {
+		if size += len(l.items[n].raw) + events.PerProtobufEvent; n > 0 && size > limit {
+			break
+		}
 		n++
 	}
 	batch := l.items[:n:n]
 	l.items = l.items[n:]
 	if n == 0 {
-		delete(p.lines, l.subject)
+		delete(p.lines, l.kind)
 	}
 	return batch
 }
@@ -187,9 +203,9 @@ func message(subject string, batch []*item) *nats.Msg {
 		raws[i] = it.raw
 	}
 	msg := nats.NewMsg(subject)
-	msg.Data = events.JoinEvents(raws)
+	msg.Data = events.JoinProtobuf(raws)
 	sum := sha256.Sum256(msg.Data)
-	msg.Header.Set("Content-Type", events.ContentTypeBatch)
+	msg.Header.Set("Content-Type", events.ContentTypeProtobufBatch)
 	msg.Header.Set(jetstream.MsgIDHeader, hex.EncodeToString(sum[:16]))
 	return msg
 }

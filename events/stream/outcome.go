@@ -81,16 +81,29 @@ func (g *group) add(n int) {
 	g.left += n
 }
 
-// settle takes the outcome of one event.
-func (it *item) settle(err error) {
-	g := it.of
+// report takes the outcome that items share.
+func report(items []*item, err error) {
+	for len(items) > 0 {
+		n, g := 1, items[0].of
+		for n < len(items) && items[n].of == g {
+			n++
+		}
+		g.settle(items[:n], err)
+		items = items[n:]
+	}
+}
+
+// settle takes the outcome of items, which are of g.
+func (g *group) settle(items []*item, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	it.settled, it.err = true, err
-	if err != nil {
-		g.failed = append(g.failed, Failure{Event: it.ev, Err: err})
+	for _, it := range items {
+		it.settled, it.err = true, err
+		if err != nil {
+			g.failed = append(g.failed, Failure{Event: it.ev, Err: err})
+		}
 	}
-	g.left--
+	g.left -= len(items)
 	g.closeIfDone()
 }
 

@@ -95,13 +95,14 @@ type Publisher struct {
 	bytes   *semaphore.Weighted // MaxPendingBytes
 	senders *semaphore.Weighted
 	flush   *semaphore.Weighted // one Flush at a time
+	scratch sync.Pool           // *[]byte, to encode into
 
 	mu       sync.Mutex
 	closed   bool
-	lines    map[string]*line // by subject: those with something to send
-	sending  sync.WaitGroup   // their goroutines
-	queued   *group           // what was queued since the last Flush
-	reported []*group         // what a Flush gave up waiting for, for the next one
+	lines    map[kind]*line // those with something to send
+	sending  sync.WaitGroup // their goroutines
+	queued   *group         // what was queued since the last Flush
+	reported []*group       // what a Flush gave up waiting for, for the next one
 }
 
 // NewPublisher checks cfg. It does not touch the network.
@@ -119,7 +120,8 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		cfg: cfg, policy: events.Policy{Environment: cfg.Environment}, js: js, run: run, stop: stop,
 		places: semaphore.NewWeighted(int64(cfg.MaxPendingEvents)), bytes: semaphore.NewWeighted(cfg.MaxPendingBytes),
 		senders: semaphore.NewWeighted(inFlight), flush: semaphore.NewWeighted(1),
-		lines: map[string]*line{}, queued: newGroup(),
+		scratch: sync.Pool{New: func() any { return new([]byte) }},
+		lines:   map[kind]*line{}, queued: newGroup(),
 	}, nil
 }
 
@@ -128,15 +130,17 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 // first, those without an outcome are ErrUnconfirmed in it.
 func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
 	g := newGroup()
-	items := make([]*item, len(evs))
-	for i, ev := range evs {
-		items[i] = &item{ev: p.complete(ev), of: g}
+	block, items := make([]item, len(evs)), make([]*item, len(evs))
+	for i := range evs {
+		items[i] = &block[i]
+		items[i].ev, items[i].of = evs[i], g
+		p.complete(&items[i].ev)
 	}
 	g.add(len(items))
 	g.seal()
 	for _, it := range items {
 		if err := p.enqueue(ctx, it); err != nil {
-			it.settle(err)
+			report([]*item{it}, err)
 		}
 	}
 	if err := g.wait(ctx); err != nil {
@@ -148,7 +152,8 @@ func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
 // Queue returns when the event has a place in the publisher's memory; its
 // outcome is in the next Flush. The error says why it has none.
 func (p *Publisher) Queue(ctx context.Context, ev events.Event) error {
-	it := &item{ev: p.complete(ev)}
+	it := &item{ev: ev}
+	p.complete(&it.ev)
 	if err := p.join(it); err != nil {
 		return fmt.Errorf("queue event: %w", err)
 	}
@@ -221,8 +226,8 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return p.Flush(context.WithoutCancel(ctx)) // does not wait: every event has its outcome
 }
 
-// complete is ev with what it left out.
-func (p *Publisher) complete(ev events.Event) events.Event {
+// complete gives ev what it left out.
+func (p *Publisher) complete(ev *events.Event) {
 	if ev.ID == "" {
 		ev.ID = uuid.Must(uuid.NewV7()).String()
 	}
@@ -233,5 +238,4 @@ func (p *Publisher) complete(ev events.Event) events.Event {
 	orDefault(&ev.Tenant, p.cfg.Tenant)
 	orDefault(&ev.Environment, p.cfg.Environment)
 	orDefault(&ev.Source, p.cfg.Source)
-	return ev
 }
