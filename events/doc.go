@@ -6,8 +6,8 @@
 // # What it is
 //
 // An [Event] is what an issuer or a verifier says happened to a token. It
-// travels as a CloudEvents 1.0 message in structured JSON, JSON batch or binary
-// mode; [Decode] reads all three. A [Record] is what the log keeps of it: the
+// travels as a CloudEvents 1.0 message: structured JSON, protobuf, a batch of
+// either, or binary mode; [Decode] reads them all. A [Record] is what the log keeps of it: the
 // same facts with every personal value taken out, and the SHA-256 of a sealed
 // [Personal] part that travels beside it. A [Batch] is one message of the log:
 // up to [MaxBatchRecords] records that share a lane, with a [Header] that says
@@ -25,6 +25,8 @@
 //     means absent, and numbers among personal claims keep all their digits.
 //     What is not UTF-8 is refused, and so is an event in which an object has
 //     two members of one name: its readers would not all take the same one.
+//   - In protobuf too: a field said twice that is not repeated, and a field that
+//     the schema does not have, refuse the event. What it says could not be kept.
 //   - A record never holds sub, jti, sid, ip, user agent or a member of
 //     personal{}: they are in [Personal], which is sealed before it is stored.
 //     An event that repeats such a value of six bytes or more in a member that
@@ -46,8 +48,8 @@
 // # Errors
 //
 // [Decode] returns an error only where no event can be told apart from the
-// next (not JSON, unknown content type, too large); everything else is a
-// [Refusal] with a [Reason].
+// next (neither JSON nor protobuf, unknown content type, too large); everything
+// else is a [Refusal] with a [Reason].
 //
 // # Concurrency
 //
@@ -63,6 +65,7 @@
 //
 // # Sources
 //
-// CloudEvents 1.0.2 and its JSON format and NATS binding; RFC 7519, RFC 9068
-// (claim names); RFC 8949 (CBOR); RFC 6962 (leaf hash).
+// CloudEvents 1.0.2, its JSON and protobuf formats and NATS binding
+// (schemas/proto); RFC 8259 (JSON); RFC 7519, RFC 9068 (claim names); RFC 8949
+// (CBOR); RFC 6962 (leaf hash).
 package events
