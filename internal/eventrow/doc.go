@@ -3,10 +3,10 @@
 //
 // # What it is
 //
-// [Insert] and [Block] are the way in: rows travel as an external table in
-// simple wire types, and the server turns them into the table's own.
-// [Columns] and [Scan] are the way back. One list of columns serves both, so
-// that they cannot drift apart.
+// [Insert] and [Block] are the way in: rows travel as an external table whose
+// columns have the types of the table, dictionaries included, so that the
+// server converts nothing. [Columns] and [Scan] are the way back. One list of
+// columns serves both, so that they cannot drift apart.
 //
 // # Guarantees
 //
@@ -15,16 +15,17 @@
 // # Shapes and units
 //
 // A record's times are microseconds and its claims milliseconds; they are
-// DateTime64(6) and DateTime64(3) in the table, converted by the server as
-// integers, so that no date is out of range.
+// DateTime64(6) and DateTime64(3) in the table, written and read as integers,
+// so that no date is out of range.
 //
 // # Errors
 //
-// Those of the driver. A string that is longer than its fixed column is one.
+// Those of the driver.
 //
 // # Concurrency
 //
-// Functions keep no state.
+// Functions keep no state. A block is sent by one goroutine, and its rows must
+// not change before it was.
 //
 // # What it does not do
 //
@@ -33,5 +34,6 @@
 //
 // # Sources
 //
-// schemas/clickhouse/0001_events.sql; events.Record.
+// schemas/clickhouse/0001_events.sql; events.Record; ClickHouse's native format,
+// SerializationLowCardinality.cpp and SerializationMap.cpp.
 package eventrow

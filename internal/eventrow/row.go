@@ -1,8 +1,7 @@
 package eventrow
 
 import (
-	"maps"
-	"slices"
+	"fmt"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -11,32 +10,39 @@ import (
 type Row struct {
 	Shard  uint16
 	Index  uint64
-	Digest [8]byte // keyed digest of the event as published; written, not read back
 	Record events.Record
 }
 
-// flat is a row with the members that have no column of their own laid out.
+// Columns is the select list over events that [Scan] reads.
+var Columns = selected()
+
+// flat is a row that is being read, with the members that have no column of
+// their own laid out.
 type flat struct {
 	Row
 	revokes    bool
 	revocation events.Revocation
-	names      []string // attributes, in the order of their names
-	values     []string
+	names      []string // of attributes
+	texts      []string
 }
 
-func (f *flat) spread(r *Row) {
-	f.Row = *r
-	if r.Record.Revocation != nil {
-		f.revokes, f.revocation = true, *r.Record.Revocation
+// Scan reads one row of Columns with the Scan of a driver's row.
+func Scan(scan func(dest ...any) error) (Row, error) {
+	f := new(flat)
+	dests := make([]any, 0, len(columns)+1)
+	for i := range columns {
+		for _, r := range columns[i].read {
+			dests = append(dests, r.dest(f))
+		}
 	}
-	f.names = slices.Sorted(maps.Keys(r.Record.Attributes))
-	for _, name := range f.names {
-		f.values = append(f.values, r.Record.Attributes[name])
+	if err := scan(dests...); err != nil {
+		return Row{}, fmt.Errorf("scan event row: %w", err)
 	}
+	return f.gather(), nil
 }
 
-// gather undoes spread. An empty list is none, as in a record decoded from its
-// bytes.
+// gather puts what was laid out where it belongs. An empty list is none, as in
+// a record decoded from its bytes.
 func (f *flat) gather() Row {
 	for _, list := range []*[]string{&f.Record.Audience, &f.Record.Claims, &f.Record.Purposes} {
 		if len(*list) == 0 {
@@ -49,7 +55,7 @@ func (f *flat) gather() Row {
 	if len(f.names) > 0 {
 		f.Record.Attributes = make(map[string]string, len(f.names))
 		for i, name := range f.names {
-			f.Record.Attributes[name] = f.values[i]
+			f.Record.Attributes[name] = f.texts[i]
 		}
 	}
 	return f.Row

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
+	chproto "github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
@@ -69,7 +71,7 @@ func TestARecordComesBackByteForByte(t *testing.T) {
 	conn := connect(t)
 	rows := make([]eventrow.Row, 400)
 	for i := range rows {
-		rows[i] = eventrow.Row{Shard: uint16(i % 3), Index: uint64(i), Digest: [8]byte{1, byte(i)}, Record: records.Example(i)}
+		rows[i] = eventrow.Row{Shard: uint16(i % 3), Index: uint64(i), Record: records.Example(i)}
 	}
 	rows[0].Record = events.Record{Version: events.RecordVersion} // nothing at all
 	rows[1].Record = events.Record{Version: events.RecordVersion, Revocation: &events.Revocation{}}
@@ -90,16 +92,6 @@ func TestARecordComesBackByteForByte(t *testing.T) {
 	}
 }
 
-func TestTheDigestIsStored(t *testing.T) {
-	t.Parallel()
-	conn := connect(t)
-	insert(t, conn, []eventrow.Row{{Digest: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Record: events.Record{Version: events.RecordVersion}}})
-	var digest string
-	if err := conn.QueryRow(t.Context(), "SELECT hex(digest) FROM events").Scan(&digest); err != nil || digest != "0102030405060708" {
-		t.Fatalf("digest %s, err %v", digest, err)
-	}
-}
-
 func TestEveryColumnOfTheTableIsWritten(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
@@ -113,7 +105,7 @@ func TestEveryColumnOfTheTableIsWritten(t *testing.T) {
 		if err := rows.Scan(&name); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(append(into, ','), fmt.Appendf(nil, "%s,", name)) {
+		if !bytes.Contains(append(into, ','), fmt.Appendf(nil, "`%s`,", name)) {
 			t.Errorf("column %s is not in: %s", name, into)
 		}
 	}
@@ -189,10 +181,36 @@ func BenchmarkBlock(b *testing.B) {
 			Audience: []string{"api"}, Scope: "read write", Attributes: map[string]string{"region": "eu"}, Claims: []string{"email"},
 		}}
 	}
+	var buffer chproto.Buffer
 	for b.Loop() {
-		if _, err := eventrow.Block(rows); err != nil {
+		block, err := eventrow.Block(rows)
+		if err != nil {
+			b.Fatal(err)
+		}
+		buffer.Reset()
+		if err := block.Block().Encode(&buffer, 54460); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
+}
+
+// TestADictionaryOfAnySize has columns with so many values that their codes
+// take one, two and four bytes.
+func TestADictionaryOfAnySize(t *testing.T) {
+	t.Parallel()
+	for _, distinct := range []int{1, 255, 256, 257, 65_535, 65_536, 65_537} {
+		conn := connect(t)
+		rows := make([]eventrow.Row, distinct+3)
+		for i := range rows {
+			rows[i].Index = uint64(i)
+			rows[i].Record = events.Record{Client: fmt.Sprint(i % distinct), Audience: []string{fmt.Sprint(i % distinct), "all"}}
+		}
+		insert(t, conn, rows)
+		for index, r := range read(t, conn) {
+			if want := &rows[index].Record; r.Record.Client != want.Client || !slices.Equal(r.Record.Audience, want.Audience) {
+				t.Fatalf("%d values: row %d came back as %q %q", distinct, index, r.Record.Client, r.Record.Audience)
+			}
+		}
+	}
 }

@@ -117,7 +117,6 @@ func decodeItem(item *events.Item) (row, error) {
 		return row{}, err
 	}
 	r := row{Row: eventrow.Row{Record: *record}, encoded: item.Record, sealed: item.Sealed}
-	copy(r.Digest[:], item.Digest)
 	if len(item.Sealed) > 0 && record.PayloadHash != sha256.Sum256(item.Sealed) {
 		return row{}, errors.New("the sealed part is not the one that the record names")
 	}

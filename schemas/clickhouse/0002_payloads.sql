@@ -2,16 +2,17 @@
 
 -- The sealed personal part of an event, apart from its record so that it can
 -- be dropped earlier: the record keeps its SHA-256, and every proof verifies
--- without it. Ciphertext does not compress.
+-- without it. Ciphertext does not compress, but its lengths do: without a codec
+-- they would be 8 bytes a row.
 
 -- +goose Up
 CREATE TABLE IF NOT EXISTS payloads
 (
     shard    UInt16,
-    `index`  UInt64 CODEC(Delta, ZSTD),
+    `index`  UInt64 CODEC(Delta, T64, ZSTD),
     tenant   LowCardinality(String),
     received DateTime64(6, 'UTC') CODEC(Delta, ZSTD),
-    sealed   String COMMENT 'AES-256-GCM, opened through the keyring only' CODEC(NONE)
+    sealed   String COMMENT 'AES-256-GCM, opened through the keyring only' CODEC(LZ4)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received)
