@@ -22,18 +22,13 @@ type Position struct {
 	Epoch uint64 // of the writer of that message
 }
 
-// chunk is what one round inserts: some whole batches of the log.
+// chunk is what one round inserts: some whole batches of the log, decoded. It
+// refers to the bytes of their messages.
 type chunk struct {
-	first   uint64 // index of rows[0]
-	rows    []row
+	rows    []eventrow.Row
+	items   []events.Item // of the same records, as they are in the log
 	batches []batch
-}
-
-// row is a record as it is in the log, decoded and not.
-type row struct {
-	eventrow.Row
-	encoded []byte
-	sealed  []byte
+	bytes   int // of messages
 }
 
 type batch struct {
@@ -41,7 +36,8 @@ type batch struct {
 	header events.Header
 }
 
-func (c *chunk) last() uint64 { return c.first + uint64(len(c.rows)) - 1 }
+func (c *chunk) first() uint64 { return c.rows[0].Index }
+func (c *chunk) last() uint64  { return c.rows[len(c.rows)-1].Index }
 
 // end is the position once the chunk is recorded.
 func (c *chunk) end() Position {
@@ -52,27 +48,27 @@ func (c *chunk) end() Position {
 // written is when the oldest batch of the chunk was written to the log.
 func (c *chunk) written() time.Time { return time.UnixMicro(c.batches[0].header.Written) }
 
-// take decodes messages from the front of msgs, which continue at the position
-// from, until there are maxRows records, and returns the rest. A message that
-// is not to be followed ends the chunk, and is an error where it comes first:
-// what stands before it is written.
-func take(msgs []stream.LogMessage, shard uint16, from Position, maxRows int) (*chunk, []stream.LogMessage, error) {
-	c := &chunk{first: from.Next}
-	for len(msgs) > 0 && len(c.rows) < maxRows {
-		err := c.add(msgs[0], shard, from)
-		if err != nil && len(c.rows) > 0 {
-			break
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("log seq=%d first=%d: %w: %w", msgs[0].Seq, from.Next, err, ErrLog)
-		}
-		from, msgs = c.end(), msgs[1:]
-	}
-	return c, msgs, nil
+// reset empties c and lets go of the messages that it referred to.
+func (c *chunk) reset() {
+	clear(c.rows)
+	clear(c.items)
+	clear(c.batches)
+	c.rows, c.items, c.batches, c.bytes = c.rows[:0], c.items[:0], c.batches[:0], 0
 }
 
-// add takes in the message that follows the position at, whole or not at all.
-func (c *chunk) add(msg stream.LogMessage, shard uint16, at Position) error {
+// add takes in the message that follows the position at, whole or not at all,
+// and returns the position behind it.
+func (c *chunk) add(msg *stream.LogMessage, shard uint16, at Position) (Position, error) {
+	n := len(c.rows)
+	if err := c.decode(msg, shard, at); err != nil {
+		c.rows, c.items = c.rows[:n], c.items[:n]
+		return at, fmt.Errorf("log seq=%d first=%d: %w: %w", msg.Seq, at.Next, err, ErrLog)
+	}
+	c.bytes += len(msg.Data)
+	return c.end(), nil
+}
+
+func (c *chunk) decode(msg *stream.LogMessage, shard uint16, at Position) error {
 	b, err := events.UnmarshalBatch(msg.Data)
 	if err != nil {
 		return err
@@ -88,59 +84,50 @@ func (c *chunk) add(msg stream.LogMessage, shard uint16, at Position) error {
 	case msg.Seq != at.Seq+1:
 		return fmt.Errorf("follows sequence %d", at.Seq)
 	}
-	rows, err := decode(b)
-	if err != nil {
-		return err
+	for i := range b.Items {
+		if err := c.decodeItem(&b.Items[i], shard, h.First+uint64(i)); err != nil {
+			return fmt.Errorf("record index=%d: %w", h.First+uint64(i), err)
+		}
 	}
 	h.Covered, h.Edge = nil, nil // not ours, and not small
-	c.rows = append(c.rows, rows...)
 	c.batches = append(c.batches, batch{seq: msg.Seq, header: h})
 	return nil
 }
 
-func decode(b *events.Batch) ([]row, error) {
-	rows := make([]row, len(b.Items))
-	for i := range b.Items {
-		var err error
-		index := b.Header.First + uint64(i)
-		if rows[i], err = decodeItem(&b.Items[i]); err != nil {
-			return nil, fmt.Errorf("record index=%d: %w", index, err)
-		}
-		rows[i].Shard, rows[i].Index = b.Header.Shard, index
-	}
-	return rows, nil
-}
-
-func decodeItem(item *events.Item) (row, error) {
+func (c *chunk) decodeItem(item *events.Item, shard uint16, index uint64) error {
 	record, err := events.UnmarshalRecord(item.Record)
 	if err != nil {
-		return row{}, err
+		return err
 	}
-	r := row{Row: eventrow.Row{Record: *record}, encoded: item.Record, sealed: item.Sealed}
 	if len(item.Sealed) > 0 && record.PayloadHash != sha256.Sum256(item.Sealed) {
-		return row{}, errors.New("the sealed part is not the one that the record names")
+		return errors.New("the sealed part is not the one that the record names")
 	}
-	return r, nil
+	c.rows = append(c.rows, eventrow.Row{Shard: shard, Index: index, Record: *record})
+	c.items = append(c.items, *item)
+	return nil
 }
 
 // absent returns the rows of c that are not in the ranges.
 func (c *chunk) absent(there []events.Range) []eventrow.Row {
+	if len(there) == 0 {
+		return c.rows
+	}
 	out := make([]eventrow.Row, 0, len(c.rows))
 	for i := range c.rows {
 		if !events.InRanges(there, c.rows[i].Index) {
-			out = append(out, c.rows[i].Row)
+			out = append(out, c.rows[i])
 		}
 	}
 	return out
 }
 
-// absentSealed returns the rows of c that have a sealed part which is not in
-// the ranges.
-func (c *chunk) absentSealed(there []events.Range) []*row {
-	var out []*row
+// absentSealed returns which rows of c have a sealed part that is not in the
+// ranges.
+func (c *chunk) absentSealed(there []events.Range) []int {
+	out := make([]int, 0, len(c.rows))
 	for i := range c.rows {
-		if r := &c.rows[i]; len(r.sealed) > 0 && !events.InRanges(there, r.Index) {
-			out = append(out, r)
+		if len(c.items[i].Sealed) > 0 && !events.InRanges(there, c.rows[i].Index) {
+			out = append(out, i)
 		}
 	}
 	return out

@@ -21,11 +21,28 @@ type LogReader interface {
 	Close()
 }
 
+// LogEnds looks up single messages of the log: *stream.Log.
+type LogEnds interface {
+	// Last is the last message, with Seq 0 where there is none.
+	Last(ctx context.Context) (stream.LogMessage, error)
+	// Get is the message with a sequence, or an error that wraps
+	// stream.ErrNotFound.
+	Get(ctx context.Context, seq uint64) (stream.LogMessage, error)
+}
+
 // Config is what a projector needs. Log and Conn are required; every other
 // field works at zero.
 type Config struct {
 	// Read opens the log at the given sequence; 1 is its beginning.
 	Read func(ctx context.Context, from uint64) (LogReader, error)
+
+	// Ends says where the log ends, so that Status can say how far behind the
+	// tables are. It is asked once every EndsEvery. nil: not known.
+	Ends LogEnds
+
+	// EndsEvery is the time between two looks at the end of the log. Default
+	// 2 s: one message is fetched each time. At least 10 ms.
+	EndsEvery time.Duration
 
 	// Conn is a connection from Open to the one server of this shard, with
 	// the rights of Grants. Another one may wait for ever on a server that
@@ -41,9 +58,9 @@ type Config struct {
 	// part.
 	MaxRows int
 
-	// MaxBytes is how much of the log is read at once, in bytes of messages.
-	// Default 16 MiB: about that much again is used for columns, and again by
-	// the server. Between 1 MiB and 128 MiB.
+	// MaxBytes is where one insert ends, in bytes of messages; the message
+	// that passes it is still taken in whole. Default 16 MiB. Between 1 MiB
+	// and 128 MiB.
 	MaxBytes int
 
 	// MinInterval is the least time between the starts of two inserts that
@@ -75,6 +92,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.EndsEvery = orDefault(c.EndsEvery, 2*time.Second)
 	c.MaxRows = orDefault(c.MaxRows, 20_000)
 	c.MaxBytes = orDefault(c.MaxBytes, 16<<20)
 	c.MinInterval = orDefault(c.MinInterval, 200*time.Millisecond)
@@ -108,6 +126,7 @@ func (c Config) Validate() error {
 	}
 	fault(c.Read == nil, "read is missing")
 	fault(c.Conn == nil, "conn is missing")
+	fault(c.EndsEvery < 10*time.Millisecond, "ends every %s: want at least 10ms", c.EndsEvery)
 	fault(c.MaxRows < 1 || c.MaxRows > 500_000, "max rows %d: want 1 to 500000", c.MaxRows)
 	fault(c.MaxBytes < 1<<20 || c.MaxBytes > 128<<20, "max bytes %d: want 1 MiB to 128 MiB", c.MaxBytes)
 	fault(c.MinInterval < 0 || c.MinInterval > 10*time.Second, "min interval %s: want 0 to 10s", c.MinInterval)

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -44,15 +46,16 @@ type fence struct {
 	shard  uint16
 	holder string // random
 	prefix string // of the query ids of every holder for this shard
-	calls  int
+	calls  atomic.Uint64
+	open   *open
 	stall  time.Duration
 	grace  time.Duration
 }
 
 // newFence prepares a holder. The database is in the prefix because query ids
 // are the server's, not the database's.
-func newFence(ctx context.Context, cfg *Config) (*fence, error) {
-	f := &fence{conn: cfg.Conn, shard: cfg.Shard, holder: rand.Text(), stall: cfg.Stall, grace: cfg.Grace}
+func newFence(ctx context.Context, cfg *Config, open *open) (*fence, error) {
+	f := &fence{conn: cfg.Conn, shard: cfg.Shard, holder: rand.Text(), open: open, stall: cfg.Stall, grace: cfg.Grace}
 	var database string
 	err := f.query(ctx, "SELECT currentDatabase()", func(scan func(...any) error) error { return scan(&database) })
 	if err != nil {
@@ -145,8 +148,7 @@ func why(ctx context.Context, err error) error {
 // named gives the next call its id and settings. Each call has a token of its
 // own, so that no deduplication can take it for another.
 func (f *fence) named(ctx context.Context) context.Context {
-	f.calls++
-	id := fmt.Sprintf("%s%s.%d", f.prefix, f.holder, f.calls)
+	id := fmt.Sprintf("%s%s.%d", f.prefix, f.holder, f.calls.Add(1))
 	return clickhouse.Context(ctx, clickhouse.WithQueryID(id), clickhouse.WithSettings(clickhouse.Settings{
 		"async_insert": 0, "insert_deduplication_token": id, "max_insert_threads": 1,
 	}))
@@ -158,14 +160,49 @@ func (f *fence) named(ctx context.Context) context.Context {
 // more unknown outcome.
 func (f *fence) watch(ctx context.Context) (context.Context, context.CancelFunc) {
 	call, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	answered := f.open.add()
 	stalled := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("no answer for %s", f.stall)) })
 	stop := context.AfterFunc(ctx, func() {
 		left := time.AfterFunc(f.grace, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(call, func() { left.Stop() })
 	})
 	return call, func() {
+		answered()
 		stop()
 		stalled.Stop()
 		cancel(context.Canceled)
 	}
+}
+
+// open is the calls to ClickHouse that have no answer yet.
+type open struct {
+	mu    sync.Mutex
+	since map[*time.Time]struct{}
+}
+
+func (o *open) add() (answered func()) {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.since == nil {
+		o.since = map[*time.Time]struct{}{}
+	}
+	o.since[&now] = struct{}{}
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.since, &now)
+	}
+}
+
+// oldest is when the call that waits longest was made; zero where none waits.
+func (o *open) oldest() (at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for since := range o.since {
+		if at.IsZero() || since.Before(at) {
+			at = *since
+		}
+	}
+	return at
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -33,35 +34,64 @@ func insert(ctx context.Context, f *fence, sql string, t *ext.Table, err error) 
 }
 
 // store brings c into the tables, given what is there of it already, and
-// records it.
+// records it. Records and sealed parts go in at once: nobody looks at either
+// before they are recorded.
 func store(ctx context.Context, f *fence, c *chunk, there *state, certain bool) error {
-	payloads, err := payloadBlock(c.absentSealed(there.payloads))
-	if err := insert(ctx, f, insertPayloads, payloads, err); err != nil {
-		return fmt.Errorf("insert payloads first=%d last=%d: %w", c.first, c.last(), err)
-	}
-	// After payloads: whoever finds an event finds its sealed part, too.
-	events, err := eventrow.Block(c.absent(there.events))
-	if err := insert(ctx, f, insertEvents, events, err); err != nil {
-		return fmt.Errorf("insert events first=%d last=%d: %w", c.first, c.last(), err)
+	err := both(ctx,
+		func(ctx context.Context) error {
+			t, err := payloadBlock(c, c.absentSealed(there.payloads))
+			return named("payloads", c, insert(ctx, f, insertPayloads, t, err))
+		},
+		func(ctx context.Context) error {
+			t, err := eventrow.Block(c.absent(there.events))
+			return named("events", c, insert(ctx, f, insertEvents, t, err))
+		})
+	if err != nil {
+		return err
 	}
 	if !certain {
 		if err := verify(ctx, f, c); err != nil {
 			return err
 		}
 	}
-	batches, err := batchBlock(c.batches)
-	if err := insert(ctx, f, insertBatches, batches, err); err != nil {
-		return fmt.Errorf("insert batches first=%d last=%d: %w", c.first, c.last(), err)
+	t, err := batchBlock(c.batches)
+	return named("batches", c, insert(ctx, f, insertBatches, t, err))
+}
+
+// both runs two inserts at once and returns when neither is under way any
+// more. When one fails, the other has Config.Grace left.
+func both(ctx context.Context, a, b func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	second := make(chan error, 1)
+	go func() {
+		err := b(ctx)
+		if err != nil {
+			cancel()
+		}
+		second <- err
+	}()
+	err := a(ctx)
+	if err != nil {
+		cancel()
+	}
+	return errors.Join(err, <-second)
+}
+
+func named(table string, c *chunk, err error) error {
+	if err != nil {
+		return fmt.Errorf("insert %s first=%d last=%d: %w", table, c.first(), c.last(), err)
 	}
 	return nil
 }
 
-func payloadBlock(rows []*row) (*ext.Table, error) {
-	n := len(rows)
+func payloadBlock(c *chunk, which []int) (*ext.Table, error) {
+	n := len(which)
 	index, received := make([]uint64, n), make([]int64, n)
 	tenant, sealed := make([]string, n), make([][]byte, n)
-	for i, r := range rows {
-		index[i], received[i], tenant[i], sealed[i] = r.Index, r.Record.Received, r.Record.Tenant, r.sealed
+	for i, at := range which {
+		r := &c.rows[at]
+		index[i], received[i], tenant[i], sealed[i] = r.Index, r.Record.Received, r.Record.Tenant, c.items[at].Sealed
 	}
 	return block(
 		wire{"index", "UInt64", index}, wire{"received", "Int64", received},

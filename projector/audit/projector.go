@@ -13,34 +13,16 @@ import (
 
 // Projector writes one shard's log into ClickHouse.
 type Projector struct {
-	cfg Config
-	log *slog.Logger
+	cfg  Config
+	log  *slog.Logger
+	open open
 
 	// Of Run's goroutine.
 	failures int // in a row
 
 	mu     sync.Mutex
 	status Status
-}
-
-// Status is what a projector is doing.
-type Status struct {
-	Position       // as far as is known
-	Current  bool  // recovered, and nothing has failed since
-	Standby  bool  // another projector is at work
-	Stopped  bool  // Run has returned
-	Failures int   // in a row
-	Err      error // the last of them
-	pending  int64 // µs: when the oldest batch that was read but not recorded was written; 0 for none
-}
-
-// Lag is the age, at the time now, of the oldest batch that was read and is
-// not yet recorded: zero where all is.
-func (s *Status) Lag(now time.Time) time.Duration {
-	if s.pending == 0 {
-		return 0
-	}
-	return max(0, now.Sub(time.UnixMicro(s.pending)))
+	ahead  *ahead // of the session that is going on, or nil
 }
 
 // New checks cfg and makes a projector. It starts nothing.
@@ -52,26 +34,11 @@ func New(cfg Config) (*Projector, error) {
 	return &Projector{cfg: cfg, log: cfg.Log.With("shard", cfg.Shard)}, nil
 }
 
-// Status says what the projector is doing now.
-func (p *Projector) Status() Status {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.status
-}
-
-// Position is how far ClickHouse holds the log, as far as is known.
-func (p *Projector) Position() Position { return p.Status().Position }
-
-func (p *Projector) update(change func(*Status)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change(&p.status)
-}
-
 // Run projects until ctx ends, and then returns nil, or until something is
 // wrong that trying again does not mend (ErrLog, ErrTables).
 func (p *Projector) Run(ctx context.Context) error {
 	defer p.update(func(s *Status) { s.Stopped = true })
+	defer p.watchEnds(ctx)()
 	for {
 		err := p.session(ctx)
 		p.update(func(s *Status) { s.Current = false })
@@ -104,21 +71,27 @@ func (p *Projector) session(ctx context.Context) error {
 		return fmt.Errorf("read log seq=%d: %w", there.Seq+1, err)
 	}
 	defer log.Close()
-	certain := false // what recovery found is compared at least once
-	for {
-		msgs, err := log.Next(ctx, p.cfg.MaxBytes)
-		if err != nil {
-			return fmt.Errorf("read log seq=%d: %w", there.Seq+1, err)
-		}
-		if err := p.project(ctx, f, there, msgs, &certain); err != nil {
-			return err
-		}
+	a := newAhead(&p.cfg, log, there.Position)
+	defer p.readAhead(ctx, a)()
+	return p.project(ctx, f, there, a)
+}
+
+// readAhead runs a until the returned function is called.
+func (p *Projector) readAhead(ctx context.Context, a *ahead) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { a.run(ctx) })
+	p.setAhead(a)
+	return func() {
+		cancel()
+		running.Wait()
+		p.setAhead(nil)
 	}
 }
 
 // recover takes the fence and reads what is there.
 func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
-	f, err := newFence(ctx, &p.cfg)
+	f, err := newFence(ctx, &p.cfg, &p.open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,46 +102,50 @@ func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p.update(func(s *Status) { s.Position, s.Current, s.Standby = there.Position, true, false })
+	p.update(func(s *Status) {
+		s.Position, s.Current, s.Standby = there.Position, true, false
+		s.Recoveries++
+	})
 	p.log.Info("recovered", "seq", there.Seq, "next", there.Next, "uncertain", !there.certain())
 	return f, there, nil
 }
 
-// project stores messages, a chunk at a time.
-func (p *Projector) project(ctx context.Context, f *fence, there *state, msgs []stream.LogMessage, certain *bool) error {
-	for len(msgs) > 0 && ctx.Err() == nil {
-		started := time.Now()
-		c, rest, err := take(msgs, p.cfg.Shard, there.Position, p.cfg.MaxRows)
-		if err != nil {
+// project stores what a has, a chunk at a time.
+func (p *Projector) project(ctx context.Context, f *fence, there *state, a *ahead) error {
+	certain := false // what recovery found is compared at least once
+	var c *chunk
+	for {
+		var err error
+		if c, err = a.take(ctx, c); err != nil {
 			return err
 		}
-		p.update(func(s *Status) { s.pending = c.batches[0].header.Written })
-		if err := store(ctx, f, c, there, *certain); err != nil {
+		started := time.Now()
+		p.update(func(s *Status) { s.inserting = c.written() })
+		if err := store(ctx, f, c, there, certain); err != nil {
 			return err
 		}
 		there.advance(c.end())
-		*certain = there.certain()
-		p.stored(c, len(rest) == 0, time.Since(started))
-		if msgs = rest; len(c.rows) < smallRows {
+		certain = there.certain()
+		p.stored(c, time.Since(started))
+		if len(c.rows) < smallRows {
 			pause(ctx, p.cfg.MinInterval-time.Since(started))
 		}
 	}
-	return ctx.Err()
 }
 
 // smallRows is how many rows are worth an insert at once.
 const smallRows = 1000
 
-func (p *Projector) stored(c *chunk, caughtUp bool, elapsed time.Duration) {
+func (p *Projector) stored(c *chunk, elapsed time.Duration) {
 	p.failures = 0
 	p.update(func(s *Status) {
 		s.Position, s.Failures, s.Err = c.end(), 0, nil
-		if caughtUp {
-			s.pending = 0
-		}
+		s.inserting = time.Time{}
+		s.Inserts, s.Rows, s.LastRows = s.Inserts+1, s.Rows+uint64(len(c.rows)), uint64(len(c.rows))
 	})
-	p.log.Info("batch recorded", "seq", c.end().Seq, "first", c.first, "last", c.last(), "count", len(c.rows),
-		"elapsed", elapsed, "lag", time.Since(c.written()))
+	s := p.Status()
+	p.log.Info("batch recorded", "seq", c.end().Seq, "first", c.first(), "last", c.last(), "count", len(c.rows),
+		"elapsed", elapsed, "lag", time.Since(c.written()), "behind", s.Behind().Records)
 }
 
 func (p *Projector) failed(err error) {
@@ -206,7 +183,7 @@ func (p *Projector) standby(ctx context.Context) {
 // observe says where the projector that has the fence stands, and whether it is
 // idle.
 func (p *Projector) observe(ctx context.Context) (at Position, idle bool, err error) {
-	f, err := newFence(ctx, &p.cfg)
+	f, err := newFence(ctx, &p.cfg, &p.open)
 	if err != nil {
 		return at, false, err
 	}

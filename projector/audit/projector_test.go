@@ -83,24 +83,34 @@ func TestAChunkIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.append(60, 60, 60, 1)
-	var msgs []stream.LogMessage
-	for seq := uint64(1); seq <= 4; seq++ {
-		m, err := w.log.Get(t.Context(), seq)
+	for name, c := range map[string]struct {
+		rows, bytes int
+		want        []int
+	}{
+		"in records": {100, 1 << 30, []int{120, 61}},
+		"in bytes":   {1 << 30, 1, []int{60, 60, 60, 1}},
+	} {
+		log, err := w.read(t.Context(), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		msgs = append(msgs, m)
-	}
-	at := Position{}
-	for _, want := range []int{120, 61} {
-		c, rest, err := take(msgs, 0, at, 100)
-		if err != nil || len(c.rows) != want {
-			t.Fatalf("err %v, want %d rows", err, want)
+		a := newAhead(&Config{MaxRows: c.rows, MaxBytes: c.bytes}, log, Position{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { a.run(ctx); close(ended) }()
+		var done *chunk
+		for _, want := range c.want {
+			await(t, "the chunk is full", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return len(a.full.rows) >= want })
+			if done, err = a.take(t.Context(), done); err != nil || len(done.rows) != want {
+				t.Fatalf("%s: err %v, %d rows, want %d", name, err, len(done.rows), want)
+			}
 		}
-		at, msgs = c.end(), rest
-	}
-	if (at != Position{Next: 181, Seq: 4, Epoch: 1}) || len(msgs) != 0 {
-		t.Fatalf("ended at %+v with %d messages left", at, len(msgs))
+		if at := done.end(); at != (Position{Next: 181, Seq: 4, Epoch: 1}) {
+			t.Fatalf("%s: ended at %+v", name, at)
+		}
+		cancel()
+		<-ended
+		log.Close()
 	}
 }
 
@@ -122,20 +132,19 @@ func TestTheLogIsReadInBoundedPieces(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg, asked := w.config(w.direct), make(chan int, 1)
-	cfg.MaxBytes = 1 << 20
 	cfg.Read = func(ctx context.Context, from uint64) (LogReader, error) {
 		r, err := w.read(ctx, from)
 		return sized{r, asked}, err
 	}
 	w.start(cfg)
-	if n := <-asked; n != cfg.MaxBytes {
-		t.Fatalf("asked for %d bytes, want %d", n, cfg.MaxBytes)
+	if n := <-asked; n != pieceBytes {
+		t.Fatalf("asked for %d bytes, want %d", n, pieceBytes)
 	}
 }
 
 func fenceOf(t *testing.T, cfg *Config) *fence {
 	t.Helper()
-	f, err := newFence(t.Context(), cfg)
+	f, err := newFence(t.Context(), cfg, new(open))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +223,8 @@ func TestOnlyTheLastHolderInserts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := take([]stream.LogMessage{msg}, 0, Position{}, 10)
-	if err != nil {
+	c := new(chunk)
+	if _, err := c.add(&msg, 0, Position{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store(t.Context(), first, c, new(state), true); !errors.Is(err, errFenced) {

@@ -28,26 +28,29 @@ func TestALogThatIsNotToBeFollowed(t *testing.T) {
 		w.batches = []events.Batch{w.batch(6)}
 		bad := w.batch(3)
 		at := Position{Next: 6, Seq: 1, Epoch: 1}
-		if _, _, err := take(message(t, 2, bad), 0, at, 100); err != nil {
+		if _, err := new(chunk).add(message(t, 2, bad), 0, at); err != nil {
 			t.Fatalf("before it was spoilt: %v", err)
 		}
-		if _, _, err := take(message(t, 3, bad), 0, at, 100); !errors.Is(err, ErrLog) {
+		if _, err := new(chunk).add(message(t, 3, bad), 0, at); !errors.Is(err, ErrLog) {
 			t.Errorf("a message is left out: err %v", err)
 		}
 		spoil(&bad)
-		if _, _, err := take(message(t, 2, bad), 0, at, 100); !errors.Is(err, ErrLog) || !strings.Contains(err.Error(), "seq=2") {
+		c := new(chunk)
+		if to, err := c.add(message(t, 2, bad), 0, at); !errors.Is(err, ErrLog) || !strings.Contains(err.Error(), "seq=2") {
 			t.Errorf("%s: err %v", name, err)
+		} else if to != at || len(c.rows)+len(c.items)+len(c.batches)+c.bytes != 0 {
+			t.Errorf("%s: something of it was taken in", name)
 		}
 	}
 }
 
-func message(t *testing.T, seq uint64, b events.Batch) []stream.LogMessage {
+func message(t *testing.T, seq uint64, b events.Batch) *stream.LogMessage {
 	t.Helper()
 	data, err := b.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []stream.LogMessage{{Seq: seq, Data: data}}
+	return &stream.LogMessage{Seq: seq, Data: data}
 }
 
 func TestNothingIsWrittenPastWhatIsNotUnderstood(t *testing.T) {
@@ -142,12 +145,11 @@ func leaveUnrecorded(w *world) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c, _, err := take([]stream.LogMessage{msg}, 0, there.Position, 100)
-	if err != nil {
+	c := new(chunk)
+	if _, err := c.add(&msg, 0, there.Position); err != nil {
 		w.t.Fatal(err)
 	}
-	c.rows = c.rows[:2]
-	c.batches = nil
+	c.rows, c.items, c.batches = c.rows[:2], c.items[:2], nil
 	if err := store(w.t.Context(), f, c, there, true); err != nil {
 		w.t.Fatal(err)
 	}

@@ -27,37 +27,40 @@ FROM events WHERE shard = {shard:UInt16} AND ` + "`index` BETWEEN {first:UInt64}
 // record by record.
 func verify(ctx context.Context, f *fence, c *chunk) error {
 	if err := verifyEvents(ctx, f, c); err != nil {
-		return fmt.Errorf("verify events first=%d last=%d: %w", c.first, c.last(), err)
+		return fmt.Errorf("verify events first=%d last=%d: %w", c.first(), c.last(), err)
 	}
 	if err := verifyPayloads(ctx, f, c); err != nil {
-		return fmt.Errorf("verify payloads first=%d last=%d: %w", c.first, c.last(), err)
+		return fmt.Errorf("verify payloads first=%d last=%d: %w", c.first(), c.last(), err)
 	}
 	return nil
 }
 
 func bounds(c *chunk) []any {
-	return []any{clickhouse.Named("first", c.first), clickhouse.Named("last", c.last())}
+	return []any{clickhouse.Named("first", c.first()), clickhouse.Named("last", c.last())}
 }
 
 func verifyEvents(ctx context.Context, f *fence, c *chunk) error {
-	want := c.rows
+	n := 0
 	err := f.query(ctx, checkEvents, func(scan func(...any) error) error {
 		got, err := eventrow.Scan(scan)
 		if err != nil {
 			return err
 		}
-		if want, err = next(want, got.Index); err != nil {
-			return err
+		switch {
+		case n == len(c.rows) || got.Index < c.rows[n].Index:
+			return fmt.Errorf("index %d is there twice: %w", got.Index, ErrTables)
+		case got.Index > c.rows[n].Index:
+			return fmt.Errorf("index %d: %w", c.rows[n].Index, errMissing)
 		}
 		encoded, err := got.Record.Marshal()
-		if err != nil || !bytes.Equal(encoded, want[0].encoded) {
+		if err != nil || !bytes.Equal(encoded, c.items[n].Record) {
 			return fmt.Errorf("index %d is not what the log has: %w", got.Index, ErrTables)
 		}
-		want = want[1:]
+		n++
 		return nil
 	}, bounds(c)...)
-	if err == nil && len(want) > 0 {
-		return fmt.Errorf("index %d: %w", want[0].Index, errMissing)
+	if err == nil && n < len(c.rows) {
+		return fmt.Errorf("index %d: %w", c.rows[n].Index, errMissing)
 	}
 	return err
 }
@@ -70,32 +73,19 @@ func verifyPayloads(ctx context.Context, f *fence, c *chunk) error {
 		if err := scan(&index, &sum); err != nil {
 			return err
 		}
-		if len(want) == 0 || want[0].Index > index {
+		switch {
+		case len(want) == 0 || index < c.rows[want[0]].Index:
 			return fmt.Errorf("index %d has a sealed part too many: %w", index, ErrTables)
-		}
-		if want[0].Index < index {
-			return fmt.Errorf("index %d: %w", want[0].Index, errMissing)
-		}
-		if sum != want[0].Record.PayloadHash {
+		case index > c.rows[want[0]].Index:
+			return fmt.Errorf("index %d: %w", c.rows[want[0]].Index, errMissing)
+		case sum != c.rows[want[0]].Record.PayloadHash:
 			return fmt.Errorf("index %d has another sealed part than the log: %w", index, ErrTables)
 		}
 		want = want[1:]
 		return nil
 	}, bounds(c)...)
 	if err == nil && len(want) > 0 {
-		return fmt.Errorf("index %d: %w", want[0].Index, errMissing)
+		return fmt.Errorf("index %d: %w", c.rows[want[0]].Index, errMissing)
 	}
 	return err
-}
-
-// next checks that want begins with the index that was found.
-func next(want []row, found uint64) ([]row, error) {
-	switch {
-	case len(want) == 0 || found < want[0].Index:
-		return nil, fmt.Errorf("index %d is there twice: %w", found, ErrTables)
-	case found > want[0].Index:
-		return nil, fmt.Errorf("index %d: %w", want[0].Index, errMissing)
-	default:
-		return want, nil
-	}
 }
