@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,20 +67,42 @@ func (r refused) Collect(c chan<- prometheus.Metric) {
 }
 
 func (a *app) watchAudit(p *audit.Projector) {
-	a.gauge("audit_position", "Index of the first record that ClickHouse does not hold.", func() float64 { return float64(p.Position().Next) })
-	a.gauge("audit_lag_seconds", "Age of the oldest batch that was read and is not recorded.", func() float64 {
-		s := p.Status()
-		return s.Lag(time.Now()).Seconds()
-	})
+	of := func(pick func(audit.Status) float64) func() float64 {
+		return func() float64 { return pick(p.Status()) }
+	}
+	age := func(s audit.Status) float64 { return s.Lag(time.Now()).Seconds() }
+	a.gauge("audit_position", "Index of the first record that ClickHouse does not hold.", of(func(s audit.Status) float64 { return float64(s.Next) }))
+	a.gauge("audit_lag_seconds", "Age of the oldest batch of the log that is not recorded.", of(age))
+	a.gauge("audit_oldest_unprojected_seconds", "Seconds since the oldest batch that is not recorded was written to the log; 0: all is recorded.", of(age))
+	a.gauge("audit_behind_records", "Records of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Records) }))
+	a.gauge("audit_behind_batches", "Batches of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Batches) }))
+	a.gauge("audit_batch_rows", "Records in the last insert.", of(func(s audit.Status) float64 { return float64(s.LastRows) }))
+	a.count("audit_rows_total", "Records recorded.", of(func(s audit.Status) float64 { return float64(s.Rows) }))
+	a.count("audit_inserts_total", "Inserts recorded.", of(func(s audit.Status) float64 { return float64(s.Inserts) }))
+	a.count("audit_resyncs_total", "Times that what is there was read back, the first included.", of(func(s audit.Status) float64 { return float64(s.Recoveries) }))
 	// Not required: the rest goes on without ClickHouse.
-	a.probe("audit", false, func() query.Condition {
-		s := p.Status()
-		c := query.Condition{OK: s.Current || s.Standby, Position: s.Next}
-		if s.Err != nil && !c.OK {
-			c.Detail = fmt.Sprintf("clickhouse does not answer: %d failures in a row", s.Failures)
-		}
-		return c
-	})
+	a.probe("audit", false, func() query.Condition { return auditCondition(p.Status(), time.Now()) })
+}
+
+// patience is how long an answer of ClickHouse may take before it is news: a
+// large insert under load takes less.
+const patience = 3 * time.Second
+
+func auditCondition(s audit.Status, now time.Time) query.Condition {
+	c := query.Condition{OK: s.Current || s.Standby, Position: s.Next, Lag: s.Behind().Records}
+	switch silent := now.Sub(s.Waiting); {
+	case !s.Waiting.IsZero() && silent > patience:
+		c.OK, c.Detail = false, fmt.Sprintf("clickhouse has not answered for %s", silent.Truncate(time.Second))
+	case s.Stopped && !c.OK:
+		c.Detail = "stopped: the log or the tables are not as they should be"
+	case s.Err != nil && !c.OK:
+		c.Detail = fmt.Sprintf("clickhouse does not answer: %d failures in a row", s.Failures)
+	}
+	if b := s.Behind(); b.Records > 0 && !c.OK {
+		c.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %d records in %d batches behind the log, the oldest for %s",
+			c.Detail, b.Records, b.Batches, s.Lag(now).Truncate(time.Millisecond)), "; ")
+	}
+	return c
 }
 
 func (a *app) watchRevoke(r *revoke.Revoker) {
