@@ -80,6 +80,7 @@ func (a *app) watchAudit(p *audit.Projector) {
 	a.count("audit_rows_total", "Records recorded.", of(func(s audit.Status) float64 { return float64(s.Rows) }))
 	a.count("audit_inserts_total", "Inserts recorded.", of(func(s audit.Status) float64 { return float64(s.Inserts) }))
 	a.count("audit_resyncs_total", "Times that what is there was read back, the first included.", of(func(s audit.Status) float64 { return float64(s.Recoveries) }))
+	a.count("audit_duplicates_total", "Events found that repeat one which the intake no longer remembered.", of(func(s audit.Status) float64 { return float64(s.Duplicates) }))
 	// Not required: the rest goes on without ClickHouse.
 	a.probe("audit", false, func() query.Condition { return auditCondition(p.Status(), time.Now()) })
 }

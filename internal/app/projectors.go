@@ -69,7 +69,7 @@ func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 	}
 	a.closers = append(a.closers, func() { conn.Close() })
 	p, err := audit.New(audit.Config{
-		Conn: conn, Log: a.log.With("role", config.RoleAudit), Ends: log,
+		Conn: conn, Log: a.log.With("role", config.RoleAudit), Lookup: log,
 		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) },
 	})
 	if err != nil {

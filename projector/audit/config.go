@@ -21,8 +21,8 @@ type LogReader interface {
 	Close()
 }
 
-// LogEnds looks up single messages of the log: *stream.Log.
-type LogEnds interface {
+// LogLookup looks up single messages of the log: *stream.Log.
+type LogLookup interface {
 	// Last is the last message, with Seq 0 where there is none.
 	Last(ctx context.Context) (stream.LogMessage, error)
 	// Get is the message with a sequence, or an error that wraps
@@ -36,13 +36,18 @@ type Config struct {
 	// Read opens the log at the given sequence; 1 is its beginning.
 	Read func(ctx context.Context, from uint64) (LogReader, error)
 
-	// Ends says where the log ends, so that Status can say how far behind the
-	// tables are. It is asked once every EndsEvery. nil: not known.
-	Ends LogEnds
+	// Lookup says where the log ends, so that Status can say how far behind the
+	// tables are, and what else a duplicate says than the event that it
+	// repeats. nil: neither is known.
+	Lookup LogLookup
 
-	// EndsEvery is the time between two looks at the end of the log. Default
+	// LookEvery is the time between two looks at the end of the log. Default
 	// 2 s: one message is fetched each time. At least 10 ms.
-	EndsEvery time.Duration
+	LookEvery time.Duration
+
+	// SearchEvery is the longest time between two searches for duplicates
+	// while there is something new. Default 1 h. At least 10 ms.
+	SearchEvery time.Duration
 
 	// Conn is a connection from Open to the one server of this shard, with
 	// the rights of Grants. Another one may wait for ever on a server that
@@ -92,7 +97,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.EndsEvery = orDefault(c.EndsEvery, 2*time.Second)
+	c.LookEvery = orDefault(c.LookEvery, 2*time.Second)
+	c.SearchEvery = orDefault(c.SearchEvery, time.Hour)
 	c.MaxRows = orDefault(c.MaxRows, 20_000)
 	c.MaxBytes = orDefault(c.MaxBytes, 16<<20)
 	c.MinInterval = orDefault(c.MinInterval, 200*time.Millisecond)
@@ -126,7 +132,8 @@ func (c Config) Validate() error {
 	}
 	fault(c.Read == nil, "read is missing")
 	fault(c.Conn == nil, "conn is missing")
-	fault(c.EndsEvery < 10*time.Millisecond, "ends every %s: want at least 10ms", c.EndsEvery)
+	fault(c.LookEvery < 10*time.Millisecond, "look every %s: want at least 10ms", c.LookEvery)
+	fault(c.SearchEvery < 10*time.Millisecond, "search every %s: want at least 10ms", c.SearchEvery)
 	fault(c.MaxRows < 1 || c.MaxRows > 500_000, "max rows %d: want 1 to 500000", c.MaxRows)
 	fault(c.MaxBytes < 1<<20 || c.MaxBytes > 128<<20, "max bytes %d: want 1 MiB to 128 MiB", c.MaxBytes)
 	fault(c.MinInterval < 0 || c.MinInterval > 10*time.Second, "min interval %s: want 0 to 10s", c.MinInterval)

@@ -45,6 +45,7 @@ type fence struct {
 	conn   driver.Conn
 	shard  uint16
 	holder string // random
+	lane   string // tells apart the ids of what the holder does at once
 	prefix string // of the query ids of every holder for this shard
 	calls  atomic.Uint64
 	open   *open
@@ -63,6 +64,12 @@ func newFence(ctx context.Context, cfg *Config, open *open) (*fence, error) {
 	}
 	f.prefix = fmt.Sprintf("rescind-audit.%s.%d.", database, cfg.Shard)
 	return f, nil
+}
+
+// beside is the same right for work that goes on beside the inserts. It may
+// take its time, and is given up at once.
+func (f *fence) beside(lane string) *fence {
+	return &fence{conn: f.conn, shard: f.shard, holder: f.holder, lane: lane, prefix: f.prefix, open: new(open), stall: f.stall}
 }
 
 // acquire takes the fence and returns when no insert of an earlier holder is
@@ -148,7 +155,7 @@ func why(ctx context.Context, err error) error {
 // named gives the next call its id and settings. Each call has a token of its
 // own, so that no deduplication can take it for another.
 func (f *fence) named(ctx context.Context) context.Context {
-	id := fmt.Sprintf("%s%s.%d", f.prefix, f.holder, f.calls.Add(1))
+	id := fmt.Sprintf("%s%s.%s%d", f.prefix, f.holder, f.lane, f.calls.Add(1))
 	return clickhouse.Context(ctx, clickhouse.WithQueryID(id), clickhouse.WithSettings(clickhouse.Settings{
 		"async_insert": 0, "insert_deduplication_token": id, "max_insert_threads": 1,
 	}))

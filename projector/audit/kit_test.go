@@ -375,3 +375,9 @@ func (w *world) exec(sql string) {
 		w.t.Fatal(err)
 	}
 }
+
+// current is a fence for reading beside p.
+func (p *Projector) current(t *testing.T) *fence {
+	t.Helper()
+	return fenceOf(t, &p.cfg)
+}

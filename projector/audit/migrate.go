@@ -88,4 +88,4 @@ func Grants(database string) []string {
 	return slices.Clip(rights)
 }
 
-var tables = []string{"events", "payloads", "batches", "fences"}
+var tables = []string{"events", "payloads", "batches", "fences", "duplicates", "searches"}

@@ -73,7 +73,12 @@ func (p *Projector) session(ctx context.Context) error {
 	defer log.Close()
 	a := newAhead(&p.cfg, log, there.Position)
 	defer p.readAhead(ctx, a)()
-	return p.project(ctx, f, there, a)
+	ctx, stop := p.searching(ctx, f)
+	defer stop()
+	if err := p.project(ctx, f, there, a); ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // readAhead runs a until the returned function is called.

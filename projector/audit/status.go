@@ -23,9 +23,10 @@ type Status struct {
 	Inserts    uint64    // chunks recorded
 	Rows       uint64    // records recorded
 	LastRows   uint64    // of them in the last chunk
+	Duplicates uint64    // found since the start
 
 	inserting time.Time // when the oldest batch of the chunk that is being stored was written
-	unread    time.Time // and of those that Ends knows of
+	unread    time.Time // and of those that Lookup knows of
 }
 
 // LogEnd is the end of a log: the index and sequence behind its last batch.
@@ -94,7 +95,7 @@ func (p *Projector) setAhead(a *ahead) {
 // function is called. It goes on while ClickHouse is down, which is when the
 // answer matters.
 func (p *Projector) watchEnds(ctx context.Context) (stop func()) {
-	if p.cfg.Ends == nil {
+	if p.cfg.Lookup == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -104,7 +105,7 @@ func (p *Projector) watchEnds(ctx context.Context) (stop func()) {
 			if err := p.lookAtEnd(ctx); err != nil && ctx.Err() == nil {
 				p.log.Warn("the end of the log is not known", "err", err)
 			}
-			pause(ctx, p.cfg.EndsEvery)
+			pause(ctx, p.cfg.LookEvery)
 		}
 	})
 	return func() {
@@ -114,7 +115,7 @@ func (p *Projector) watchEnds(ctx context.Context) (stop func()) {
 }
 
 func (p *Projector) lookAtEnd(ctx context.Context) error {
-	last, err := p.cfg.Ends.Last(ctx)
+	last, err := p.cfg.Lookup.Last(ctx)
 	if err != nil || last.Seq == 0 {
 		return err
 	}
@@ -124,7 +125,7 @@ func (p *Projector) lookAtEnd(ctx context.Context) error {
 	}
 	end, oldest := LogEnd{Next: h.Size, Seq: last.Seq}, time.UnixMicro(h.Written)
 	if at := p.Position().Seq; at+1 < last.Seq {
-		first, err := p.cfg.Ends.Get(ctx, at+1)
+		first, err := p.cfg.Lookup.Get(ctx, at+1)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ func TestItSaysHowFarBehindItIs(t *testing.T) {
 	w := newWorld(t)
 	px := newProxy(t, w.options.Addr[0])
 	cfg := w.config(w.connect(px.addr()))
-	cfg.Ends, cfg.EndsEvery = w.log, 20*time.Millisecond
+	cfg.Lookup, cfg.LookEvery = w.log, 20*time.Millisecond
 	cfg.Stall, cfg.Grace = time.Minute, time.Millisecond
 	p, stop := w.start(cfg)
 	w.append(5)
@@ -48,7 +48,7 @@ func TestItSaysHowFarBehindItIsWithoutAServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := w.config(w.connect(newProxy(t, "127.0.0.1:1").addr()))
-	cfg.Ends, cfg.EndsEvery = w.log, 20*time.Millisecond
+	cfg.Lookup, cfg.LookEvery = w.log, 20*time.Millisecond
 	started := time.Now().Truncate(time.Microsecond)
 	w.append(5, 10, 20)
 	p, _ := w.start(cfg)

@@ -56,8 +56,6 @@ CREATE TABLE IF NOT EXISTS events
     -- not three, because an insert syncs each one's files. About 1 MB a million
     -- rows; a projection a reference was 8 each and twice the work of an insert.
     INDEX by_ref (type, token_ref, session_ref) TYPE bloom_filter(0.001) GRANULARITY 1,
-    -- An event by its identity, to find duplicates older than the intake's window.
-    INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1,
 
     -- Offsets only, about 5 MB a million rows; a full copy would be twice the
     -- table for a lookup that is 13 ms faster.
