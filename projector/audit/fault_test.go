@@ -19,18 +19,38 @@ import (
 func TestWhateverHappensToAStatement(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"events", "payloads", "batches", "fences"} {
-		for _, f := range []fault{failed, half, applied, stalled, late} {
+		for _, f := range []fault{failed, half, applied, stalled, late, slow, shut} {
 			t.Run(table+" "+string(f), func(t *testing.T) {
 				t.Parallel()
-				spoilInsert(t, table, f)
+				w := newWorld(t)
+				spoilInsert(w, newProxy(t, w.options.Addr[0]), table, f)
 			})
 		}
 	}
 }
 
-func spoilInsert(t *testing.T, table string, f fault) {
-	w := newWorld(t)
-	px := newProxy(t, w.options.Addr[0])
+// TestWhateverKillsTheServer does the same with kill -9 of the server, before
+// it has seen a statement and after it has carried it out.
+func TestWhateverKillsTheServer(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"events", "payloads", "batches", "fences"} {
+		for _, f := range []fault{before, after} {
+			t.Run(table+" "+string(f), func(t *testing.T) {
+				w, e := newOwnWorld(t)
+				px := newProxy(t, e.Addr())
+				px.kill = func() {
+					if err := e.Kill(); err != nil {
+						t.Error(err)
+					}
+				}
+				spoilInsert(w, px, table, f)
+			})
+		}
+	}
+}
+
+func spoilInsert(w *world, px *proxy, table string, f fault) {
+	t := w.t
 	cfg := w.config(w.connect(px.addr()))
 	if f == stalled {
 		cfg.Stall = 2 * time.Second

@@ -18,6 +18,10 @@ const (
 	applied fault = "failed but applied" // the server does it, the answer is lost
 	stalled fault = "no answer comes"    // the server does it, the connection stays open
 	late    fault = "arrives late"       // after the client has given up and gone on
+	slow    fault = "slow"               // everything on the connection is held up
+	shut    fault = "half-closed"        // the server is told that nothing more comes, in the middle
+	before  fault = "killed before"      // the server is killed and never sees it
+	after   fault = "killed after"       // the server has done it and is killed before it answers
 )
 
 // proxy stands between a projector and the server, and spoils the connection
@@ -30,7 +34,8 @@ type proxy struct {
 	target  string
 	text    []byte
 	fault   fault
-	done    func() bool // applied: whether the server has done it
+	done    func() bool // applied, after: whether the server has done it
+	kill    func()      // before, after: kills the server
 	release chan struct{}
 	ended   chan struct{}
 	answer  bytes.Buffer // late: what the server said
@@ -139,8 +144,31 @@ type link struct {
 	proxy          *proxy
 	client, server net.Conn
 
-	mu   sync.Mutex
-	mute bool // answers are swallowed
+	mu    sync.Mutex
+	mute  bool // answers are swallowed
+	delay time.Duration
+}
+
+// hold waits as long as the link is slow.
+func (l *link) hold() {
+	l.mu.Lock()
+	d := l.delay
+	l.mu.Unlock()
+	if d == 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.proxy.ended:
+	}
+}
+
+func (l *link) slowDown() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = 20 * time.Millisecond
 }
 
 func (l *link) close() {
@@ -170,6 +198,7 @@ func (l *link) forward() {
 			l.close()
 			return
 		}
+		l.hold()
 		send, again := l.apply(l.proxy.strike(buf[:n]), buf[:n])
 		if _, err := l.server.Write(send); err != nil || !again {
 			return
@@ -188,12 +217,25 @@ func (l *link) apply(f fault, data []byte) (send []byte, again bool) {
 		_, _ = l.server.Write(data[:len(data)/2])
 		l.close()
 		return nil, false
-	case applied:
+	case shut:
+		_, _ = l.server.Write(data[:len(data)/2])
+		_ = l.server.(*net.TCPConn).CloseWrite()
+		return nil, false
+	case before:
+		l.proxy.kill()
+		l.close()
+		return nil, false
+	case applied, after:
 		l.silence()
 		l.proxy.all.Go(func() {
 			l.proxy.await(l.proxy.done)
+			if f == after {
+				l.proxy.kill()
+			}
 			l.close()
 		})
+	case slow:
+		l.slowDown()
 	case stalled:
 		l.silence()
 	case late:
@@ -234,6 +276,7 @@ func (l *link) back() {
 		if err != nil {
 			break
 		}
+		l.hold()
 		if l.silent() {
 			l.proxy.heard(buf[:n])
 		} else if _, err := l.client.Write(buf[:n]); err != nil {
