@@ -29,10 +29,17 @@ type AuditEvent struct {
 	Aud        []string          `json:"aud,omitempty,omitzero"`
 
 	// Claims Names of the personal claims.
-	Claims      []string `json:"claims,omitempty,omitzero"`
-	ClientID    string   `json:"client_id,omitempty,omitzero"`
-	Consent     string   `json:"consent,omitempty,omitzero"`
-	Environment string   `json:"environment"`
+	Claims   []string `json:"claims,omitempty,omitzero"`
+	ClientID string   `json:"client_id,omitempty,omitzero"`
+	Consent  string   `json:"consent,omitempty,omitzero"`
+
+	// DuplicateContent Whether the publisher said the same in both events.
+	DuplicateContent string `json:"duplicate_content,omitempty,omitzero"`
+
+	// DuplicateOf Index of the first event with the same tenant, source and id, where this one came too late
+	// for the intake to drop it. Duplicates are found within the hour.
+	DuplicateOf *uint64 `json:"duplicate_of,omitempty,omitzero"`
+	Environment string  `json:"environment"`
 
 	// Exp Seconds since 1970, fractions allowed (RFC 7519).
 	Exp      NumericDate `json:"exp,omitempty,omitzero"`

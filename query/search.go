@@ -367,6 +367,9 @@ func auditEvent(row Row) AuditEvent {
 	if !r.PayloadHash.IsZero() {
 		out.PayloadHash = r.PayloadHash.String()
 	}
+	if d := row.Duplicate; d != nil {
+		out.DuplicateOf, out.DuplicateContent = &d.Of, d.Content
+	}
 	if v := r.Revocation; v != nil {
 		out.Revocation = &RevocationEntry{Scope: v.Scope, IssuedBefore: v.IssuedBefore, Expires: expiry(v.Expires), Lifts: v.Lifts.String()}
 	}

@@ -43,8 +43,16 @@ const (
 
 // Row is one record with its place in the log.
 type Row struct {
-	Index  uint64
-	Record events.Record
+	Index     uint64
+	Record    events.Record
+	Duplicate *Duplicate // where it was found to repeat an earlier event
+}
+
+// Duplicate says what a row repeats: an event with the same tenant, source and
+// id that the intake no longer remembered.
+type Duplicate struct {
+	Of      uint64 // index of the first one
+	Content string // same, different or unknown: of what the publisher said in both
 }
 
 // EventStore answers from the long-lived record of what happened. It never

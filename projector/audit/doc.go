@@ -3,10 +3,13 @@
 // # What it is
 //
 // [New] makes a [Projector] for one shard; its Run reads the log from the
-// position that ClickHouse itself holds and inserts sealed parts into payloads,
-// then the records they belong to into events, and at last the batches they came
-// in into batches, one insert at a time. [Migrate] makes the tables, [Open] a
-// connection that cannot wait for ever, [Grants] says what rights that needs.
+// position that ClickHouse itself holds and inserts records into events and
+// sealed parts into payloads, side by side, and when both are there the
+// batches they came in into batches: one chunk at a time, while the next is
+// read and decoded. Beside that it looks for events that repeat one which the
+// intake no longer remembered, and marks them in duplicates. [Migrate] makes
+// the tables, [Open] a connection that cannot wait for ever, [Grants] says what
+// rights that needs.
 //
 // ClickHouse neither promises that an insert which failed is not there, nor
 // that its deduplication keeps what was acknowledged. So Run relies on neither:
@@ -31,7 +34,18 @@
 //     projector; it never writes past what it does not understand.
 //   - Nothing is acknowledged to the log: a ClickHouse that is down, full or
 //     slow holds nobody up, and the projector catches up by itself.
-//   - One chunk of the log is in memory, at most [Config.MaxBytes] of it.
+//   - Two chunks of the log are in memory, each at most [Config.MaxBytes] and
+//     MaxRows and one message more, one piece of 1 MiB, and what the driver
+//     holds of the chunk that it sends. A decoded record takes about 1 KiB
+//     beside its bytes: at the defaults that is 130 MiB at most.
+//   - An event with the tenant, source and id of an earlier one is in
+//     duplicates once, with the index of the first, at the latest
+//     [Config.SearchEvery] and one search after it was recorded; it says
+//     whether the publisher said the same in both, as long as the log holds
+//     both.
+//   - [Projector.Status] says since when ClickHouse has owed an answer, how
+//     much of the log is not recorded and how old that is, also while
+//     ClickHouse is down.
 //   - A projector that lost its fence to another stands by while that one
 //     makes progress, and takes over when it does not.
 //
@@ -52,6 +66,10 @@
 // of processes may run a projector for the same shard; one of them writes.
 //
 // # What it does not do
+//
+// A search reads the identities of all events on one thread of the server, and
+// one that takes longer than [Config.Stall] is given up and tried again: some
+// hundred million events a shard.
 //
 // It does not check the Merkle roots that it copies (that is for a verifier
 // that shares no code with it), does not open what is sealed, and does not

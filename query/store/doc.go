@@ -14,6 +14,7 @@
 //   - A returned record encodes to the same bytes as the one in the log.
 //   - Rows come in the order of their index, and following After from page to
 //     page yields every row that was there at the start once.
+//   - A row that is known to repeat an earlier event says so.
 //   - Values reach the server as bound parameters only: none is in the text
 //     of a query, and none can change its meaning.
 //   - Only what is recorded is shown: below the highest index of an answer

@@ -159,3 +159,16 @@ func (q sealed) SQL() (string, []any) {
 	w.and("`index` IN {indices:Array(UInt64)}", "indices", q.indices)
 	return "SELECT `index`, sealed\nFROM payloads\nWHERE " + w.String(), w.args
 }
+
+// duplicates is which of some events repeat an earlier one.
+type duplicates struct {
+	shard   uint16
+	indices []uint64
+}
+
+func (q duplicates) SQL() (string, []any) {
+	w := new(where)
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
+	w.and("`index` IN {indices:Array(UInt64)}", "indices", q.indices)
+	return "SELECT `index`, first, content\nFROM duplicates\nWHERE " + w.String(), w.args
+}

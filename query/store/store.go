@@ -50,6 +50,7 @@ func New(conn driver.Conn) *Store { return &Store{conn: conn} }
 func Grants(database string) []string {
 	return []string{
 		"SELECT ON " + database + ".events", "SELECT ON " + database + ".payloads", "SELECT ON " + database + ".batches",
+		"SELECT ON " + database + ".duplicates",
 	}
 }
 
@@ -75,13 +76,34 @@ func (s *Store) ask(ctx context.Context, q question, row func(scan func(...any) 
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-func (s *Store) events(ctx context.Context, q question) (out []query.Row, err error) {
+// events runs q for rows of a shard, and marks those that repeat another.
+func (s *Store) events(ctx context.Context, q question, shard uint16) (out []query.Row, err error) {
 	err = s.ask(ctx, q, func(scan func(...any) error) error {
 		r, err := eventrow.Scan(scan)
 		out = append(out, query.Row{Index: r.Index, Record: r.Record})
 		return err
 	})
-	return out, err
+	if err != nil || len(out) == 0 {
+		return out, err
+	}
+	return out, s.mark(ctx, out, shard)
+}
+
+func (s *Store) mark(ctx context.Context, rows []query.Row, shard uint16) error {
+	q, at := duplicates{shard: shard}, make(map[uint64]*query.Row, len(rows))
+	for i := range rows {
+		q.indices = append(q.indices, rows[i].Index)
+		at[rows[i].Index] = &rows[i]
+	}
+	return s.ask(ctx, q, func(scan func(...any) error) error {
+		var index uint64
+		d := new(query.Duplicate)
+		if err := scan(&index, &d.Of, &d.Content); err != nil {
+			return err
+		}
+		at[index].Duplicate = d
+		return nil
+	})
 }
 
 // Issuers implements query.EventStore.
@@ -143,7 +165,7 @@ func (s *Store) search(ctx context.Context, q query.Search) (out []query.Row, er
 			break
 		}
 		q.Limit = wanted - len(out)
-		rows, err := s.events(ctx, page{q, w})
+		rows, err := s.events(ctx, page{q, w}, q.Shard)
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +199,7 @@ func (s *Store) Event(ctx context.Context, tenant string, index uint64) (query.R
 	var rows []query.Row
 	end, err := s.recorded(ctx, 0)
 	if err == nil && index < end {
-		rows, err = s.events(ctx, event{tenant: tenant, index: index})
+		rows, err = s.events(ctx, event{tenant: tenant, index: index}, 0)
 	}
 	switch {
 	case err != nil:

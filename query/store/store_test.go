@@ -376,3 +376,31 @@ func TestAQueryIsBounded(t *testing.T) {
 type slow struct{}
 
 func (slow) SQL() (string, []any) { return "SELECT number FROM numbers(1001)", nil }
+
+func TestARowThatRepeatsAnotherSaysSo(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	insert(t, conn, history(8))
+	const mark = "INSERT INTO duplicates (shard, `index`, first, content) VALUES (0, 4, 0, 'same'), (0, 5, 1, 'different'), (1, 0, 5, 'same')"
+	if err := conn.Exec(t.Context(), mark); err != nil {
+		t.Fatal(err)
+	}
+	want := map[uint64]query.Duplicate{4: {Of: 0, Content: "same"}, 5: {Of: 1, Content: "different"}}
+	rows, err := New(conn).Search(t.Context(), query.Search{AllTenants: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[uint64]query.Duplicate{}
+	for _, r := range rows {
+		if r.Duplicate != nil {
+			got[r.Index] = *r.Duplicate
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	row, err := New(conn).Event(t.Context(), rows[5].Record.Tenant, 5)
+	if err != nil || row.Duplicate == nil || *row.Duplicate != want[5] {
+		t.Errorf("event 5: %+v, err %v", row.Duplicate, err)
+	}
+}

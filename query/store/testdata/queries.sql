@@ -22,6 +22,14 @@ WHERE tenant = {tenant:String}
 --   to = 1793577600000000
 --   end = 100
 
+-- duplicates
+SELECT `index`, first, content
+FROM duplicates
+WHERE shard = {shard:UInt16}
+  AND `index` IN {indices:Array(UInt64)};
+--   shard = 0
+--   indices = [1 2]
+
 -- event
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
 FROM events
