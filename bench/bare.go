@@ -219,10 +219,10 @@ func (r *rig) bareRows(ctx context.Context, evs []events.Event) (*bareRows, erro
 		d, rec := &evs[i].Data, events.NewRecord(&evs[i], "dev", now)
 		rec.SubjectRef, rec.TokenRef, rec.SessionRef = reference(d.Subject), reference(d.TokenID), reference(d.SessionID)
 		row := eventrow.Row{Index: uint64(i), Record: *rec}
-		noise := make([]byte, sealed+len(row.Record.PayloadHash)+len(row.Digest))
+		noise := make([]byte, sealed+len(row.Record.PayloadHash))
 		_, _ = rand.Read(noise) // never fails
-		b.sealed[i], noise = noise[:sealed:sealed], noise[sealed:]
-		copy(row.Digest[:], noise[copy(row.Record.PayloadHash[:], noise):])
+		b.sealed[i] = noise[:sealed:sealed]
+		copy(row.Record.PayloadHash[:], noise[sealed:])
 		b.events[i], b.index[i], b.received[i], b.tenant[i] = row, uint64(i), rec.Received, rec.Tenant
 	}
 	return b, nil
