@@ -57,6 +57,16 @@ func (b *buffer[T]) tryPut(v T) bool {
 	return true
 }
 
+// front is what take would return first, if anything.
+func (b *buffer[T]) front() (v T, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.items) == 0 {
+		return v, false
+	}
+	return b.items[0], true
+}
+
 // clear drops what is there.
 func (b *buffer[T]) clear() {
 	b.mu.Lock()

@@ -5,10 +5,10 @@
 // # What it is
 //
 // [Ensure] makes the streams. A [Publisher] puts events into the intake, an
-// [Intake] takes them out, control before access. A [Log] is appended to by one
+// [Intake] takes them out, in two lanes. A [Log] is appended to by one
 // writer and read in order by any number of [Reader]s. A [Quarantine] keeps
-// refused events, a [KeyStore] the entries of the keyring. [AcquireLock] lets
-// one instance do what two must not do at once.
+// refused events, a [KeyStore] the entries of the keyring. [AcquireLock] and
+// [Elect] let one instance do what two must not do at once.
 //
 // # Guarantees
 //
@@ -23,9 +23,13 @@
 //     missing: Ensure puts it back, and it is delivered all that is there. A
 //     reader notices a stream that was made anew ([ErrIntakeReplaced]).
 //   - A full intake and a full log refuse; neither drops its oldest.
-//   - [Intake.Next] returns every control message that has arrived before any
-//     access message. What a reader that is gone, or a connection that broke,
-//     had taken and not acknowledged is delivered again at once.
+//   - What arrives in one lane of an [Intake] never waits for the other. What a
+//     reader that is gone, or a connection that broke, had taken and not
+//     acknowledged is delivered again at once. An Intake whose stream was made
+//     again ends: it never goes on with sequences that mean something else.
+//   - A lock whose holder is gone is another's within its ttl and the second or
+//     so that the server takes to notice. A holder that lives, but cannot renew
+//     it, is told before that.
 //   - A writer that expects another last sequence than there is writes nothing
 //     ([ErrFenced]). [Log.Last] and [Log.Get] see every append that returned.
 //   - Nobody can delete from the log or purge it, whatever their credentials:
@@ -67,7 +71,7 @@
 // # Concurrency
 //
 // Publisher, Log, Quarantine and KeyStore may be used from any goroutine; Next
-// of an Intake and of a Reader by one at a time. Intake, Reader and Publisher
+// of a Reader and of a lane of an Intake by one at a time. Intake, Reader and Publisher
 // run goroutines of their own until they are closed; Close waits for them.
 //
 // # What it does not do

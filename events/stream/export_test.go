@@ -10,6 +10,15 @@ func (i *Intake) Waiting() (control, access int) {
 	return i.control.len(), i.access.len()
 }
 
+// Failed reports whether Next of either lane ends with an error.
+func (i *Intake) Failed() bool { return i.control.failed() || i.access.failed() }
+
+func (b *buffer[T]) failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil
+}
+
 func (b *buffer[T]) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

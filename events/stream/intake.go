@@ -19,8 +19,6 @@ import (
 const (
 	pullMessages = 2000
 	pullBytes    = 8 << 20
-	nextBytes    = 8 << 20 // one Next
-	accessBytes  = 1 << 20 // of these, access: what a control message that comes now waits behind
 )
 
 // IntakeMessage is one message as it arrived. Its events are not decoded.
@@ -30,6 +28,7 @@ type IntakeMessage struct {
 	Message     events.Message // tenant and type as the subject says
 	Redelivered bool           // it was delivered before; false says nothing after the intake was opened anew
 	Received    time.Time      // when the stream stored it
+	Behind      uint64         // how many of its consumer were waiting behind it when it was delivered
 
 	ack func() error
 }
@@ -45,8 +44,8 @@ func (m *IntakeMessage) Ack() error {
 
 func (m *IntakeMessage) size() int { return len(m.Message.Body) + len(m.Subject) }
 
-// Intake reads what was published, control before access, and empties the
-// stream of what was dealt with.
+// Intake reads what was published, each lane for itself, and empties the stream
+// of what was dealt with.
 type Intake struct {
 	conn    *nats.Conn
 	stream  jetstream.Stream
@@ -55,7 +54,6 @@ type Intake struct {
 	emptied uint64 // the stream begins behind it; of the goroutine that empties
 	control *buffer[IntakeMessage]
 	access  *buffer[IntakeMessage]
-	added   chan struct{} // either buffer has something
 	stop    context.CancelFunc
 	pumps   sync.WaitGroup
 }
@@ -75,9 +73,9 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created, added: make(chan struct{}, 1)}
-	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
-	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, i.added)
+	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created}
+	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
+	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
 	i.stop = stop
 	i.follow(run, ControlConsumer, i.control, func(string) bool { return false })
@@ -165,7 +163,7 @@ func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMess
 	tenant, t, _ := ParseEventSubject(msg.Subject()) // where it is malformed, the event disagrees and is refused
 	header := msg.Headers()
 	return IntakeMessage{
-		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp,
+		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp, Behind: meta.NumPending,
 		Message: events.Message{
 			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},
@@ -188,32 +186,41 @@ func contentType(h nats.Header) string {
 // only beside it.
 func (i *Intake) Created() time.Time { return i.created }
 
-// Next waits for a message and returns all that has arrived, at most max and
-// about 8 MiB of them: first every control message, then access messages if
-// there is room, about 1 MiB: the next Next sees the control messages that came
-// meanwhile. Only one goroutine may call it.
-func (i *Intake) Next(ctx context.Context, max int) ([]IntakeMessage, error) {
+// Next waits for a message of a lane and returns all of that lane that has
+// arrived, at most 2,000 and maxBytes of them (one message always passes). Only
+// one goroutine may call it for a lane. An error other than that of ctx is for
+// good: close the Intake.
+func (i *Intake) Next(ctx context.Context, lane events.Lane, maxBytes int) ([]IntakeMessage, error) {
+	b := i.lane(lane)
 	for {
-		out, err := i.control.take(nil, max, nextBytes)
-		if err == nil && len(out) < max {
-			out, err = i.access.take(out, max, min(nextBytes-sizeOf(out), accessBytes))
-		}
+		out, err := b.take(nil, pullMessages, maxBytes)
 		if len(out) > 0 || err != nil {
 			return out, err
 		}
 		select {
-		case <-i.added:
+		case <-b.added:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-func sizeOf(ms []IntakeMessage) (n int) {
-	for i := range ms {
-		n += ms[i].size()
+func (i *Intake) lane(lane events.Lane) *buffer[IntakeMessage] {
+	if lane == events.Control {
+		return i.control
 	}
-	return n
+	return i.access
+}
+
+// Oldest is when the stream stored the oldest message that has arrived and was
+// not taken by Next; zero where there is none.
+func (i *Intake) Oldest() (at time.Time) {
+	for _, b := range []*buffer[IntakeMessage]{i.control, i.access} {
+		if m, ok := b.front(); ok && (at.IsZero() || m.Received.Before(at)) {
+			at = m.Received
+		}
+	}
+	return at
 }
 
 // Close stops reading, and empties the stream of what was dealt with, where the

@@ -51,9 +51,23 @@ func collectUnacked(t *testing.T, in *stream.Intake, n int) (out []stream.Intake
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for len(out) < n {
-		ms, err := in.Next(ctx, n-len(out))
+		out = append(out, next(ctx, t, in)...)
+	}
+	return out
+}
+
+// next is what has arrived in either lane, control before access, once
+// something has.
+func next(ctx context.Context, t *testing.T, in *stream.Intake) (out []stream.IntakeMessage) {
+	t.Helper()
+	eventually(t, "a message", func() bool { c, a := in.Waiting(); return c+a > 0 || in.Failed() })
+	for _, lane := range []events.Lane{events.Control, events.Access} {
+		if c, a := in.Waiting(); lane == events.Control && c == 0 || lane == events.Access && a == 0 {
+			continue
+		}
+		ms, err := in.Next(ctx, lane, 8<<20)
 		if err != nil {
-			t.Fatalf("after %d of %d messages: %v", len(out), n, err)
+			t.Fatal(err)
 		}
 		out = append(out, ms...)
 	}
@@ -128,15 +142,59 @@ func TestNextKeepsToItsBound(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	in := w.intake(t)
+	const subject = "rescind.events.acme.token.issued"
 	for i := range 10 {
-		w.put(t, "rescind.events.acme.token.issued", fmt.Appendf(nil, "%d", i))
+		w.put(t, subject, fmt.Appendf(nil, "%d", i))
 	}
-	for n := 0; n < 10; {
-		ms, err := in.Next(t.Context(), 3)
+	w.put(t, subject, make([]byte, 100)) // more than the bound by itself
+	for n := 0; n < 11; {
+		ms, err := in.Next(t.Context(), events.Access, 3*(len(subject)+1))
 		if err != nil || len(ms) == 0 || len(ms) > 3 {
 			t.Fatalf("%d messages, %v: want 1 to 3", len(ms), err)
 		}
 		n += len(ms)
+	}
+}
+
+// One lane that nobody takes from does not hold up the other.
+func TestLanesDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	in := w.intake(t)
+	for i := range 2100 { // more than is held in memory
+		w.put(t, "rescind.events.acme.token.issued", fmt.Appendf(nil, "%d", i))
+	}
+	w.put(t, "rescind.events.acme.token.revoked", []byte("1"))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if ms, err := in.Next(ctx, events.Control, 1<<20); err != nil || len(ms) != 1 {
+		t.Fatalf("%d control messages, %v", len(ms), err)
+	}
+	eventually(t, "access messages", func() bool { return !in.Oldest().IsZero() })
+}
+
+// Sequences of a stream that was made again mean other messages.
+func TestIntakeOfAStreamMadeAgainEnds(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	in := w.intake(t)
+	w.put(t, "rescind.events.acme.token.issued", []byte("1"))
+	collectUnacked(t, in, 1)
+	if err := w.operator.DeleteStream(t.Context(), stream.IntakeStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, "rescind.events.acme.token.issued", []byte("2"))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ms, err := in.Next(ctx, events.Access, 1<<20)
+	if err == nil || ctx.Err() != nil {
+		t.Fatalf("%d messages of another stream, %v", len(ms), err)
+	}
+	if got := collectUnacked(t, w.intake(t), 1); string(got[0].Message.Body) != "2" {
+		t.Errorf("an intake opened anew gave %q", got[0].Message.Body)
 	}
 }
 
@@ -289,7 +347,7 @@ func TestClosedIntakeSaysSo(t *testing.T) {
 	w := start(t)
 	in := w.intake(t)
 	in.Close()
-	if _, err := in.Next(t.Context(), 1); !errors.Is(err, stream.ErrClosed) {
+	if _, err := in.Next(t.Context(), events.Access, 1); !errors.Is(err, stream.ErrClosed) {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -19,18 +19,28 @@ import (
 // a holder that is paused for longer than ttl does not learn that another has
 // it, so it may only guard work that is safe to do twice.
 func AcquireLock(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration) (release func(), err error) {
+	_, release, err = Elect(ctx, js, name, ttl)
+	return release, err
+}
+
+// Elect is AcquireLock for one who has to know when the lock is lost. The term
+// outlives ctx, which bounds only the waiting, and ends on release, when
+// another holds the lock, and when it could not be renewed for so long that
+// another may: always before the server gives the lock away. Who was paused
+// meanwhile learns it when it goes on, so it must be safe to go on for a moment.
+func Elect(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration) (term context.Context, release func(), err error) {
 	if !events.ValidTenant(name) || ttl < time.Second {
-		return nil, errors.New("lock: want a name of a-z A-Z 0-9 _ - and a ttl of at least 1s")
+		return nil, nil, errors.New("lock: want a name of a-z A-Z 0-9 _ - and a ttl of at least 1s")
 	}
 	l := &lock{js: js, subject: lockPrefix + name, ttl: ttl, holder: nuid.Next()}
 	if err := l.acquire(ctx); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	term, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	var renewing sync.WaitGroup
-	renewing.Go(func() { l.renew(run) })
-	return sync.OnceFunc(func() {
-		stop()
+	renewing.Go(func() { end(fmt.Errorf("lock %s: %w", name, l.renew(term))) })
+	return term, sync.OnceFunc(func() {
+		end(fmt.Errorf("lock %s: %w", name, errReleased))
 		renewing.Wait()
 		l.release()
 	}), nil
@@ -42,14 +52,23 @@ type lock struct {
 	subject string
 	ttl     time.Duration
 	holder  string // who we are: unique
-	seq     uint64 // of our message, or 0; of the renewing goroutine once it runs
+
+	// Of the renewing goroutine once it runs.
+	seq   uint64    // of our message, or 0
+	since time.Time // from when the server counts ttl, or before that
 }
 
-// errHeld says that another holds the lock.
-var errHeld = errors.New("held by another")
+var (
+	errHeld     = errors.New("held by another")
+	errReleased = errors.New("released")
+	errLapsed   = errors.New("could not be renewed in time")
+)
 
 // put writes our message where there is none, or in place of our own.
 func (l *lock) put(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.ttl/2)
+	defer cancel()
+	asked := time.Now()
 	ack, err := l.js.Publish(ctx, l.subject, []byte(l.holder), jetstream.WithMsgTTL(l.ttl),
 		jetstream.WithExpectStream(LocksStream), jetstream.WithExpectLastSequencePerSubject(l.seq))
 	switch {
@@ -58,12 +77,13 @@ func (l *lock) put(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	l.seq = ack.Sequence
+	l.seq, l.since = ack.Sequence, asked
 	return nil
 }
 
 // adopt looks at the message that was there instead of the expected one: an
-// earlier put of ours may have been stored although it failed.
+// earlier put of ours may have been stored although it failed. Since when is not
+// known, so the lock is held no longer for it.
 func (l *lock) adopt(ctx context.Context) error {
 	m, err := get{LastFor: l.subject}.from(ctx, l.js, LocksStream)
 	if err == nil && string(m.Data) == l.holder {
@@ -78,7 +98,11 @@ func (l *lock) acquire(ctx context.Context) error {
 	retry := time.NewTicker(min(l.ttl/10, 250*time.Millisecond))
 	defer retry.Stop()
 	for {
-		if err := l.put(ctx); !errors.Is(err, errHeld) {
+		err := l.put(ctx)
+		if err == nil && !l.since.IsZero() {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errHeld) {
 			return err
 		}
 		select {
@@ -89,19 +113,30 @@ func (l *lock) acquire(ctx context.Context) error {
 	}
 }
 
-// renew ends when the lock was released or is another's. A renewal that fails
-// otherwise is tried again: the lock is ours until ttl has passed.
-func (l *lock) renew(ctx context.Context) {
-	due := time.NewTicker(l.ttl / 3)
+// renew says why the lock is not ours any more: it was released, is another's,
+// or was not renewed for three quarters of ttl. A renewal that fails is tried
+// again until then.
+func (l *lock) renew(ctx context.Context) error {
+	due := time.NewTicker(l.ttl / 6)
 	defer due.Stop()
 	for {
 		select {
 		case <-due.C:
-			if err := l.put(ctx); errors.Is(err, errHeld) {
-				return
-			}
 		case <-ctx.Done():
-			return
+			return errReleased
+		}
+		age := time.Since(l.since)
+		switch {
+		case age >= l.ttl*3/4:
+			return errLapsed
+		case age < l.ttl/3:
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, l.ttl*3/4-age)
+		err := l.put(ctx)
+		cancel()
+		if errors.Is(err, errHeld) {
+			return errHeld
 		}
 	}
 }

@@ -88,6 +88,51 @@ func TestLockOfALostHolderLapses(t *testing.T) {
 	again()
 }
 
+// A term ends before the lock can be another's, and when it is released.
+func TestTermEndsBeforeTheLockIsAnothers(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	proxy := natsdtest.Proxy(t, w.Server)
+	term, release, err := stream.Elect(t.Context(), behind(t, proxy, w, natsd.Projector), "intake", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	proxy.HoldReplies()
+	next, resign, err := stream.Elect(t.Context(), w.projector, "intake", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if term.Err() == nil {
+		t.Error("two terms at once")
+	}
+	proxy.PassReplies()
+	release()
+	if next.Err() != nil {
+		t.Error("the one that is over ended its successor's")
+	}
+	resign()
+	if next.Err() == nil {
+		t.Error("the term goes on after the release")
+	}
+}
+
+// A term lasts as long as its holder renews it.
+func TestTermLasts(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	term, release, err := stream.Elect(t.Context(), w.projector, "intake", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	select {
+	case <-term.Done():
+		t.Fatalf("ended: %v", context.Cause(term))
+	case <-time.After(3 * time.Second): // three times as long as it would without being renewed
+	}
+}
+
 func TestLockRefusesABadNameOrTTL(t *testing.T) {
 	t.Parallel()
 	w := start(t)

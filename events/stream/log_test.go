@@ -359,7 +359,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	if _, err := read(t, w.log(t), 1).Next(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("reader: %v", err)
 	}
-	if _, err := w.intake(t).Next(ctx, 1); !errors.Is(err, context.Canceled) {
+	if _, err := w.intake(t).Next(ctx, events.Access, 1<<20); !errors.Is(err, context.Canceled) {
 		t.Errorf("intake: %v", err)
 	}
 }

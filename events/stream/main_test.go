@@ -167,10 +167,7 @@ func collect(t *testing.T, in *stream.Intake, n int) []stream.IntakeMessage {
 	defer cancel()
 	var out []stream.IntakeMessage
 	for len(out) < n {
-		ms, err := in.Next(ctx, n-len(out))
-		if err != nil {
-			t.Fatalf("after %d of %d messages: %v", len(out), n, err)
-		}
+		ms := next(ctx, t, in)
 		for _, m := range ms {
 			if err := m.Ack(); err != nil {
 				t.Fatal(err)

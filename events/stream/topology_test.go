@@ -118,7 +118,7 @@ func TestIntakeStopsWhenAConsumerIsRemoved(t *testing.T) {
 	if err := w.operator.DeleteConsumer(t.Context(), stream.IntakeStream, stream.ControlConsumer); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := in.Next(t.Context(), 1); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if _, err := in.Next(t.Context(), events.Control, 1); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Fatalf("next: %v", err)
 	}
 }

@@ -39,16 +39,46 @@ func (a *app) watchIntake(in *intake.Intake) {
 	a.count("intake_findings_total", "Findings opened.", of(func(s intake.Stats) uint64 { return s.Findings }))
 	a.count("intake_duplicates_total", "Events dropped because they were logged before.", of(func(s intake.Stats) uint64 { return s.Duplicates }))
 	a.count("intake_unsettled_total", "Appends whose outcome had to be read back.", of(func(s intake.Stats) uint64 { return s.Unsettled }))
+	a.count("intake_skipped_total", "Messages acknowledged because they were dealt with before.", of(func(s intake.Stats) uint64 { return s.Skipped }))
+	a.count("intake_redelivered_total", "Messages taken that had been delivered before.", of(func(s intake.Stats) uint64 { return s.Redelivered }))
+	a.count("intake_held_total", "Messages left to be delivered again, for want of keys or quarantine.", of(func(s intake.Stats) uint64 { return s.Held }))
+	a.count("intake_resyncs_total", "Times this intake began to write behind the end of the log.", of(func(s intake.Stats) uint64 { return s.Terms }))
+	a.count("intake_defects_total", "Panics of the intake's own code, each on one event.", of(func(s intake.Stats) uint64 { return s.Defects }))
+	a.gauge("intake_standby", "1 while another intake writes.", func() float64 {
+		if in.Stats().Standby {
+			return 1
+		}
+		return 0
+	})
+	a.gauge("intake_lag_messages", "Messages that wait in the intake stream, as of the latest that were taken.", of(func(s intake.Stats) uint64 { return s.Lag }))
+	a.gauge("intake_batch_records", "Records of the batch that was appended last.", of(func(s intake.Stats) uint64 { return uint64(s.LastBatch) }))
+	a.gauge("intake_oldest_seconds", "Age of the oldest message that was taken and is not logged; 0 where there is none.", func() float64 {
+		oldest := in.Stats().Oldest
+		if oldest.IsZero() {
+			return 0
+		}
+		return time.Since(oldest).Seconds()
+	})
 	a.gauge("log_size", "Records in the log.", of(func(s intake.Stats) uint64 { return s.Size }))
 	a.registry.MustRegister(refused{in})
 	a.probe("intake", true, func() query.Condition {
 		select {
 		case <-in.Ready():
-			return query.Condition{OK: true, Position: in.Stats().Size}
+			return intakeCondition(in.Stats())
 		default:
 			return query.Condition{Detail: "reading the log"}
 		}
 	})
+}
+
+// intakeCondition is that of an intake which can write. One that stands by is
+// as ready as the one that writes.
+func intakeCondition(s intake.Stats) query.Condition {
+	c := query.Condition{OK: true, Position: s.Size, Lag: s.Lag}
+	if s.Standby {
+		c.Detail = "standby"
+	}
+	return c
 }
 
 // refused counts quarantined events by reason.

@@ -17,15 +17,19 @@ import (
 // insertStall is how long one call to ClickHouse may make no progress.
 const insertStall = time.Minute
 
+// intakeLock is held by the one intake that writes. The TTL is what a failover
+// waits for, and the second or so that the server takes to notice: long enough
+// for a write that the disk holds up, and short enough that somebody writes
+// again within five seconds.
+const (
+	intakeLock = "intake-0"
+	intakeTTL  = 2 * time.Second
+)
+
 func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err := a.started(ctx, b.js); err != nil {
 		return role{}, err
 	}
-	source, err := stream.OpenIntake(ctx, b.js)
-	if err != nil {
-		return role{}, err
-	}
-	a.closers = append(a.closers, source.Close)
 	log, err := stream.OpenLog(ctx, b.js)
 	if err != nil {
 		return role{}, err
@@ -39,7 +43,11 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 		return role{}, err
 	}
 	in, err := intake.New(intake.Config{
-		Source: source, Log: log, Quarantine: quarantine, Keyring: keys,
+		Open: func(ctx context.Context) (intake.Source, error) { return stream.OpenIntake(ctx, b.js) },
+		Elect: func(ctx context.Context) (context.Context, func(), error) {
+			return stream.Elect(ctx, b.js, intakeLock, intakeTTL)
+		},
+		Log: log, Quarantine: quarantine, Keyring: keys,
 		Controls: controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew},
 		Policy:   a.policy(), MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew, Logger: a.log.With("role", config.RoleIntake),
 	})

@@ -30,7 +30,8 @@
 //     PCI DSS 10.6.1 and 10.6.3.
 //   - jti-reissued: a token id was issued a second time before it expired.
 //     RFC 7519 4.1.7; HIPAA 164.312(d); SOC 2 CC7.2.
-//   - defect: one of the rules failed on a record. SOC 2 CC7.2.
+//   - defect: one of the rules failed on a record that is logged all the same
+//     ([Engine.Defect]). SOC 2 CC7.2.
 //
 // # Guarantees
 //
@@ -38,8 +39,9 @@
 //     state is a fold of the log and can be built again from it.
 //   - What a finding is about has at most one open finding: the next one is
 //     opened only when the last was closed.
-//   - A rule that panics stops nothing: it yields a finding of the control
-//     defect, and the other rules are still asked.
+//   - A rule that panics stops nothing: [Engine.Check] says which one it was,
+//     and the other rules are still asked. So does [Engine.Apply] where folding
+//     panics.
 //   - A finding names no person: it carries references, key ids, names of
 //     clients and issuers, and numbers.
 //   - A key that was retired or revoked stays so, whatever is published of it
@@ -62,7 +64,9 @@
 //
 // # Errors
 //
-// [New] refuses a Config out of bounds. Nothing else fails.
+// [New] refuses a Config out of bounds. A [Failure] is a fault of ours, in a
+// rule or in what is remembered for one; what then becomes of the record is for
+// the caller to say.
 //
 // # Concurrency
 //

@@ -1,6 +1,7 @@
 package controls
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -41,35 +42,69 @@ func New(cfg Config) (*Engine, error) {
 	}, nil
 }
 
+// Failure is a rule that panicked on a record, or what is remembered for the
+// rules. It says nothing of the record.
+type Failure struct {
+	Rule string // "apply" for what is remembered
+	Kind string // the type of what was panicked with
+}
+
+// Error names the rule.
+func (f *Failure) Error() string { return fmt.Sprintf("control %s failed: %s", f.Rule, f.Kind) }
+
 // Check is what is wrong with r, received at the time now, and is not open
 // already. It is called before Apply of the same record, and changes nothing.
-func (e *Engine) Check(r *events.Record, now time.Time) []Finding {
-	var found []Finding
-	for i := range e.rules {
-		c, b := e.ask(&e.rules[i], r, now)
+// A failure is the first rule that panicked: what is found then is what the
+// others found.
+func (e *Engine) Check(r *events.Record, now time.Time) (found []Finding, failed *Failure) {
+	for next := 0; next < len(e.rules); {
+		var f *Failure
+		if next, f = e.ask(next, r, now, &found); failed == nil {
+			failed = f
+		}
+	}
+	return found, failed
+}
+
+// ask asks the rules from one on, and is where to go on where one panics.
+func (e *Engine) ask(i int, r *events.Record, now time.Time, found *[]Finding) (next int, failed *Failure) {
+	defer func() {
+		if v := recover(); v != nil {
+			next, failed = i+1, &Failure{e.rules[i].ID, fmt.Sprintf("%T", v)}
+		}
+	}()
+	for ; i < len(e.rules); i++ {
+		ru := &e.rules[i]
+		b := ru.check(e, r, now)
 		if b == nil {
 			continue
 		}
-		f := newFinding(c, b, r)
+		f := newFinding(&ru.Control, b, r)
 		if _, isOpen := e.open.get(f.About); !isOpen {
-			found = append(found, f)
+			*found = append(*found, f)
 		}
 	}
-	return found
+	return i, nil
 }
 
-// ask is the breach that ru sees in r, and the control that it is a breach of.
-func (e *Engine) ask(ru *rule, r *events.Record, now time.Time) (c *Control, b *breach) {
+// Defect is the finding that a control failed on r, for whoever logs r all the
+// same. It is none where one about that control is open.
+func (e *Engine) Defect(r *events.Record, failed *Failure) []Finding {
+	f := newFinding(&defect, &breach{about: []string{failed.Rule}, severity: defect.Severity, detail: map[string]string{"rule": failed.Rule}}, r)
+	if _, isOpen := e.open.get(f.About); isOpen {
+		return nil
+	}
+	return []Finding{f}
+}
+
+// Apply folds r, which is logged or about to be, into the state. Where that
+// fails, what is remembered may lack r.
+func (e *Engine) Apply(r *events.Record) (failed *Failure) {
 	defer func() {
-		if recover() != nil {
-			c, b = &defect, &breach{about: []string{ru.ID}, severity: defect.Severity, detail: map[string]string{"rule": ru.ID}}
+		if v := recover(); v != nil {
+			failed = &Failure{"apply", fmt.Sprintf("%T", v)}
 		}
 	}()
-	return &ru.Control, ru.check(e, r, now)
-}
-
-// Apply folds r, which is logged or about to be, into the state.
-func (e *Engine) Apply(r *events.Record) {
 	switch r.Type {
 	case events.KeyPublished, events.KeyRotated, events.KeyRetired, events.KeyRevoked:
 		e.putKey(r)
@@ -82,6 +117,7 @@ func (e *Engine) Apply(r *events.Record) {
 	case events.FindingOpened, events.FindingClosed:
 		e.putFinding(r)
 	}
+	return nil
 }
 
 // putKey notes what r does to its key. The first retirement or revocation stays,

@@ -49,10 +49,19 @@ func key(t events.Type, kid string, at time.Time) *events.Record {
 
 // step checks and applies r and its findings, as the intake does.
 func step(e *Engine, r *events.Record) []Finding {
-	found := e.Check(r, now)
+	found, _ := e.Check(r, now)
 	e.Apply(r)
 	for i := range found {
 		e.Apply(found[i].Record(r, now))
+	}
+	return found
+}
+
+// check is Check where no rule fails.
+func check(t interface{ Fatal(...any) }, e *Engine, r *events.Record) []Finding {
+	found, failed := e.Check(r, now)
+	if failed != nil {
+		t.Fatal(failed)
 	}
 	return found
 }
@@ -254,14 +263,14 @@ func TestFindingOfAStranger(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, Config{})
 	r := token(events.TokenVerified)
-	forged := e.Check(r, now)[0].Record(r, now)
+	forged := check(t, e, r)[0].Record(r, now)
 	forged.Source = "//elsewhere"
 	e.Apply(forged)
 	for _, attributes := range []map[string]string{nil, {"finding": "zz"}, {"finding": strings.Repeat("0", 31) + "1", "about": "zz"}} {
 		e.Apply(token(events.FindingOpened, func(r *events.Record) { r.Source, r.Attributes = Source, attributes }))
 		e.Apply(token(events.FindingClosed, func(r *events.Record) { r.Attributes = attributes }))
 	}
-	if got := e.Check(r, now); len(got) != 1 {
+	if got := check(t, e, r); len(got) != 1 {
 		t.Errorf("a foreign finding silenced ours: %v", ids(got))
 	}
 }
@@ -271,7 +280,7 @@ func TestRecordOfAFinding(t *testing.T) {
 	e := newEngine(t, Config{})
 	cause := token(events.TokenIssued, func(r *events.Record) { r.Expires += 3600_000 })
 	e.Apply(key(events.KeyPublished, "k1", now))
-	f := e.Check(cause, now)[0]
+	f := check(t, e, cause)[0]
 	at := now.Add(time.Second)
 	got := f.Record(cause, at)
 	want := &events.Record{
@@ -292,22 +301,38 @@ func TestRecordOfAFinding(t *testing.T) {
 	}
 }
 
-func TestRuleThatPanicsStopsNothing(t *testing.T) {
+func TestRuleThatPanicsStopsNoOther(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, Config{})
-	e.rules = slices.Insert(slices.Clone(rules), 1, rule{Control{ID: "broken"}, func(*Engine, *events.Record, time.Time) *breach {
-		panic("index out of range")
-	}})
+	broken := rule{Control{ID: "broken"}, func(*Engine, *events.Record, time.Time) *breach { panic("index out of range") }}
+	e.rules = slices.Insert(slices.Insert(slices.Clone(rules), 1, broken), 0, broken)
 	r := token(events.TokenIssued, func(r *events.Record) { r.Algorithm = "none" })
-	found := step(e, r)
-	if d := cmp.Diff([]string{"alg-allow-list/critical", "defect/critical", "key-known/critical"}, ids(found)); d != "" {
-		t.Fatal(d)
+	found, failed := e.Check(r, now)
+	if d := cmp.Diff([]string{"alg-allow-list/critical", "key-known/critical"}, ids(found)); d != "" {
+		t.Error(d)
 	}
-	if found[1].Detail["rule"] != "broken" {
-		t.Errorf("detail: %v", found[1].Detail)
+	if failed == nil || failed.Rule != "broken" || strings.Contains(failed.Error(), "index out of range") {
+		t.Fatalf("failed: %v", failed)
 	}
-	if got := step(e, token(events.TokenIssued)); slices.Contains(ids(got), "defect/critical") {
+	about := e.Defect(r, failed)
+	if d := cmp.Diff([]string{"defect/critical"}, ids(about)); d != "" || about[0].Detail["rule"] != "broken" {
+		t.Fatalf("%s %v", d, about)
+	}
+	e.Apply(about[0].Record(r, now))
+	if again := e.Defect(token(events.TokenIssued), failed); len(again) != 0 {
 		t.Error("the same defect was opened twice")
+	}
+}
+
+func TestApplyThatPanicsSaysSo(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	e.tokens.new = nil // writing to it panics
+	if failed := e.Apply(token(events.TokenIssued)); failed == nil || failed.Rule != "apply" {
+		t.Errorf("failed: %v", failed)
+	}
+	if failed := e.Apply(token(events.TokenVerified)); failed != nil {
+		t.Errorf("failed on what it need not remember: %v", failed)
 	}
 }
 
@@ -321,7 +346,7 @@ func TestStateIsAFoldOfTheLog(t *testing.T) {
 		var log []*events.Record
 		for range rapid.IntRange(0, 80).Draw(t, "records") {
 			r := draw(t)
-			found := e.Check(r, now)
+			found := check(t, e, r)
 			e.Apply(r)
 			log = append(log, r)
 			for i := range found {

@@ -13,45 +13,43 @@ import (
 	"github.com/rescindhq/rescind/internal/workload"
 )
 
-// benchWriter is a writer with its keys in memory and every person known.
-func benchWriter(b *testing.B) *writer {
+// bench is a lane and a writer with their keys in memory and every person known.
+func bench(b *testing.B) (*lane, *writer) {
 	b.Helper()
 	keyring, err := seal.NewKeyring(seal.Config{Store: &sealtest.Memory{}, KEK: seal.GenerateKEK(), CacheTTL: time.Minute})
 	if err != nil {
 		b.Fatal(err)
 	}
-	in := &Intake{decode: events.Decode, cfg: Config{
-		Keyring: keyring, Policy: events.Policy{Environment: "dev"}, Log: emptyLog{}, Source: emptyLog{},
-	}.withDefaults()}
-	w, err := in.recover(b.Context())
+	in := &Intake{decode: events.Decode, cfg: Config{Keyring: keyring, Policy: events.Policy{Environment: "dev"}, Log: emptyLog{}}.withDefaults()}
+	s, err := in.recover(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	return w
+	w, err := s.writer(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.draft.lane = events.Access
+	return &lane{in: in, cfg: &in.cfg, lane: events.Access}, w
 }
 
-// emptyLog says that it is empty.
+// emptyLog says that it is empty, and takes what is appended.
 type emptyLog struct{ Log }
 
 func (emptyLog) Last(context.Context) (stream.LogMessage, error) { return stream.LogMessage{}, nil }
-func (emptyLog) Created() time.Time                              { return time.Unix(0, 1) }
-func (emptyLog) Next(context.Context, int) ([]stream.IntakeMessage, error) {
-	return nil, context.Canceled
-}
 
 // messages is n events of realistic traffic, 250 a message.
-func messages(b *testing.B, g *workload.Generator, n int) []*arrival {
+func messages(b *testing.B, g *workload.Generator, n int) (out []stream.IntakeMessage) {
 	b.Helper()
 	byType := map[events.Type][]events.Event{}
-	var out []*arrival
 	flush := func(t events.Type) {
 		body, err := events.MarshalEvents(byType[t])
 		if err != nil {
 			b.Fatal(err)
 		}
-		out = append(out, &arrival{IntakeMessage: &stream.IntakeMessage{Seq: uint64(len(out) + 1), Message: events.Message{
+		out = append(out, stream.IntakeMessage{Seq: uint64(len(out) + 1), Message: events.Message{
 			ContentType: events.ContentTypeBatch, Body: body, Tenant: "acme", Type: t,
-		}}})
+		}})
 		byType[t] = nil
 	}
 	for range n {
@@ -69,83 +67,52 @@ func messages(b *testing.B, g *workload.Generator, n int) []*arrival {
 }
 
 // BenchmarkEvent is what one event costs from its message to its batch, without
-// the network: decode, validate, compare, seal, encode, controls, tree.
+// the network, whole and step by step: open (decode, validate, identify), seal
+// (keys and record), enter (compare and controls), batch (tree and encoding).
 func BenchmarkEvent(b *testing.B) {
-	w := benchWriter(b)
-	g := workload.New(workload.Config{Subjects: 2000})
-	ctx := b.Context()
-	const perRound = 1000
-	n, bytes := 0, 0
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n < b.N {
-		b.StopTimer()
-		arrivals := messages(b, g, perRound)
-		b.StartTimer()
-		received := time.Now()
-		candidates := w.decode(arrivals, received)
-		w.identify(ctx, candidates)
-		w.compare(candidates)
-		w.seal(ctx, candidates, received)
-		groups := make([]*group, 0, len(candidates))
-		for _, c := range candidates {
-			if !c.live() {
-				b.Fatalf("refused: %+v", c.refusal)
-			}
-			groups = append(groups, w.group(c, received))
-		}
-		data, err := w.makeBatch(events.Access, groups, received).Marshal()
-		if err != nil {
-			b.Fatal(err)
-		}
-		n, bytes = n+len(candidates), bytes+len(data)
+	for _, timed := range []string{"whole", "open", "seal", "enter", "batch"} {
+		b.Run(timed, func(b *testing.B) { benchEvent(b, timed) })
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
-	b.ReportMetric(float64(bytes)/float64(n), "bytes/event")
 }
 
-// BenchmarkSteps is the same, step by step.
-func BenchmarkSteps(b *testing.B) {
+func benchEvent(b *testing.B, timed string) {
+	l, w := bench(b)
 	g := workload.New(workload.Config{Subjects: 2000})
-	const perRound = 1000
-	steps := []string{"decode", "identify", "compare", "seal", "group", "batch"}
-	for k, step := range steps {
-		b.Run(step, func(b *testing.B) {
-			w := benchWriter(b)
-			b.ReportAllocs()
-			for n := 0; n < b.N; n += perRound {
-				b.StopTimer()
-				arrivals := messages(b, g, perRound)
-				received := time.Now()
-				var candidates []*candidate
-				var groups []*group
-				for i, do := range []func(){
-					func() { candidates = w.decode(arrivals, received) },
-					func() { w.identify(b.Context(), candidates) },
-					func() { w.compare(candidates) },
-					func() { w.seal(b.Context(), candidates, received) },
-					func() {
-						for _, c := range candidates {
-							groups = append(groups, w.group(c, received))
-						}
-					},
-					func() {
-						if _, err := w.makeBatch(events.Access, groups, received).Marshal(); err != nil {
-							b.Fatal(err)
-						}
-					},
-				} {
-					if i == k {
-						b.StartTimer()
-					}
-					do()
-					if i == k {
-						b.StopTimer()
-					}
+	n, bytes := 0, 0
+	step := func(name string, do func()) {
+		if timed == name || timed == "whole" {
+			b.StartTimer()
+			defer b.StopTimer()
+		}
+		do()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.StopTimer()
+	for n < b.N {
+		c := l.chunk(messages(b, g, 900))
+		step("open", func() { l.open(b.Context(), c) })
+		step("seal", func() { l.seal(b.Context(), c) })
+		step("enter", func() {
+			for i := range c.candidates {
+				if k := &c.candidates[i]; !k.live() || w.enter(b.Context(), k, c.received) != nil {
+					b.Fatalf("refused: %+v", k.refusal)
 				}
 			}
 		})
+		step("batch", func() {
+			p, err := w.seal()
+			if err != nil {
+				b.Fatal(err)
+			}
+			bytes += len(p.data)
+			w.draft.reset()
+			w.draft.lane = events.Access
+		})
+		n += len(c.candidates)
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
+	b.ReportMetric(float64(bytes)/float64(n), "bytes/event")
 }
 
 // BenchmarkEndToEnd drains an intake stream that was filled before, on a real

@@ -13,16 +13,24 @@ import (
 	"github.com/rescindhq/rescind/projector/controls"
 )
 
-// Source is where messages come from. Next is called by one goroutine; Ack of
-// a message may come much later, in any order, or never: then it is delivered
-// again.
+// Source is where messages come from. Ack of a message may come much later, in
+// any order, or never: then it is delivered again.
 type Source interface {
-	// Next waits for a message and returns up to max that are there, those of
-	// the control lane first.
-	Next(ctx context.Context, max int) ([]stream.IntakeMessage, error)
+	// Next waits for a message of a lane and returns those that are there, as
+	// many as fit into maxBytes (one always does). One goroutine calls it for a
+	// lane. An error that is not that of ctx means that this source has ended.
+	Next(ctx context.Context, lane events.Lane, maxBytes int) ([]stream.IntakeMessage, error)
 
 	// Created identifies the stream that the sequences are of.
 	Created() time.Time
+
+	// Oldest is when the oldest of the messages was stored that are there and
+	// were not taken; zero where there is none. Any goroutine may call it.
+	Oldest() time.Time
+
+	// Close ends it. What was taken and not acknowledged is delivered at once
+	// to whoever opens the next one.
+	Close()
 }
 
 // Log is what is appended to, and read when a writer starts. Every method sees
@@ -70,11 +78,19 @@ type Keyring interface {
 
 // Config is what an intake needs.
 type Config struct {
-	// Source, Log, Quarantine and Keyring are required.
-	Source     Source
+	// Open, Log, Quarantine and Keyring are required. Open opens the source: it
+	// is called whenever this intake begins to write, by one goroutine.
+	Open       func(ctx context.Context) (Source, error)
 	Log        Log
 	Quarantine Quarantine
 	Keyring    Keyring
+
+	// Elect waits until this intake is the one to write, and returns a term that
+	// ends when it is not any more: because another may be, or because resign
+	// was called. It is courtesy between intakes and saves them from fencing
+	// each other: the log alone decides who has written. nil is for one that has
+	// no others beside it: it always writes.
+	Elect func(ctx context.Context) (term context.Context, resign func(), err error)
 
 	// Controls is what events are held to. Its zero value is the default.
 	Controls controls.Config
@@ -96,12 +112,15 @@ type Config struct {
 	// revocation lasts than its tokens. Default 1 min; up to 1 h.
 	Skew time.Duration
 
-	// DedupWindow and DedupIDs bound what duplicates are compared with: events
-	// logged within the window before the latest one, and at most so many. About
-	// 60 bytes each. Default 2 h and 5,000,000; 1 min to 168 h, 1,000 to
-	// 100,000,000.
+	// DedupIDs is how many events duplicates are compared with: the latest that
+	// were logged, about 32 bytes each. Default 5,000,000; 1,000 to 100,000,000.
+	DedupIDs int
+
+	// DedupWindow is how old, by the clock of the log, an event may be that an
+	// intake which starts reads back to compare with; it reads the last 100,000
+	// however old they are, as a clock may jump. It bounds how long a start
+	// takes, about 10 s a million. Default 2 h; 1 min to 168 h.
 	DedupWindow time.Duration
-	DedupIDs    int
 
 	// Grace is how long Run may take to finish what it has in hand when it is
 	// told to stop. Default 10 s; 1 ms to 5 min.
@@ -149,7 +168,7 @@ func (c Config) Validate() error {
 	between := func(name string, d, least, most time.Duration) {
 		check(least <= d && d <= most, "%s %s: want %s to %s", name, d, least, most)
 	}
-	check(c.Source != nil, "source is missing")
+	check(c.Open != nil, "open is missing")
 	check(c.Log != nil, "log is missing")
 	check(c.Quarantine != nil, "quarantine is missing")
 	check(c.Keyring != nil, "keyring is missing")

@@ -15,7 +15,7 @@ func TestConfigReportsEveryFault(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, fault := range []string{
-		"source", "log is", "quarantine", "keyring", "environment", "max lifetime", "skew", "dedup window", "dedup ids", "grace",
+		"open is", "log is", "quarantine", "keyring", "environment", "max lifetime", "skew", "dedup window", "dedup ids", "grace",
 	} {
 		if !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q is not reported: %v", fault, err)
@@ -23,7 +23,6 @@ func TestConfigReportsEveryFault(t *testing.T) {
 	}
 	r := newRig(t)
 	cfg := r.config()
-	cfg.Source = r.build().source
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("a configuration at its defaults: %v", err)
 	}

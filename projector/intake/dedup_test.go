@@ -2,9 +2,10 @@ package intake
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -87,17 +88,17 @@ func TestSameIDElsewhereIsAnotherEvent(t *testing.T) {
 	}
 }
 
-// TestWindow compares the window with a list that is searched.
+// TestWindow compares the window with a list that is searched, with refs whose
+// slots are close to each other.
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 12).Draw(t, "max")
-		keep := time.Duration(rapid.IntRange(1, 20).Draw(t, "keep")) * time.Second
-		w := newWindow(most, keep)
+		w := newWindow(most)
+		w.slots = w.slots[:16]
 		type item struct {
 			ref events.Ref
 			d   digest
-			at  time.Time
 		}
 		var model []item
 		find := func(ref events.Ref) (digest, bool) {
@@ -108,16 +109,12 @@ func TestWindow(t *testing.T) {
 			}
 			return digest{}, false
 		}
-		now := time.Unix(1e9, 0)
-		for n := range rapid.IntRange(0, 60).Draw(t, "steps") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 4).Draw(t, "later")) * time.Second)
+		for n := range rapid.IntRange(0, 80).Draw(t, "steps") {
 			ref := events.Ref{byte(rapid.IntRange(0, 20).Draw(t, "ref"))}
-			w.add(ref, digest{byte(n)}, now)
+			w.add(ref, digest{byte(n)})
 			if _, there := find(ref); !there {
-				model = append(model, item{ref, digest{byte(n)}, now})
-				for len(model) > most || model[0].at.Before(now.Add(-keep)) {
-					model = model[1:]
-				}
+				model = append(model, item{ref, digest{byte(n)}})
+				model = model[max(0, len(model)-most):]
 			}
 			for k := range 21 {
 				ref := events.Ref{byte(k)}
@@ -132,18 +129,42 @@ func TestWindow(t *testing.T) {
 
 func TestWindowForgetsInOrderPastOneChunk(t *testing.T) {
 	t.Parallel()
-	w := newWindow(2*chunkStamps, time.Hour)
+	const most, n = 2*chunkEntries + 100, 5*chunkEntries + 17
+	w := newWindow(most)
 	ref := func(i int) events.Ref { return events.EventRef("t", "s", fmt.Sprint(i)) }
-	const n = 5*chunkStamps + 17
 	for i := range n {
-		w.add(ref(i), digest{}, time.Unix(int64(i/1000), 0))
+		w.add(ref(i), digest{byte(i)})
 	}
 	for i := range n {
-		if _, ok := w.find(ref(i)); ok != (i >= n-2*chunkStamps) {
+		if d, ok := w.find(ref(i)); ok != (i >= n-most) || ok && d != (digest{byte(i)}) {
 			t.Fatalf("entry %d of %d: remembered %t", i, n, ok)
 		}
 	}
-	if len(w.order.chunks) > 3 {
-		t.Errorf("%d chunks for %d entries", len(w.order.chunks), len(w.seen))
+	if len(w.ring) != 3 {
+		t.Errorf("%d chunks for %d entries", len(w.ring), w.len)
 	}
+}
+
+// TestWindowMemory fills a window of the default size and counts what the heap
+// has more: 24 bytes an entry, and the slots.
+func TestWindowMemory(t *testing.T) {
+	const n = 5_000_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	w := newWindow(n)
+	for i := range n + n/10 {
+		var ref events.Ref
+		binary.LittleEndian.PutUint64(ref[:], uint64(i)*0x9E3779B97F4A7C15)
+		binary.LittleEndian.PutUint64(ref[8:], uint64(i))
+		w.add(ref, digest{})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := float64(after.HeapAlloc-before.HeapAlloc) / float64(w.len)
+	t.Logf("%.1f bytes for each of %d ids", each, w.len)
+	if each > 40 || w.len != n {
+		t.Errorf("%.1f bytes for each of %d ids, want at most 40", each, w.len)
+	}
+	runtime.KeepAlive(w)
 }

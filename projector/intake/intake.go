@@ -11,25 +11,23 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 )
 
-var (
-	// ErrFenced says that another writer has appended to the log: this one has
-	// to stop.
-	ErrFenced = errors.New("another writer took over the log")
+// ErrCorrupt says that the log contradicts itself, or cannot be read: nothing
+// may be appended before somebody has looked.
+var ErrCorrupt = errors.New("the log contradicts itself")
 
-	// ErrCorrupt says that the log contradicts itself, or cannot be read:
-	// nothing may be appended before somebody has looked.
-	ErrCorrupt = errors.New("the log contradicts itself")
-)
+// errFenced says that another writer has appended to the log.
+var errFenced = errors.New("another writer took over the log")
 
-// Intake writes the log.
+// Intake writes the log, or stands by to.
 type Intake struct {
 	cfg    Config
 	decode func(events.Message) ([]events.Decoded, error)
+	recent uint64 // events that are read back however old they are
 	stats  counters
 	ready  chan struct{}
 
-	// Owned by Run.
-	hand []stream.IntakeMessage // taken from the source and not dealt with
+	// Owned by Run, and what it lends it to.
+	at *state // nil where the log has to be read from its tail
 }
 
 // New is an intake that does nothing before Run.
@@ -37,72 +35,109 @@ func New(cfg Config) (*Intake, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Intake{cfg: cfg.withDefaults(), decode: events.Decode, ready: make(chan struct{})}, nil
+	return &Intake{cfg: cfg.withDefaults(), decode: events.Decode, recent: recentIDs, ready: make(chan struct{})}, nil
 }
 
 // Stats is what was done so far.
 func (in *Intake) Stats() Stats { return in.stats.snapshot() }
 
-// Ready is closed when the log was read for the first time and events can be
-// taken.
+// Ready is closed when the log was read for the first time: from then on this
+// intake writes, or can at once.
 func (in *Intake) Ready() <-chan struct{} { return in.ready }
 
-// maxFetch is how many messages are taken at once: what may fill one batch.
-const maxFetch = events.MaxBatchRecords
-
-// newcomer is how often a writer that has written nothing reads the log again
-// because something was appended meanwhile: what a writer before it had sent
-// may arrive late.
-const newcomer = 5
-
-// Run takes, decides and appends until ctx ends or it may not go on, and
+// Run stands by and writes, in turn, until ctx ends or the log is corrupt, and
 // returns why. It may be called again.
 func (in *Intake) Run(ctx context.Context) error {
-	defer func() { in.hand = nil }() // what was not acknowledged comes again
-	work, release := graceful(ctx, in.cfg.Grace)
-	defer release()
-	for attempt := 1; ; attempt++ {
-		w, err := in.open(ctx)
-		if err != nil {
+	defer func() { in.at = nil }()
+	for failures := 0; ; failures++ {
+		before := in.Stats().Batches
+		err := in.turn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return stopped(ctx)
+		case errors.Is(err, ErrCorrupt), errors.Is(err, stream.ErrLogReplaced):
 			return err
+		case in.Stats().Batches > before:
+			failures = 0
 		}
-		err = w.run(ctx, work)
-		if errors.Is(err, ErrFenced) && w.written == 0 && attempt < newcomer {
-			in.cfg.Logger.Warn("fenced before the first append, reading the log again", "seq", w.seq, "err", err)
-			continue
+		in.cfg.Logger.Warn("not writing", "stream", stream.LogStream, "err", err)
+		if pause(ctx, failures) != nil {
+			return stopped(ctx)
 		}
+	}
+}
+
+// turn is one time at the log: reading, standing by, and writing for a term.
+func (in *Intake) turn(ctx context.Context) error {
+	if err := in.read(ctx); err != nil {
 		return err
 	}
+	term, resign, err := in.elected(ctx)
+	if err != nil {
+		return err
+	}
+	defer resign()
+	hold, release := during(ctx, term, in.cfg.Grace)
+	defer release()
+	if err := in.catchUp(hold); err != nil {
+		return err
+	}
+	source, err := in.cfg.Open(hold)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	in.stats.writing(source)
+	defer in.stats.standingBy()
+	return in.write(ctx, hold, source)
 }
 
-// open is a writer at the end of the log.
-func (in *Intake) open(ctx context.Context) (*writer, error) {
-	for failures := 0; ; failures++ {
-		w, err := in.recover(ctx)
-		switch {
-		case err == nil:
-			in.opened(w)
-			return w, nil
-		case ctx.Err() != nil:
-			return nil, stopped(ctx)
-		case errors.Is(err, ErrCorrupt), errors.Is(err, stream.ErrLogReplaced):
-			return nil, err
-		}
-		in.cfg.Logger.Warn("cannot read the log", "stream", stream.LogStream, "err", err)
-		if pause(ctx, failures) != nil {
-			return nil, stopped(ctx)
+// read brings what this intake knows to the end of the log, or near it.
+func (in *Intake) read(ctx context.Context) (err error) {
+	if in.at == nil {
+		if in.at, err = in.recover(ctx); err != nil {
+			in.at = nil
+			return err
 		}
 	}
-}
-
-func (in *Intake) opened(w *writer) {
-	in.stats.count(func(s *Stats) { s.Epoch, s.Seq, s.Size = w.epoch, w.seq, w.tree.Size() })
-	in.cfg.Logger.Info("log read", "stream", stream.LogStream, "seq", w.seq, "size", w.tree.Size(), "epoch", w.epoch)
+	in.stats.at(in.at)
 	select {
 	case <-in.ready:
 	default:
 		close(in.ready)
 	}
+	in.cfg.Logger.Info("log read", "stream", stream.LogStream, "seq", in.at.seq, "size", in.at.tree.Size(), "epoch", in.at.head.Epoch)
+	return nil
+}
+
+// catchUp reads what was appended until now.
+func (in *Intake) catchUp(ctx context.Context) error {
+	last, err := in.cfg.Log.Last(ctx)
+	switch {
+	case err != nil:
+		return err
+	case last.Seq < in.at.seq:
+		return fmt.Errorf("the log ends at seq=%d, before seq=%d: %w", last.Seq, in.at.seq, ErrCorrupt)
+	}
+	return in.forget(in.at.readTo(ctx, last.Seq))
+}
+
+// forget drops what this intake knows where err says that it is wrong, so that
+// it is read again.
+func (in *Intake) forget(err error) error {
+	if errors.Is(err, errFenced) || errors.Is(err, ErrCorrupt) || errors.Is(err, errHalf) {
+		in.at = nil
+	}
+	return err
+}
+
+// during is a context that lasts as long as term does, and while ctx does and
+// a while after.
+func during(ctx, term context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	work, release := graceful(ctx, grace)
+	hold, end := context.WithCancelCause(work)
+	unhook := context.AfterFunc(term, func() { end(context.Cause(term)) })
+	return hold, func() { unhook(); end(nil); release() }
 }
 
 func stopped(ctx context.Context) error { return fmt.Errorf("intake stopped: %w", context.Cause(ctx)) }

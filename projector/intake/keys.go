@@ -14,9 +14,9 @@ import (
 const keyAttempts = 6
 
 // ask asks the keyring until it answers.
-func (w *writer) ask(ctx context.Context, question func() error) error {
+func (l *lane) ask(ctx context.Context, question func() error) error {
 	for failures := 0; ; failures++ {
-		err := question()
+		err := l.in.guard("keyring", question)
 		if err == nil || failures == keyAttempts || poison(err) {
 			return err
 		}
@@ -27,8 +27,8 @@ func (w *writer) ask(ctx context.Context, question func() error) error {
 }
 
 // poison reports whether asking again cannot help: an entry of the keyring is
-// damaged.
-func poison(err error) bool { return errors.Is(err, seal.ErrSealed) }
+// damaged, or one of those that were asked for is our defect.
+func poison(err error) bool { return errors.Is(err, seal.ErrSealed) || errors.Is(err, errDefect) }
 
 // tenantKeys is a tenant's keys with the one that seals what names no person.
 type tenantKeys struct {
@@ -36,88 +36,102 @@ type tenantKeys struct {
 	own seal.SubjectKey
 }
 
-// tenants is the keys of each tenant that is named, nil for those that cannot
-// be had.
-func (w *writer) tenants(ctx context.Context, candidates []*candidate) map[string]*tenantKeys {
-	out := map[string]*tenantKeys{}
-	for _, c := range candidates {
-		name := c.event.Tenant
-		if _, asked := out[name]; asked || !c.live() {
+// unlock gives each event its tenant's keys. Events of a tenant whose keys
+// cannot be had are held.
+func (l *lane) unlock(ctx context.Context, c *chunk) {
+	known := map[string]*tenantKeys{}
+	for i := range c.candidates {
+		k := &c.candidates[i]
+		if !k.live() {
 			continue
 		}
-		var k tenantKeys
-		err := w.ask(ctx, func() (err error) {
-			if k.Tenant, err = w.cfg.Keyring.Tenant(ctx, name); err == nil {
-				k.own, err = w.cfg.Keyring.TenantKey(ctx, name)
-			}
-			return err
-		})
-		if err != nil {
-			out[name] = nil
-			w.cfg.Logger.Error("no keys of a tenant, holding its events", "err", err)
-			continue
+		keys, asked := known[k.event.Tenant]
+		if !asked {
+			keys = l.keysOf(ctx, k.event.Tenant)
+			known[k.event.Tenant] = keys
 		}
-		out[name] = &k
+		if k.tenant = keys; keys == nil {
+			k.hold()
+		}
 	}
-	return out
+}
+
+// keysOf is the keys of a tenant, nil where they cannot be had.
+func (l *lane) keysOf(ctx context.Context, name string) *tenantKeys {
+	k := new(tenantKeys)
+	err := l.ask(ctx, func() (err error) {
+		if k.Tenant, err = l.cfg.Keyring.Tenant(ctx, name); err == nil {
+			k.own, err = l.cfg.Keyring.TenantKey(ctx, name)
+		}
+		return err
+	})
+	if err != nil {
+		l.cfg.Logger.Error("no keys of a tenant, holding its events", "err", err)
+		return nil
+	}
+	return k
 }
 
 // people gives each event that names a person that person's key, and every
 // other its tenant's. Where the keyring cannot be reached events are held; where
 // the entry of one person is damaged, that person's events are refused as
 // defects.
-func (w *writer) people(ctx context.Context, candidates []*candidate) {
+func (l *lane) people(ctx context.Context, c *chunk) []seal.SubjectKey {
 	var people []seal.Person
-	of := map[seal.Person][]*candidate{}
-	for _, c := range candidates {
-		switch p := c.person(); {
-		case !c.live():
-		case p.Subject == "":
-			c.key = c.tenant.own
-		case of[p] == nil:
+	places := make(map[seal.Person]int, len(c.candidates))
+	for i := range c.candidates {
+		k := &c.candidates[i]
+		if !k.live() || k.event.Data.Subject == "" {
+			continue
+		}
+		p := seal.Person{Tenant: k.event.Tenant, Issuer: k.event.Data.Issuer, Subject: k.event.Data.Subject}
+		place, known := places[p]
+		if !known {
+			place = len(people)
+			places[p] = place
 			people = append(people, p)
-			fallthrough
+		}
+		k.person = place
+	}
+	keys, errs := l.subjects(ctx, people)
+	for i := range c.candidates {
+		switch k := &c.candidates[i]; {
+		case !k.live() || k.person < 0 || errs[k.person] == nil:
+		case poison(errs[k.person]):
+			k.defect()
 		default:
-			of[p] = append(of[p], c)
+			k.hold()
 		}
 	}
-	keys, errs := w.subjects(ctx, people)
-	for i, p := range people {
-		for _, c := range of[p] {
-			switch {
-			case errs[i] == nil:
-				c.key = keys[i]
-			case poison(errs[i]):
-				c.defect()
-			default:
-				c.hold()
-			}
-		}
-	}
+	return keys
 }
 
-func (c *candidate) person() seal.Person {
-	return seal.Person{Tenant: c.event.Tenant, Issuer: c.event.Data.Issuer, Subject: c.event.Data.Subject}
+// keyOf is what k is sealed under.
+func (k *candidate) keyOf(people []seal.SubjectKey) *seal.SubjectKey {
+	if k.person < 0 {
+		return &k.tenant.own
+	}
+	return &people[k.person]
 }
 
 // subjects is the key of each of people, or why there is none.
-func (w *writer) subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, []error) {
+func (l *lane) subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, []error) {
 	keys, errs := make([]seal.SubjectKey, len(people)), make([]error, len(people))
 	if len(people) == 0 {
 		return keys, errs
 	}
-	err := w.ask(ctx, func() error {
-		all, err := w.cfg.Keyring.Subjects(ctx, people)
+	err := l.ask(ctx, func() error {
+		all, err := l.cfg.Keyring.Subjects(ctx, people)
 		copy(keys, all)
 		return err
 	})
 	switch {
 	case err == nil:
 	case poison(err):
-		w.cfg.Logger.Error("a damaged entry in the keyring, asking for each subject alone", "count", len(people), "err", err)
-		w.subjectsApart(ctx, people, keys, errs)
+		l.cfg.Logger.Error("a damaged entry in the keyring, asking for each subject alone", "count", len(people), "err", err)
+		l.subjectsApart(ctx, people, keys, errs)
 	default:
-		w.cfg.Logger.Error("no keys of subjects, holding their events", "count", len(people), "err", err)
+		l.cfg.Logger.Error("no keys of subjects, holding their events", "count", len(people), "err", err)
 		for i := range errs {
 			errs[i] = err
 		}
@@ -126,16 +140,18 @@ func (w *writer) subjects(ctx context.Context, people []seal.Person) ([]seal.Sub
 }
 
 // subjectsApart asks for each person alone, several at once.
-func (w *writer) subjectsApart(ctx context.Context, people []seal.Person, keys []seal.SubjectKey, errs []error) {
+func (l *lane) subjectsApart(ctx context.Context, people []seal.Person, keys []seal.SubjectKey, errs []error) {
 	var g errgroup.Group
 	g.SetLimit(inFlight)
 	for i := range people {
 		g.Go(func() error {
-			one, err := w.cfg.Keyring.Subjects(ctx, people[i:i+1])
-			if err == nil {
-				keys[i] = one[0]
-			}
-			errs[i] = err
+			errs[i] = l.in.guard("keyring", func() error {
+				one, err := l.cfg.Keyring.Subjects(ctx, people[i:i+1])
+				if err == nil {
+					keys[i] = one[0]
+				}
+				return err
+			})
 			return nil
 		})
 	}

@@ -92,11 +92,33 @@ func (r *rig) logText() string {
 	return r.logged.String()
 }
 
-// config is what an intake in this rig needs, but for the source.
+// config is what an intake in this rig needs. It has no others beside it.
 func (r *rig) config() Config {
 	return Config{
-		Log: r.log, Quarantine: r.quarantine, Keyring: r.keyring, Policy: events.Policy{Environment: "test"},
+		Open: func(ctx context.Context) (Source, error) { return stream.OpenIntake(ctx, r.js) },
+		Log:  r.log, Quarantine: r.quarantine, Keyring: r.keyring, Policy: events.Policy{Environment: "test"},
 		Logger: slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+}
+
+// onSource puts something before the source of an intake.
+func onSource(before func(Source) Source) func(*Config) {
+	return func(c *Config) {
+		open := c.Open
+		c.Open = func(ctx context.Context) (Source, error) {
+			s, err := open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return before(s), nil
+		}
+	}
+}
+
+// elected makes an intake one of several, which a real lock chooses among.
+func (r *rig) elected(c *Config) {
+	c.Elect = func(ctx context.Context) (context.Context, func(), error) {
+		return stream.Elect(ctx, r.js, "intake", time.Second)
 	}
 }
 
@@ -104,7 +126,6 @@ func (r *rig) config() Config {
 type running struct {
 	*Intake
 	rig    *rig
-	source *stream.Intake
 	cancel context.CancelFunc
 	result chan error
 	once   sync.Once
@@ -124,10 +145,7 @@ func (r *rig) start(changes ...any) *running {
 
 func (r *rig) build(changes ...any) *running {
 	r.Helper()
-	source, err := stream.OpenIntake(r.Context(), r.js)
-	r.check(err)
 	cfg := r.config()
-	cfg.Source = source
 	for _, c := range changes {
 		if change, ok := c.(func(*Config)); ok {
 			change(&cfg)
@@ -135,13 +153,12 @@ func (r *rig) build(changes ...any) *running {
 	}
 	in, err := New(cfg)
 	r.check(err)
-	r.Cleanup(source.Close)
 	for _, c := range changes {
 		if change, ok := c.(func(*Intake)); ok {
 			change(in)
 		}
 	}
-	return &running{Intake: in, rig: r, source: source, result: make(chan error, 1)}
+	return &running{Intake: in, rig: r, result: make(chan error, 1)}
 }
 
 // stop stops the intake and is what Run returned.
@@ -149,7 +166,6 @@ func (in *running) stop() error {
 	in.once.Do(func() {
 		in.cancel()
 		in.err = in.wait()
-		in.source.Close()
 	})
 	return in.err
 }

@@ -7,65 +7,61 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 )
 
 // seal turns each event into its record and its sealed part.
-func (w *writer) seal(ctx context.Context, candidates []*candidate, received time.Time) {
-	w.people(ctx, candidates)
-	parallel(len(candidates), smallShare, func(i int) {
-		c := candidates[i]
-		if !c.live() {
-			return
-		}
-		var err error
-		if !w.attempt("record", func() { err = w.record(c, received) }) || err != nil {
-			c.defect()
+func (l *lane) seal(ctx context.Context, c *chunk) {
+	people := l.people(ctx, c)
+	l.step("record", c, func(k *candidate) {
+		if err := l.record(k, k.keyOf(people), c.received); err != nil {
+			k.defect()
 		}
 	})
 }
 
-// record makes the record of c, or refuses c. An error is a fault of ours.
-func (w *writer) record(c *candidate, received time.Time) error {
-	d := &c.event.Data
-	r := events.NewRecord(&c.event, w.cfg.Policy.Environment, received)
-	r.SubjectRef = c.key.Ref
-	r.TokenRef = c.tenant.TokenRef(d.Issuer, d.TokenID)
-	r.SessionRef = c.tenant.SessionRef(d.Issuer, d.SessionID)
-	r.GrantRef = c.tenant.GrantRef(d.Issuer, d.GrantID)
+// record makes the record of k, or refuses k. An error is a fault of ours.
+func (l *lane) record(k *candidate, key *seal.SubjectKey, received time.Time) error {
+	d := &k.event.Data
+	r := events.NewRecord(k.event, l.cfg.Policy.Environment, received)
+	r.SubjectRef = key.Ref
+	r.TokenRef = k.tenant.TokenRef(d.Issuer, d.TokenID)
+	r.SessionRef = k.tenant.SessionRef(d.Issuer, d.SessionID)
+	r.GrantRef = k.tenant.GrantRef(d.Issuer, d.GrantID)
 	var refusal *events.Refusal
-	if r.Revocation, refusal = w.revocation(c, received); refusal != nil {
-		c.refuse(refusal.Reason, refusal.Detail)
+	if r.Revocation, refusal = l.revocation(k, received); refusal != nil {
+		k.refuse(refusal.Reason, refusal.Detail)
 		return nil
 	}
-	sealed, err := sealPersonal(c)
+	sealed, err := sealPersonal(k.event, key)
 	if err != nil {
 		return err
 	}
 	if sealed != nil {
 		r.PayloadHash = sha256.Sum256(sealed)
-		r.DataKey = c.key.Generation
+		r.DataKey = key.Generation
 	}
 	encoded, err := encode(r)
 	if err != nil {
 		return err
 	}
-	c.record, c.leaf = r, events.LeafHash(encoded)
-	c.item = events.Item{Record: encoded, Sealed: sealed, Digest: c.digest[:]}
+	k.record, k.leaf = r, events.LeafHash(encoded)
+	k.item = events.Item{Record: encoded, Sealed: sealed, Digest: k.digest[:]}
 	return nil
 }
 
-// sealPersonal is the personal part of c, sealed; nil where there is none, and
+// sealPersonal is the personal part of ev, sealed; nil where there is none, and
 // where the person was erased.
-func sealPersonal(c *candidate) ([]byte, error) {
-	p, some := c.event.Data.PersonalPart()
-	if !some || c.key.Erased {
+func sealPersonal(ev *events.Event, key *seal.SubjectKey) ([]byte, error) {
+	p, some := ev.Data.PersonalPart()
+	if !some || key.Erased {
 		return nil, nil
 	}
 	plain, err := p.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("encode personal part: %w", err)
 	}
-	return c.key.Seal(c.event.Tenant, c.event.Source, c.event.ID, plain)
+	return key.Seal(ev.Tenant, ev.Source, ev.ID, plain)
 }
 
 // encode is r in its one encoding. It is decoded again: a record that could

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"strings"
 	"time"
 
@@ -17,54 +18,65 @@ const inFlight = 16
 
 // refuse puts refused events into quarantine. A message with one that cannot
 // be put there is held: the event is not lost, and nothing else waits for it.
-func (w *writer) refuse(ctx context.Context, candidates []*candidate, now time.Time) {
-	failed := make([]error, len(candidates))
+func (in *Intake) refuse(ctx context.Context, refused []*candidate, now time.Time) {
+	failed := make([]error, len(refused))
 	var g errgroup.Group
 	g.SetLimit(inFlight)
-	for i, c := range candidates {
-		if c.refusal != nil {
-			g.Go(func() error {
-				failed[i] = w.quarantine(ctx, c, now)
-				return nil
-			})
-		}
+	for i, k := range refused {
+		g.Go(func() error {
+			failed[i] = in.quarantine(ctx, k, now)
+			return nil
+		})
 	}
 	_ = g.Wait() // errors are in failed
-	for i, c := range candidates {
-		switch {
-		case c.refusal == nil:
-		case failed[i] != nil:
-			c.hold()
-			w.cfg.Logger.Error("cannot quarantine, holding the message", "stream", stream.IntakeStream, "seq", c.from.Seq, "err", failed[i])
-		default:
-			c.from.waiting--
-			w.in.stats.refused(c.refusal.Reason)
-			w.cfg.Logger.Warn("event refused", "stream", stream.IntakeStream, "seq", c.from.Seq, "reason", string(c.refusal.Reason))
+	for i, k := range refused {
+		if failed[i] != nil {
+			k.hold()
+			in.cfg.Logger.Error("cannot quarantine, holding the message", "stream", stream.IntakeStream, "seq", k.from.Seq, "err", failed[i])
+			continue
 		}
+		k.drop()
+		in.stats.refused(k.refusal.Reason)
+		in.cfg.Logger.Warn("event refused", "stream", stream.IntakeStream, "seq", k.from.Seq, "reason", string(k.refusal.Reason))
 	}
 }
 
-// quarantine keeps what was refused as a fact, and its payload sealed under the
-// tenant's key unless the payload must not be kept.
-func (w *writer) quarantine(ctx context.Context, c *candidate, now time.Time) error {
+// quarantine keeps what was refused as a fact. Where our code fails on it even
+// here, the fact is all that is kept.
+func (in *Intake) quarantine(ctx context.Context, k *candidate, now time.Time) error {
+	var q stream.Quarantined
+	err := in.guard("quarantine", func() (err error) {
+		q, err = in.quarantined(ctx, k, now)
+		return err
+	})
+	switch {
+	case errors.Is(err, errDefect):
+		q = stream.Quarantined{Time: now, Reason: events.ReasonDefect, Detail: "our code failed on this event", SHA256: sha256.Sum256(k.raw)}
+	case err != nil:
+		return err
+	}
+	return in.cfg.Quarantine.Put(ctx, q)
+}
+
+// quarantined is k as a fact, and its payload sealed under the tenant's key
+// unless the payload must not be kept.
+func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) (stream.Quarantined, error) {
 	q := stream.Quarantined{
-		Time: now, Source: c.refusal.Source, ID: c.refusal.ID, Type: clean(string(c.event.Type)),
-		Reason: c.refusal.Reason, Detail: c.refusal.Detail, SHA256: sha256.Sum256(c.raw), Subject: clean(c.from.Subject),
+		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: clean(string(k.event.Type)),
+		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: clean(k.from.Subject),
 	}
-	if !events.ValidTenant(c.from.Message.Tenant) {
-		return w.cfg.Quarantine.Put(ctx, q) // nobody's: there is no key to seal under
+	if !events.ValidTenant(k.from.Message.Tenant) {
+		return q, nil // nobody's: there is no key to seal under
 	}
-	q.Tenant = c.from.Message.Tenant
-	if !offends(c) {
-		key, err := w.cfg.Keyring.TenantKey(ctx, q.Tenant)
-		if err != nil {
-			return err
-		}
-		if q.Sealed, err = key.Seal(q.Tenant, q.Source, q.ID, c.raw); err != nil {
-			return err
-		}
+	q.Tenant = k.from.Message.Tenant
+	if offends(k) {
+		return q, nil
 	}
-	return w.cfg.Quarantine.Put(ctx, q)
+	key, err := in.cfg.Keyring.TenantKey(ctx, q.Tenant)
+	if err == nil {
+		q.Sealed, err = key.Seal(q.Tenant, q.Source, q.ID, k.raw)
+	}
+	return q, err
 }
 
 // offends reports whether the payload of c must not be kept, whatever it was

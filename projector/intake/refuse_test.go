@@ -231,14 +231,14 @@ func TestDefectSparesEverythingElse(t *testing.T) {
 func TestRecordThatCannotBeReadIsADefect(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	w, err := r.build().recover(t.Context())
-	r.check(err)
-	c := &candidate{from: &arrival{IntakeMessage: &stream.IntakeMessage{}}, event: issued("cursed")}
-	c.event.Data.Actor = "\xff"
-	w.identify(t.Context(), []*candidate{c})
-	w.seal(t.Context(), []*candidate{c}, time.Now())
-	if c.refusal == nil || c.refusal.Reason != events.ReasonDefect {
-		t.Errorf("refusal: %v", c.refusal)
+	in := r.build()
+	l := &lane{in: in.Intake, cfg: &in.cfg}
+	c := l.chunk([]stream.IntakeMessage{{Message: events.Message{Tenant: "acme", Type: events.TokenIssued, Body: structured("cursed", func(_, _ map[string]any) {})}}})
+	l.open(t.Context(), c)
+	c.candidates[0].event.Data.Actor = "\xff"
+	l.seal(t.Context(), c)
+	if k := &c.candidates[0]; k.refusal == nil || k.refusal.Reason != events.ReasonDefect {
+		t.Errorf("refusal: %v", k.refusal)
 	}
 }
 

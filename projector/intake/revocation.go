@@ -11,9 +11,9 @@ import (
 const forever events.Timestamp = 253402300799_000
 
 // revocation is what c tells verifiers, nil where c neither revokes nor lifts.
-func (w *writer) revocation(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
+func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
 	if c.event.Type == events.RevocationLifted {
-		return w.lift(c, received)
+		return l.lift(c, received)
 	}
 	scope := c.event.Type.RevokedScope()
 	if scope == "" {
@@ -22,9 +22,9 @@ func (w *writer) revocation(c *candidate, received time.Time) (*events.Revocatio
 	d, feed := &c.event.Data, c.tenant.FeedKey()
 	r := &events.Revocation{
 		Scope: scope, Hash: feed.Hash(scope, d.Issuer, d.RevokedID(scope)), FeedKey: feed.Generation,
-		IssuedBefore: cutoff(scope, &c.event),
+		IssuedBefore: cutoff(scope, c.event),
 	}
-	r.Expires = w.lasts(r, d.Expires, latest(c.event.Time, received))
+	r.Expires = l.lasts(r, d.Expires, latest(c.event.Time, received))
 	return r, nil
 }
 
@@ -45,8 +45,8 @@ func cutoff(scope events.Scope, ev *events.Event) events.Timestamp {
 // lasts is when every token that r revokes has expired at every verifier.
 // Tokens that say nothing were issued by the time at, which is when r was
 // decided or arrived, whichever is later.
-func (w *writer) lasts(r *events.Revocation, exp events.Timestamp, at time.Time) events.Timestamp {
-	lifetime, skew := events.Timestamp(w.cfg.MaxLifetime.Milliseconds()), events.Timestamp(w.cfg.Skew.Milliseconds())
+func (l *lane) lasts(r *events.Revocation, exp events.Timestamp, at time.Time) events.Timestamp {
+	lifetime, skew := events.Timestamp(l.cfg.MaxLifetime.Milliseconds()), events.Timestamp(l.cfg.Skew.Milliseconds())
 	switch {
 	case r.Scope == events.ScopeKey:
 		return forever
@@ -68,7 +68,7 @@ func latest(a, b time.Time) time.Time {
 
 // lift is what a lift tells verifiers: what it lifts, as the attributes name
 // it, for as long as what it lifts can last.
-func (w *writer) lift(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
+func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
 	d := &c.event.Data
 	hash, err := events.ParseRef(d.Attributes["hash"])
 	if err != nil || hash.IsZero() {
@@ -87,8 +87,8 @@ func (w *writer) lift(c *candidate, received time.Time) (*events.Revocation, *ev
 		r.FeedKey = uint32(generation)
 	}
 	if scope != events.ScopeKey && d.Expires != 0 {
-		lifetime := events.Timestamp(w.cfg.MaxLifetime.Milliseconds())
-		r.Expires = max(d.Expires, events.TimestampOf(latest(c.event.Time, received))+lifetime) + events.Timestamp(w.cfg.Skew.Milliseconds())
+		lifetime := events.Timestamp(l.cfg.MaxLifetime.Milliseconds())
+		r.Expires = max(d.Expires, events.TimestampOf(latest(c.event.Time, received))+lifetime) + events.Timestamp(l.cfg.Skew.Milliseconds())
 	}
 	return r, nil
 }

@@ -114,10 +114,10 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 
 func TestMalformedLiftIsRefused(t *testing.T) {
 	t.Parallel()
-	w := &writer{cfg: &Config{}}
+	w := &lane{cfg: &Config{}}
 	good := map[string]string{"revocation": "0123456789abcdef0123456789abcdef", "hash": "0123456789abcdef0123456789abcdef", "scope": "token"}
 	for name, bad := range map[string]string{"revocation": "12", "hash": "", "scope": "world"} {
-		c := &candidate{event: events.Event{Type: events.RevocationLifted, Data: events.Data{Attributes: map[string]string{}}}}
+		c := &candidate{event: &events.Event{Type: events.RevocationLifted, Data: events.Data{Attributes: map[string]string{}}}}
 		for k, v := range good {
 			c.event.Data.Attributes[k] = v
 		}

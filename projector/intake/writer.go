@@ -2,142 +2,241 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"runtime/debug"
+	"io"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/projector/controls"
-	"github.com/rescindhq/rescind/projector/ledger"
 )
 
-// writer is one stay at the end of the log. All of it belongs to the goroutine
-// of Run. Its state is that of the log up to seq, and of the batch that is being
-// made: a writer that is fenced is thrown away.
+// errHalf says that the state has what the log will not get.
+var errHalf = errors.New("given up half-way")
+
+// writer is one term at the end of the log. All of it belongs to one goroutine:
+// what needs the order of the log is done here, and nothing else.
 type writer struct {
-	in  *Intake
-	cfg *Config
-
+	*state
+	intake  int64 // which intake stream the sequences are of
 	epoch   uint64
-	seq     uint64 // of the last message of the log
-	written uint64 // batches appended by this writer
+	covered covered
 
-	tree     *ledger.Tree
-	window   *window
-	covered  covered
-	controls *controls.Engine
+	draft  draft
+	group  group        // of the event in hand; kept for its room
+	parked []*candidate // refused here, and not in quarantine yet
+	whole  []*chunk     // of which nothing is left but what is in the draft
+	last   time.Time    // when the last batch of the access lane was appended
 }
 
-// run takes messages while ctx lives, and deals with what it took while work
-// does.
-func (w *writer) run(ctx, work context.Context) error {
-	for failures := 0; ; {
-		if err := w.deal(work); err != nil {
+// write writes what source has until ctx ends, deals with what was taken while
+// hold lasts, and returns why it stopped: nil where it was told to.
+func (in *Intake) write(ctx, hold context.Context, source Source) error {
+	w, err := in.at.writer(source.Created().UnixNano())
+	if err != nil {
+		return in.forget(err)
+	}
+	in.cfg.Logger.Info("writing", "stream", stream.LogStream, "seq", w.seq, "size", w.tree.Size(), "epoch", w.epoch)
+	take, stop := context.WithCancel(hold)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	hold, drop := context.WithCancelCause(hold)
+	defer drop(nil)
+
+	q := queue{control: make(chan *chunk), access: make(chan *chunk)}
+	var lanes errgroup.Group
+	for name, out := range map[events.Lane]chan *chunk{events.Control: q.control, events.Access: q.access} {
+		l := &lane{in: in, cfg: &in.cfg, lane: name, source: source}
+		lanes.Go(func() error {
+			defer stop() // one lane alone is not to go on
+			return l.run(take, hold, out)
+		})
+	}
+	err = w.run(hold, &q)
+	drop(err)
+	stop()
+	return errors.Join(in.forget(err), lanes.Wait())
+}
+
+// writer is a writer behind what s knows, of messages of an intake stream.
+func (s *state) writer(intake int64) (*writer, error) {
+	head := &s.head
+	if s.pending != nil {
+		head = &s.pending.head
+	}
+	if head.Epoch == ^uint64(0) {
+		return nil, fmt.Errorf("epochs are used up: %w", ErrCorrupt)
+	}
+	w := &writer{state: s, intake: intake, epoch: head.Epoch + 1}
+	switch {
+	case head.IntakeStream != intake:
+	case s.pending != nil:
+		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.pending.at}
+	default:
+		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.stored}
+	}
+	s.in.stats.count(func(st *Stats) { st.Terms, st.Epoch = st.Terms+1, w.epoch })
+	return w, nil
+}
+
+// run writes what comes until there is no more.
+func (w *writer) run(ctx context.Context, q *queue) error {
+	if w.pending != nil { // of an earlier term: what is in it counts as logged
+		if err := w.put(ctx); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return stopped(ctx)
+	}
+	for {
+		c, err := q.next(ctx, w.patience())
+		switch {
+		case errors.Is(err, io.EOF):
+			return w.flush(ctx)
+		case err != nil:
+			return errors.Join(err, w.flush(ctx)) // it cannot be appended now: it is left pending
+		case c == nil:
+			err = w.flush(ctx)
+		default:
+			err = w.take(ctx, c)
 		}
-		messages, err := w.cfg.Source.Next(ctx, maxFetch)
-		if err == nil {
-			failures = 0
-			w.in.hand = messages
-			w.count(func(s *Stats) { s.Messages += uint64(len(messages)) })
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take brings the events of c into the draft, in order, and appends as often as
+// it is full.
+func (w *writer) take(ctx context.Context, c *chunk) error {
+	if w.draft.lane != c.lane {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+		w.draft.lane = c.lane
+	}
+	skip := w.skipCovered(c)
+	for i := range c.candidates {
+		k := &c.candidates[i]
+		if !k.live() || skip && k.from.done {
 			continue
 		}
-		if ctx.Err() == nil {
-			w.cfg.Logger.Warn("cannot take messages", "stream", stream.IntakeStream, "err", err)
-		}
-		if pause(ctx, failures) != nil {
-			return stopped(ctx)
-		}
-		failures++
-	}
-}
-
-// arrival is one message in hand.
-type arrival struct {
-	*stream.IntakeMessage
-	waiting int  // events of it that are neither in the log nor in quarantine
-	held    bool // an event of it cannot be dealt with now: it is to come again
-	done    bool // it was acknowledged, or counted as held
-}
-
-// chunkBytes bounds what is decoded at once.
-const chunkBytes = 2 << 20
-
-// deal deals with what is in hand, control first, and empties it. An error
-// means that this writer must not go on.
-func (w *writer) deal(ctx context.Context) error {
-	for _, lane := range []events.Lane{events.Control, events.Access} {
-		var chunk []*arrival
-		size := 0
-		for i := range w.in.hand {
-			m := &w.in.hand[i]
-			if m.Message.Type.Lane() != lane {
-				continue
-			}
-			if size += len(m.Message.Body); size > chunkBytes && len(chunk) > 0 {
-				if err := w.dealWith(ctx, lane, chunk); err != nil {
-					return err
-				}
-				chunk, size = nil, len(m.Message.Body)
-			}
-			chunk = append(chunk, &arrival{IntakeMessage: m})
-		}
-		if err := w.dealWith(ctx, lane, chunk); err != nil {
+		if err := w.enter(ctx, k, c.received); err != nil {
 			return err
 		}
 	}
-	w.in.hand = nil
+	if len(w.parked) > 0 {
+		w.in.refuse(ctx, w.parked, c.received)
+		w.parked = w.parked[:0]
+	}
+	for i := range c.arrivals {
+		w.acknowledge(&c.arrivals[i])
+	}
+	w.whole = append(w.whole, c)
 	return nil
 }
 
-// dealWith takes messages of one lane through all steps.
-func (w *writer) dealWith(ctx context.Context, lane events.Lane, arrivals []*arrival) error {
-	arrivals = w.skipCovered(arrivals)
-	if len(arrivals) == 0 {
+// enter compares k with what was logged, asks the controls about it, and takes
+// it into the draft.
+func (w *writer) enter(ctx context.Context, k *candidate, received time.Time) error {
+	switch first, found := w.window.find(k.ref); {
+	case found && first == k.digest:
+		k.drop()
+		w.in.stats.count(func(s *Stats) { s.Duplicates++ })
+		return nil
+	case found:
+		w.park(k, events.ReasonConflict, "an event of this tenant, source and id was logged with other content")
 		return nil
 	}
-	received := w.cfg.Now()
-	candidates := w.decode(arrivals, received)
-	w.identify(ctx, candidates)
-	w.compare(candidates)
-	w.seal(ctx, candidates, received)
-	w.refuse(ctx, candidates, received)
-	if err := w.write(ctx, lane, candidates, received); err != nil {
-		return err
+	if !w.judge(k, received) {
+		return nil
 	}
-	for _, a := range arrivals {
-		w.settled(a)
-		w.acknowledge(a)
+	if !w.draft.fits(&w.group) {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+		w.draft.lane = k.event.Type.Lane()
 	}
+	w.admit(k)
 	return nil
 }
 
-// skipCovered acknowledges the messages that were dealt with before, and is
-// the others.
-func (w *writer) skipCovered(arrivals []*arrival) []*arrival {
-	rest := arrivals[:0]
-	for _, a := range arrivals {
-		if !w.covered.has(a.Seq, a.Received) {
-			rest = append(rest, a)
-			continue
-		}
-		w.count(func(s *Stats) { s.Skipped++ })
-		w.acknowledge(a)
-	}
-	return rest
+// park refuses k. It goes into quarantine once the chunk is through.
+func (w *writer) park(k *candidate, reason events.Reason, detail string) {
+	k.refuse(reason, detail)
+	w.parked = append(w.parked, k)
 }
 
-// settled notes that nothing of a waits any more, if that is so.
-func (w *writer) settled(a *arrival) bool {
-	if a.waiting > 0 || a.held {
-		return false
+// flush appends the draft as one batch, and acknowledges the messages of which
+// nothing waits any more.
+func (w *writer) flush(ctx context.Context) error {
+	if len(w.draft.items) == 0 {
+		w.passed()
+		return nil
 	}
-	w.covered.add(a.Seq, a.Received)
-	return true
+	start := w.cfg.Now()
+	p, err := w.seal()
+	if err != nil {
+		return err
+	}
+	w.pending = p
+	if err := w.put(ctx); err != nil {
+		return err
+	}
+	for _, a := range w.draft.from {
+		w.acknowledge(a)
+	}
+	w.logged(p, w.cfg.Now().Sub(start))
+	w.passed()
+	w.draft.reset()
+	return nil
+}
+
+// logged counts and tells of a batch.
+func (w *writer) logged(p *pending, elapsed time.Duration) {
+	now, h, findings := w.cfg.Now(), &p.head, w.draft.findings
+	if h.Lane == events.Access {
+		w.last = time.Now()
+	}
+	w.in.stats.count(func(s *Stats) {
+		s.Batches, s.Bytes = s.Batches+1, s.Bytes+uint64(len(p.data))
+		s.Records, s.Findings = s.Records+uint64(h.Count), s.Findings+uint64(findings)
+		s.Seq, s.Size, s.LastBatch = w.seq, h.Size, int(h.Count)
+	})
+	w.cfg.Logger.Info("batch logged", "stream", stream.LogStream, "lane", string(h.Lane), "seq", w.seq, "first", h.First,
+		"last", h.Last(), "count", h.Count, "bytes", len(p.data), "elapsed", elapsed, "lag", now.Sub(w.draft.oldest))
+}
+
+// passed notes that nothing of the chunks that were taken waits any more.
+func (w *writer) passed() {
+	if len(w.whole) > 0 {
+		w.in.stats.passed(w.whole)
+		clear(w.whole)
+		w.whole = w.whole[:0]
+	}
+}
+
+// skipCovered acknowledges the messages that were dealt with before, and
+// reports whether there are any.
+func (w *writer) skipCovered(c *chunk) (some bool) {
+	for i := range c.arrivals {
+		a := &c.arrivals[i]
+		if !w.covered.has(a.Seq, a.Received) {
+			continue
+		}
+		some = true
+		w.in.stats.count(func(s *Stats) { s.Skipped++ })
+		a.waiting, a.held = 0, false
+		w.acknowledge(a)
+	}
+	return some
+}
+
+// cover notes that nothing of a waits any more, if that is so.
+func (w *writer) cover(a *arrival) {
+	if a.waiting == 0 && !a.held && !a.done {
+		w.covered.add(a.Seq, a.Received)
+	}
 }
 
 // acknowledge acknowledges a, once, if nothing of it waits. A message that is
@@ -147,36 +246,13 @@ func (w *writer) acknowledge(a *arrival) {
 	case a.done:
 	case a.held:
 		a.done = true
-		w.count(func(s *Stats) { s.Held++ })
+		w.in.stats.count(func(s *Stats) { s.Held++ })
 	case a.waiting == 0:
+		w.cover(a)
 		a.done = true
 		if err := a.Ack(); err != nil { // it is delivered again and skipped
-			w.count(func(s *Stats) { s.Acks++ })
+			w.in.stats.count(func(s *Stats) { s.Acks++ })
 			w.cfg.Logger.Debug("cannot acknowledge", "stream", stream.IntakeStream, "seq", a.Seq, "err", err)
 		}
 	}
-}
-
-func (w *writer) count(change func(*Stats)) { w.in.stats.count(change) }
-
-// attempt runs one step on one event and reports whether it came to its end. A
-// panic is a fault of ours, of which only this event shall suffer. What the
-// panic says is not logged: it may quote the event.
-func (w *writer) attempt(step string, do func()) (ok bool) {
-	defer func() {
-		if v := recover(); v != nil {
-			w.cfg.Logger.Error("defect", "step", step, "kind", fmt.Sprintf("%T", v), "trace", string(debug.Stack()))
-		}
-	}()
-	do()
-	return true
-}
-
-// lag is how long the oldest of the messages has waited.
-func lag(now time.Time, groups []*group) time.Duration {
-	var longest time.Duration
-	for _, g := range groups {
-		longest = max(longest, now.Sub(g.from.Received))
-	}
-	return longest
 }

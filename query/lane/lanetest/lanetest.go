@@ -96,18 +96,16 @@ func (k *Kit) Intake() (stop func()) {
 	ctx := k.T.Context()
 	js, err := jetstream.New(k.Projector)
 	k.check(err)
-	source, err := stream.OpenIntake(ctx, js)
-	k.check(err)
 	log, err := stream.OpenLog(ctx, js)
 	k.check(err)
 	quarantine, err := stream.OpenQuarantine(ctx, js)
 	k.check(err)
-	in, err := intake.New(intake.Config{Source: source, Log: log, Quarantine: quarantine, Keyring: k.Keys, Policy: k.Policy})
-	k.check(err)
-	stop = k.Run(func(ctx context.Context) error {
-		defer source.Close() // what it holds goes to the next intake
-		return in.Run(ctx)
+	in, err := intake.New(intake.Config{
+		Open: func(ctx context.Context) (intake.Source, error) { return stream.OpenIntake(ctx, js) },
+		Log:  log, Quarantine: quarantine, Keyring: k.Keys, Policy: k.Policy,
 	})
+	k.check(err)
+	stop = k.Run(in.Run)
 	select {
 	case <-in.Ready():
 	case <-ctx.Done():
