@@ -173,6 +173,36 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 	eventually(t, "access messages", func() bool { return !in.Oldest().IsZero() })
 }
 
+// What a reader asked for that stands still, and whose connection is still
+// there, does not go to it for long.
+func TestReaderThatStandsStillTakesNothingFromTheNext(t *testing.T) {
+	t.Parallel()
+	w := bare(t)
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{ControlAckWait: time.Hour, AccessAckWait: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	proxy := natsdtest.Proxy(t, w.Server)
+	still := w
+	still.projector = behind(t, proxy, w, natsd.Projector)
+	_, release, err := stream.Elect(t.Context(), still.projector, "intake", 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	still.intake(t)
+	proxy.HoldBoth()
+	_, resign, err := stream.Elect(t.Context(), w.projector, "intake", 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resign()
+	in := w.intake(t)
+	for i := range 20 {
+		w.put(t, "rescind.events.acme.token.issued", fmt.Appendf(nil, "%d", i))
+	}
+	collect(t, in, 20)
+}
+
 // Sequences of a stream that was made again mean other messages.
 func TestIntakeOfAStreamMadeAgainEnds(t *testing.T) {
 	t.Parallel()

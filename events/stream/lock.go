@@ -142,12 +142,13 @@ func (l *lock) renew(ctx context.Context) error {
 }
 
 // release removes our message, and only ours. Where that fails it goes after
-// ttl.
+// ttl: there is no point in waiting longer for an answer.
 func (l *lock) release() {
-	if l.seq == 0 {
+	left := l.ttl - time.Since(l.since)
+	if l.seq == 0 || left <= 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestWait)
+	ctx, cancel := context.WithTimeout(context.Background(), min(left, requestWait))
 	defer cancel()
 	request := struct {
 		Seq   uint64 `json:"seq"`

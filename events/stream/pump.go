@@ -10,6 +10,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// What was asked for is delivered to whoever asked, and be it a process that
+// stands still: an intake that takes over from such a one must not wait for its
+// requests longer than for its lock. A beat that does not come is no reason to
+// begin anew, as that has all in hand delivered again: some in a row are.
+const (
+	pullExpiry   = time.Second
+	pullBeat     = 500 * time.Millisecond
+	missedAtMost = 3 // each after twice pullBeat
+)
+
 // pump pulls messages from a consumer and hands them on, one by one, for as
 // long as it runs: after any failure it opens the consumer again.
 type pump struct {
@@ -52,16 +62,21 @@ func (p *pump) follow(ctx context.Context) (received bool, err error) {
 		return false, err
 	}
 	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
-		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(2*time.Second))
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat))
 	if err != nil {
 		return false, err
 	}
 	defer it.Stop()
-	for {
+	for missed := 0; ; {
 		msg, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
+		switch {
+		case errors.Is(err, jetstream.ErrNoHeartbeat) && missed < missedAtMost:
+			missed++
+			continue
+		case err != nil:
 			return received, err
 		}
+		missed = 0
 		if err := p.receive(ctx, msg); err != nil {
 			return received, err
 		}

@@ -93,12 +93,14 @@ func (in *Intake) turn(ctx context.Context) error {
 }
 
 // read brings what this intake knows to the end of the log, or near it.
-func (in *Intake) read(ctx context.Context) (err error) {
+func (in *Intake) read(ctx context.Context) error {
 	if in.at == nil {
-		if in.at, err = in.recover(ctx); err != nil {
-			in.at = nil
+		at, err := in.recover(ctx)
+		if err != nil {
 			return err
 		}
+		in.at = at
+		in.stats.count(func(s *Stats) { s.Reads++ })
 	}
 	in.stats.at(in.at)
 	select {

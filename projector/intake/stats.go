@@ -25,6 +25,7 @@ type Stats struct {
 	Redelivered uint64                   // messages taken that had been delivered before
 	Defects     uint64                   // panics of our own code
 	Terms       uint64                   // times that it began to write
+	Reads       uint64                   // times that it read the log from the tail on
 
 	Standby   bool      // it does not write now
 	Epoch     uint64    // of the present or last term; 0 before there was one

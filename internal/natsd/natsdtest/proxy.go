@@ -16,7 +16,8 @@ type Faults struct {
 	server   string
 
 	mu    sync.Mutex
-	held  bool
+	held  bool // what the server says
+	both  bool // and what the client says
 	freed *sync.Cond
 	conns []net.Conn
 	done  bool
@@ -43,8 +44,12 @@ func (p *Faults) URL() string { return "nats://" + p.listener.Addr().String() }
 // HoldReplies keeps everything that the server says from now on.
 func (p *Faults) HoldReplies() { p.set(func() { p.held = true }) }
 
-// PassReplies lets it through again.
-func (p *Faults) PassReplies() { p.set(func() { p.held = false }) }
+// HoldBoth keeps everything that either side says, as a client does that stands
+// still.
+func (p *Faults) HoldBoth() { p.set(func() { p.held, p.both = true, true }) }
+
+// PassReplies lets all of it through again.
+func (p *Faults) PassReplies() { p.set(func() { p.held, p.both = false, false }) }
 
 // Cut closes every connection. Held replies are lost.
 func (p *Faults) Cut() {
@@ -82,16 +87,16 @@ func (p *Faults) accept() {
 			continue
 		}
 		p.set(func() { p.conns = append(p.conns, client, server) })
-		p.pipes.Go(func() { pipe(server, client, func() {}) })
-		p.pipes.Go(func() { pipe(client, server, p.wait) })
+		p.pipes.Go(func() { pipe(server, client, func() { p.wait(&p.both) }) })
+		p.pipes.Go(func() { pipe(client, server, func() { p.wait(&p.held) }) })
 	}
 }
 
-// wait returns when replies may pass.
-func (p *Faults) wait() {
+// wait returns when what is held may pass.
+func (p *Faults) wait(held *bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.held && !p.done {
+	for *held && !p.done {
 		p.freed.Wait()
 	}
 }
