@@ -20,7 +20,7 @@ func bench(b *testing.B) (*lane, *writer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	in := &Intake{decode: events.Decode, cfg: Config{Keyring: keyring, Policy: events.Policy{Environment: "dev"}, Log: emptyLog{}}.withDefaults()}
+	in := &Intake{decode: events.Decode, engine: newEngine, cfg: Config{Keyring: keyring, Policy: events.Policy{Environment: "dev"}, Log: emptyLog{}}.withDefaults()}
 	s, err := in.recover(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/controls"
 )
 
 // ErrCorrupt says that the log contradicts itself, or cannot be read: nothing
@@ -22,6 +23,7 @@ var errFenced = errors.New("another writer took over the log")
 type Intake struct {
 	cfg    Config
 	decode func(events.Message) ([]events.Decoded, error)
+	engine func(controls.Config) (engine, error)
 	recent uint64 // events that are read back however old they are
 	stats  counters
 	ready  chan struct{}
@@ -35,7 +37,7 @@ func New(cfg Config) (*Intake, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Intake{cfg: cfg.withDefaults(), decode: events.Decode, recent: recentIDs, ready: make(chan struct{})}, nil
+	return &Intake{cfg: cfg.withDefaults(), decode: events.Decode, engine: newEngine, recent: recentIDs, ready: make(chan struct{})}, nil
 }
 
 // Stats is what was done so far.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/projector/controls"
 	"github.com/rescindhq/rescind/projector/ledger"
 )
 
@@ -26,7 +25,7 @@ const recentIDs = 100_000
 // window, and what the controls remember. Of what is before it only the control
 // lane is read, for the controls.
 func (in *Intake) recover(ctx context.Context) (*state, error) {
-	engine, err := controls.New(in.cfg.Controls)
+	engine, err := in.engine(in.cfg.Controls)
 	if err != nil {
 		return nil, err
 	}

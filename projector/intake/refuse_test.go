@@ -226,6 +226,135 @@ func TestDefectSparesEverythingElse(t *testing.T) {
 	}
 }
 
+// fails is a value that cannot be encoded: our code panics where it tries.
+type fails struct{}
+
+func (fails) MarshalJSON() ([]byte, error) { panic("index out of range") }
+
+// TestDefectInAnyStepSparesEverythingElse makes a step behind decoding panic on
+// one event among others.
+func TestDefectInAnyStepSparesEverythingElse(t *testing.T) {
+	t.Parallel()
+	for step, breaks := range map[string]any{
+		"identifying": func(in *Intake) {
+			in.decode = func(m events.Message) ([]events.Decoded, error) {
+				out, err := events.Decode(m)
+				for i := range out {
+					if out[i].Event.ID == "cursed" {
+						out[i].Event.Data.Personal = map[string]any{"x": fails{}}
+					}
+				}
+				return out, err
+			}
+		},
+		"the keyring":            func(c *Config) { c.Keyring = brokenKeyring{c.Keyring} },
+		"a control":              withEngine(func(e engine) engine { return &brokenEngine{engine: e, check: true} }),
+		"the state of a control": withEngine(func(e engine) engine { return &brokenEngine{engine: e} }),
+	} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.start(breaks)
+			cursed := issued("cursed")
+			cursed.Data.Subject = "nemo@example.com"
+			r.publishBatch(issued("left"), cursed, issued("right"))
+			r.publish(issued("after"))
+			r.drained()
+			facts := r.facts()
+			if len(facts) != 3 || facts["cursed"].Record != nil {
+				t.Errorf("facts: %v", facts)
+			}
+			got := r.quarantined()
+			if len(got) != 1 || got[0].Reason != events.ReasonDefect || got[0].ID != "cursed" || got[0].Sealed == nil {
+				t.Errorf("quarantined: %+v", got)
+			}
+			if s := in.Stats(); s.Refused[events.ReasonDefect] != 1 || s.Defects == 0 {
+				t.Errorf("%+v", s)
+			}
+			if strings.Contains(r.logText(), "index out of range") {
+				t.Error("what the panic said is logged")
+			}
+			in.stop()
+			again := r.start() // on what was left behind
+			r.publish(issued("later"))
+			r.drained()
+			if got := len(r.facts()); got != 4 || again.Stats().Refused[events.ReasonDefect] != 0 {
+				t.Errorf("%d facts after another start, want 4", got)
+			}
+		})
+	}
+}
+
+// TestRevocationPassesABrokenControl has a rule panic on a revocation: it is
+// logged all the same, with a finding about the rule.
+func TestRevocationPassesABrokenControl(t *testing.T) {
+	t.Parallel()
+	for step, check := range map[string]bool{"a control": true, "the state of a control": false} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.start(withEngine(func(e engine) engine { return &brokenEngine{engine: e, check: check} }))
+			cursed := issued("cursed")
+			cursed.Type = events.TokenRevoked
+			r.publish(cursed)
+			r.drained()
+			all := r.records()
+			if len(all) == 0 || all[0].ID != "cursed" || all[0].Revocation == nil || len(r.quarantined()) != 0 {
+				t.Fatalf("logged: %v", all)
+			}
+			if check && (len(all) != 2 || all[1].Attributes["control"] != "defect" || all[1].Attributes["rule"] != "broken") {
+				t.Errorf("no finding about the rule: %v", all)
+			}
+			if in.Stats().Defects == 0 {
+				t.Error("not counted")
+			}
+		})
+	}
+}
+
+// brokenKeyring panics where it is asked for nemo.
+type brokenKeyring struct{ Keyring }
+
+func (k brokenKeyring) Subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, error) {
+	for _, p := range people {
+		if p.Subject == "nemo@example.com" {
+			panic("index out of range")
+		}
+	}
+	return k.Keyring.Subjects(ctx, people)
+}
+
+// brokenEngine fails on the event cursed as controls.Engine does where a rule
+// or applying panics.
+type brokenEngine struct {
+	engine
+	check bool
+}
+
+func (e *brokenEngine) Check(r *events.Record, now time.Time) ([]controls.Finding, *controls.Failure) {
+	found, failed := e.engine.Check(r, now)
+	if e.check && r.ID == "cursed" {
+		failed = &controls.Failure{Rule: "broken", Kind: "runtime.boundsError"}
+	}
+	return found, failed
+}
+
+func (e *brokenEngine) Apply(r *events.Record) *controls.Failure {
+	if !e.check && r.ID == "cursed" {
+		return &controls.Failure{Rule: "apply", Kind: "runtime.boundsError"}
+	}
+	return e.engine.Apply(r)
+}
+
+func withEngine(wrap func(engine) engine) func(*Intake) {
+	return func(in *Intake) {
+		in.engine = func(cfg controls.Config) (engine, error) {
+			e, err := newEngine(cfg)
+			return wrap(e), err
+		}
+	}
+}
+
 // TestRecordThatCannotBeReadIsADefect takes an event past validation that
 // yields a record which no reader of the log could decode.
 func TestRecordThatCannotBeReadIsADefect(t *testing.T) {

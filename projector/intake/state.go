@@ -26,10 +26,19 @@ type state struct {
 
 	tree     *ledger.Tree
 	window   *window
-	controls *controls.Engine
+	controls engine
 
 	pending *pending
 }
+
+// engine is the controls: see controls.Engine for the contract.
+type engine interface {
+	Check(r *events.Record, now time.Time) ([]controls.Finding, *controls.Failure)
+	Apply(r *events.Record) *controls.Failure
+	Defect(r *events.Record, failed *controls.Failure) []controls.Finding
+}
+
+func newEngine(cfg controls.Config) (engine, error) { return controls.New(cfg) }
 
 // pending is a batch that is in the state and may or may not be in the log,
 // behind seq.
