@@ -79,9 +79,9 @@ func (e *Engine) ask(i int, r *events.Record, now time.Time, found *[]Finding) (
 		if b == nil {
 			continue
 		}
-		f := newFinding(&ru.Control, b, r)
-		if _, isOpen := e.open.get(f.About); !isOpen {
-			*found = append(*found, f)
+		about := aboutRef(ru.ID, r.Tenant, b.about)
+		if _, isOpen := e.open.get(about); !isOpen {
+			*found = append(*found, newFinding(&ru.Control, b, about, r))
 		}
 	}
 	return i, nil
@@ -90,11 +90,12 @@ func (e *Engine) ask(i int, r *events.Record, now time.Time, found *[]Finding) (
 // Defect is the finding that a control failed on r, for whoever logs r all the
 // same. It is none where one about that control is open.
 func (e *Engine) Defect(r *events.Record, failed *Failure) []Finding {
-	f := newFinding(&defect, &breach{about: []string{failed.Rule}, severity: defect.Severity, detail: map[string]string{"rule": failed.Rule}}, r)
-	if _, isOpen := e.open.get(f.About); isOpen {
+	about := aboutRef(defect.ID, r.Tenant, []string{failed.Rule})
+	if _, isOpen := e.open.get(about); isOpen {
 		return nil
 	}
-	return []Finding{f}
+	b := &breach{severity: defect.Severity, detail: map[string]string{"rule": failed.Rule}}
+	return []Finding{newFinding(&defect, b, about, r)}
 }
 
 // Apply folds r, which is logged or about to be, into the state. Where that

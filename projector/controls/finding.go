@@ -45,8 +45,8 @@ type Finding struct {
 }
 
 // newFinding is the finding that breach b of control c by record r opens.
-func newFinding(c *Control, b *breach, r *events.Record) Finding {
-	about, cause := aboutRef(c.ID, r.Tenant, b.about), r.Ref()
+func newFinding(c *Control, b *breach, about events.Ref, r *events.Record) Finding {
+	cause := r.Ref()
 	title := c.Title
 	if b.title != "" {
 		title = b.title

@@ -3,6 +3,10 @@ package intake
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,4 +135,66 @@ func BenchmarkEndToEnd(b *testing.B) {
 	in := r.start(func(c *Config) { c.Policy.Environment = "dev" })
 	r.until("all logged", func() bool { s := in.Stats(); return s.Records-s.Findings >= uint64(published) })
 	b.ReportMetric(float64(published)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkPublishers is how fast publishers get their acknowledgements while an
+// intake writes on the same disk, and as a ratio of how fast they are alone,
+// each for a second in turn.
+func BenchmarkPublishers(b *testing.B) {
+	for _, publishers := range []int{1, 100} {
+		b.Run(fmt.Sprint(publishers), func(b *testing.B) {
+			alone, beside := newRig(b), newRig(b)
+			in := beside.start(func(c *Config) { c.Policy.Environment = "dev" })
+			var rates [2][]float64
+			for range max(3, min(b.N, 10)) {
+				for i, r := range []*rig{alone, beside} {
+					rates[i] = append(rates[i], r.publishRate(publishers, time.Second))
+				}
+			}
+			for i := range rates {
+				slices.Sort(rates[i])
+			}
+			floor, rate := rates[0][len(rates[0])/2], rates[1][len(rates[1])/2]
+			s := in.Stats()
+			b.ReportMetric(floor, "alone/s")
+			b.ReportMetric(rate, "events/s")
+			b.ReportMetric(rate/floor, "ratio")
+			b.ReportMetric(float64(s.Records)/float64(s.Batches), "records/batch")
+			b.ReportMetric(float64(s.Lag), "lag")
+		})
+	}
+}
+
+// publishRate is how many events per second publishers that wait for each
+// acknowledgement get through.
+func (r *rig) publishRate(publishers int, d time.Duration) float64 {
+	g := workload.New(workload.Config{Subjects: 2000, Seed: rand.Uint64()})
+	var mu sync.Mutex
+	next := func() (string, []byte) {
+		mu.Lock()
+		ev := g.Next()
+		mu.Unlock()
+		body, err := events.MarshalEvent(&ev)
+		if err != nil {
+			panic(err) // an event of ours
+		}
+		return stream.EventSubject("acme", ev.Type), body
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	defer cancel()
+	var published atomic.Int64
+	var running sync.WaitGroup
+	for range publishers {
+		running.Go(func() {
+			for {
+				subject, body := next()
+				if _, err := r.publisher.Publish(ctx, subject, body); err != nil {
+					return
+				}
+				published.Add(1)
+			}
+		})
+	}
+	running.Wait()
+	return float64(published.Load()) / d.Seconds()
 }

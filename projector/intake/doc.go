@@ -3,15 +3,22 @@
 //
 // # What it is
 //
-// [Intake.Run] takes messages from a [Source], control before access, and for
-// each event in them: decodes and validates it; compares it with what was
-// logged before; asks the [Keyring] for references and data keys; seals the
-// personal part; turns a revocation into what verifiers compare; asks the
-// controls; and appends batches of records to the [Log]. Only then are the
-// messages acknowledged. What cannot be accepted goes to the [Quarantine] first.
+// [Intake.Run] takes messages from a [Source], and for each event in them:
+// decodes and validates it; asks the [Keyring] for references and data keys;
+// seals the personal part; turns a revocation into what verifiers compare;
+// compares the event with what was logged before; asks the controls; and
+// appends batches of records to the [Log]. Only then are the messages
+// acknowledged. What cannot be accepted goes to the [Quarantine] first.
 //
-// A writer keeps nothing of its own: where it stands is in the last batch of
-// the log, and what it remembers is read from the log's end when it starts.
+// Each lane has two goroutines, one that takes and decodes and one that gets
+// keys and seals, each with one chunk of messages in hand. One more, the writer,
+// does for both lanes what needs the order of the log: comparing, controls, tree
+// and append. So while one batch is being appended the next ones are prepared.
+//
+// Of several intakes one is elected to write. The others stand by: they fold
+// what it appends into the state that a writer needs, with the code that a
+// start uses. That state is the log's: where a writer stands is in the last
+// batch, and what it remembers is read from the log's end.
 //
 // # Guarantees
 //
@@ -24,7 +31,11 @@
 //   - An append whose outcome is unknown is settled by reading the log: the same
 //     bytes are there, or are appended again, or another writer was faster.
 //   - Two writers never interleave: one of them is fenced, has written nothing
-//     that is not whole and in its place, and stops with [ErrFenced].
+//     that is not whole and in its place, and stands by.
+//   - What was prepared and not appended when a term ends is thrown away and
+//     delivered again. A batch whose outcome is not known then is settled before
+//     anything else, by whoever writes next.
+//   - A standby takes over without reading the log again: it catches up.
 //   - The log has one order: the first index of a batch is the last of the one
 //     before plus one, its root is the Merkle root over every record up to its
 //     last, and a writer never continues a log in which that does not hold
@@ -35,16 +46,24 @@
 //     reference is kept.
 //   - A record that is appended can be read: it was decoded again before.
 //   - One event's fault stops no other: not its neighbours in a message, not
-//     when it makes our code panic. It is quarantined as a defect.
+//     when it makes our code panic, in a decoder, a step or a control. It is
+//     quarantined as a defect, before the tree or the window has it. An event
+//     that revokes is logged although a control failed on it, with a finding
+//     that says so: a fault in a rule must not keep a revoked token good.
 //   - A refused event is kept as a fact, and its payload sealed, except where
 //     the payload is the offence: then it is dropped.
-//   - Control never waits for access but for the messages in hand, about a
-//     mebibyte; nothing waits to fill a batch.
+//   - Control never waits for access but for the batch that is being appended
+//     and the one that is being made. A lone event waits for nothing. Small
+//     chunks of the access lane that follow each other are at most 50 ms apart.
 //   - A finding is logged right behind the record that caused it, in the same
 //     batch: there is never one without the other.
 //   - A revocation outlives every token that it revokes, as long as tokens live
 //     no longer than Config.MaxLifetime or say when they expire.
-//   - Memory is bounded, whatever is published.
+//   - Memory is bounded, whatever is published: the source's buffers (16 MiB
+//     a lane), three chunks a lane in hand (512 KiB of messages each, or one
+//     message of 1 MiB; decoded and sealed about ten times that), one batch, the
+//     window (24 bytes an id and 4 to 8 for its slot), and what the controls
+//     remember.
 //   - What is in hand when the context ends is finished and acknowledged, within
 //     Config.Grace.
 //
@@ -67,11 +86,11 @@
 //
 // # Errors
 //
-// [Intake.Run] returns the context's error when it was told to stop;
-// [ErrFenced] where another writer took over; [ErrCorrupt] where the log
-// contradicts itself. Everything else is transient: it is tried again with
+// [Intake.Run] returns the context's error when it was told to stop, and
+// [ErrCorrupt] where the log contradicts itself. Everything else is transient: it is tried again with
 // back-off, and what it concerns waits in the intake stream, which answers a
-// publisher with an error when it is full.
+// publisher with an error when it is full. Being fenced, or not being elected
+// any more, is no error: the intake stands by.
 //
 // # Concurrency
 //
@@ -80,9 +99,11 @@
 //
 // # What it does not do
 //
-// It does not choose which of several instances writes: the caller holds a lock
-// for that, and is safe without. It does not find a duplicate that is older
-// than the window: the audit side marks that. It does not authenticate
+// It does not choose which of several instances writes: Config.Elect does, and
+// all is safe without. It does not find a duplicate of an event that is not
+// among the latest Config.DedupIDs, or that was logged longer than
+// Config.DedupWindow before a start and is not among the latest 100,000: the
+// audit side marks that. It does not authenticate
 // publishers: the subjects that each may publish on do.
 //
 // # Sources

@@ -26,6 +26,7 @@ type Intake struct {
 	engine func(controls.Config) (engine, error)
 	recent uint64 // events that are read back however old they are
 	stats  counters
+	pace   pace
 	ready  chan struct{}
 
 	// Owned by Run, and what it lends it to.

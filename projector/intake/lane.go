@@ -32,7 +32,8 @@ type chunk struct {
 	lane       events.Lane
 	arrivals   []arrival
 	candidates []candidate
-	received   time.Time // when it was taken, by our clock
+	received   time.Time // when it was taken, by the clock of the records
+	began      time.Time // the same, to measure with
 }
 
 // oldest is when the first of its messages was stored.
@@ -118,7 +119,9 @@ func (l *lane) take(take, hold context.Context, opened chan<- *chunk) error {
 			if !give(hold, opened, c) {
 				return nil
 			}
-			messages = messages[n:]
+			if messages = messages[n:]; len(messages) == 0 {
+				l.space(take, c)
+			}
 		}
 	}
 }
@@ -136,7 +139,7 @@ func sameLane(messages []stream.IntakeMessage) int {
 }
 
 func (l *lane) chunk(messages []stream.IntakeMessage) *chunk {
-	c := &chunk{lane: messages[0].Message.Type.Lane(), arrivals: make([]arrival, len(messages)), received: l.cfg.Now()}
+	c := &chunk{lane: messages[0].Message.Type.Lane(), arrivals: make([]arrival, len(messages)), received: l.cfg.Now(), began: time.Now()}
 	for i := range messages {
 		c.arrivals[i].IntakeMessage = &messages[i]
 	}

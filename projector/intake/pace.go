@@ -2,98 +2,50 @@ package intake
 
 import (
 	"context"
-	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
 
 const (
-	// spacing is how far apart small batches of the access lane are: an append
-	// is a write to the disk, and so is what publishers wait for. The first one
-	// after a while is not delayed, nor is control, nor a batch that is not
-	// small.
-	spacing = 4 * time.Millisecond
+	// Small chunks of the access lane are taken so far apart that between two of
+	// them publishers have the disk for themselves twice as long as a chunk takes
+	// on its way into the log: it costs a write of the log, and several of the
+	// keyring where it names somebody new, on the disk that publishers wait for
+	// as well. The first one after a while is not delayed, nor is control, nor
+	// what follows a chunk that is not small.
+	spacing      = 3 // times the way of a chunk
+	leastSpacing = 4 * time.Millisecond
+	mostSpacing  = 50 * time.Millisecond
 
-	// smallBatch is how many records a batch has that is worth waiting with.
-	smallBatch = 200
+	// smallChunk is how many events a chunk has that is worth waiting after.
+	smallChunk = 200
 )
 
-// queue is chunks that are ready for the writer.
-type queue struct{ control, access chan *chunk }
+// pace knows how long chunks take from being taken to being logged.
+type pace struct{ way atomic.Int64 }
 
-// next is the next chunk, control first. It waits for one as long as given, and
-// is nil where none came; less than 0 is for ever. io.EOF says that no more
-// come.
-func (q *queue) next(ctx context.Context, wait time.Duration) (*chunk, error) {
-	if c, there := q.ready(); there {
-		return c, nil
-	}
-	var over <-chan time.Time
-	switch {
-	case wait == 0:
-		return nil, q.ended()
-	case wait > 0:
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		over = t.C
-	}
-	for q.ended() == nil {
-		select {
-		case c, open := <-q.control:
-			if open {
-				return c, nil
-			}
-			q.control = nil
-		case c, open := <-q.access:
-			if open {
-				return c, nil
-			}
-			q.access = nil
-		case <-over:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	return nil, io.EOF
+// passed notes how long c took. One slow chunk counts for a quarter.
+func (p *pace) passed(c *chunk) {
+	last := p.way.Load()
+	p.way.Store(last + (int64(time.Since(c.began))-last)/4)
 }
 
-// ready is a chunk that is there now, control first.
-func (q *queue) ready() (*chunk, bool) {
+func (p *pace) spacing() time.Duration {
+	return min(max(spacing*time.Duration(p.way.Load()), leastSpacing), mostSpacing)
+}
+
+// space waits after c where that is worth it.
+func (l *lane) space(ctx context.Context, c *chunk) {
+	left := l.in.pace.spacing() - time.Since(c.began)
+	if l.lane == events.Control || len(c.candidates) >= smallChunk || left <= 0 {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
 	select {
-	case c := <-q.control:
-		if c != nil {
-			return c, true
-		}
-		q.control = nil
-	default:
+	case <-t.C:
+	case <-ctx.Done():
 	}
-	select {
-	case c := <-q.access:
-		if c != nil {
-			return c, true
-		}
-		q.access = nil
-	default:
-	}
-	return nil, false
-}
-
-func (q *queue) ended() error {
-	if q.control == nil && q.access == nil {
-		return io.EOF
-	}
-	return nil
-}
-
-// patience is how long the draft may wait for more to come.
-func (w *writer) patience() time.Duration {
-	switch {
-	case len(w.draft.items) == 0 && len(w.whole) == 0:
-		return -1
-	case w.draft.lane == events.Control, len(w.draft.items) >= smallBatch:
-		return 0
-	}
-	return max(0, spacing-time.Since(w.last))
 }

@@ -28,7 +28,6 @@ type writer struct {
 	group  group        // of the event in hand; kept for its room
 	parked []*candidate // refused here, and not in quarantine yet
 	whole  []*chunk     // of which nothing is left but what is in the draft
-	last   time.Time    // when the last batch of the access lane was appended
 }
 
 // write writes what source has until ctx ends, deals with what was taken while
@@ -89,7 +88,7 @@ func (w *writer) run(ctx context.Context, q *queue) error {
 		}
 	}
 	for {
-		c, err := q.next(ctx, w.patience())
+		c, err := q.next(ctx, len(w.whole) == 0) // nothing waits for company
 		switch {
 		case errors.Is(err, io.EOF):
 			return w.flush(ctx)
@@ -195,9 +194,6 @@ func (w *writer) flush(ctx context.Context) error {
 // logged counts and tells of a batch.
 func (w *writer) logged(p *pending, elapsed time.Duration) {
 	now, h, findings := w.cfg.Now(), &p.head, w.draft.findings
-	if h.Lane == events.Access {
-		w.last = time.Now()
-	}
 	w.in.stats.count(func(s *Stats) {
 		s.Batches, s.Bytes = s.Batches+1, s.Bytes+uint64(len(p.data))
 		s.Records, s.Findings = s.Records+uint64(h.Count), s.Findings+uint64(findings)
@@ -210,6 +206,11 @@ func (w *writer) logged(p *pending, elapsed time.Duration) {
 // passed notes that nothing of the chunks that were taken waits any more.
 func (w *writer) passed() {
 	if len(w.whole) > 0 {
+		for _, c := range w.whole {
+			if c.lane == events.Access {
+				w.in.pace.passed(c)
+			}
+		}
 		w.in.stats.passed(w.whole)
 		clear(w.whole)
 		w.whole = w.whole[:0]
