@@ -102,7 +102,7 @@ func TestIntakeStopsWhenTheStreamIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	seq := w.put(t, stream.EventSubject("acme", events.TokenIssued), []byte("new"))
-	if _, err := in.Next(t.Context(), 1); !errors.Is(err, stream.ErrIntakeReplaced) && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if _, err := in.Next(t.Context(), events.Access, 1); !errors.Is(err, stream.ErrIntakeReplaced) && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Fatalf("next: %v", err)
 	}
 	in.Close()
