@@ -50,6 +50,9 @@ type NATS struct {
 	ProjectorCreds string `koanf:"projector_creds" desc:"credentials file of intake, audit and revoke"`
 	// APICreds is used by the api role.
 	APICreds string `koanf:"api_creds" desc:"credentials file of the api"`
+	// AuditorCreds is used by `rescind verify`, which only reads. Empty means
+	// APICreds.
+	AuditorCreds string `koanf:"auditor_creds" desc:"credentials file of rescind verify, which only reads"`
 	// Replicas of every stream: 1, 3 or 5. Default 1.
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get

@@ -203,6 +203,7 @@ func (s *Stack) config(o Options) config.Config {
 	c.NATS.OperatorCreds = s.NATS.CredsFile(natsd.Operator)
 	c.NATS.ProjectorCreds = s.NATS.CredsFile(natsd.Projector)
 	c.NATS.APICreds = s.NATS.CredsFile(natsd.API)
+	c.NATS.AuditorCreds = s.NATS.CredsFile(natsd.Auditor)
 	password := func(user string) config.Secret { return config.Secret("file:" + s.Keys.ClickHousePassword(user)) }
 	c.ClickHouse = config.ClickHouse{
 		Addr: s.Engine.Addr(), Database: Database,
@@ -231,7 +232,7 @@ func (s *Stack) file(addr string) (*File, error) {
 	f := &File{
 		HTTP: "http://" + addr, NATS: s.NATS.URL(), PID: os.Getpid(), Tokens: map[string]string{},
 		ClickHouse: FileClickHouse{Addr: s.Engine.Addr(), User: "owner", Password: owner, Database: Database},
-		NATSCreds:  map[string]string{"issuer": s.NATS.CredsFile(natsd.Issuer), "verifier": s.NATS.CredsFile(natsd.Verifier)},
+		NATSCreds:  map[string]string{"issuer": s.NATS.CredsFile(natsd.Issuer), "verifier": s.NATS.CredsFile(natsd.Verifier), "auditor": s.NATS.CredsFile(natsd.Auditor)},
 		FeedKey:    base64.StdEncoding.EncodeToString(feed),
 	}
 	for _, role := range query.RoleNames() {

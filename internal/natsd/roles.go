@@ -20,10 +20,11 @@ const (
 	API       Role = "api"       // publishes events, reads the log, destroys keys
 	Issuer    Role = "issuer"    // publishes what it issued and revoked; reads nothing
 	Verifier  Role = "verifier"  // publishes what it verified; follows revocations
+	Auditor   Role = "auditor"   // reads the log and the feed message by message; publishes nothing
 )
 
 // Roles lists every role.
-func Roles() []Role { return []Role{Operator, Projector, API, Issuer, Verifier} }
+func Roles() []Role { return []Role{Operator, Projector, API, Issuer, Verifier, Auditor} }
 
 // InboxPrefix is the prefix of the subjects on which a client of role r
 // receives replies: no other role may subscribe to it.
@@ -61,6 +62,9 @@ func grants(r Role) (pub, sub []string) {
 	case Verifier:
 		pub := publishes(func(t events.Type) bool { return t == events.TokenVerified || t == events.TokenRejected })
 		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations}
+	case Auditor:
+		read := []string{stream.LogStream, stream.RevocationsStream, objects}
+		return append(info(read...), direct(read...)...), nil
 	default:
 		return nil, nil
 	}

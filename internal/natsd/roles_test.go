@@ -30,6 +30,7 @@ const (
 	api       = natsd.API
 	issuer    = natsd.Issuer
 	verifier  = natsd.Verifier
+	auditor   = natsd.Auditor
 )
 
 func pub(subject string, roles ...natsd.Role) right { return right{publish: subject, roles: roles} }
@@ -69,16 +70,16 @@ func jetStreamRights() []right {
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_LOG", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_KEYRING", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_QUARANTINE", operator, projector, api),
-		pub("$JS.API.DIRECT.GET.RESCIND_LOG", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_LOG", operator, projector, api, auditor),
 		pub("$JS.API.DIRECT.GET.RESCIND_KEYRING.rescind.keyring.t.acme", operator, projector, api),
 		pub("$JS.API.DIRECT.GET.RESCIND_QUARANTINE", operator, projector, api),
-		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS", operator, projector, api, verifier),
-		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS.rescind.revocations", operator, projector, api, verifier),
-		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier),
-		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS.$O.RESCIND_SNAPSHOTS.M.x", operator, projector, api, verifier),
-		pub("$JS.API.STREAM.INFO.RESCIND_REVOCATIONS", operator, projector, api, verifier),
-		pub("$JS.API.STREAM.INFO.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier),
-		pub("$JS.API.STREAM.INFO.RESCIND_LOG", operator, projector, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS", operator, projector, api, verifier, auditor),
+		pub("$JS.API.DIRECT.GET.RESCIND_REVOCATIONS.rescind.revocations", operator, projector, api, verifier, auditor),
+		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier, auditor),
+		pub("$JS.API.DIRECT.GET.OBJ_RESCIND_SNAPSHOTS.$O.RESCIND_SNAPSHOTS.M.x", operator, projector, api, verifier, auditor),
+		pub("$JS.API.STREAM.INFO.RESCIND_REVOCATIONS", operator, projector, api, verifier, auditor),
+		pub("$JS.API.STREAM.INFO.OBJ_RESCIND_SNAPSHOTS", operator, projector, api, verifier, auditor),
+		pub("$JS.API.STREAM.INFO.RESCIND_LOG", operator, projector, api, auditor),
 		pub("$JS.API.STREAM.INFO.RESCIND_KEYRING", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_KEYRING", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_QUARANTINE", operator),

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/app"
+	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/verify"
+)
+
+func newVerify(env environment) *cobra.Command {
+	var o verify.Config
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Compare ClickHouse and the revocation feed with the log", Args: cobra.NoArgs,
+		Long: `Verify reads the log, and says what ClickHouse or the revocation feed has
+otherwise: missing, extra, changed or reordered, by index. It changes nothing.
+Exit code 0: no difference; 3: there are some. What is not projected yet is lag
+and no difference, so a deployment may go on working meanwhile.
+
+It finds the stores of a running rescind dev by --data, or those of rescind
+serve by the same --config, RESCIND_* variables and flags.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd, env, o) },
+	}
+	addStoreFlags(cmd)
+	f := cmd.Flags()
+	f.Uint16Var(&o.Shard, "shard", 0, "shard")
+	f.Uint64Var(&o.From, "from", 0, "first `index` to compare with ClickHouse")
+	f.Uint64Var(&o.To, "to", 0, "last `index` to compare with ClickHouse, 0 for no bound")
+	f.IntVar(&o.Limit, "limit", 100, "differences to show; all are counted")
+	f.StringVar(&o.Scratch, "scratch", "", "`folder` for temporary files, about 170 bytes a record")
+	return cmd
+}
+
+func runVerify(cmd *cobra.Command, env environment, o verify.Config) error {
+	if o.Limit < 1 || o.To != 0 && o.To < o.From {
+		return usage("--limit must be at least 1, and --to not below --from")
+	}
+	stores, err := openStores(cmd, env)
+	if err != nil {
+		return err
+	}
+	defer stores.Close()
+	o.NATS, o.ClickHouse, o.FeedKey = stores.NATS, stores.ClickHouse, stores.FeedKey
+	o.Progress = func(what string, done, of uint64) {
+		if of > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "reading %s: %d of %d\n", what, done, of)
+			return
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "reading %s: %d\n", what, done)
+	}
+	report, err := verify.Run(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	if err := show(cmd, report, func(w io.Writer) { printVerified(w, report) }); err != nil || report.Clean {
+		return err
+	}
+	return errNo
+}
+
+func printVerified(w io.Writer, r *verify.Report) {
+	n := func(v uint64) string { return fmt.Sprint(v) }
+	table(w, []string{"STORE", "HOLDS", "REACHES", "BEHIND"}, [][]string{
+		{"log", n(r.Log.Records) + " records in " + n(r.Log.Batches) + " batches", "seq " + n(r.Log.LastSeq), ""},
+		{"clickhouse", n(r.ClickHouse.Events) + " events, " + n(r.ClickHouse.Payloads) + " payloads", "index " + n(r.ClickHouse.Position), "not yet projected: " + n(r.ClickHouse.NotProjected)},
+		{"revocations", n(r.Feed.Entries) + " entries, " + n(r.Feed.Deltas) + " deltas", "index " + n(r.Feed.Position), "not yet in the feed: " + n(r.Feed.NotInFeed)},
+	})
+	if r.Log.Root != "" {
+		fmt.Fprintf(w, "root %s\n", r.Log.Root)
+	}
+	if r.Clean {
+		fmt.Fprintln(w, "no difference")
+		return
+	}
+	for _, d := range r.Differences {
+		fmt.Fprintln(w, d)
+	}
+	fmt.Fprintf(w, "%d differences", r.Total)
+	for i, c := range r.Counts {
+		fmt.Fprintf(w, "%s %s %s: %d", map[bool]string{true: " (", false: ", "}[i == 0], c.Place, c.Kind, c.Count)
+	}
+	fmt.Fprintln(w, ")")
+}
+
+// addStoreFlags declares how a command finds the stores themselves.
+func addStoreFlags(cmd *cobra.Command) {
+	addConfigFlags(cmd)
+	cmd.Flags().String("data", "", "`folder` of a running rescind dev (RESCIND_DATA, default .rescind)")
+}
+
+// configured reports whether the stores are those of a configuration of serve.
+func configured(cmd *cobra.Command, env environment) bool {
+	return cmd.Flags().Changed("config") || cmd.Flags().Changed("nats-url") || env.getenv("RESCIND_NATS_URL") != ""
+}
+
+func openStores(cmd *cobra.Command, env environment) (*app.Stores, error) {
+	if !configured(cmd, env) {
+		return openDev(cmd, env)
+	}
+	cfg, err := loadConfig(cmd, env)
+	if err != nil {
+		return nil, err
+	}
+	return app.OpenStores(app.Config{Config: cfg, Getenv: env.getenv, Log: slog.New(slog.DiscardHandler)})
+}
+
+// openDev opens the stores of a running rescind dev.
+func openDev(cmd *cobra.Command, env environment) (*app.Stores, error) {
+	flag, _ := cmd.Flags().GetString("data")
+	dir := first(flag, env.getenv("RESCIND_DATA"), ".rescind")
+	d, err := dev.ReadFile(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usage("no running Rescind: no dev.json in %s; start `rescind dev --data %s`, or give --config", dir, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(d.FeedKey)
+	if err != nil {
+		return nil, fmt.Errorf("%s/dev.json: feed_key: %w", dir, err)
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{d.ClickHouse.Addr},
+		Auth: clickhouse.Auth{Database: d.ClickHouse.Database, Username: d.ClickHouse.User, Password: d.ClickHouse.Password}})
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(d.NATS, natsd.Options(natsd.Auditor, d.NATSCreds["auditor"])...)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &app.Stores{NATS: nc, ClickHouse: conn, FeedKey: ed25519.PublicKey(key)}, nil
+}

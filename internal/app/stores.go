@@ -1,0 +1,58 @@
+package app
+
+import (
+	"crypto/ed25519"
+	"errors"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/internal/natsd"
+)
+
+// Stores is what a deployment keeps, opened to be read.
+type Stores struct {
+	NATS       *nats.Conn
+	ClickHouse driver.Conn
+	FeedKey    ed25519.PublicKey
+}
+
+// OpenStores opens the stores of a deployment with accounts that only read.
+func OpenStores(cfg Config) (*Stores, error) {
+	a, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	key, err := a.feedKey()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.reader()
+	if err != nil {
+		return nil, err
+	}
+	role, creds := natsd.Auditor, a.cfg.NATS.AuditorCreds
+	if creds == "" {
+		role, creds = natsd.API, a.cfg.NATS.APICreds
+	}
+	b, err := a.connect(role, creds, nil)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &Stores{NATS: b.nc, ClickHouse: conn, FeedKey: key.Public().(ed25519.PublicKey)}, nil
+}
+
+func (a *app) reader() (driver.Conn, error) {
+	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(options)
+}
+
+// Close closes both connections.
+func (s *Stores) Close() error {
+	s.NATS.Close()
+	return s.ClickHouse.Close()
+}

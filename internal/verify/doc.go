@@ -1,0 +1,62 @@
+// Package verify rebuilds from the log what ClickHouse and the revocation feed
+// should hold, and says where they differ.
+//
+// # What it is
+//
+// [Run] reads the stream RESCIND_LOG from its beginning, the tables events,
+// payloads and batches, the newest snapshot and the deltas, and compares. It is
+// a second reader of everything, written against the formats and not against
+// the code that writes them: its own CBOR, its own Merkle tree, its own SQL,
+// its own fold of revocations. A fault in a writer is therefore not repeated
+// here. It shares with verifiers how deltas and snapshots are decoded and their
+// signatures checked.
+//
+// # Guarantees
+//
+//   - A row of events, payloads or batches that is missing, there twice,
+//     changed in any column that a projector writes, or in another's place is
+//     named with its index, and with its column where one changed.
+//   - A log is named at fault where a record or a header was changed, a batch is
+//     missing, repeated or out of order, an event is in it twice, an epoch or
+//     what was covered of the intake goes back, or a tree root is not that of
+//     the records.
+//   - A feed is named at fault where the snapshot or a delta was changed, a
+//     delta is missing or out of order, or the set that both amount to lacks a
+//     living revocation or lift of the log, has one that the log has not, or
+//     says something else of it.
+//   - What has not been projected or told to verifiers yet is counted as lag
+//     and is no difference: a deployment at work can be verified.
+//   - Nothing is written: not to the stores, which need no right to write, and
+//     to the disk only digests.
+//   - Memory does not grow with the number of records, only with that of living
+//     revocations, and by 16 bytes for each 64 batches.
+//   - A value that may be an identifier is never in a difference: columns that
+//     may hold one are shown as the beginning of a SHA-256.
+//
+// # Shapes and units
+//
+// [Report] is the result; indices count records from 0, sequences messages of a
+// stream from 1. The first [Config.Limit] differences are kept, all are counted.
+// A row is one difference however many of its columns changed; of one that
+// changed every column is listed.
+//
+// # Errors
+//
+// An error means that something could not be read, not that it differs.
+//
+// # Concurrency
+//
+// Any number of runs may go on at the same time.
+//
+// # What it does not do
+//
+// It does not open what is sealed. It cannot see a log that was rewritten whole,
+// with a tree that fits, before anybody kept a root of it: that takes a
+// checkpoint from elsewhere, compared with the root in the report. It does not
+// look at the table fences, which holds no facts.
+//
+// # Sources
+//
+// RFC 6962 section 2.1 (the tree), RFC 8949 section 4.2 (deterministic CBOR);
+// Boulder's and Tessera's checkers, which share no code with their writers.
+package verify

@@ -1,0 +1,239 @@
+package verify
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+const (
+	deltaStream   = "RESCIND_REVOCATIONS"
+	deltaSubject  = "rescind.revocations"
+	objectStream  = "OBJ_RESCIND_SNAPSHOTS"
+	objectSubject = "$O.RESCIND_SNAPSHOTS"
+	maxSnapshot   = 8 << 30
+)
+
+// feed is what verifiers are told: the newest snapshot and the deltas.
+type feed struct {
+	v     *verifier
+	epoch uint64 // creation of the log, ns
+	feed  uint64 // creation of the stream of deltas, ns
+
+	set      set
+	snapshot *revocation.Snapshot // nil: none that can be used
+	last     *revocation.Delta
+	sum      events.Ref // of last
+	foreign  uint64     // messages since last that are not the signer's
+	deltas   uint64
+	first    uint64 // sequence of the oldest message
+}
+
+// read reads the snapshot and then the deltas, so that what is in the snapshot
+// is in a delta that is read.
+func (f *feed) read(ctx context.Context) error {
+	f.set = set{}
+	if err := f.readSnapshot(ctx); err != nil {
+		return err
+	}
+	in, err := f.v.source.info(ctx, deltaStream)
+	if err != nil {
+		return err
+	}
+	f.feed, f.first = uint64(in.created.UnixNano()), in.firstSeq
+	err = f.v.source.walk(ctx, deltaStream, deltaSubject, in.firstSeq, in.lastSeq, func(m message) error {
+		f.v.tell("deltas", m.seq, in.lastSeq)
+		f.take(m)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if f.last != nil && f.snapshot != nil && f.snapshot.Seq > f.last.Seq {
+		f.fault(Deltas, Missing, f.snapshot.Position, f.last.Seq+1, "the snapshot has deltas up to %d", f.snapshot.Seq)
+	}
+	return nil
+}
+
+func (f *feed) fault(p Place, k Kind, index, seq uint64, format string, args ...any) {
+	f.v.found.add(Difference{Place: p, Kind: k, Index: index, Seq: seq, Detail: fmt.Sprintf(format, args...)})
+}
+
+// errReplaced means that the snapshot was replaced while it was read.
+var errReplaced = errors.New("the snapshot was replaced while it was read")
+
+func (f *feed) readSnapshot(ctx context.Context) error {
+	var data []byte
+	var err error
+	for range attempts {
+		if data, err = f.fetch(ctx); !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, errReplaced):
+		f.fault(Snapshot, Missing, 0, 0, "the chunks of the snapshot are not all there")
+		return nil
+	case err != nil:
+		return err
+	case data == nil:
+		return nil
+	}
+	s, err := revocation.OpenSnapshot(f.v.cfg.FeedKey, data)
+	if err != nil {
+		f.fault(Snapshot, Changed, 0, 0, "the snapshot is not one that the feed's key signed")
+		return nil
+	}
+	if s.Epoch != f.epoch {
+		f.fault(Snapshot, Changed, s.Position, 0, "the snapshot is of another log")
+		return nil
+	}
+	f.snapshot = s
+	for e := range s.Entries() {
+		f.apply(&e, s.Position)
+	}
+	return nil
+}
+
+// fetch is the newest snapshot as it was signed, nil where there is none.
+func (f *feed) fetch(ctx context.Context) ([]byte, error) {
+	name := base64.URLEncoding.EncodeToString([]byte(revocation.SnapshotObject))
+	var description []byte
+	all := func(subject string, each func(message) error) error {
+		in, err := f.v.source.info(ctx, objectStream)
+		if err != nil {
+			return err
+		}
+		return f.v.source.walk(ctx, objectStream, subject, 1, in.lastSeq, each)
+	}
+	err := all(objectSubject+".M."+name, func(m message) error { description = m.data; return nil })
+	if err != nil || description == nil {
+		return nil, err
+	}
+	var object struct {
+		NUID    string `json:"nuid"`
+		Size    uint64 `json:"size"`
+		Deleted bool   `json:"deleted"`
+	}
+	if json.Unmarshal(description, &object) != nil || object.Deleted || object.Size > maxSnapshot {
+		return nil, errReplaced
+	}
+	data := make([]byte, 0, object.Size)
+	err = all(objectSubject+".C."+object.NUID, func(m message) error { data = append(data, m.data...); return nil })
+	if err == nil && uint64(len(data)) != object.Size {
+		err = errReplaced
+	}
+	return data, err
+}
+
+// take checks that a delta continues the one before it, and applies it.
+func (f *feed) take(m message) {
+	d, err := revocation.OpenDelta(f.v.cfg.FeedKey, m.data)
+	if err != nil {
+		f.foreign++
+		f.fault(Deltas, Extra, f.position(), m.seq, "not signed by the feed's key")
+		return
+	}
+	switch {
+	case d.Epoch != f.epoch || d.Feed != f.feed:
+		f.foreign++
+		f.fault(Deltas, Changed, d.Position, m.seq, "a delta of another log or feed")
+		return
+	case d.Seq != m.seq:
+		f.fault(Deltas, Reordered, d.Position, m.seq, "it was signed as message %d", d.Seq)
+	case f.last != nil:
+		f.checkChain(d, m.seq)
+	case d.Prev >= f.first && f.first > 0 && d.Prev > 0 && d.Prev < m.seq && f.foreign == 0:
+		f.fault(Deltas, Missing, d.Position, d.Prev, "the delta that the next one continues is not there")
+	}
+	f.last, f.sum, f.foreign = d, revocation.Sum(m.data), 0
+	f.deltas++
+	f.checkSnapshot(d)
+	for i := range d.Entries {
+		f.apply(&d.Entries[i], d.Position)
+	}
+}
+
+// lookBack is how many messages that are not its own a writer passes over in
+// search of the last delta. Behind more of them a chain may begin anew.
+const lookBack = 64
+
+func (f *feed) checkChain(d *revocation.Delta, seq uint64) {
+	switch {
+	case d.Prev > f.last.Seq:
+		f.fault(Deltas, Missing, d.Position, d.Prev, "the delta that message %d continues is not there", seq)
+	case d.PrevSum.IsZero() && f.foreign >= lookBack:
+	case d.Prev < f.last.Seq || d.PrevSum != f.sum:
+		f.fault(Deltas, Changed, d.Position, seq, "it does not continue delta %d", f.last.Seq)
+	}
+	if d.Position < f.last.Position || d.LogSeq < f.last.LogSeq {
+		f.fault(Deltas, Reordered, d.Position, seq, "it goes back from index %d", f.last.Position)
+	}
+}
+
+func (f *feed) checkSnapshot(d *revocation.Delta) {
+	s := f.snapshot
+	if s != nil && s.Seq == d.Seq && s.SameHistory(&d.Head) && !s.Sum.IsZero() && s.Sum != f.sum {
+		f.fault(Snapshot, Changed, s.Position, d.Seq, "it continues another delta of this sequence")
+	}
+}
+
+func (f *feed) position() uint64 {
+	if f.last == nil {
+		return 0
+	}
+	return f.last.Position
+}
+
+func (f *feed) apply(e *revocation.Entry, position uint64) {
+	k := key{hash: e.Hash, id: e.ID}
+	if e.Lift {
+		f.set.apply(k, held{index: position, lifted: true, expires: int64(e.Expires)})
+		return
+	}
+	f.set.apply(k, held{index: position, known: true, scope: string(e.Scope), cutoff: int64(e.IssuedBefore), expires: int64(e.Expires),
+		at: int64(e.At), reason: e.Reason, tenant: e.Key.Tenant, feedKey: uint64(e.Key.Generation)})
+}
+
+// head is where in the log the feed stands, nil where it says nothing.
+func (f *feed) head() *revocation.Head {
+	switch {
+	case f.last != nil:
+		return &f.last.Head
+	case f.snapshot != nil:
+		return &f.snapshot.Head
+	default:
+		return nil
+	}
+}
+
+// whole reports whether snapshot and deltas make up the whole set: there is a
+// snapshot that can be used, or the deltas begin with the first.
+func (f *feed) whole() bool { return f.snapshot != nil || f.first <= 1 }
+
+// check compares the set that verifiers hold with the log's.
+func (f *feed) check(log *fold, lastSeq uint64) {
+	h := f.head()
+	if h == nil {
+		return
+	}
+	switch {
+	case h.LogSeq > lastSeq:
+		f.fault(Deltas, Extra, h.Position, h.Seq, "verifiers were told up to message %d of the log, which ends at %d", h.LogSeq, lastSeq)
+	case h.LogSeq > 0 && !log.seen:
+		f.fault(Deltas, Changed, h.Position, h.Seq, "message %d of the log, which it names, is no batch of the control lane", h.LogSeq)
+	case h.LogSeq > 0 && log.position != h.Position:
+		f.fault(Deltas, Changed, h.Position, h.Seq, "message %d of the log ends at index %d", h.LogSeq, log.position)
+	}
+	if !f.whole() {
+		return
+	}
+	for _, d := range log.compare(f.set) {
+		f.v.found.add(d)
+	}
+}

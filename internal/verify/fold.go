@@ -1,0 +1,184 @@
+package verify
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// key names a revocation: the keyed hash that it is found by, and the event
+// that revoked.
+type key struct{ hash, id [16]byte }
+
+// held is what is known of one revocation. What two messages say of it is
+// joined, so that order and repetition do not matter: the greatest cut-off,
+// the greatest expiry, the earliest detail, and lifted once is lifted.
+type held struct {
+	index   uint64 // of the first record that said so
+	known   bool   // something revoked; else only a lift was seen
+	lifted  bool
+	scope   string
+	cutoff  int64 // ms; 0: whatever iat says, which is the greatest
+	expires int64 // ms; 0: never, which is the greatest
+	at      int64 // ms
+	reason  string
+	tenant  string
+	feedKey uint64
+}
+
+// join is the greater of two bounds, of which zero is none.
+func join(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(a, b)
+}
+
+// set is revocations by what names them: a map, and nothing cleverer.
+type set map[key]*held
+
+func (s set) apply(k key, h held) {
+	was := s[k]
+	if was == nil {
+		s[k] = &h
+		return
+	}
+	was.expires = join(was.expires, h.expires)
+	was.lifted = was.lifted || h.lifted
+	if !h.known {
+		return
+	}
+	cutoff := h.cutoff
+	if was.known {
+		cutoff = join(was.cutoff, h.cutoff)
+	}
+	if !was.known || h.at < was.at {
+		index, lifted, expires := was.index, was.lifted, was.expires
+		*was = h
+		was.index, was.lifted, was.expires = index, lifted, expires
+	}
+	was.cutoff = cutoff
+}
+
+// fold is what the log says should be in the set at a position of the feed.
+type fold struct {
+	upTo   uint64 // sequence in the log's stream that the feed has reached
+	now    int64  // ms
+	set    set
+	behind uint64 // revocations and lifts above upTo
+
+	position uint64 // index of the last control record up to upTo
+	positive bool   // there is one
+	seen     bool   // the batch upTo is in the log, and of the control lane
+}
+
+// scopeOf is the scope that a type revokes, "" where it revokes nothing.
+func scopeOf(eventType string) string {
+	name, ok := strings.CutSuffix(strings.TrimPrefix(eventType, "dev.rescind."), ".revoked.v1")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
+const liftType = "dev.rescind.revocation.lifted.v1"
+
+// record takes what one record revokes or lifts, if it is living.
+func (f *fold) record(index, seq uint64, r record) {
+	eventType := r.text(memberType)
+	scope, lift := scopeOf(eventType), eventType == liftType
+	if scope == "" && !lift {
+		return
+	}
+	if seq > f.upTo {
+		f.behind++
+		return
+	}
+	v := record{}
+	r.into(memberRevocation, &v)
+	h := held{index: index, known: true, scope: scope, cutoff: v.number(3), expires: v.number(4), at: r.number(memberReceived) / 1000,
+		reason: r.text(memberReason), tenant: r.text(memberTenant), feedKey: uint64(v.number(5))}
+	k := key{hash: v.ref(2), id: r.identity()}
+	if lift {
+		h, k.id = held{index: index, lifted: true, expires: v.number(4)}, v.ref(6)
+	}
+	if k.hash != [16]byte{} && k.id != [16]byte{} && !over(h.expires, f.now) {
+		f.set.apply(k, h)
+	}
+}
+
+func (r record) ref(member uint64) (ref [16]byte) {
+	var b []byte
+	r.into(member, &b)
+	copy(ref[:], b)
+	return ref
+}
+
+// over reports whether something that expires then has no effect any more.
+func over(expires, now int64) bool { return expires != 0 && expires <= now }
+
+// reached notes a batch that was read.
+func (f *fold) reached(h *wireHeader, seq uint64) {
+	if seq > f.upTo || h.Lane != "control" {
+		return
+	}
+	f.position, f.positive = h.last(), true
+	f.seen = f.seen || seq == f.upTo
+}
+
+// soon is how close to its expiry an entry may be there or not: the feed and
+// this reader look at different times.
+const soon = int64(2 * time.Minute / time.Millisecond)
+
+// compare says how the feed's set differs from what the log says.
+func (f *fold) compare(feed set) (out []Difference) {
+	for k, want := range f.set {
+		if over(want.expires, f.now+soon) {
+			continue
+		}
+		if d := want.against(feed[k]); d != nil {
+			d.Place, d.Index = Revocations, want.index
+			out = append(out, *d)
+		}
+	}
+	for k, got := range feed {
+		if f.set[k] == nil && !over(got.expires, f.now+soon) {
+			out = append(out, Difference{Place: Revocations, Kind: Extra, Index: got.index, Detail: "no record up to here says so"})
+		}
+	}
+	slices.SortFunc(out, func(a, b Difference) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Column, b.Column))
+	})
+	return out
+}
+
+// against is the first thing in which got is not want. Of a revocation that
+// was lifted only the lift counts: the rest may have expired before.
+func (h *held) against(got *held) *Difference {
+	switch {
+	case got == nil || h.known && !got.known && !h.lifted:
+		return &Difference{Kind: Missing, Detail: "the feed does not have it"}
+	case h.lifted && !got.lifted:
+		return &Difference{Kind: Missing, Detail: "it was lifted, the feed still revokes"}
+	case !h.lifted && got.lifted:
+		return &Difference{Kind: Extra, Detail: "the feed has lifted it, no record did"}
+	case !h.known || !got.known:
+		return nil
+	}
+	pairs := []pair{
+		{"scope", h.scope, got.scope}, {"tenant", h.tenant, got.tenant}, {"reason", h.reason, got.reason},
+		{"issued_before", fmt.Sprint(h.cutoff), fmt.Sprint(got.cutoff)}, {"at", fmt.Sprint(h.at), fmt.Sprint(got.at)}, {"feed_key", fmt.Sprint(h.feedKey), fmt.Sprint(got.feedKey)},
+	}
+	if !h.lifted {
+		pairs = append(pairs, pair{"expires", fmt.Sprint(h.expires), fmt.Sprint(got.expires)})
+	}
+	if all := compare(Revocations, h.index, pairs...); len(all) > 0 {
+		return &all[0]
+	}
+	return nil
+}
+
+// living is how many revocations the log says are in force or lifted.
+func (f *fold) living() uint64 { return uint64(len(f.set)) }

@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// table is one table of ClickHouse and what the log says it should hold. Both
+// are reduced to a digest an index, spilled, and compared part by part: rows
+// come in the order of the table, which is not that of the log.
+type table struct {
+	v     *verifier
+	place Place
+	query string // its first expression is the index
+	// scan reads a row.
+	scan func(scan func(...any) error) (entry, error)
+	// explain says what differs in the rows at an index.
+	explain func(ctx context.Context, index uint64) ([]Difference, error)
+
+	log, rows *spill
+	count     uint64 // rows
+	ahead     uint64 // rows at and above the recorded position that are in the log
+	lag       uint64 // records that are not there, at and above that position
+	suspects  []suspect
+}
+
+// suspect is an index at which something differs.
+type suspect struct {
+	kind      Kind
+	index     uint64
+	want, got *digest // nil: none
+}
+
+// maxSuspects bounds the suspects that are looked at closely. The others are
+// counted.
+const maxSuspects = 100_000
+
+func (t *table) open(v *verifier, dir string) *table {
+	t.v = v
+	t.log, t.rows = newSpill(dir, string(t.place)+"-log"), newSpill(dir, string(t.place)+"-rows")
+	return t
+}
+
+func (t *table) expect(e entry) error { return t.log.put(t.v.part(e.index), e) }
+
+// load reads the rows.
+func (t *table) load(ctx context.Context) error {
+	err := t.v.rows(ctx, t.query, t.v.bounds(), func(scan func(...any) error) error {
+		e, err := t.scan(scan)
+		if err != nil {
+			return err
+		}
+		t.count++
+		t.v.tell(string(t.place), t.count, 0)
+		return t.rows.put(t.v.part(e.index), e)
+	})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", t.place, err)
+	}
+	return nil
+}
+
+// compare compares rows and log. End is the size of the log that was read,
+// fresh its size after the rows were.
+func (t *table) compare(ctx context.Context, position, end, fresh uint64) error {
+	for part := range spillParts {
+		want, err := t.log.take(part)
+		if err != nil {
+			return err
+		}
+		got, err := t.rows.take(part)
+		if err != nil {
+			return err
+		}
+		t.merge(want, got, position, end, fresh)
+	}
+	return t.resolve(ctx)
+}
+
+// merge walks both, which are sorted by index.
+func (t *table) merge(want, got []entry, position, end, fresh uint64) {
+	for len(want) > 0 || len(got) > 0 {
+		switch {
+		case len(got) == 0 || len(want) > 0 && want[0].index < got[0].index:
+			t.absent(want[0], position)
+			want = want[1:]
+		case len(want) == 0 || got[0].index < want[0].index:
+			if got[0].index < end || got[0].index >= fresh {
+				t.suspect(suspect{Extra, got[0].index, nil, &got[0].digest})
+			}
+			got = got[1:]
+		default:
+			n := 1
+			for n < len(got) && got[n].index == want[0].index {
+				n++
+			}
+			t.same(want[0], got[:n], position)
+			want, got = want[1:], got[n:]
+		}
+	}
+}
+
+func (t *table) absent(want entry, position uint64) {
+	if want.index >= position {
+		t.lag++
+		return
+	}
+	t.suspect(suspect{Missing, want.index, &want.digest, nil})
+}
+
+// same compares the rows at one index: one of them should be as the log says,
+// and the others should not be there.
+func (t *table) same(want entry, got []entry, position uint64) {
+	if want.index >= position {
+		t.ahead++
+	}
+	right := 0
+	for i := range got {
+		if got[i].digest == want.digest {
+			right = i
+		}
+	}
+	for i := range got {
+		switch {
+		case i != right:
+			t.suspect(suspect{Extra, want.index, &want.digest, &got[i].digest})
+		case got[i].digest != want.digest:
+			t.suspect(suspect{Changed, want.index, &want.digest, &got[i].digest})
+		}
+	}
+}
+
+func (t *table) suspect(s suspect) {
+	if len(t.suspects) == maxSuspects {
+		t.v.found.count(t.place, s.kind)
+		return
+	}
+	t.suspects = append(t.suspects, s)
+}
+
+// resolve tells what is merely in another's place from what was changed, and
+// reports.
+func (t *table) resolve(ctx context.Context) error {
+	at := map[digest]uint64{}
+	for _, s := range t.suspects {
+		if s.want != nil {
+			at[*s.want] = s.index
+		}
+	}
+	for _, s := range t.suspects {
+		if s.got != nil {
+			if other, ok := at[*s.got]; ok && other != s.index {
+				t.v.found.add(Difference{Place: t.place, Kind: Reordered, Index: s.index, Detail: fmt.Sprintf("it holds what the log has at index %d", other)})
+				continue
+			}
+		}
+		if err := t.report(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) report(ctx context.Context, s suspect) error {
+	d := Difference{Place: t.place, Kind: s.kind, Index: s.index}
+	switch {
+	case s.kind == Extra && s.want != nil:
+		d.Detail = "a second row of this index"
+	case s.kind == Extra:
+		d.Detail = "the log has nothing at this index"
+	case s.kind == Missing:
+		d.Detail = "the row is not there"
+	}
+	if s.kind != Changed || t.v.found.full() {
+		t.v.found.add(d)
+		return nil
+	}
+	columns, err := t.explain(ctx, s.index)
+	if err != nil {
+		return err
+	}
+	if len(columns) == 0 {
+		d.Detail = "the row is not in the encoding of the log"
+		columns = []Difference{d}
+	}
+	// One difference a row is counted, every column of it is shown.
+	t.v.found.add(columns[0])
+	for _, c := range columns[1:] {
+		t.v.found.show(c)
+	}
+	return nil
+}
+
+// rows runs a query over this shard and gives each row to scan. It changes
+// nothing: the account may only select.
+func (v *verifier) rows(ctx context.Context, sql string, args []any, each func(scan func(...any) error) error) (err error) {
+	var rows driver.Rows
+	if rows, err = v.cfg.ClickHouse.Query(ctx, sql, append(args, clickhouse.Named("shard", v.cfg.Shard))...); err != nil {
+		return err
+	}
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// bounds are the parameters of the range that is compared.
+func (v *verifier) bounds() []any {
+	return []any{clickhouse.Named("from", v.cfg.From), clickhouse.Named("to", v.to())}
+}

@@ -1,0 +1,166 @@
+package verify_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/internal/verify"
+)
+
+// copyTo is a row of events again, with another index.
+const copyTo = "INSERT INTO events SELECT * REPLACE (toUInt64(%d) AS `index`) FROM (SELECT * FROM events WHERE `index` = %d)"
+
+// TestTamperedTables changes ClickHouse in every way at once, each at an index
+// of its own, and wants each named.
+func TestTamperedTables(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(300)
+	sealed := func(n int) uint64 {
+		return b.ask("SELECT `index` FROM payloads WHERE `index` > 100 ORDER BY `index` LIMIT 1 OFFSET %d", n)
+	}
+	end := b.ask("SELECT count() FROM events")
+	b.exec("ALTER TABLE events DELETE WHERE `index` = 10")
+	b.exec(copyTo, 11, 11)     // twice
+	b.exec(copyTo, end+500, 1) // beyond the log
+	swap(b, 20, 21)
+	b.exec("ALTER TABLE events UPDATE outcome = 'failure' WHERE `index` = 30")
+	b.exec("ALTER TABLE events UPDATE id = 'someone@example.com', digest = 'xxxxxxxx' WHERE `index` = 31")
+	b.exec("ALTER TABLE events UPDATE revoked_scope = 'token' WHERE `index` = 32 AND NOT revokes")
+	b.exec("ALTER TABLE events UPDATE attributes = map('a', 'b') WHERE `index` = 33")
+	b.exec("ALTER TABLE events UPDATE shard = 9 WHERE `index` = 34")
+	revoking := b.ask("SELECT min(`index`) FROM events WHERE revokes")
+	b.exec("ALTER TABLE events UPDATE revoked_expires = revoked_expires + 1 WHERE `index` = %d", revoking)
+	missing, changed, moved, twice := sealed(0), sealed(1), sealed(2), sealed(3)
+	b.exec("ALTER TABLE payloads DELETE WHERE `index` = %d", missing)
+	b.exec("ALTER TABLE payloads UPDATE sealed = concat(substring(sealed, 1, 20), 'x', substring(sealed, 22)) WHERE `index` = %d", changed)
+	replace(b, "payloads", moved, "received", "received + 1")
+	b.exec("INSERT INTO payloads SELECT * FROM payloads WHERE `index` = %d", twice)
+	batches := func(n int) uint64 { return b.ask("SELECT first FROM batches ORDER BY first LIMIT 1 OFFSET %d", n) }
+	gone, root, again := batches(1), batches(2), batches(3)
+	b.exec("ALTER TABLE batches DELETE WHERE first = %d", gone)
+	b.exec("ALTER TABLE batches UPDATE root = unhex('%064x') WHERE first = %d", 1, root)
+	b.exec("INSERT INTO batches SELECT * FROM batches WHERE first = %d", again)
+
+	r := b.verify(verify.Config{})
+	finds(t, r,
+		"events missing 10", "events extra 11", fmt.Sprintf("events extra %d", end+500),
+		"events reordered 20", "events reordered 21",
+		"events changed 30 outcome", "events changed 31 id", "events changed 31 digest", "events changed 32 revoked_scope", "events changed 33 attributes",
+		"events missing 34", fmt.Sprintf("events changed %d revoked_expires", revoking),
+		fmt.Sprintf("payloads missing %d", missing), fmt.Sprintf("payloads changed %d sealed", changed),
+		fmt.Sprintf("payloads changed %d received", moved), fmt.Sprintf("payloads extra %d", twice),
+		fmt.Sprintf("batches missing %d", gone), fmt.Sprintf("batches changed %d root", root), fmt.Sprintf("batches extra %d", again),
+	)
+	if r.Total != 18 { // the two columns of 31 are one row
+		t.Errorf("%d differences counted, want 18", r.Total)
+	}
+	for _, d := range r.Differences {
+		if strings.Contains(d.String(), "someone@") {
+			t.Errorf("an identifier is shown: %s", d)
+		}
+		if d.Index == 30 && d.String() != `index 30  changed  events column outcome: log "success", clickhouse "failure"` {
+			t.Errorf("for people: %s", d)
+		}
+	}
+	few := b.verify(verify.Config{Limit: 3})
+	if len(few.Differences) != 3 || few.Total != r.Total {
+		t.Errorf("limit 3: %d shown of %d", len(few.Differences), few.Total)
+	}
+	finds(t, b.verify(verify.Config{From: 30, To: 31}), "events changed 30 outcome", "events changed 31 id", "events changed 31 digest")
+}
+
+// swap gives two rows each other's index.
+func swap(b *bench, i, j uint64) {
+	b.exec("INSERT INTO events SELECT * REPLACE (toUInt64(if(`index` = %d, %d, %d) + 1000000) AS `index`) FROM (SELECT * FROM events WHERE `index` IN (%d, %d))", i, j, i, i, j)
+	b.exec("ALTER TABLE events DELETE WHERE `index` IN (%d, %d)", i, j)
+	b.exec("INSERT INTO events SELECT * REPLACE (toUInt64(`index` - 1000000) AS `index`) FROM (SELECT * FROM events WHERE `index` IN (%d, %d))", i+1000000, j+1000000)
+	b.exec("ALTER TABLE events DELETE WHERE `index` IN (%d, %d)", i+1000000, j+1000000)
+}
+
+// replace puts another row in the place of one, with one column changed.
+func replace(b *bench, table string, index uint64, column, value string) {
+	b.exec("INSERT INTO %s SELECT * REPLACE (toUInt64(`index` + 1000000) AS `index`, %s AS %s) FROM (SELECT * FROM %s WHERE `index` = %d)", table, value, column, table, index)
+	b.exec("ALTER TABLE %s DELETE WHERE `index` = %d", table, index)
+	b.exec("INSERT INTO %s SELECT * REPLACE (toUInt64(`index` - 1000000) AS `index`) FROM (SELECT * FROM %s WHERE `index` = %d)", table, table, index+1000000)
+	b.exec("ALTER TABLE %s DELETE WHERE `index` = %d", table, index+1000000)
+}
+
+// TestEachColumn changes one column after another and wants it named: no column
+// that a projector writes goes unread.
+func TestEachColumn(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(50)
+	var columns []string
+	query := "SELECT groupArray(name) FROM system.columns WHERE database = currentDatabase() AND table = 'events' AND NOT is_in_sorting_key AND NOT is_in_partition_key"
+	if err := b.db.QueryRow(t.Context(), query).Scan(&columns); err != nil {
+		t.Fatal(err)
+	}
+	index := b.ask("SELECT min(`index`) FROM events WHERE revokes AND outcome = ''")
+	var want []string
+	for _, c := range []string{"tenant", "subject_ref", "time", "received"} { // keys cannot be updated
+		replace(b, "events", index, c, other(c))
+		want = append(want, fmt.Sprintf("events changed %d %s", index, c))
+	}
+	for _, c := range columns {
+		if c == "shard" { // a row of another shard is missing here
+			continue
+		}
+		b.exec("ALTER TABLE events UPDATE %s = %s WHERE `index` = %d", c, other(c), index)
+		want = append(want, fmt.Sprintf("events changed %d %s", index, c))
+	}
+	if len(columns) < 30 {
+		t.Fatalf("only %d columns: %q", len(columns), columns)
+	}
+	finds(t, b.verify(verify.Config{}), want...)
+}
+
+// other is an expression for another value of a column.
+func other(column string) string {
+	switch column {
+	case "version", "view", "data_key", "revoked_feed_key":
+		return column + " + 1"
+	case "time", "received", "iat", "exp", "nbf", "revoked_before", "revoked_expires":
+		return column + " + 1"
+	case "revokes":
+		return "NOT revokes"
+	case "aud", "claims", "purposes":
+		return "['x']"
+	case "attributes":
+		return "map('x', 'y')"
+	case "subject_ref", "token_ref", "session_ref", "grant_ref", "revoked_hash", "lifts":
+		return "unhex('ffffffffffffffffffffffffffffff01')"
+	case "payload_hash":
+		return "unhex('" + strings.Repeat("f1", 32) + "')"
+	case "digest":
+		return "'otherone'"
+	default:
+		return "'other'"
+	}
+}
+
+// TestLagIsNoDifference takes ClickHouse away while events come in: what is
+// behind is counted as that.
+func TestLagIsNoDifference(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(20)
+	last := b.ask("SELECT max(first) FROM batches")
+	b.exec("ALTER TABLE batches DELETE WHERE first = %d", last)
+	began := time.Now()
+	r := b.verify(verify.Config{Settle: 300 * time.Millisecond})
+	finds(t, r, fmt.Sprintf("batches missing %d", last))
+	if time.Since(began) < 300*time.Millisecond {
+		t.Error("it did not wait for the row")
+	}
+	b.exec("ALTER TABLE events DELETE WHERE `index` >= %d", last)
+	b.exec("ALTER TABLE payloads DELETE WHERE `index` >= %d", last)
+	r = b.verify(verify.Config{})
+	finds(t, r)
+	if r.ClickHouse.NotProjected != r.Log.Records-last {
+		t.Errorf("not projected: %d of %d from %d", r.ClickHouse.NotProjected, r.Log.Records, last)
+	}
+}

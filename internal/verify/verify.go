@@ -1,0 +1,274 @@
+package verify
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go"
+)
+
+// Config is what Run needs. NATS, ClickHouse and FeedKey are required; every
+// other field works at zero.
+type Config struct {
+	// NATS is a connection that may ask about and read, by direct get, the
+	// log, the deltas and the snapshots.
+	NATS *nats.Conn
+	// ClickHouse is a connection whose account may select from events,
+	// payloads and batches.
+	ClickHouse driver.Conn
+	// FeedKey is the public key that verifiers trust.
+	FeedKey ed25519.PublicKey
+	// Shard is the log that is verified.
+	Shard uint16
+	// From and To bound the indices that are compared with ClickHouse, both
+	// inclusive. A To of 0 means no bound. The log itself and the revocation
+	// set are always verified whole.
+	From, To uint64
+	// Limit is how many differences are kept. All are counted. Default 100.
+	Limit int
+	// Settle is how long a batch whose records are in events may be without its
+	// row in batches. Default 5 s: the projector writes it right after them.
+	Settle time.Duration
+	// Scratch is the folder for temporary files, about 170 bytes a record.
+	// Default: the system's.
+	Scratch string
+	// Progress is told, at most once a second, what is being read, how far it
+	// is, and of how much (0: not known). nil is not called.
+	Progress func(what string, done, of uint64)
+	// Now is the clock. nil means time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Limit == 0 {
+		c.Limit = 100
+	}
+	if c.Settle == 0 {
+		c.Settle = 5 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(is bool, what string) {
+		if is {
+			errs = append(errs, errors.New(what))
+		}
+	}
+	fault(c.NATS == nil, "nats is missing")
+	fault(c.ClickHouse == nil, "clickhouse is missing")
+	fault(len(c.FeedKey) != ed25519.PublicKeySize, "feed key is not an Ed25519 public key")
+	fault(c.To != 0 && c.To < c.From, "to is below from")
+	fault(c.Limit < 0, "limit is negative")
+	return errors.Join(errs...)
+}
+
+// verifier is one run. It belongs to one goroutine.
+type verifier struct {
+	cfg    Config
+	source source
+	found  *findings
+	told   time.Time // when progress was told last
+	width  uint64    // indices in one part of a spill
+
+	log                       *logReader
+	fold                      *fold
+	identities                *identities
+	events, payloads, batches *table
+}
+
+// Run compares the stores with the log and says what differs. An error means
+// that it could not find out.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	report, err := run(ctx, cfg.withDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("verify shard=%d: %w", cfg.Shard, err)
+	}
+	return report, nil
+}
+
+func run(ctx context.Context, cfg Config) (_ *Report, err error) {
+	dir, err := os.MkdirTemp(cfg.Scratch, "rescind-verify-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	report := &Report{Shard: cfg.Shard}
+	v := &verifier{cfg: cfg, source: source{cfg.NATS}, found: newFindings(report, cfg.Limit)}
+	v.log, v.identities = &logReader{v: v}, &identities{newSpill(dir, "identities")}
+	v.events, v.payloads, v.batches = eventsTable(v, dir), payloadsTable(v, dir), batchesTable(v, dir)
+	return report, v.run(ctx, report)
+}
+
+// run reads in an order that makes a live deployment look whole: a position
+// before what is below it, the feed before the log, and the log before its
+// rows.
+func (v *verifier) run(ctx context.Context, report *Report) error {
+	position, err := v.position(ctx)
+	if err != nil {
+		return err
+	}
+	in, err := v.source.info(ctx, logStream)
+	if err != nil {
+		return err
+	}
+	f := &feed{v: v, epoch: uint64(in.created.UnixNano())}
+	if err := f.read(ctx); err != nil {
+		return err
+	}
+	if err := v.readLog(ctx, f); err != nil {
+		return err
+	}
+	if err := v.compareTables(ctx, position); err != nil {
+		return err
+	}
+	if err := v.identities.check(v.found); err != nil {
+		return err
+	}
+	f.check(v.fold, v.log.seq)
+	if err := v.settle(ctx, position); err != nil {
+		return err
+	}
+	v.sum(report, f, position)
+	return nil
+}
+
+// readLog reads the log up to where it ends now.
+func (v *verifier) readLog(ctx context.Context, f *feed) error {
+	in, err := v.source.info(ctx, logStream)
+	if err != nil {
+		return err
+	}
+	size, err := v.size(ctx, in.lastSeq)
+	if err != nil {
+		return err
+	}
+	v.width = size/spillParts + 1
+	v.fold = &fold{now: v.cfg.Now().UnixMilli(), set: set{}}
+	if h := f.head(); h != nil {
+		v.fold.upTo = h.LogSeq
+	}
+	return v.log.read(ctx, in.lastSeq)
+}
+
+// size is how many records the log has by its last message, 0 where that does
+// not say.
+func (v *verifier) size(ctx context.Context, last uint64) (size uint64, err error) {
+	err = v.source.walk(ctx, logStream, logSubjects, last, last, func(m message) error {
+		if b, err := decodeBatch(m.data); err == nil {
+			size = b.Header.First + b.Header.Count
+		}
+		return nil
+	})
+	return size, err
+}
+
+func (v *verifier) compareTables(ctx context.Context, position uint64) error {
+	tables := []*table{v.events, v.payloads, v.batches}
+	for _, t := range tables {
+		if err := t.load(ctx); err != nil {
+			return err
+		}
+	}
+	in, err := v.source.info(ctx, logStream)
+	if err != nil {
+		return err
+	}
+	fresh, err := v.size(ctx, in.lastSeq)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if err := t.compare(ctx, position, v.log.next, max(fresh, v.log.next)); err != nil {
+			return fmt.Errorf("compare %s: %w", t.place, err)
+		}
+	}
+	return nil
+}
+
+// position is the index below which ClickHouse says it has everything.
+func (v *verifier) position(ctx context.Context) (position uint64, err error) {
+	err = v.rows(ctx, "SELECT max(first + count) FROM batches WHERE shard = {shard:UInt16}", nil, func(scan func(...any) error) error {
+		return scan(&position)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read position: %w", err)
+	}
+	return position, nil
+}
+
+// settle waits, where records above the position are in events, for the
+// position to move: the projector records a batch right after its records.
+func (v *verifier) settle(ctx context.Context, position uint64) error {
+	if v.events.ahead == 0 || !v.wants(position) {
+		return nil
+	}
+	tick := time.NewTicker(min(200*time.Millisecond, v.cfg.Settle))
+	defer tick.Stop()
+	for deadline := time.Now().Add(v.cfg.Settle); time.Now().Before(deadline); {
+		now, err := v.position(ctx)
+		if err != nil || now > position {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	v.found.add(Difference{Place: Batches, Kind: Missing, Index: position,
+		Detail: fmt.Sprintf("%d records from here on are in events, and no batch of them is recorded", v.events.ahead)})
+	return nil
+}
+
+func (v *verifier) sum(report *Report, f *feed, position uint64) {
+	report.Log = v.log.report()
+	report.ClickHouse = TablesReport{Position: position, Events: v.events.count, Payloads: v.payloads.count,
+		Batches: v.batches.count, NotProjected: v.events.lag}
+	report.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind}
+	if h := f.head(); h != nil {
+		report.Feed.Position = h.Position
+	}
+	if f.snapshot != nil {
+		report.Feed.SnapshotSeq = f.snapshot.Seq
+	}
+	v.found.close()
+}
+
+func (v *verifier) to() uint64 {
+	if v.cfg.To == 0 {
+		return math.MaxUint64
+	}
+	return v.cfg.To
+}
+
+// wants reports whether an index is compared with ClickHouse.
+func (v *verifier) wants(index uint64) bool { return v.cfg.From <= index && index <= v.to() }
+
+// part is the part of a spill that an index is in.
+func (v *verifier) part(index uint64) int { return int(min(index/v.width, spillParts-1)) }
+
+// tell tells progress, at most once a second.
+func (v *verifier) tell(what string, done, of uint64) {
+	if v.cfg.Progress == nil || done%1024 != 0 && done != of {
+		return
+	}
+	if now := time.Now(); now.Sub(v.told) >= time.Second {
+		v.told = now
+		v.cfg.Progress(what, done, of)
+	}
+}
