@@ -1,0 +1,184 @@
+package verify_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/internal/verify"
+	"github.com/rescindhq/rescind/projector/ledger"
+)
+
+// messages is the log of a deployment as it is stored.
+func (b *bench) messages() (all []*jetstream.RawStreamMsg) {
+	b.t.Helper()
+	js, err := jetstream.New(b.connect(natsd.API))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s, err := js.Stream(b.t.Context(), stream.LogStream)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		m, err := s.GetMsg(b.t.Context(), seq)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// elsewhere is a server whose log holds these messages. Nothing keeps anybody
+// from deleting there.
+func elsewhere(t *testing.T, log []*jetstream.RawStreamMsg) *natsd.Server {
+	t.Helper()
+	s := natsdtest.Start(t)
+	operator, writer := natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)
+	if err := operator.DeleteStream(t.Context(), stream.LogStream); err != nil {
+		t.Fatal(err)
+	}
+	cfg := jetstream.StreamConfig{Name: stream.LogStream, Subjects: []string{stream.LogSubjects}, Storage: jetstream.FileStorage, AllowDirect: true}
+	if _, err := operator.CreateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range log {
+		if _, err := writer.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Data: m.Data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func deleteMessage(t *testing.T, s *natsd.Server, name string, seq uint64) {
+	t.Helper()
+	in, err := natsdtest.JetStream(t, s, natsd.Operator).Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.DeleteMsg(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func header(t *testing.T, m *jetstream.RawStreamMsg) events.Header {
+	t.Helper()
+	b, err := events.UnmarshalBatch(m.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Header
+}
+
+// rewrite is m with its batch changed.
+func rewrite(t *testing.T, m *jetstream.RawStreamMsg, change func(*events.Batch)) *jetstream.RawStreamMsg {
+	t.Helper()
+	b, err := events.UnmarshalBatch(m.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(b)
+	data, err := b.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &jetstream.RawStreamMsg{Subject: m.Subject, Data: data}
+}
+
+// TestTamperedLog verifies copies of a log, each with one fault, against the
+// tables of the log as it was.
+func TestTamperedLog(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(60)
+	log := b.messages()
+	at := slices.IndexFunc(log, func(m *jetstream.RawStreamMsg) bool { // a batch of several records, one of them sealed
+		h := header(t, m)
+		return h.Lane == events.Access && h.Count > 2 && m.Sequence > 2
+	})
+	if at < 0 || at+2 >= len(log) {
+		t.Fatalf("batch %d of %d", at, len(log))
+	}
+	h, next := header(t, log[at]), header(t, log[at+1])
+	size := header(t, log[len(log)-1]).Size
+	swapped := slices.Clone(log)
+	swapped[at], swapped[at+1] = log[at+1], log[at]
+	one := func(m *jetstream.RawStreamMsg) []*jetstream.RawStreamMsg {
+		out := slices.Clone(log)
+		out[at] = m
+		return out
+	}
+	changed := func(change func(*events.Batch)) []*jetstream.RawStreamMsg { return one(rewrite(t, log[at], change)) }
+	line := func(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+	for _, c := range []struct {
+		name string
+		log  []*jetstream.RawStreamMsg
+		drop int // message to delete, 0 for none
+		want []string
+	}{
+		{"as it was", log, 0, nil},
+		{"a byte of a record", changed(func(b *events.Batch) {
+			b.Items[1].Record = bytes.Replace(b.Items[1].Record, []byte("success"), []byte("succesz"), 1)
+		}), 0, []string{line("log changed %d", h.First), line("events changed %d outcome", h.First+1)}},
+		{"a byte of a sealed part", changed(func(b *events.Batch) { b.Items[0].Sealed[9] ^= 1 }), 0, []string{line("log changed %d", h.First)}},
+		{"a root", changed(func(b *events.Batch) { b.Header.Root[3] ^= 1 }), 0, []string{line("log changed %d", h.First), line("batches changed %d root", h.First)}},
+		{"an edge", changed(func(b *events.Batch) { b.Header.Edge[0][3] ^= 1 }), 0, []string{line("log changed %d", h.First)}},
+		{"an epoch that goes back", changed(func(b *events.Batch) { b.Header.Epoch = 0 }), 0, []string{line("log reordered %d", h.First), line("batches changed %d epoch", h.First)}},
+		{"covered that goes back", changed(func(b *events.Batch) { b.Header.Covered = []events.Range{{First: 1, Last: 1}} }), 0, []string{line("log changed %d", h.First)}},
+		{"another shard", changed(func(b *events.Batch) { b.Header.Shard = 3 }), 0, []string{line("log changed %d", h.First)}},
+		{"another lane", one(&jetstream.RawStreamMsg{Subject: stream.LogSubject(events.Control), Data: log[at].Data}), 0, []string{line("log changed %d", h.First)}},
+		{"two batches swapped", swapped, 0, []string{line("log reordered %d", h.First), line("batches changed %d seq", h.First), line("batches changed %d seq", next.First)}},
+		{"no batch", one(&jetstream.RawStreamMsg{Subject: log[at].Subject, Data: log[at].Data[:100]}), 0,
+			append(hole(h), line("log changed %d", h.First), line("log missing %d", h.First))},
+		{"a batch missing", log, at + 1, append(hole(h), line("log missing %d", h.First))},
+		{"the last batch missing", log, len(log), append(hole(header(t, log[len(log)-1])), line("log missing %d", header(t, log[len(log)-1]).First))},
+		{"a batch again", append(slices.Clone(log), log[at]), 0, []string{line("log extra %d", h.First)}},
+		{"an event again", append(slices.Clone(log), repeat(t, log[len(log)-1], log[at])), 0, []string{line("log extra %d", size)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := elsewhere(t, c.log)
+			if c.drop > 0 {
+				deleteMessage(t, s, stream.LogStream, uint64(c.drop))
+			}
+			r := b.verify(verify.Config{NATS: natsdtest.Connect(t, s, natsd.Auditor), Limit: 10_000})
+			r.Differences = slices.DeleteFunc(r.Differences, func(d verify.Difference) bool { return d.Place == verify.Payloads })
+			finds(t, r, c.want...)
+		})
+	}
+}
+
+// hole is what the tables have too much where the log has lost a batch.
+func hole(h events.Header) (out []string) {
+	out = append(out, fmt.Sprintf("batches extra %d", h.First))
+	for i := h.First; i <= h.Last(); i++ {
+		out = append(out, fmt.Sprintf("events extra %d", i))
+	}
+	return out
+}
+
+// repeat is a batch behind last that holds the first record of m, and fits the
+// tree.
+func repeat(t *testing.T, last, m *jetstream.RawStreamMsg) *jetstream.RawStreamMsg {
+	t.Helper()
+	before := header(t, last)
+	return rewrite(t, m, func(b *events.Batch) {
+		tree, err := ledger.FromEdge(before.Size, before.Edge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Items = b.Items[:1]
+		tree.Append(events.LeafHash(b.Items[0].Record))
+		b.Header.First, b.Header.Count, b.Header.Size = before.Size, 1, tree.Size()
+		b.Header.Root, b.Header.Edge, b.Header.Covered = tree.Root(), tree.Edge(), before.Covered
+		b.Header.Epoch = before.Epoch
+	})
+}
