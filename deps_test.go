@@ -40,6 +40,10 @@ var bans = []struct{ pkg, banned, why string }{
 	{"query/erasure", "github.com/ClickHouse/clickhouse-go/v2", "erasure is folded from the log, not from the audit side"},
 	{"internal/engine", module + "/events", "the engine knows nothing of events"},
 	{"schemas", "net", "schemas is only the files"},
+	{"internal/verify", module + "/projector/...", "a checker that shares the writer's code repeats its faults"},
+	{"internal/verify", module + "/internal/eventrow", "a checker that shares the writer's code repeats its faults"},
+	{"internal/verify", module + "/events/stream", "a checker that shares the writer's code repeats its faults"},
+	{"internal/verify", module + "/query/...", "a checker that shares the reader's code repeats its faults"},
 }
 
 func TestBannedImports(t *testing.T) {

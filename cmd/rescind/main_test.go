@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/engine"
 )
 
@@ -35,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("RESCIND_DATA", filepath.Join(e.WorkDir, "data"))
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "clickhouse": inClickHouse},
 	})
 }
 
@@ -101,4 +104,17 @@ func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(os.Interrupt))
 	}
+}
+
+// inClickHouse SQL… carries out a statement in the ClickHouse of the stack, as
+// its owner, and waits for its effect.
+func inClickHouse(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := dev.ReadFile(ts.Getenv("RESCIND_DATA"))
+	ts.Check(err)
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{d.ClickHouse.Addr},
+		Auth: clickhouse.Auth{Database: d.ClickHouse.Database, Username: d.ClickHouse.User, Password: d.ClickHouse.Password}})
+	ts.Check(err)
+	defer conn.Close()
+	ctx := clickhouse.Context(context.Background(), clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
+	ts.Check(conn.Exec(ctx, strings.Join(args, " ")))
 }

@@ -88,7 +88,7 @@ func printVerified(w io.Writer, r *verify.Report) {
 	}
 	fmt.Fprintf(w, "%d differences", r.Total)
 	for i, c := range r.Counts {
-		fmt.Fprintf(w, "%s %s %s: %d", map[bool]string{true: " (", false: ", "}[i == 0], c.Place, c.Kind, c.Count)
+		fmt.Fprintf(w, "%s%s %s: %d", map[bool]string{true: " (", false: ", "}[i == 0], c.Place, c.Kind, c.Count)
 	}
 	fmt.Fprintln(w, ")")
 }
