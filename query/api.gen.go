@@ -284,8 +284,37 @@ type Problem struct {
 
 // Quarantine defines model for Quarantine.
 type Quarantine struct {
+	// Counts By reason, where count is true.
+	Counts      map[string]uint64  `json:"counts,omitempty,omitzero"`
 	Next        string             `json:"next,omitempty,omitzero"`
 	Quarantined []QuarantinedEvent `json:"quarantined"`
+}
+
+// QuarantineReplay defines model for QuarantineReplay.
+type QuarantineReplay struct {
+	Actor string `json:"actor"`
+	Count int    `json:"count"`
+
+	// EventRef Identity under which the event is in the log once it was accepted: the first half of SHA-256 over tenant, source and id.
+	EventRef string `json:"event_ref"`
+
+	// Index Log index, where it was seen at once; events of the control lane only.
+	Index *uint64 `json:"index,omitempty"`
+
+	// Time Of the last replay.
+	Time time.Time `json:"time"`
+}
+
+// QuarantinedDetail defines model for QuarantinedDetail.
+type QuarantinedDetail struct {
+	Event QuarantinedEvent `json:"event"`
+
+	// Payload The event as JSON, where it was opened.
+	Payload string `json:"payload,omitempty,omitzero"`
+
+	// PayloadMissing Why a payload that was asked for is not there: dropped, erased or unreadable.
+	PayloadMissing string            `json:"payload_missing,omitempty,omitzero"`
+	Replay         *QuarantineReplay `json:"replay,omitempty"`
 }
 
 // QuarantinedEvent defines model for QuarantinedEvent.
@@ -486,6 +515,9 @@ type ID = string
 // Limit defines model for Limit.
 type Limit = int
 
+// Seq defines model for Seq.
+type Seq = uint64
+
 // Tenant defines model for Tenant.
 type Tenant = string
 
@@ -520,6 +552,21 @@ type ListQuarantineParams struct {
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Count Count all that the caller reaches, by reason, too.
+	Count bool `form:"count,omitempty" json:"count,omitempty,omitzero"`
+}
+
+// GetQuarantinedParams defines parameters for GetQuarantined.
+type GetQuarantinedParams struct {
+	// RescindPurpose Why the payload is read; it is recorded.
+	RescindPurpose string `json:"Rescind-Purpose,omitempty,omitzero"`
+}
+
+// ReplayQuarantinedParams defines parameters for ReplayQuarantined.
+type ReplayQuarantinedParams struct {
+	// Again Publish it though it was replayed before.
+	Again bool `form:"again,omitempty" json:"again,omitempty,omitzero"`
 }
 
 // ListRequestsParams defines parameters for ListRequests.
@@ -613,6 +660,12 @@ type ServerInterface interface {
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
+	// GetQuarantined One refused event, and whether it was replayed.
+	// (GET /v1/quarantine/{seq})
+	GetQuarantined(ctx echo.Context, seq Seq, params GetQuarantinedParams) error
+	// ReplayQuarantined Publish a refused event again, after a fix.
+	// (POST /v1/quarantine/{seq}/replay)
+	ReplayQuarantined(ctx echo.Context, seq Seq, params ReplayQuarantinedParams) error
 	// ListRequests Requests, the newest first.
 	// (GET /v1/requests)
 	ListRequests(ctx echo.Context, params ListRequestsParams) error
@@ -802,8 +855,76 @@ func (w *ServerInterfaceWrapper) ListQuarantine(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
 	}
 
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListQuarantine(ctx, params)
+	return err
+}
+
+// GetQuarantined converts echo context to params.
+func (w *ServerInterfaceWrapper) GetQuarantined(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "seq" -------------
+	var seq Seq
+
+	err = runtime.BindStyledParameterWithOptions("simple", "seq", ctx.Param("seq"), &seq, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "uint64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter seq: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetQuarantinedParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Rescind-Purpose" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Rescind-Purpose")]; found {
+		var RescindPurpose string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Rescind-Purpose, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Rescind-Purpose", valueList[0], &RescindPurpose, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Rescind-Purpose: %s", err))
+		}
+
+		params.RescindPurpose = RescindPurpose
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetQuarantined(ctx, seq, params)
+	return err
+}
+
+// ReplayQuarantined converts echo context to params.
+func (w *ServerInterfaceWrapper) ReplayQuarantined(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "seq" -------------
+	var seq Seq
+
+	err = runtime.BindStyledParameterWithOptions("simple", "seq", ctx.Param("seq"), &seq, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "uint64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter seq: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplayQuarantinedParams
+	// ------------- Optional query parameter "again" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "again", ctx.QueryParams(), &params.Again, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter again: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReplayQuarantined(ctx, seq, params)
 	return err
 }
 
@@ -1057,6 +1178,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/requests/:id/cancel", wrapper.CancelRequest, options.OperationMiddlewares["cancelRequest"]...)
 	router.GET(options.BaseURL+"/v1/findings", wrapper.ListFindings, options.OperationMiddlewares["listFindings"]...)
 	router.GET(options.BaseURL+"/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
+	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)
+	router.POST(options.BaseURL+"/v1/quarantine/:seq/replay", wrapper.ReplayQuarantined, options.OperationMiddlewares["replayQuarantined"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)

@@ -172,6 +172,23 @@ func (p *parts) List(_ context.Context, after uint64, limit int) ([]stream.Quara
 	return left[:min(limit, len(left))], nil
 }
 
+func (p *parts) Get(_ context.Context, seq uint64) (stream.Quarantined, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if seq == 0 || seq > uint64(len(p.quarantine)) {
+		return stream.Quarantined{}, stream.ErrNotFound
+	}
+	return p.quarantine[seq-1], nil
+}
+
+func (p *parts) Replayed(context.Context, stream.Quarantined) (stream.Replay, error) {
+	return stream.Replay{}, nil
+}
+
+func (p *parts) Replay(context.Context, stream.Quarantined, []byte, string, time.Time) (stream.Replay, error) {
+	return stream.Replay{}, errors.New("not reached")
+}
+
 // requests is a workflow without requests.
 type requests struct{}
 

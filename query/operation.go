@@ -183,7 +183,7 @@ func (s *Server) ListQuarantine(c echo.Context, params ListQuarantineParams) err
 		return err
 	}
 	query := params
-	query.Cursor, query.Limit = "", nil
+	query.Cursor, query.Limit, query.Count = "", nil, false
 	at, err := parseCursor(query, params.Cursor)
 	if err != nil {
 		return err
@@ -192,6 +192,11 @@ func (s *Server) ListQuarantine(c echo.Context, params ListQuarantineParams) err
 		at = new(uint64)
 	}
 	out := Quarantine{Quarantined: []QuarantinedEvent{}}
+	if params.Count {
+		if out.Counts, err = s.countQuarantined(c.Request().Context(), sees); err != nil {
+			return err
+		}
+	}
 	end, err := s.quarantined(c.Request().Context(), *at, limit, sees, &out.Quarantined)
 	if err != nil {
 		return err

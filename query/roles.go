@@ -21,6 +21,7 @@ const (
 	ScopeRequestsApprove  = "requests:approve"  // approve and deny
 	ScopeFindingsRead     = "findings:read"     // see findings
 	ScopeQuarantineRead   = "quarantine:read"   // see what was refused
+	ScopeQuarantineReplay = "quarantine:replay" // publish what was refused again
 	ScopeMetricsRead      = "metrics:read"      // scrape metrics
 )
 
@@ -37,7 +38,7 @@ func Roles() map[string][]string {
 		"admin": {
 			ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck,
 			ScopeAuditRead, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify,
-			ScopeFindingsRead, ScopeQuarantineRead, ScopeMetricsRead,
+			ScopeFindingsRead, ScopeQuarantineRead, ScopeQuarantineReplay, ScopeMetricsRead,
 		},
 		"officer": {
 			ScopeAuditRead, ScopeAuditOpen, ScopeRevocationsRead, ScopeCheck, ScopeRequestsRead,
@@ -61,25 +62,27 @@ func RoleNames() []string { return slices.Sorted(maps.Keys(Roles())) }
 // without scopes is open to everybody. It says what the specification says.
 func access() map[string][]string {
 	return map[string][]string{
-		"publishEvents":  {ScopeEventsWrite, ScopeEventsReport},
-		"revoke":         {ScopeRevocationsWrite},
-		"getRevocation":  {ScopeRevocationsRead},
-		"liftRevocation": {ScopeRevocationsLift},
-		"check":          {ScopeCheck},
-		"searchAudit":    {ScopeAuditRead},
-		"getAuditEvent":  {ScopeAuditRead},
-		"createRequest":  {ScopeRequestsWrite},
-		"listRequests":   {ScopeRequestsRead},
-		"getRequest":     {ScopeRequestsRead},
-		"verifyRequest":  {ScopeRequestsVerify},
-		"approveRequest": {ScopeRequestsApprove},
-		"denyRequest":    {ScopeRequestsApprove},
-		"cancelRequest":  {ScopeRequestsWrite},
-		"listFindings":   {ScopeFindingsRead},
-		"listQuarantine": {ScopeQuarantineRead},
-		"getJWKS":        nil,
-		"getHealth":      nil,
-		"getReadiness":   nil,
-		"getMetrics":     {ScopeMetricsRead},
+		"publishEvents":     {ScopeEventsWrite, ScopeEventsReport},
+		"revoke":            {ScopeRevocationsWrite},
+		"getRevocation":     {ScopeRevocationsRead},
+		"liftRevocation":    {ScopeRevocationsLift},
+		"check":             {ScopeCheck},
+		"searchAudit":       {ScopeAuditRead},
+		"getAuditEvent":     {ScopeAuditRead},
+		"createRequest":     {ScopeRequestsWrite},
+		"listRequests":      {ScopeRequestsRead},
+		"getRequest":        {ScopeRequestsRead},
+		"verifyRequest":     {ScopeRequestsVerify},
+		"approveRequest":    {ScopeRequestsApprove},
+		"denyRequest":       {ScopeRequestsApprove},
+		"cancelRequest":     {ScopeRequestsWrite},
+		"listFindings":      {ScopeFindingsRead},
+		"listQuarantine":    {ScopeQuarantineRead},
+		"getQuarantined":    {ScopeQuarantineRead},
+		"replayQuarantined": {ScopeQuarantineReplay},
+		"getJWKS":           nil,
+		"getHealth":         nil,
+		"getReadiness":      nil,
+		"getMetrics":        {ScopeMetricsRead},
 	}
 }

@@ -247,7 +247,13 @@ func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch
 	if out.SubjectState == subjectKnown { // never make a person known by looking for them
 		d.Issuer, d.Subject = in.Issuer, in.Subject
 	}
-	ev, err := s.event(events.AuditAccessed, in.Tenant, d)
+	return s.recordFirst(ctx, in.Tenant, d)
+}
+
+// recordFirst publishes audit.accessed and returns once it is durable. What it
+// is about must not be done before.
+func (s *Server) recordFirst(ctx context.Context, tenant string, d events.Data) error {
+	ev, err := s.event(events.AuditAccessed, tenant, d)
 	if err != nil {
 		return err
 	}

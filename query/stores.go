@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -65,4 +66,12 @@ type QuarantineStore interface {
 	Put(ctx context.Context, q stream.Quarantined) error
 	// List is up to limit entries behind sequence after, the oldest first.
 	List(ctx context.Context, after uint64, limit int) ([]stream.Quarantined, error)
+	// Get wraps stream.ErrNotFound where there is no such entry.
+	Get(ctx context.Context, seq uint64) (stream.Quarantined, error)
+	// Replayed is the last replay of an entry, one of Count 0 where there was
+	// none.
+	Replayed(ctx context.Context, q stream.Quarantined) (stream.Replay, error)
+	// Replay publishes the payload on the entry's subject, durably, and notes
+	// it. It may be repeated.
+	Replay(ctx context.Context, q stream.Quarantined, payload []byte, actor string, now time.Time) (stream.Replay, error)
 }

@@ -42,29 +42,3 @@ func newFindings(env environment) *cobra.Command {
 	return cmd
 }
 
-func newQuarantine(env environment) *cobra.Command {
-	var tenant string
-	cmd := &cobra.Command{
-		Use: "quarantine", Short: "Print the events that were refused", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out struct {
-				Quarantined []client.Quarantined `json:"quarantined"`
-			}
-			c, err := newClient(cmd, env, "officer")
-			if err != nil {
-				return err
-			}
-			return ask(cmd, c, "GET", "/v1/quarantine?"+url.Values{"tenant": {tenant}}.Encode(), nil, &out, func(w io.Writer) {
-				rows := make([][]string, len(out.Quarantined))
-				for i, q := range out.Quarantined {
-					rows[i] = []string{clock(q.Time), q.Tenant, q.Reason, q.ID, q.Detail}
-				}
-				table(w, []string{"TIME", "TENANT", "REASON", "EVENT", "DETAIL"}, rows)
-			})
-		},
-	}
-	addClientFlags(cmd)
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant")
-	_ = cmd.MarkFlagRequired("tenant")
-	return cmd
-}

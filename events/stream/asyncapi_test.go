@@ -71,6 +71,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"events":          {with(stream.EventSubjects, "{tenant}.{type}"), stream.IntakeStream},
 		"log":             {with(stream.LogSubjects, "{lane}"), stream.LogStream},
 		"quarantine":      {with(stream.QuarantineSubjects, "{entry}"), stream.QuarantineStream},
+		"replayed":        {with(stream.ReplayedSubjects, "{entry}"), stream.QuarantineStream},
 		"revocations":     {stream.RevocationsSubject, stream.RevocationsStream},
 		"liveRevocations": {stream.LiveRevocations, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},

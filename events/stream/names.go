@@ -37,11 +37,13 @@ const (
 	KeyringSubjects    = keyringPrefix + ">"
 	ErasureSubjects    = keyringPrefix + "e.>"
 	QuarantineSubjects = quarantinePrefix + "*"
+	ReplayedSubjects   = replayedPrefix + "*"
 	LockSubjects       = lockPrefix + "*"
 
 	eventPrefix      = "rescind.events."
 	keyringPrefix    = "rescind.keyring."
 	quarantinePrefix = "rescind.quarantine."
+	replayedPrefix   = quarantinePrefix + "replayed."
 	lockPrefix       = "rescind.lock."
 )
 

@@ -138,7 +138,7 @@ func (t Topology) log() jetstream.StreamConfig {
 
 func (t Topology) quarantine() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: QuarantineStream, Subjects: []string{QuarantineSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Name: QuarantineStream, Subjects: []string{QuarantineSubjects, ReplayedSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: t.QuarantineMaxAge, MaxMsgsPerSubject: 1,
 		AllowDirect: true,
 	}

@@ -191,6 +191,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	if err != nil {
 		return nil, err
 	}
+	a.watchQuarantine(quarantine)
 	a.watchFeed(p.feed)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},

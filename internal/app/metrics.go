@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/projector/revoke"
@@ -94,6 +95,23 @@ func (r refused) Collect(c chan<- prometheus.Metric) {
 	for reason, n := range r.in.Stats().Refused {
 		c <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(n), string(reason))
 	}
+}
+
+// quarantineWait bounds counting the quarantine for one scrape.
+const quarantineWait = 2 * time.Second
+
+// watchQuarantine counts what is kept in the stream, whoever refused it. It is
+// -1 where that cannot be had.
+func (a *app) watchQuarantine(q *stream.Quarantine) {
+	a.gauge("quarantine_entries", "Refused events that are kept; -1: not known.", func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), quarantineWait)
+		defer cancel()
+		n, err := q.Entries(ctx)
+		if err != nil {
+			return -1
+		}
+		return float64(n)
+	})
 }
 
 func (a *app) watchAudit(p *audit.Projector) {

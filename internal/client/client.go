@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -16,6 +17,8 @@ type Client struct {
 	Base  string // http://host:port
 	Token string // access token
 	HTTP  *http.Client
+	// Header is sent with each request, beside what the client sets.
+	Header http.Header
 }
 
 // New makes a client that gives up on a request after a minute.
@@ -61,6 +64,7 @@ func (c *Client) Send(ctx context.Context, method, path, contentType string, bod
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
+	maps.Copy(req.Header, c.Header)
 	req.Header.Set("Authorization", "Bearer "+c.Token)
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)

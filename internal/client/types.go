@@ -78,12 +78,33 @@ type Finding struct {
 	Index    uint64    `json:"index"`
 }
 
+// Replay is that a refused event was published again.
+type Replay struct {
+	Time     time.Time `json:"time"`
+	Actor    string    `json:"actor"`
+	Count    int       `json:"count"`
+	EventRef string    `json:"event_ref"`
+	Index    *uint64   `json:"index"`
+}
+
+// QuarantinedDetail is one refused event as GET /v1/quarantine/{seq} shows it.
+type QuarantinedDetail struct {
+	Event          Quarantined `json:"event"`
+	Replay         *Replay     `json:"replay"`
+	Payload        string      `json:"payload"`
+	PayloadMissing string      `json:"payload_missing"`
+}
+
 // Quarantined is an event that was refused.
 type Quarantined struct {
 	Seq    uint64    `json:"seq"`
 	Time   time.Time `json:"time"`
 	Tenant string    `json:"tenant"`
 	ID     string    `json:"id"`
+	Source string    `json:"source"`
+	Type   string    `json:"type"`
 	Reason string    `json:"reason"`
 	Detail string    `json:"detail"`
+	SHA256 string    `json:"sha256"`
+	Sealed bool      `json:"sealed"`
 }

@@ -112,7 +112,7 @@ func projector() []string {
 func api() []string {
 	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}
 	return slices.Concat(
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.LockSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...),
 		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream, stream.LocksStream),
 		consume(stream.LogStream), create(stream.LogStream),

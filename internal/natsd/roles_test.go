@@ -116,6 +116,7 @@ func subjectRights() []right {
 		pub("rescind.keyring.k.acme.00ff", projector),
 		pub("rescind.keyring.e.acme.00ff", projector, api),
 		pub("rescind.quarantine.00ff", projector, api),
+		pub("rescind.quarantine.replayed.00ff", api),
 		pub("rescind.lock.migrate", projector, api),
 		pub("rescind.setup.intake"),
 		pub("rescind.feed.keys", projector, api, verifier),

@@ -1,0 +1,186 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// countQuarantined counts by reason what sees lets through.
+func (s *Server) countQuarantined(ctx context.Context, sees func(string) bool) (map[string]uint64, error) {
+	counts := map[string]uint64{}
+	for after := uint64(0); ; {
+		page, err := s.cfg.Quarantine.List(ctx, after, MaxLimit)
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range page {
+			after = q.Seq
+			if sees(q.Tenant) {
+				counts[string(q.Reason)]++
+			}
+		}
+		if len(page) < MaxLimit {
+			return counts, nil
+		}
+	}
+}
+
+// entry is an entry that the caller may see.
+func (s *Server) entry(ctx context.Context, p *Principal, seq uint64) (stream.Quarantined, error) {
+	q, err := s.cfg.Quarantine.Get(ctx, seq)
+	if errors.Is(err, stream.ErrNotFound) || err == nil && !p.Reaches(q.Tenant) {
+		return q, ErrNotFound
+	}
+	return q, err
+}
+
+// GetQuarantined shows one entry, and opens its payload where that is asked
+// for, allowed, and recorded.
+func (s *Server) GetQuarantined(c echo.Context, seq uint64, params GetQuarantinedParams) error {
+	ctx, p := c.Request().Context(), caller(c)
+	open := params.RescindPurpose != ""
+	if open && !p.Has(ScopeAuditOpen) {
+		return &scopeError{[]string{ScopeAuditOpen}}
+	}
+	if open && (len(params.RescindPurpose) < minPurpose || len(params.RescindPurpose) > events.MaxTextBytes) {
+		return invalid("Rescind-Purpose", "say why the payload is read: %d to %d bytes", minPurpose, events.MaxTextBytes)
+	}
+	q, err := s.entry(ctx, p, seq)
+	if err != nil {
+		return err
+	}
+	out := QuarantinedDetail{Event: quarantinedEvent(q)}
+	if out.Replay, err = s.replayed(ctx, q); err != nil {
+		return err
+	}
+	if open && len(q.Sealed) == 0 {
+		out.PayloadMissing = sealedDropped
+	} else if open {
+		if err := s.recordEntryAccess(ctx, p, q, "quarantine/show", params.RescindPurpose); err != nil {
+			return err
+		}
+		payload, missing, err := s.openEntry(ctx, q)
+		if err != nil {
+			return err
+		}
+		out.Payload, out.PayloadMissing = string(payload), missing
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func (s *Server) replayed(ctx context.Context, q stream.Quarantined) (*QuarantineReplay, error) {
+	r, err := s.cfg.Quarantine.Replayed(ctx, q)
+	if err != nil || r.Count == 0 {
+		return nil, err
+	}
+	return quarantineReplay(r), nil
+}
+
+func quarantineReplay(r stream.Replay) *QuarantineReplay {
+	return &QuarantineReplay{Time: r.Time, Actor: r.Actor, Count: r.Count, EventRef: r.Event.String()}
+}
+
+// recordEntryAccess says on the log that the payload of q is used.
+func (s *Server) recordEntryAccess(ctx context.Context, p *Principal, q stream.Quarantined, route, purpose string) error {
+	return s.recordFirst(ctx, q.Tenant, events.Data{Actor: p.Subject, Attributes: map[string]string{
+		"purpose": purpose, "route": route, "entry": strconv.FormatUint(q.Seq, 10), "events": "1",
+	}})
+}
+
+// openEntry is the payload of q, or why it cannot be had.
+func (s *Server) openEntry(ctx context.Context, q stream.Quarantined) (payload []byte, missing string, err error) {
+	if len(q.Sealed) == 0 {
+		return nil, sealedDropped, nil
+	}
+	payload, err = s.cfg.Keyring.Open(ctx, seal.OpenRequest{Tenant: q.Tenant, Source: q.Source, ID: q.ID, Generation: 1, Sealed: q.Sealed})
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return nil, sealedErased, nil
+	case errors.Is(err, seal.ErrSealed):
+		return nil, sealedUnreadable, nil
+	case err != nil:
+		return nil, "", err
+	case sha256.Sum256(payload) != q.SHA256:
+		return nil, sealedUnreadable, nil
+	}
+	return payload, "", nil
+}
+
+// ReplayQuarantined publishes an entry again, once unless asked to do it again.
+func (s *Server) ReplayQuarantined(c echo.Context, seq uint64, params ReplayQuarantinedParams) error {
+	ctx, p := c.Request().Context(), caller(c)
+	q, err := s.entry(ctx, p, seq)
+	if err != nil {
+		return err
+	}
+	before, err := s.replayed(ctx, q)
+	if err != nil {
+		return err
+	}
+	if before != nil && !params.Again {
+		return c.JSON(http.StatusOK, before)
+	}
+	if len(q.Sealed) == 0 {
+		return notReplayed("its payload was not kept: it was itself the offence, or its tenant was not known")
+	}
+	if err := s.recordEntryAccess(ctx, p, q, "quarantine/replay", "replay"); err != nil {
+		return err
+	}
+	ev, payload, err := s.judgeEntry(ctx, p, q)
+	if err != nil {
+		return err
+	}
+	done, err := s.cfg.Quarantine.Replay(ctx, q, payload, p.Subject, s.cfg.Now())
+	if err != nil {
+		return notTaken{err}
+	}
+	out := quarantineReplay(done)
+	if ev.Type.Lane() == events.Control {
+		out.Index = s.position(ctx, ev)
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func notReplayed(why string) error {
+	return &problemError{KindState, http.StatusConflict, "cannot be replayed", why, ""}
+}
+
+// judgeEntry is the event of q, if the caller may publish it and it would not
+// be refused again: replaying is no way around what the doors refuse.
+func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quarantined) (ev events.Event, payload []byte, err error) {
+	payload, missing, err := s.openEntry(ctx, q)
+	if err != nil {
+		return ev, nil, err
+	}
+	if missing != "" {
+		return ev, nil, notReplayed("its payload is " + missing)
+	}
+	tenant, t, err := stream.ParseEventSubject(q.ReplaySubject())
+	if err != nil || tenant != q.Tenant {
+		return ev, nil, notReplayed("the subject that it was published on is not known")
+	}
+	all, err := events.Decode(events.Message{ContentType: events.ContentTypeEvent, Body: payload, Tenant: tenant, Type: t})
+	if err != nil || len(all) != 1 {
+		return ev, nil, notReplayed("it would be refused again: it cannot be decoded")
+	}
+	ev, refusal := all[0].Event, all[0].Refusal
+	if refusal == nil {
+		refusal = s.cfg.Policy.Validate(&ev, s.cfg.Now())
+	}
+	if refusal == nil {
+		refusal = mayPublish(p, &ev)
+	}
+	if refusal != nil {
+		return ev, nil, notReplayed("it would be refused again: " + refusal.Detail)
+	}
+	return ev, payload, nil
+}

@@ -1,0 +1,187 @@
+package query_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+)
+
+// park puts an event into the quarantine as the intake does, and returns where.
+func (h *house) park(ev map[string]any, change func(*stream.Quarantined)) uint64 {
+	h.t.Helper()
+	payload, err := json.Marshal(ev)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	q := stream.Quarantined{
+		Time: time.Now().UTC(), Tenant: "acme", Source: ev["source"].(string), ID: ev["id"].(string), Type: ev["type"].(string),
+		Reason: events.ReasonDefect, Detail: "d", SHA256: sha256.Sum256(payload), Subject: "rescind.events.acme." + events.Type(ev["type"].(string)).Name(),
+	}
+	key, err := h.kit.Keyring.TenantKey(h.t.Context(), "acme")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if q.Sealed, err = key.Seal(q.Tenant, q.Source, q.ID, payload); err != nil {
+		h.t.Fatal(err)
+	}
+	if change != nil {
+		change(&q)
+	}
+	kept, err := stream.OpenQuarantine(h.t.Context(), h.kit.JS)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := kept.Put(h.t.Context(), q); err != nil {
+		h.t.Fatal(err)
+	}
+	all, err := kept.List(h.t.Context(), 0, query.MaxLimit)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return all[len(all)-1].Seq
+}
+
+// TestQuarantinedIsShown opens a payload for those who may, once it is
+// recorded.
+func TestQuarantinedIsShown(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	path := fmt.Sprintf("/v1/quarantine/%d", h.park(issued("q-1"), nil))
+	var out query.QuarantinedDetail
+	h.call(h.token("officer", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &out)
+	if out.Event.ID != "issued-q-1" || out.Payload != "" || out.Replay != nil {
+		t.Errorf("%+v", out)
+	}
+	for _, c := range []struct {
+		role, tenant, path, purpose string
+		status                      int
+	}{
+		{"officer", "globex", path, "", http.StatusNotFound},
+		{"officer", "acme", "/v1/quarantine/999", "", http.StatusNotFound},
+		{"officer", "acme", "/v1/quarantine/x", "", http.StatusBadRequest},
+		{"issuer", "acme", path, "", http.StatusForbidden},
+		{"admin", "acme", path, "case 42", http.StatusForbidden},
+		{"officer", "acme", path, "x", http.StatusUnprocessableEntity},
+	} {
+		header := []string{"Rescind-Purpose", c.purpose}
+		if c.purpose == "" {
+			header = nil
+		}
+		h.call(h.token(c.role, c.tenant), "GET", c.path, nil, header...).want(t, c.status)
+	}
+	h.call(h.token("officer", "acme"), "GET", path, nil, "Rescind-Purpose", "case 42").want(t, http.StatusOK).into(t, &out)
+	if !strings.Contains(out.Payload, alice) {
+		t.Errorf("payload %q, missing %q", out.Payload, out.PayloadMissing)
+	}
+	seen := h.search(map[string]any{"tenant": "acme", "type": "audit.accessed"}, 1)
+	if a := seen.Events[0].Attributes; len(seen.Events) != 1 || a["purpose"] != "case 42" || a["route"] != "quarantine/show" {
+		t.Errorf("recorded %+v", seen.Events)
+	}
+}
+
+// TestQuarantinedIsReplayed publishes an entry again: it is logged once.
+func TestQuarantinedIsReplayed(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	path := fmt.Sprintf("/v1/quarantine/%d", h.park(issued("q-1"), nil))
+	h.call(h.token("officer", "acme"), "POST", path+"/replay", nil).want(t, http.StatusForbidden)
+	h.call(h.token("admin", "globex"), "POST", path+"/replay", nil).want(t, http.StatusNotFound)
+	replay := func(suffix string, count int) {
+		t.Helper()
+		var out query.QuarantineReplay
+		h.call(h.token("admin", "acme"), "POST", path+"/replay"+suffix, nil).want(t, http.StatusOK).into(t, &out)
+		if want := events.EventRef("acme", "test", "issued-q-1").String(); out.Count != count || out.EventRef != want || out.Actor == "" {
+			t.Errorf("%+v, want count %d and event %s", out, count, want)
+		}
+	}
+	replay("", 1)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "q-1"}, 1)
+	replay("", 1)
+	replay("?again=true", 2)
+	h.post("issuer", "/v1/events", issued("j-3"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "j-3"}, 1)
+	if out := h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "q-1"}, 1); len(out.Events) != 1 {
+		t.Errorf("%d events", len(out.Events))
+	}
+	var shown query.QuarantinedDetail
+	h.call(h.token("officer", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &shown)
+	if shown.Replay == nil || shown.Replay.Count != 2 {
+		t.Errorf("%+v", shown)
+	}
+	if seen := h.search(map[string]any{"tenant": "acme", "type": "audit.accessed"}, 2); seen.Events[0].Attributes["route"] != "quarantine/replay" {
+		t.Errorf("recorded %+v", seen.Events)
+	}
+	var list query.Quarantine
+	h.call(h.token("officer", "acme"), "GET", "/v1/quarantine?count=true", nil).want(t, http.StatusOK).into(t, &list)
+	if len(list.Quarantined) != 1 || list.Counts[string(events.ReasonDefect)] != 1 {
+		t.Errorf("a note of a replay is no entry: %+v", list)
+	}
+}
+
+// TestQuarantinedIsNotReplayed: no way around what the doors refuse.
+func TestQuarantinedIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	own := issued("q-4")
+	own["source"] = "rescind:api"
+	reserved := event("id", "q-5", "type", string(events.RequestApproved), "rescindenv", lanetest.Environment, ".reason", "x")
+	foreign := issued("q-6")
+	foreign["rescindenv"] = "prod"
+	for name, c := range map[string]struct {
+		event  map[string]any
+		change func(*stream.Quarantined)
+		detail string
+	}{
+		"payload dropped":     {issued("q-1"), func(q *stream.Quarantined) { q.Sealed = nil }, "not kept"},
+		"payload changed":     {issued("q-2"), func(q *stream.Quarantined) { q.Sealed[30] ^= 1 }, "unreadable"},
+		"payload of another":  {issued("q-9"), func(q *stream.Quarantined) { q.SHA256[0] ^= 1 }, "unreadable"},
+		"subject withheld":    {issued("q-3"), func(q *stream.Quarantined) { q.Subject = "[withheld]" }, "subject"},
+		"another's subject":   {issued("q-7"), func(q *stream.Quarantined) { q.Subject = "rescind.events.globex.token.issued" }, "subject"},
+		"source of our own":   {own, nil, "refused again"},
+		"a type of our own":   {reserved, nil, "refused again"},
+		"another environment": {foreign, nil, "refused again"},
+	} {
+		path := fmt.Sprintf("/v1/quarantine/%d", h.park(c.event, c.change))
+		got := h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusConflict)
+		if !strings.Contains(string(got.body), c.detail) {
+			t.Errorf("%s: %s", name, got.body)
+		}
+		var shown query.QuarantinedDetail
+		h.call(h.token("officer", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &shown)
+		if shown.Replay != nil {
+			t.Errorf("%s: replayed", name)
+		}
+	}
+}
+
+// TestQuarantineFailsClosed: what cannot be recorded is not opened, and not
+// replayed.
+func TestQuarantineFailsClosed(t *testing.T) {
+	t.Parallel()
+	p := &parts{publishErr: errors.New("no responders")}
+	a := serve(t, p.config())
+	if err := p.Put(t.Context(), stream.Quarantined{Tenant: "acme", Reason: events.ReasonDefect, Sealed: []byte("x"), Subject: "rescind.events.acme.token.issued"}); err != nil {
+		t.Fatal(err)
+	}
+	a.call(a.token("officer", "acme"), "GET", "/v1/quarantine/1", nil, "Rescind-Purpose", "case 42").want(t, http.StatusServiceUnavailable)
+	a.call(a.token("admin", "acme"), "POST", "/v1/quarantine/1/replay", nil).want(t, http.StatusServiceUnavailable)
+	if len(p.opened) != 0 {
+		t.Error("it was opened, and that is not recorded")
+	}
+}
