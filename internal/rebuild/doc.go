@@ -1,0 +1,48 @@
+// Package rebuild makes the stores anew from the log and puts them in the place
+// of those that are there.
+//
+// # What it is
+//
+// [Tables] builds a second database with the ordinary projector, has it
+// verified, and gives it the name of the first. [Feed] takes away the snapshot
+// and the deltas of the revocation feed, so that its ordinary writer makes them
+// from the log.
+//
+// # Guarantees
+//
+//   - What is put in place was verified against the log, by code that shares
+//     nothing with the projector; what does not verify is not put in place.
+//   - The database that was there is kept under another name, unless it is to be
+//     dropped, and then only after the new one is in place.
+//   - A projector at work meanwhile loses nothing and doubles nothing: it is
+//     fenced before the change and resyncs from the position of the new tables.
+//   - Killed at any step, running it again ends well.
+//   - Verifiers resync by themselves: the stream of deltas is another one.
+//
+// # Shapes and units
+//
+// For a database d: d_rebuild while it is built, d_old_YYYYMMDDhhmmss what it
+// replaced, in UTC.
+//
+// # Errors
+//
+// [ErrDiffers] where the new database is not what the log says: nothing was
+// changed.
+//
+// # Concurrency
+//
+// One rebuild at a time; the caller sees to that with a lock.
+//
+// # What it does not do
+//
+// It cannot mend a log. Between two renames there is no database of the name
+// for some milliseconds: a reader gets an error it can retry. From the moment
+// the deltas are taken away until the first snapshot, verifiers answer unknown
+// as they do when the feed is silent.
+//
+// # Sources
+//
+// ClickHouse RENAME DATABASE for Atomic databases. EXCHANGE TABLES was
+// rejected: it is atomic for one table, and events beside the batches of
+// another build are what the projector must never see.
+package rebuild

@@ -1,0 +1,248 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/audit"
+)
+
+// ErrDiffers says that what was built is not what the log says.
+var ErrDiffers = errors.New("the new tables differ from the log")
+
+// TablesConfig is what Tables needs. Options, Log and Verify are required.
+type TablesConfig struct {
+	// Options say where the database is that is rebuilt, and an account with
+	// the rights of Grants.
+	Options *clickhouse.Options
+	// Log is read from its beginning.
+	Log *stream.Log
+	// Verify says whether the tables of a connection are what the log says. An
+	// error keeps them from being used.
+	Verify func(ctx context.Context, conn driver.Conn) error
+	// Shard is the log that is read.
+	Shard uint16
+	// DropOld drops what was replaced. Default: it is kept.
+	DropOld bool
+	// Progress is told each step before it is done. nil is not called.
+	Progress func(step string)
+	// Now names what was replaced. nil means time.Now.
+	Now func() time.Time
+	// Logger is told what the projector does. nil discards.
+	Logger *slog.Logger
+}
+
+// Built is what Tables did.
+type Built struct {
+	Records uint64 `json:"records"`        // in the new tables when they were put in place
+	Kept    string `json:"kept,omitempty"` // database that was replaced, where it was kept
+	Dropped bool   `json:"dropped"`        // whether it was dropped
+	Resumed bool   `json:"resumed"`        // whether an earlier run had begun
+	Was     bool   `json:"was_there"`      // whether there was anything to replace
+	Name    string `json:"database"`       //
+}
+
+// Grants are the rights that the account needs, as the lists after GRANT.
+func Grants(database string) []string {
+	return []string{
+		"ALL ON " + database + ".*", "ALL ON " + database + buildSuffix + ".*", "ALL ON " + database + oldSuffix + "*.*",
+		"SELECT ON system.*", "KILL QUERY ON *.*", "TABLE ENGINE ON MergeTree",
+	}
+}
+
+const (
+	buildSuffix = "_rebuild"
+	oldSuffix   = "_old_"
+	stall       = time.Minute
+)
+
+// tables is one rebuild.
+type tables struct {
+	TablesConfig
+	name  string      // of the database
+	root  driver.Conn // outside any database
+	built Built
+}
+
+// Tables rebuilds the database.
+func Tables(ctx context.Context, cfg TablesConfig) (Built, error) {
+	if cfg.Progress == nil {
+		cfg.Progress = func(string) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	t := &tables{TablesConfig: cfg, name: cfg.Options.Auth.Database}
+	t.built.Name = t.name
+	var err error
+	if t.root, err = t.open(""); err != nil {
+		return Built{}, fmt.Errorf("rebuild %s: %w", t.name, err)
+	}
+	defer t.root.Close()
+	if err := t.run(ctx); err != nil {
+		return t.built, fmt.Errorf("rebuild %s: %w", t.name, err)
+	}
+	return t.built, nil
+}
+
+// run is the same whether it begins or goes on: what an earlier run left under
+// the name of the build is continued by the projector, as it continues after
+// any restart.
+func (t *tables) run(ctx context.Context) error {
+	var err error
+	if t.built.Resumed, err = t.exists(ctx, t.name+buildSuffix); err != nil {
+		return err
+	}
+	if t.built.Was, err = t.exists(ctx, t.name); err != nil {
+		return err
+	}
+	conn, err := t.open(t.name + buildSuffix)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, step := range []struct {
+		name string
+		do   func(context.Context, driver.Conn) error
+	}{
+		{"make tables", t.migrate},
+		{"read the log", t.project},
+		{"verify", t.verify},
+		{"fence the projector", t.fence},
+		{"read what came meanwhile", t.project},
+		{"put the new tables in place", t.swap},
+		{"drop what was replaced", t.drop},
+	} {
+		t.Progress(step.name)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := step.do(ctx, conn); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func (t *tables) options(database string) *clickhouse.Options {
+	o := *t.Options
+	o.Auth.Database = database
+	return &o
+}
+
+func (t *tables) open(database string) (driver.Conn, error) {
+	return audit.Open(t.options(database), stall)
+}
+
+func (t *tables) exists(ctx context.Context, database string) (bool, error) {
+	var n uint64
+	err := t.root.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = {name:String}", clickhouse.Named("name", database)).Scan(&n)
+	return n > 0, err
+}
+
+func (t *tables) migrate(ctx context.Context, _ driver.Conn) error {
+	if err := t.root.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+t.name+buildSuffix+" ENGINE = Atomic"); err != nil {
+		return err
+	}
+	return audit.Migrate(ctx, audit.MigrateConfig{Options: t.options(t.name + buildSuffix), Log: t.Logger})
+}
+
+func (t *tables) config(conn driver.Conn) audit.Config {
+	return audit.Config{Conn: conn, Shard: t.Shard, Stall: stall, Log: t.Logger,
+		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return t.Log.Read(ctx, from) }}
+}
+
+// project runs the projector until the tables have all that is in the log now.
+func (t *tables) project(ctx context.Context, conn driver.Conn) error {
+	last, err := t.Log.Last(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := audit.New(t.config(conn))
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- p.Run(running) }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for p.Position().Seq < last.Seq {
+		select {
+		case err := <-done:
+			return errors.Join(errors.New("the projector stopped"), err, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	t.built.Records = p.Position().Next
+	stop()
+	return <-done
+}
+
+func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
+	if err := t.Verify(ctx, conn); err != nil {
+		return fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	return nil
+}
+
+// fence ends what a projector is inserting into the tables that are there. It
+// may take the fence back before they are replaced: then it goes on in the old
+// ones for as long, and finds in the new ones that it is not the holder.
+func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
+	if there, err := t.hasTables(ctx); err != nil || !there {
+		return err
+	}
+	live, err := t.open(t.name)
+	if err != nil {
+		return err
+	}
+	defer live.Close()
+	return audit.Fence(ctx, t.config(live))
+}
+
+func (t *tables) hasTables(ctx context.Context) (bool, error) {
+	var n uint64
+	err := t.root.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = {name:String} AND name = 'fences'", clickhouse.Named("name", t.name)).Scan(&n)
+	return n > 0, err
+}
+
+// swap gives the database that is there another name, and the new one its own.
+// Killed in between, the next run finds none of the name and only does the
+// rest.
+func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
+	there, err := t.exists(ctx, t.name)
+	if err != nil {
+		return err
+	}
+	if there {
+		t.built.Kept = t.name + oldSuffix + t.Now().UTC().Format("20060102150405")
+		if err := t.rename(ctx, t.name, t.built.Kept); err != nil {
+			return err
+		}
+	}
+	return t.rename(ctx, t.name+buildSuffix, t.name)
+}
+
+func (t *tables) rename(ctx context.Context, from, to string) error {
+	return t.root.Exec(ctx, "RENAME DATABASE "+from+" TO "+to)
+}
+
+func (t *tables) drop(ctx context.Context, _ driver.Conn) error {
+	if !t.DropOld || t.built.Kept == "" {
+		return nil
+	}
+	if err := t.root.Exec(ctx, "DROP DATABASE "+t.built.Kept+" SYNC"); err != nil {
+		return err
+	}
+	t.built.Kept, t.built.Dropped = "", true
+	return nil
+}
