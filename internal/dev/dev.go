@@ -154,7 +154,7 @@ func (s *Stack) startEngine(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	users = append(users, engine.User{Name: "owner", Password: owner, Grants: []string{"ALL ON " + Database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
+	users = append(users, engine.User{Name: "owner", Password: owner, Grants: []string{"ALL ON " + Database + "*.*", "SELECT ON system.*", "TABLE ENGINE ON *", "KILL QUERY ON *.*"}})
 	if _, err := ReadFile(o.Dir); err == nil {
 		o.Progress("there is a dev.json in " + o.Dir + ": another stack runs there, or was killed")
 	}

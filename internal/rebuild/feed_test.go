@@ -1,0 +1,126 @@
+package rebuild_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/internal/rebuild"
+	"github.com/rescindhq/rescind/internal/secrets"
+	"github.com/rescindhq/rescind/internal/workload"
+	"github.com/rescindhq/rescind/projector/revoke"
+	"github.com/rescindhq/rescind/revocation"
+	"github.com/rescindhq/rescind/revocation/feed"
+)
+
+// noKeys leaves requests for feed keys to the writer at work.
+type noKeys struct{}
+
+func (noKeys) Keys(context.Context) ([]events.FeedKey, error) { return nil, os.ErrNotExist }
+
+func (b *bench) feed(ctx context.Context, progress func(string)) error {
+	b.t.Helper()
+	pem, err := os.ReadFile(b.Keys.Feed())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	key, err := secrets.ParseFeedKey(pem)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return rebuild.Feed(ctx, rebuild.FeedConfig{
+		Operator: natsdtest.Connect(b.t, b.NATS, natsd.Operator), Topology: stream.Topology{IntakeMaxBytes: 128 << 20}, Progress: progress,
+		Revoker: revoke.Config{Conn: natsdtest.Connect(b.t, b.NATS, natsd.Projector), Key: key, Keys: noKeys{}},
+	})
+}
+
+func (b *bench) revoke(jti string) {
+	b.t.Helper()
+	in := map[string]any{"tenant": "acme", "scope": "token", "iss": workload.Issuer, "jti": jti, "reason": "logout"}
+	if err := client.New(b.File.HTTP, b.File.Tokens["admin"]).Call(b.t.Context(), "POST", "/v1/revocations", in, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// follow is a verifier.
+func (b *bench) follow() *feed.Feed {
+	b.t.Helper()
+	public, err := b.Keys.FeedPublicKey()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	f := feed.New(feed.Config{Conn: natsdtest.Connect(b.t, b.NATS, natsd.Verifier), PublicKey: public})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	b.t.Cleanup(func() { cancel(); <-done })
+	return f
+}
+
+func (b *bench) sees(f *feed.Feed, jti string, want revocation.State) {
+	b.t.Helper()
+	deadline, tick := time.Now().Add(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		d := f.Decide(revocation.Claims{Tenant: "acme", Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())})
+		if d.State == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s is %s, want %s", jti, d.State, want)
+		}
+		<-tick.C
+	}
+}
+
+// TestFeedIsRebuilt spoils the feed, rebuilds it while a verifier follows, and
+// is killed at each step before that.
+func TestFeedIsRebuilt(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for _, jti := range []string{"t-1", "t-2"} {
+		b.revoke(jti)
+	}
+	view := b.follow()
+	b.sees(view, "t-2", revocation.Revoked)
+	b.clean()
+	objects, err := b.js(natsd.Projector).ObjectStore(t.Context(), stream.SnapshotBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := objects.PutBytes(t.Context(), revocation.SnapshotObject, make([]byte, 200)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := b.verify(t.Context(), b.db); err != nil || r.Clean {
+		t.Fatalf("tampering was not found: %v", err)
+	}
+	for n := range 5 {
+		ctx, kill := context.WithCancel(t.Context())
+		seen := 0
+		if err := b.feed(ctx, func(string) {
+			if seen == n {
+				kill()
+			}
+			seen++
+		}); err == nil {
+			t.Errorf("killed before step %d, and yet it came to its end", n)
+		}
+		kill()
+	}
+	if err := b.feed(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	b.clean()
+	b.sees(view, "t-1", revocation.Revoked)
+	b.sees(view, "t-3", revocation.Active)
+	b.revoke("t-3")
+	b.sees(view, "t-3", revocation.Revoked)
+	b.sees(b.follow(), "t-2", revocation.Revoked)
+	b.clean()
+}

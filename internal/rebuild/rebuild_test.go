@@ -1,0 +1,254 @@
+package rebuild_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/internal/rebuild"
+	"github.com/rescindhq/rescind/internal/verify"
+	"github.com/rescindhq/rescind/internal/workload"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
+
+const patience = 60 * time.Second
+
+// bench is a deployment at work.
+type bench struct {
+	*dev.Stack
+	t   *testing.T
+	db  driver.Conn
+	log *stream.Log
+}
+
+func start(t *testing.T) *bench {
+	t.Helper()
+	s, err := dev.Start(t.Context(), dev.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &bench{Stack: s, t: t}
+	if b.db, err = clickhouse.Open(b.options()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.db.Close() })
+	if b.log, err = stream.OpenLog(t.Context(), b.js(natsd.API)); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) options() *clickhouse.Options {
+	c := b.File.ClickHouse
+	return &clickhouse.Options{Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password}}
+}
+
+func (b *bench) js(role natsd.Role) jetstream.JetStream { return natsdtest.JetStream(b.t, b.NATS, role) }
+
+func (b *bench) publish(seed uint64, n int) {
+	b.t.Helper()
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: natsdtest.Connect(b.t, b.NATS, natsd.API), Environment: dev.Environment})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, ev := range workload.New(workload.Config{Seed: seed, Subjects: 20}).Batch(n) {
+		if err := pub.Queue(b.t.Context(), ev); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := pub.Close(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) verify(ctx context.Context, conn driver.Conn) (*verify.Report, error) {
+	feed, err := b.Keys.FeedPublicKey()
+	if err != nil {
+		return nil, err
+	}
+	return verify.Run(ctx, verify.Config{NATS: natsdtest.Connect(b.t, b.NATS, natsd.Auditor), ClickHouse: conn, FeedKey: feed})
+}
+
+// clean waits until everything is projected, and wants no difference then.
+func (b *bench) clean() *verify.Report {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		r, err := b.verify(b.t.Context(), b.db)
+		if err == nil && r.ClickHouse.NotProjected == 0 && r.Feed.NotInFeed == 0 {
+			for _, d := range r.Differences {
+				b.t.Error(d)
+			}
+			return r
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("not projected within %s: %+v, %v", patience, r, err)
+		}
+	}
+}
+
+func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
+	cfg := rebuild.TablesConfig{Options: b.options(), Log: b.log, Verify: func(ctx context.Context, conn driver.Conn) error {
+		r, err := b.verify(ctx, conn)
+		if err == nil && !r.Clean {
+			err = fmt.Errorf("%v", r.Differences)
+		}
+		return err
+	}}
+	if change != nil {
+		change(&cfg)
+	}
+	return rebuild.Tables(ctx, cfg)
+}
+
+func (b *bench) databases() (out []string) {
+	b.t.Helper()
+	if err := b.db.QueryRow(b.t.Context(), "SELECT groupArray(name) FROM (SELECT name FROM system.databases WHERE startsWith(name, 'rescind') ORDER BY name)").Scan(&out); err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+func (b *bench) exec(sql string) {
+	b.t.Helper()
+	ctx := clickhouse.Context(b.t.Context(), clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
+	if err := b.db.Exec(ctx, sql); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) tamper() {
+	b.t.Helper()
+	b.exec("ALTER TABLE events DELETE WHERE `index` = 5")
+	b.exec("ALTER TABLE events UPDATE outcome = 'failure' WHERE `index` = 6")
+	b.exec("INSERT INTO payloads SELECT * FROM payloads LIMIT 1")
+	if r, err := b.verify(b.t.Context(), b.db); err != nil || r.Clean {
+		b.t.Fatalf("tampering was not found: %v", err)
+	}
+}
+
+// TestTablesAreRebuilt tampers, rebuilds while events come in, and wants
+// nothing lost and nothing doubled.
+func TestTablesAreRebuilt(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 500)
+	b.clean()
+	b.tamper()
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				done <- n
+				return
+			default:
+				b.publish(uint64(100+n), 50)
+			}
+		}
+	}()
+	built, err := b.tables(t.Context(), nil)
+	close(stop)
+	batches := <-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := b.clean()
+	if want := uint64(500 + 50*batches); r.Log.Records < want || r.ClickHouse.Events != r.Log.Records {
+		t.Errorf("%d published, %d records, %d rows", want, r.Log.Records, r.ClickHouse.Events)
+	}
+	if all := b.databases(); len(all) != 2 || all[1] != built.Kept || !built.Was {
+		t.Errorf("databases %q, kept %q", all, built.Kept)
+	}
+	b.publish(2, 10)
+	b.clean()
+	if built, err = b.tables(t.Context(), func(c *rebuild.TablesConfig) { c.DropOld = true }); err != nil || !built.Dropped {
+		t.Fatalf("%+v, %v", built, err)
+	}
+	if all := b.databases(); len(all) != 2 {
+		t.Errorf("databases %q: want that of the first rebuild and the live one", all)
+	}
+	b.clean()
+}
+
+// TestKilledAtAnyStep ends a rebuild before each of its steps, and runs it
+// again.
+func TestKilledAtAnyStep(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	b.tamper()
+	var steps []string
+	for n := 0; ; n++ {
+		ctx, kill := context.WithCancel(t.Context())
+		seen := 0
+		_, err := b.tables(ctx, func(c *rebuild.TablesConfig) {
+			c.Progress = func(step string) {
+				if seen == n {
+					steps = append(steps, step)
+					kill()
+				}
+				seen++
+			}
+		})
+		kill()
+		if err == nil && seen <= n {
+			break
+		}
+		if err == nil {
+			t.Fatalf("killed before %q, and yet it came to its end", steps[n])
+		}
+	}
+	if len(steps) < 6 {
+		t.Errorf("steps %q", steps)
+	}
+	b.clean()
+}
+
+// TestKilledBetweenTheRenames leaves no database of the name, as a rebuild that
+// dies there does.
+func TestKilledBetweenTheRenames(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+		c.Verify = func(context.Context, driver.Conn) error { return errors.New("far enough") }
+	}); !errors.Is(err, rebuild.ErrDiffers) {
+		t.Fatal(err)
+	}
+	if all := strings.Join(b.databases(), " "); all != "rescind rescind_rebuild" {
+		t.Fatalf("what does not verify was put in place: %s", all)
+	}
+	b.exec("RENAME DATABASE rescind TO rescind_old_1")
+	if built, err := b.tables(t.Context(), nil); err != nil || !built.Resumed {
+		t.Fatalf("%+v, %v", built, err)
+	}
+	b.clean()
+	b.publish(2, 10)
+	b.clean()
+}
+
