@@ -41,4 +41,3 @@ func newFindings(env environment) *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", "", "open, acknowledged or closed")
 	return cmd
 }
-

@@ -1,21 +1,16 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/app"
 	"github.com/rescindhq/rescind/internal/dev"
-	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/verify"
 )
 
@@ -46,7 +41,11 @@ func runVerify(cmd *cobra.Command, env environment, o verify.Config) error {
 	if o.Limit < 1 || o.To != 0 && o.To < o.From {
 		return usage("--limit must be at least 1, and --to not below --from")
 	}
-	stores, err := openStores(cmd, env)
+	cfg, err := storeConfig(cmd, env, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	stores, err := app.OpenStores(cfg)
 	if err != nil {
 		return err
 	}
@@ -104,40 +103,17 @@ func configured(cmd *cobra.Command, env environment) bool {
 	return cmd.Flags().Changed("config") || cmd.Flags().Changed("nats-url") || env.getenv("RESCIND_NATS_URL") != ""
 }
 
-func openStores(cmd *cobra.Command, env environment) (*app.Stores, error) {
-	if !configured(cmd, env) {
-		return openDev(cmd, env)
+// storeConfig is the configuration of the deployment whose stores are meant.
+func storeConfig(cmd *cobra.Command, env environment, log *slog.Logger) (app.Config, error) {
+	if configured(cmd, env) {
+		cfg, err := loadConfig(cmd, env)
+		return app.Config{Config: cfg, Getenv: env.getenv, Log: log}, err
 	}
-	cfg, err := loadConfig(cmd, env)
-	if err != nil {
-		return nil, err
-	}
-	return app.OpenStores(app.Config{Config: cfg, Getenv: env.getenv, Log: slog.New(slog.DiscardHandler)})
-}
-
-// openDev opens the stores of a running rescind dev.
-func openDev(cmd *cobra.Command, env environment) (*app.Stores, error) {
 	flag, _ := cmd.Flags().GetString("data")
 	dir := first(flag, env.getenv("RESCIND_DATA"), ".rescind")
-	d, err := dev.ReadFile(dir)
+	cfg, err := dev.ConfigOf(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("no running Rescind: no dev.json in %s; start `rescind dev --data %s`, or give --config", dir, dir)
+		err = usage("no running Rescind: no dev.json in %s; start `rescind dev --data %s`, or give --config", dir, dir)
 	}
-	if err != nil {
-		return nil, err
-	}
-	key, err := base64.StdEncoding.DecodeString(d.FeedKey)
-	if err != nil {
-		return nil, fmt.Errorf("%s/dev.json: feed_key: %w", dir, err)
-	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{d.ClickHouse.Addr},
-		Auth: clickhouse.Auth{Database: d.ClickHouse.Database, Username: d.ClickHouse.User, Password: d.ClickHouse.Password}})
-	if err != nil {
-		return nil, err
-	}
-	nc, err := nats.Connect(d.NATS, natsd.Options(natsd.Auditor, d.NATSCreds["auditor"])...)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return &app.Stores{NATS: nc, ClickHouse: conn, FeedKey: ed25519.PublicKey(key)}, nil
+	return app.Config{Config: cfg, Getenv: env.getenv, Log: log}, err
 }

@@ -175,6 +175,14 @@ func (a *app) policy() events.Policy {
 	}
 }
 
+func (a *app) feedPublicKey() (ed25519.PublicKey, error) {
+	key, err := a.feedKey()
+	if err != nil {
+		return nil, err
+	}
+	return key.Public().(ed25519.PublicKey), nil
+}
+
 func (a *app) feedKey() (ed25519.PrivateKey, error) {
 	pem, err := a.cfg.Keys.Feed.Resolve(a.getenv)
 	if err != nil {

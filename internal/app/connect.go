@@ -73,13 +73,16 @@ func (a *app) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	defer b.nc.Close()
-	err = stream.Ensure(ctx, b.js, stream.Topology{
-		Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes,
-	})
+	err = stream.Ensure(ctx, b.js, a.topology())
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
 	return err
+}
+
+// topology is the streams of this deployment.
+func (a *app) topology() stream.Topology {
+	return stream.Topology{Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes}
 }
 
 // keyring opens the keyring over b and keeps its caches free of people who are

@@ -24,7 +24,7 @@ func OpenStores(cfg Config) (*Stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := a.feedKey()
+	key, err := a.feedPublicKey()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func OpenStores(cfg Config) (*Stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &Stores{NATS: b.nc, ClickHouse: conn, FeedKey: key.Public().(ed25519.PublicKey)}, nil
+	return &Stores{NATS: b.nc, ClickHouse: conn, FeedKey: key}, nil
 }
 
 func (a *app) reader() (driver.Conn, error) {

@@ -80,6 +80,11 @@ type ClickHouse struct {
 	// APIUser may select.
 	APIUser     string `koanf:"api_user" desc:"user of the api"`
 	APIPassword Secret `koanf:"api_password" desc:"file:PATH or env:NAME"`
+	// RebuilderUser may create, rename and drop the database and those that
+	// `rescind rebuild` puts beside it: the rights of rebuild.Grants. No running
+	// service uses it; empty keeps `rescind rebuild` from working.
+	RebuilderUser     string `koanf:"rebuilder_user" desc:"user of rescind rebuild, which replaces the database"`
+	RebuilderPassword Secret `koanf:"rebuilder_password" desc:"file:PATH or env:NAME"`
 }
 
 // HTTP is where the API listens.
@@ -205,6 +210,7 @@ func (c *Config) validateSecrets(f *faults) {
 	for key, s := range map[string]Secret{
 		"keys.kek": c.Keys.KEK, "keys.feed": c.Keys.Feed, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
 		"clickhouse.projector_password": c.ClickHouse.ProjectorPassword, "clickhouse.api_password": c.ClickHouse.APIPassword,
+		"clickhouse.rebuilder_password": c.ClickHouse.RebuilderPassword,
 	} {
 		f.check(s.valid(), "%s holds something else than file:PATH or env:NAME: secrets are only referred to here", key)
 	}

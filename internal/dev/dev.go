@@ -197,26 +197,50 @@ func (s *Stack) startRoles(ctx context.Context, o Options) error {
 }
 
 func (s *Stack) config(o Options) config.Config {
-	c := config.Default()
-	c.Profile, c.Environment = config.Dev, Environment
-	c.NATS.URL = s.NATS.URL()
-	c.NATS.OperatorCreds = s.NATS.CredsFile(natsd.Operator)
-	c.NATS.ProjectorCreds = s.NATS.CredsFile(natsd.Projector)
-	c.NATS.APICreds = s.NATS.CredsFile(natsd.API)
-	c.NATS.AuditorCreds = s.NATS.CredsFile(natsd.Auditor)
-	password := func(user string) config.Secret { return config.Secret("file:" + s.Keys.ClickHousePassword(user)) }
-	c.ClickHouse = config.ClickHouse{
-		Addr: s.Engine.Addr(), Database: Database,
-		MigratorUser: "migrator", MigratorPassword: password("migrator"),
-		ProjectorUser: "projector", ProjectorPassword: password("projector"),
-		APIUser: "api", APIPassword: password("api"),
-	}
-	c.NATS.IntakeMaxBytes = intakeBytes
-	c.Auth = config.Auth{Issuer: TokenIssuer, Audience: TokenAudience, JWKS: s.Keys.JWKS()}
-	c.Keys = config.Keys{KEK: config.Secret("file:" + s.Keys.KEK()), Feed: config.Secret("file:" + s.Keys.Feed())}
+	c := configuration(s.NATS.URL(), s.Engine.Addr(), s.NATS.CredsFile, s.Keys)
 	if o.Stale != 0 {
 		c.Limits.Stale = o.Stale
 	}
+	return c
+}
+
+// ConfigOf is the configuration of the stack that runs in dir, for what works
+// on its stores from outside. fs.ErrNotExist means that nothing runs there.
+func ConfigOf(dir string) (config.Config, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return config.Config{}, err
+	}
+	f, err := ReadFile(dir)
+	if err != nil {
+		return config.Config{}, err
+	}
+	keys, err := secrets.Open(filepath.Join(dir, "keys"))
+	if err != nil {
+		return config.Config{}, err
+	}
+	creds := func(r natsd.Role) string { return filepath.Join(dir, "nats", string(r)+".creds") }
+	return configuration(f.NATS, f.ClickHouse.Addr, creds, keys), nil
+}
+
+// configuration is that of every stack, by where its servers are.
+func configuration(nats, clickhouse string, creds func(natsd.Role) string, keys *secrets.Folder) config.Config {
+	c := config.Default()
+	c.Profile, c.Environment = config.Dev, Environment
+	c.NATS.URL = nats
+	c.NATS.OperatorCreds, c.NATS.ProjectorCreds = creds(natsd.Operator), creds(natsd.Projector)
+	c.NATS.APICreds, c.NATS.AuditorCreds = creds(natsd.API), creds(natsd.Auditor)
+	password := func(user string) config.Secret { return config.Secret("file:" + keys.ClickHousePassword(user)) }
+	c.ClickHouse = config.ClickHouse{
+		Addr: clickhouse, Database: Database,
+		MigratorUser: "migrator", MigratorPassword: password("migrator"),
+		ProjectorUser: "projector", ProjectorPassword: password("projector"),
+		APIUser: "api", APIPassword: password("api"),
+		RebuilderUser: "owner", RebuilderPassword: password("owner"),
+	}
+	c.NATS.IntakeMaxBytes = intakeBytes
+	c.Auth = config.Auth{Issuer: TokenIssuer, Audience: TokenAudience, JWKS: keys.JWKS()}
+	c.Keys = config.Keys{KEK: config.Secret("file:" + keys.KEK()), Feed: config.Secret("file:" + keys.Feed())}
 	return c
 }
 
@@ -232,7 +256,7 @@ func (s *Stack) file(addr string) (*File, error) {
 	f := &File{
 		HTTP: "http://" + addr, NATS: s.NATS.URL(), PID: os.Getpid(), Tokens: map[string]string{},
 		ClickHouse: FileClickHouse{Addr: s.Engine.Addr(), User: "owner", Password: owner, Database: Database},
-		NATSCreds:  map[string]string{"issuer": s.NATS.CredsFile(natsd.Issuer), "verifier": s.NATS.CredsFile(natsd.Verifier), "auditor": s.NATS.CredsFile(natsd.Auditor)},
+		NATSCreds:  map[string]string{"issuer": s.NATS.CredsFile(natsd.Issuer), "verifier": s.NATS.CredsFile(natsd.Verifier)},
 		FeedKey:    base64.StdEncoding.EncodeToString(feed),
 	}
 	for _, role := range query.RoleNames() {

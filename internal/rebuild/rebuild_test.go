@@ -64,7 +64,9 @@ func (b *bench) options() *clickhouse.Options {
 	return &clickhouse.Options{Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password}}
 }
 
-func (b *bench) js(role natsd.Role) jetstream.JetStream { return natsdtest.JetStream(b.t, b.NATS, role) }
+func (b *bench) js(role natsd.Role) jetstream.JetStream {
+	return natsdtest.JetStream(b.t, b.NATS, role)
+}
 
 func (b *bench) publish(seed uint64, n int) {
 	b.t.Helper()
@@ -251,4 +253,3 @@ func TestKilledBetweenTheRenames(t *testing.T) {
 	b.publish(2, 10)
 	b.clean()
 }
-

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/rebuild"
+	"github.com/rescindhq/rescind/internal/verify"
+	"github.com/rescindhq/rescind/projector/revoke"
+)
+
+// RebuildOptions say what is rebuilt, and how.
+type RebuildOptions struct {
+	Tables, Feed bool
+	DropOld      bool
+	Progress     func(step string)
+}
+
+// Rebuilt is what was rebuilt.
+type Rebuilt struct {
+	Tables *rebuild.Built `json:"tables,omitempty"`
+	Feed   bool           `json:"feed"`
+}
+
+// Rebuild makes tables and feed of a deployment anew from its log, while the
+// deployment works or not. It holds the lock of migrations: nobody may make a
+// database of the name between two renames.
+func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err error) {
+	a, err := open(c)
+	if err != nil {
+		return out, err
+	}
+	defer a.close()
+	b, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds, nil)
+	if err != nil {
+		return out, err
+	}
+	a.closers = append(a.closers, b.nc.Close)
+	release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
+	if err != nil {
+		return out, fmt.Errorf("rebuild: lock: %w", err)
+	}
+	defer release()
+	if o.Tables {
+		built, err := a.rebuildTables(ctx, b, o)
+		if err != nil {
+			return out, err
+		}
+		out.Tables = &built
+	}
+	if o.Feed {
+		err = a.rebuildFeed(ctx, b, o)
+		out.Feed = err == nil
+	}
+	return out, err
+}
+
+func (a *app) rebuildTables(ctx context.Context, b *bus, o RebuildOptions) (rebuild.Built, error) {
+	if a.cfg.ClickHouse.RebuilderUser == "" {
+		return rebuild.Built{}, errors.New("rebuild: clickhouse.rebuilder_user is not set: want an account that may replace the database")
+	}
+	options, err := a.clickHouse(a.cfg.ClickHouse.RebuilderUser, a.cfg.ClickHouse.RebuilderPassword)
+	if err != nil {
+		return rebuild.Built{}, err
+	}
+	log, err := stream.OpenLog(ctx, b.js)
+	if err != nil {
+		return rebuild.Built{}, err
+	}
+	return rebuild.Tables(ctx, rebuild.TablesConfig{
+		Options: options, Log: log, DropOld: o.DropOld, Progress: o.Progress, Logger: a.log,
+		Verify: func(ctx context.Context, conn driver.Conn) error { return a.verifyTables(ctx, b, conn) },
+	})
+}
+
+// verifyTables is an error where the tables of conn are not what the log says,
+// or the log is not sound. What the feed holds is not asked.
+func (a *app) verifyTables(ctx context.Context, b *bus, conn driver.Conn) error {
+	key, err := a.feedPublicKey()
+	if err != nil {
+		return err
+	}
+	report, err := verify.Run(ctx, verify.Config{NATS: b.nc, ClickHouse: conn, FeedKey: key})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range report.Counts {
+		switch c.Place {
+		case verify.Snapshot, verify.Deltas, verify.Revocations:
+		default:
+			errs = append(errs, fmt.Errorf("%s %s: %d", c.Place, c.Kind, c.Count))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) rebuildFeed(ctx context.Context, b *bus, o RebuildOptions) error {
+	if a.cfg.NATS.OperatorCreds == "" {
+		return errors.New("rebuild: nats.operator_creds is not set: want credentials that may delete and create streams")
+	}
+	operator, err := a.connect(natsd.Operator, a.cfg.NATS.OperatorCreds, nil)
+	if err != nil {
+		return err
+	}
+	defer operator.nc.Close()
+	key, err := a.feedKey()
+	if err != nil {
+		return err
+	}
+	keys, err := a.keyring(ctx, b)
+	if err != nil {
+		return err
+	}
+	return rebuild.Feed(ctx, rebuild.FeedConfig{
+		Operator: operator.nc, Topology: a.topology(), Progress: o.Progress,
+		Revoker: revoke.Config{Conn: b.nc, Key: key, Keys: feedKeys{keys}, Log: a.log},
+	})
+}
