@@ -73,7 +73,7 @@ func places(t *testing.T, r *verify.Report, want ...string) {
 // copied is the log of a deployment on a server of its own, and what its feed
 // should say.
 type copied struct {
-	t       *testing.T
+	t       testing.TB
 	server  *natsd.Server
 	key     ed25519.PrivateKey
 	head    revocation.Head
@@ -101,7 +101,7 @@ func (b *bench) copy(log []*jetstream.RawStreamMsg) *copied {
 	return c
 }
 
-func feedKey(t *testing.T, keys *secrets.Folder) ed25519.PrivateKey {
+func feedKey(t testing.TB, keys *secrets.Folder) ed25519.PrivateKey {
 	t.Helper()
 	pem, err := os.ReadFile(keys.Feed())
 	if err != nil {

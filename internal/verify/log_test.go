@@ -40,7 +40,7 @@ func (b *bench) messages() (all []*jetstream.RawStreamMsg) {
 
 // elsewhere is a server whose log holds these messages. Nothing keeps anybody
 // from deleting there.
-func elsewhere(t *testing.T, log []*jetstream.RawStreamMsg) *natsd.Server {
+func elsewhere(t testing.TB, log []*jetstream.RawStreamMsg) *natsd.Server {
 	t.Helper()
 	s := natsdtest.Start(t)
 	operator, writer := natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)

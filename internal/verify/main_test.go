@@ -32,15 +32,17 @@ const patience = 40 * time.Second
 // kind, a lift, an erasure.
 type bench struct {
 	*dev.Stack
-	t    *testing.T
+	t    testing.TB
 	db   driver.Conn
 	nc   *nats.Conn // of the auditor
 	feed ed25519.PublicKey
 }
 
-func start(t *testing.T) *bench {
+func start(t *testing.T) *bench { return startFor(t, dev.Options{Dir: t.TempDir()}) }
+
+func startFor(t testing.TB, o dev.Options) *bench {
 	t.Helper()
-	s, err := dev.Start(t.Context(), dev.Options{Dir: t.TempDir()})
+	s, err := dev.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
