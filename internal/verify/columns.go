@@ -90,7 +90,6 @@ type cell struct {
 // row is one row of events.
 type row struct {
 	index      uint64
-	digest     string // FixedString(8), not part of the record
 	revokes    bool
 	cells      []cell // of columns
 	revocation []cell // of revocationColumns
@@ -102,7 +101,7 @@ func newRow() *row {
 
 // selected is the expressions that scan reads.
 var selected = func() string {
-	out := []string{"`index`", "digest", "revokes"}
+	out := []string{"`index`", "revokes"}
 	for _, c := range append(columns[:len(columns):len(columns)], revocationColumns...) {
 		out = append(out, c.expressions()...)
 	}
@@ -141,7 +140,7 @@ func (c *column) dest(v *cell) []any {
 
 // dests is where scan puts what selected names.
 func (r *row) dests() []any {
-	out := []any{&r.index, &r.digest, &r.revokes}
+	out := []any{&r.index, &r.revokes}
 	for i := range columns {
 		out = append(out, columns[i].dest(&r.cells[i])...)
 	}
@@ -267,7 +266,7 @@ func (c *column) encoded(v *cell) []byte {
 }
 
 // differences are the columns in which the row is not what the record says.
-func (r *row) differences(want record, digest []byte) []Difference {
+func (r *row) differences(want record) []Difference {
 	var out []Difference
 	differ := func(c *column, want, got []byte) {
 		if string(want) != string(got) {
@@ -288,7 +287,6 @@ func (r *row) differences(want record, digest []byte) []Difference {
 		}
 		differ(c, revocation[c.member], got)
 	}
-	differ(&column{name: "digest", disclose: true}, appendBytes(nil, digest), appendBytes(nil, []byte(r.digest)))
 	return out
 }
 

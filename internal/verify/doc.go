@@ -17,9 +17,9 @@
 //     changed in any column that a projector writes, or in another's place is
 //     named with its index, and with its column where one changed.
 //   - A log is named at fault where a record or a header was changed, a batch is
-//     missing, repeated or out of order, an event is in it twice, an epoch or
-//     what was covered of the intake goes back, or a tree root is not that of
-//     the records.
+//     missing, repeated or out of order, an event is in it twice and
+//     not marked as a duplicate, an epoch or what was covered of the intake goes
+//     back, or a tree root is not that of the records.
 //   - A feed is named at fault where the snapshot or a delta was changed, a
 //     delta is missing or out of order, or the set that both amount to lacks a
 //     living revocation or lift of the log, has one that the log has not, or

@@ -210,7 +210,7 @@ func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
 			return err
 		}
 	}
-	return r.v.events.expect(entry{index, half(it.Record, it.Digest)})
+	return r.v.events.expect(entry{index, half(it.Record)})
 }
 
 // at is the batch with that index and its sequence, nil where the log has
@@ -258,7 +258,29 @@ func (r *logReader) report() LogReport {
 }
 
 // identities finds events that are in the log twice.
-type identities struct{ spill *spill }
+type identities struct {
+	spill  *spill
+	marked map[uint64]uint64 // duplicate to first, as the audit side has found them
+	known  uint64            // duplicates that are marked
+}
+
+const readMarked = "SELECT `index`, first FROM duplicates WHERE shard = {shard:UInt16}"
+
+// load reads what the audit side has marked: events that came again when the
+// intake no longer remembered them. They stay in the log.
+func (d *identities) load(ctx context.Context, v *verifier) error {
+	d.marked = map[uint64]uint64{}
+	err := v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
+		var index, first uint64
+		err := scan(&index, &first)
+		d.marked[index] = first
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read duplicates: %w", err)
+	}
+	return nil
+}
 
 func (d *identities) put(id digest, index uint64) error {
 	return d.spill.put(int(id[0])%spillParts, entry{index, id})
@@ -273,9 +295,22 @@ func (d *identities) check(f *findings) error {
 		slices.SortStableFunc(all, func(a, b entry) int { return slices.Compare(a.digest[:], b.digest[:]) })
 		for i := 1; i < len(all); i++ {
 			if all[i].digest == all[i-1].digest {
-				f.add(Difference{Place: Log, Kind: Extra, Index: all[i].index, Detail: fmt.Sprintf("the same event as index %d", all[i-1].index)})
+				d.again(f, all[i].index, all[i-1].index)
 			}
 		}
 	}
+	for index := range d.marked {
+		f.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "it is marked as a duplicate and is none"})
+	}
 	return nil
+}
+
+// again judges an event that is in the log a second time.
+func (d *identities) again(f *findings, index, before uint64) {
+	if _, marked := d.marked[index]; marked {
+		delete(d.marked, index)
+		d.known++
+		return
+	}
+	f.add(Difference{Place: Log, Kind: Extra, Index: index, Detail: fmt.Sprintf("the same event as index %d, and not marked as a duplicate", before)})
 }

@@ -82,7 +82,7 @@ func header(t *testing.T, m *jetstream.RawStreamMsg) events.Header {
 // rewrite is m with its batch changed.
 func rewrite(t *testing.T, m *jetstream.RawStreamMsg, change func(*events.Batch)) *jetstream.RawStreamMsg {
 	t.Helper()
-	b, err := events.UnmarshalBatch(m.Data)
+	b, err := events.UnmarshalBatch(bytes.Clone(m.Data)) // what it holds is within
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +109,13 @@ func TestTamperedLog(t *testing.T) {
 		t.Fatalf("batch %d of %d", at, len(log))
 	}
 	h, next := header(t, log[at]), header(t, log[at+1])
+	signed := -1
+	rewrite(t, log[at], func(b *events.Batch) {
+		signed = slices.IndexFunc(b.Items, func(it events.Item) bool { return bytes.Contains(it.Record, []byte("ES256")) })
+	})
+	if signed < 0 {
+		t.Fatal("no record names an algorithm")
+	}
 	size := header(t, log[len(log)-1]).Size
 	swapped := slices.Clone(log)
 	swapped[at], swapped[at+1] = log[at+1], log[at]
@@ -127,8 +134,8 @@ func TestTamperedLog(t *testing.T) {
 	}{
 		{"as it was", log, 0, nil},
 		{"a byte of a record", changed(func(b *events.Batch) {
-			b.Items[1].Record = bytes.Replace(b.Items[1].Record, []byte("success"), []byte("succesz"), 1)
-		}), 0, []string{line("log changed %d", h.First), line("events changed %d outcome", h.First+1)}},
+			b.Items[signed].Record = bytes.Replace(b.Items[signed].Record, []byte("ES256"), []byte("ES257"), 1)
+		}), 0, []string{line("log changed %d", h.First), line("events changed %d alg", h.First+uint64(signed))}},
 		{"a byte of a sealed part", changed(func(b *events.Batch) { b.Items[0].Sealed[9] ^= 1 }), 0, []string{line("log changed %d", h.First)}},
 		{"a root", changed(func(b *events.Batch) { b.Header.Root[3] ^= 1 }), 0, []string{line("log changed %d", h.First), line("batches changed %d root", h.First)}},
 		{"an edge", changed(func(b *events.Batch) { b.Header.Edge[0][3] ^= 1 }), 0, []string{line("log changed %d", h.First)}},

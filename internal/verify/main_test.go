@@ -102,7 +102,10 @@ func (b *bench) history(n int) {
 	b.projected()
 	b.call(admin, "POST", "/v1/revocations/"+made.ID+"/lift", map[string]any{"reason": "mistake"}, nil)
 	b.erase("user-2")
-	b.publish(workload.New(workload.Config{Seed: 8, Subjects: 20}).Batch(n))
+	again := workload.New(workload.Config{Seed: 8, Subjects: 20})
+	for range 3 {
+		b.publish(again.Batch(n / 3))
+	}
 	b.projected()
 }
 

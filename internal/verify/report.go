@@ -22,6 +22,7 @@ const (
 	Events      Place = "events"
 	Payloads    Place = "payloads"
 	Batches     Place = "batches"
+	Duplicates  Place = "duplicates"
 	Revocations Place = "revocations" // the set that snapshot and deltas amount to
 	Snapshot    Place = "snapshot"
 	Deltas      Place = "deltas"
@@ -102,6 +103,7 @@ type TablesReport struct {
 	Events       uint64 `json:"events"`
 	Payloads     uint64 `json:"payloads"`
 	Batches      uint64 `json:"batches"`
+	Duplicates   uint64 `json:"duplicates"`    // records that repeat an event and are marked so
 	NotProjected uint64 `json:"not_projected"` // records at and above the position: lag, no difference
 }
 
@@ -150,7 +152,7 @@ func (f *findings) count(p Place, k Kind) {
 
 // close sums up.
 func (f *findings) close() {
-	for _, p := range []Place{Log, Events, Payloads, Batches, Snapshot, Deltas, Revocations} {
+	for _, p := range []Place{Log, Events, Payloads, Batches, Duplicates, Snapshot, Deltas, Revocations} {
 		for _, k := range []Kind{Missing, Extra, Changed, Reordered} {
 			if n := f.counts[Count{Place: p, Kind: k}]; n > 0 {
 				f.report.Counts = append(f.report.Counts, Count{p, k, n})

@@ -31,7 +31,7 @@ func eventsTable(v *verifier, dir string) *table {
 		if r.stray() {
 			buffer = append(buffer, 0xff) // no record ends so
 		}
-		return entry{r.index, half(buffer, []byte(r.digest))}, nil
+		return entry{r.index, half(buffer)}, nil
 	}
 	t.explain = v.explainEvent
 	return t.open(v, dir)
@@ -52,7 +52,7 @@ func (v *verifier) explainEvent(ctx context.Context, index uint64) (out []Differ
 		if err := scan(r.dests()...); err != nil {
 			return err
 		}
-		out = append(out, r.differences(want, item.Digest)...)
+		out = append(out, r.differences(want)...)
 		return nil
 	})
 	return out, err

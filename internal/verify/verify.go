@@ -109,7 +109,7 @@ func run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	report := &Report{Shard: cfg.Shard}
 	v := &verifier{cfg: cfg, source: source{cfg.NATS}, found: newFindings(report, cfg.Limit)}
-	v.log, v.identities = &logReader{v: v}, &identities{newSpill(dir, "identities")}
+	v.log, v.identities = &logReader{v: v}, &identities{spill: newSpill(dir, "identities")}
 	v.events, v.payloads, v.batches = eventsTable(v, dir), payloadsTable(v, dir), batchesTable(v, dir)
 	return report, v.run(ctx, report)
 }
@@ -134,6 +134,9 @@ func (v *verifier) run(ctx context.Context, report *Report) error {
 		return err
 	}
 	if err := v.compareTables(ctx, position); err != nil {
+		return err
+	}
+	if err := v.identities.load(ctx, v); err != nil {
 		return err
 	}
 	if err := v.identities.check(v.found); err != nil {
@@ -238,7 +241,7 @@ func (v *verifier) settle(ctx context.Context, position uint64) error {
 func (v *verifier) sum(report *Report, f *feed, position uint64) {
 	report.Log = v.log.report()
 	report.ClickHouse = TablesReport{Position: position, Events: v.events.count, Payloads: v.payloads.count,
-		Batches: v.batches.count, NotProjected: v.events.lag}
+		Batches: v.batches.count, Duplicates: v.identities.known, NotProjected: v.events.lag}
 	report.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind}
 	if h := f.head(); h != nil {
 		report.Feed.Position = h.Position

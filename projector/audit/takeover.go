@@ -8,7 +8,7 @@ import "context"
 // done by then, or not to mind.
 func Fence(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
-	f, err := newFence(ctx, &cfg)
+	f, err := newFence(ctx, &cfg, new(open))
 	if err != nil {
 		return err
 	}
