@@ -131,3 +131,51 @@ func TestRecordEncodedAnotherWayIsRefused(t *testing.T) {
 		t.Errorf("unchanged: %v, reference at %d", err, ref)
 	}
 }
+
+// A record, a revocation and a batch have all the members that are always
+// there, and no batch or personal part has a second encoding either.
+func TestWhatIsNotTheOneEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	r := &Record{Version: RecordVersion, Revocation: &Revocation{}}
+	b, err := r.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := byte(1); key <= always; key++ {
+		at := 1
+		for b[at] != key { // the values before 27 take one byte each
+			at += 2
+		}
+		less := append([]byte{b[0] - 1}, b[1:]...)
+		if _, err := UnmarshalRecord(append(less[:at:at], less[at+2:]...)); err == nil {
+			t.Errorf("a record without key %d was accepted", key)
+		}
+	}
+	if _, err := UnmarshalRecord(append(b[:len(b)-len(r.Revocation.appendTo(nil)):len(b)], 0xa0)); err == nil {
+		t.Error("a revocation of nothing was accepted")
+	}
+	batch, _ := smallBatch().Marshal()
+	if _, err := UnmarshalBatch(append(bytes.Clone(batch), 0)); err == nil {
+		t.Error("a batch with something after it was accepted")
+	}
+	if batch[3] != 1 || batch[4] != 1 {
+		t.Fatalf("%x: the version is elsewhere", batch[:8])
+	}
+	if _, err := UnmarshalBatch(append(append(bytes.Clone(batch[:4]), 0x18, 1), batch[5:]...)); err == nil {
+		t.Error("a batch with a longer integer was accepted")
+	}
+	for name, b := range map[string][]byte{
+		"an empty member": {0xa1, 1, 0x60}, "no claims": {0xa1, 8, 0xa0}, "an unknown key": {0xa1, 9, 0x61, 'a'}, "keys out of order": {0xa2, 2, 0x61, 'a', 1, 0x61, 'a'},
+		"claims out of order": {0xa1, 8, 0xa2, 0x61, 'b', 1, 0x61, 'a', 1}, "a wider float": {0xa1, 8, 0xa1, 0x61, 'a', 0xfa, 0x3f, 0xc0, 0, 0},
+		"not a number": {0xa1, 8, 0xa1, 0x61, 'a', 0xf9, 0x7e, 0}, "undefined": {0xa1, 8, 0xa1, 0x61, 'a', 0xf7}, "bytes": {0xa1, 8, 0xa1, 0x61, 'a', 0x41, 0},
+		"a tag": {0xa1, 8, 0xa1, 0x61, 'a', 0xc0, 0x60}, "something after it": {0xa0, 0}, "nothing": {}, "not UTF-8": {0xa1, 1, 0x61, 0xff},
+		"endless": {0xbf, 0xff}, "nested too deep": append([]byte{0xa1, 8, 0xa1, 0x61, 'a'}, append(bytes.Repeat([]byte{0x81}, 20), 1)...),
+	} {
+		if _, err := UnmarshalPersonal(b); err == nil {
+			t.Errorf("personal part, %s: accepted", name)
+		}
+	}
+	if _, err := UnmarshalPersonal([]byte{0xa1, 8, 0xa1, 0x61, 'a', 0xf9, 0x3e, 0}); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+}
