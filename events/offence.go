@@ -220,8 +220,12 @@ func healthInside(where string, v any) *Refusal {
 // not be kept even sealed, or nil. It reads as far as raw is JSON or protobuf.
 func Offends(raw []byte) *Refusal {
 	const where = "the event"
-	if r, _ := offenceInside(where, "", raw); r != nil || ContentTypeOf(raw) != ContentTypeProtobuf {
+	if r, _ := offenceInside(where, "", raw); r != nil {
 		return r
+	}
+	in := jsonReader{b: raw}
+	if in.skip(); in.end() == nil {
+		return nil
 	}
 	return offenceInFields(where, raw, 0)
 }

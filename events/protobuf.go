@@ -306,19 +306,21 @@ func (r *eventProto) protoData(raw []byte) {
 	r.e.data, r.e.faulty = data.d, data.wrong
 }
 
-// ContentTypeOf is the content type of one event as Decoded.Raw keeps it: JSON
-// begins with a brace, and no CloudEvent in protobuf does.
+// ContentTypeOf is the content type of one event as Decoded.Raw keeps it. How
+// it begins does not tell: a line break and a brace begin an event in JSON as
+// well as one in protobuf whose id has 123 bytes.
 func ContentTypeOf(raw []byte) string {
-	if in := (jsonReader{b: raw}); in.peek() == '{' || !beginsCloudEvent(raw) {
+	in := protoReader{b: raw}
+	for num, typ, more := in.next(); more; num, typ, more = in.next() {
+		if num > ceProtoData || typ != protowire.BytesType {
+			return ContentTypeEvent
+		}
+		in.skip(num, typ)
+	}
+	if in.broken || len(raw) == 0 {
 		return ContentTypeEvent
 	}
 	return ContentTypeProtobuf
-}
-
-func beginsCloudEvent(raw []byte) bool {
-	in := protoReader{b: raw}
-	num, typ, more := in.next()
-	return more && num <= ceProtoData && typ == protowire.BytesType
 }
 
 // Split is the events of m, each as a message of its own, where m is a batch

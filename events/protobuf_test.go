@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -447,6 +448,30 @@ func TestProtobufThatMustNotBeKept(t *testing.T) {
 		for _, raw := range [][]byte{b, one} {
 			if r := events.Offends(raw); (r == nil) != (name == "") {
 				t.Errorf("%q: %v", name, r)
+			}
+		}
+	}
+}
+
+func TestContentTypeOfAnEvent(t *testing.T) {
+	t.Parallel()
+	for n := range 300 {
+		ev := base()
+		ev.ID = strings.Repeat("i", n)
+		asProto, err := events.MarshalProtobuf(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asJSON, err := events.MarshalEvent(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for body, want := range map[string]string{
+			string(asProto): events.ContentTypeProtobuf, string(asJSON): events.ContentTypeEvent, "\n" + string(asJSON): events.ContentTypeEvent,
+			string(asProto[:len(asProto)-1]): events.ContentTypeEvent, "": events.ContentTypeEvent, "7": events.ContentTypeEvent,
+		} {
+			if got := events.ContentTypeOf([]byte(body)); got != want {
+				t.Errorf("id of %d bytes: %s, want %s: %q", n, got, want, body)
 			}
 		}
 	}
