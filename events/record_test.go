@@ -179,3 +179,65 @@ func TestWhatIsNotTheOneEncodingIsRefused(t *testing.T) {
 		t.Errorf("unchanged: %v", err)
 	}
 }
+
+// What may be left out must be, where it is empty.
+func TestEmptyMembersAreRefused(t *testing.T) {
+	t.Parallel()
+	b, err := (&Record{Version: RecordVersion}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(key byte, value ...byte) []byte {
+		out := append([]byte{b[0] + 1}, b[1:]...)
+		if key >= 24 {
+			out = append(out, 0x18)
+		}
+		return append(append(out, key), value...)
+	}
+	text, list, number := []byte{0x60}, []byte{0x80}, []byte{0}
+	ref, hash := append([]byte{0x50}, make([]byte, 16)...), append([]byte{0x58, 32}, make([]byte, 32)...)
+	for key, empty := range map[byte][]byte{
+		9: text, 10: ref, 11: ref, 12: ref, 13: text, 14: text, 15: text, 16: list, 17: text, 18: number, 19: number, 20: text, 21: text, 22: text,
+		23: {0xa0}, 24: number, 25: hash, 26: number, 28: number, 29: list, 30: ref, 31: text, 32: list, 33: text,
+	} {
+		if _, err := UnmarshalRecord(with(key, empty...)); err == nil {
+			t.Errorf("key %d, empty: accepted", key)
+		}
+		full := append([]byte(nil), empty...)
+		switch full[0] {
+		case 0x60, 0x80:
+			full = append([]byte{full[0] + 1}, 0x61, 'a')
+			if empty[0] == 0x60 {
+				full = []byte{0x61, 'a'}
+			}
+		case 0xa0:
+			full = []byte{0xa1, 0x61, 'a', 0x60}
+		default:
+			full[len(full)-1] = 1
+		}
+		if _, err := UnmarshalRecord(with(key, full...)); err != nil {
+			t.Errorf("key %d: %v", key, err)
+		}
+	}
+	r := &Record{Version: RecordVersion, Revocation: &Revocation{}}
+	b, _ = r.Marshal()
+	v := r.Revocation.appendTo(nil)
+	longer := append([]byte{v[0] + 1}, v[1:]...)
+	if _, err := UnmarshalRecord(append(append(b[:len(b)-len(v):len(b)-len(v)], longer...), append([]byte{6}, ref...)...)); err == nil {
+		t.Error("a revocation that lifts nothing was accepted")
+	}
+}
+
+func TestRecordsAreUTF8(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Record{{ID: "\xff"}, {Tenant: "\xff"}, {Claims: []string{"\xff"}}, {Attributes: map[string]string{"\xff": ""}}, {Attributes: map[string]string{"a": "\xff"}}} {
+		r.Version = RecordVersion
+		b, err := r.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := UnmarshalRecord(b); err == nil {
+			t.Errorf("%+v was accepted", r)
+		}
+	}
+}
