@@ -131,3 +131,30 @@ func TestJSONTakesAtMost(t *testing.T) {
 		}
 	})
 }
+
+// Whatever stands around them, and wherever in a word of eight bytes.
+func TestScansLookEverywhere(t *testing.T) {
+	t.Parallel()
+	for before := range 40 {
+		for after := range 20 {
+			head, tail := strings.Repeat("x", before), strings.Repeat("y", after)
+			if s := head + " 4222222222222 " + tail; !suspicious(s) {
+				t.Errorf("%q looks innocent", s)
+			}
+			if !printableASCII(head + " ~" + tail) {
+				t.Errorf("%d before and %d after are not printable", before, after)
+			}
+			for _, odd := range []string{"\x00", "\x1f", "\x7f", "\x80", "\xff"} {
+				if printableASCII(head + odd + tail) {
+					t.Errorf("%q after %d and before %d is printable", odd, before, after)
+				}
+			}
+		}
+	}
+	for _, s := range []string{"\x01", "<", "\u2028", "\"", "é", "\xff"} {
+		m := map[string]any{strings.Repeat(s, 100): strings.Repeat(s, 1000)}
+		if b, err := json.Marshal(m); err != nil || len(b) > jsonAtMost(m) {
+			t.Errorf("%q takes %d bytes, %v; at most %d were promised", s, len(b), err, jsonAtMost(m))
+		}
+	}
+}
