@@ -80,7 +80,7 @@ func (p *parts) Search(_ context.Context, s query.Search) ([]query.Row, error) {
 	p.searches = append(p.searches, s)
 	var out []query.Row
 	for _, r := range p.rows {
-		if (s.AllTenants || r.Record.Tenant == s.Tenant) && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
+		if r.Shard == s.Shard && (s.AllTenants || r.Record.Tenant == s.Tenant) && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
 			out = append(out, r)
 		}
 	}
@@ -91,18 +91,20 @@ func (p *parts) Count(_ context.Context, _ query.Search) (uint64, error) {
 	return uint64(len(p.rows)), nil
 }
 
-func (p *parts) Issuers(context.Context, string, int) ([]string, error) { return []string{"i"}, nil }
+func (p *parts) Issuers(context.Context, string, uint16, int) ([]string, error) {
+	return []string{"i"}, nil
+}
 
-func (p *parts) Event(_ context.Context, tenant string, index uint64) (query.Row, error) {
+func (p *parts) Event(_ context.Context, tenant string, shard uint16, index uint64) (query.Row, error) {
 	for _, r := range p.rows {
-		if r.Index == index && (tenant == "" || tenant == r.Record.Tenant) {
+		if r.Shard == shard && r.Index == index && (tenant == "" || tenant == r.Record.Tenant) {
 			return r, nil
 		}
 	}
 	return query.Row{}, query.ErrNotFound
 }
 
-func (p *parts) Sealed(_ context.Context, _ string, indices []uint64) (map[uint64][]byte, error) {
+func (p *parts) Sealed(_ context.Context, _ string, _ uint16, indices []uint64) (map[uint64][]byte, error) {
 	out := map[uint64][]byte{}
 	for _, i := range indices {
 		if b := p.sealed[i]; b != nil {

@@ -296,7 +296,7 @@ func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
 	if len(indices) == 0 {
 		return nil
 	}
-	sealed, err := s.cfg.Events.Sealed(ctx, rows[0].Record.Tenant, indices)
+	sealed, err := s.cfg.Events.Sealed(ctx, rows[0].Record.Tenant, rows[0].Shard, indices)
 	if err != nil {
 		return err
 	}
@@ -348,7 +348,7 @@ func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
 		return err
 	}
 	for _, t := range of {
-		row, err := s.cfg.Events.Event(ctx, t, index)
+		row, err := s.cfg.Events.Event(ctx, t, 0, index)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}

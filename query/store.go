@@ -41,8 +41,9 @@ const (
 	MaxLimit     = 1000
 )
 
-// Row is one record with its place in the log.
+// Row is one record with its place: the index in the log of its shard.
 type Row struct {
+	Shard     uint16
 	Index     uint64
 	Record    events.Record
 	Duplicate *Duplicate // where it was found to repeat an earlier event
@@ -72,20 +73,20 @@ type EventStore interface {
 	// Count is how many rows match, whatever After and Limit say.
 	Count(ctx context.Context, s Search) (uint64, error)
 
-	// Issuers is up to limit issuers that the tenant's events name, in no
-	// order. It reads more than the other methods: ask it only where an
+	// Issuers is up to limit issuers that the tenant's events in a shard name,
+	// in no order. It reads more than the other methods: ask it only where an
 	// identifier came without its issuer. Rows and errors are those of Search.
-	Issuers(ctx context.Context, tenant string, limit int) ([]string, error)
+	Issuers(ctx context.Context, tenant string, shard uint16, limit int) ([]string, error)
 
-	// Event returns one row of shard 0. Tenant "" stands for any, for a
+	// Event returns one row of a shard. Tenant "" stands for any, for a
 	// caller that reaches all tenants. It returns ErrNotFound where the index
 	// is not there or is another tenant's.
-	Event(ctx context.Context, tenant string, index uint64) (Row, error)
+	Event(ctx context.Context, tenant string, shard uint16, index uint64) (Row, error)
 
 	// Sealed returns the sealed personal parts of the tenant's events at
-	// these indices of shard 0, at most MaxLimit of them. An index without
+	// these indices of a shard, at most MaxLimit of them. An index without
 	// one, or of another tenant, is not in the map.
-	Sealed(ctx context.Context, tenant string, indices []uint64) (map[uint64][]byte, error)
+	Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64) (map[uint64][]byte, error)
 }
 
 // FindingState says where a finding stands.
@@ -99,10 +100,11 @@ const (
 )
 
 // FindingSearch says which findings are wanted. Members at their zero value
-// restrict nothing, but for Tenant.
+// restrict nothing, but for Tenant and Shard.
 type FindingSearch struct {
 	Tenant     string // as in Search
 	AllTenants bool   // as in Search
+	Shard      uint16
 	State      FindingState
 	Control    string  // id of a control
 	ID         string  // one finding
@@ -115,6 +117,7 @@ type FindingSearch struct {
 type Finding struct {
 	ID         string
 	Tenant     string
+	Shard      uint16
 	Index      uint64 // of the last finding.opened event
 	State      FindingState
 	Control    string            // attributes.control

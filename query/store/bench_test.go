@@ -51,7 +51,7 @@ FROM numbers(3000000) SETTINGS max_insert_threads = 2`
 	}
 	b.Run("event by index", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.Event(b.Context(), "acme", 1_000_000); err != nil {
+			if _, err := s.Event(b.Context(), "acme", 0, 1_000_000); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -39,8 +39,8 @@
 //
 // # What it does not do
 //
-// It does not open what is sealed and does not decide who may ask. Events,
-// sealed parts, issuers and findings are looked up in shard 0.
+// It does not open what is sealed and does not decide who may ask. It does not
+// know which shard a tenant is in: each question is put to the one it names.
 //
 // # Sources
 //

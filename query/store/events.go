@@ -105,6 +105,7 @@ func (q count) SQL() (string, []any) {
 // issuers is the issuers that a tenant's events below an index name.
 type issuers struct {
 	tenant string
+	shard  uint16
 	end    uint64
 	limit  int
 }
@@ -112,7 +113,7 @@ type issuers struct {
 func (q issuers) SQL() (string, []any) {
 	w := new(where)
 	w.and("tenant = {tenant:String}", "tenant", q.tenant)
-	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
 	w.and("`index` < {end:UInt64}", "end", q.end)
 	w.conditions = append(w.conditions, "issuer != ''")
 	return "SELECT DISTINCT issuer\nFROM events\nWHERE " + w.String() + "\nLIMIT {limit:UInt32}",
@@ -135,13 +136,14 @@ func (q recorded) SQL() (string, []any) {
 // event is the row of one index, of any tenant where tenant is empty.
 type event struct {
 	tenant string
+	shard  uint16
 	index  uint64
 }
 
 func (q event) SQL() (string, []any) {
 	w := new(where)
 	w.text("tenant", q.tenant)
-	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
 	w.and("`index` = {index:UInt64}", "index", q.index)
 	return "SELECT " + eventrow.Columns + "\nFROM events\nWHERE " + w.String(), w.args
 }
@@ -149,13 +151,14 @@ func (q event) SQL() (string, []any) {
 // sealed is the personal parts of some events.
 type sealed struct {
 	tenant  string
+	shard   uint16
 	indices []uint64
 }
 
 func (q sealed) SQL() (string, []any) {
 	w := new(where)
 	w.and("tenant = {tenant:String}", "tenant", q.tenant)
-	w.and("shard = {shard:UInt16}", "shard", uint16(0))
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
 	w.and("`index` IN {indices:Array(UInt64)}", "indices", q.indices)
 	return "SELECT `index`, sealed\nFROM payloads\nWHERE " + w.String(), w.args
 }

@@ -37,7 +37,7 @@ func typeOf(s query.FindingState) string {
 func (q findings) SQL() (string, []any) {
 	of := new(where)
 	of.tenant(q.Tenant, q.AllTenants)
-	of.and("shard = {shard:UInt16}", "shard", uint16(0))
+	of.and("shard = {shard:UInt16}", "shard", q.Shard)
 	of.and("type IN {types:Array(String)}", "types",
 		names([]events.Type{events.FindingOpened, events.FindingAcknowledged, events.FindingClosed}))
 	of.and("`index` < {end:UInt64}", "end", q.end)

@@ -33,7 +33,7 @@ func questions() map[string]question {
 		"search, any tenant":   page{query.Search{AllTenants: true, Types: []events.Type{events.TokenRevoked}, Descending: true}, window{40, 100}},
 		"recorded":             recorded{},
 		"duplicates":           duplicates{indices: []uint64{1, 2}},
-		"issuers":              issuers{"acme", 100, 33},
+		"issuers":              issuers{"acme", 0, 100, 33},
 	}
 	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "descending", "all"} {
 		out["search, "+name] = page{searches()[name], window{40, 100}}

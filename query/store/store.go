@@ -80,7 +80,7 @@ func (s *Store) ask(ctx context.Context, q question, row func(scan func(...any) 
 func (s *Store) events(ctx context.Context, q question, shard uint16) (out []query.Row, err error) {
 	err = s.ask(ctx, q, func(scan func(...any) error) error {
 		r, err := eventrow.Scan(scan)
-		out = append(out, query.Row{Index: r.Index, Record: r.Record})
+		out = append(out, query.Row{Shard: r.Shard, Index: r.Index, Record: r.Record})
 		return err
 	})
 	if err != nil || len(out) == 0 {
@@ -107,15 +107,15 @@ func (s *Store) mark(ctx context.Context, rows []query.Row, shard uint16) error 
 }
 
 // Issuers implements query.EventStore.
-func (s *Store) Issuers(ctx context.Context, tenant string, limit int) (out []string, err error) {
+func (s *Store) Issuers(ctx context.Context, tenant string, shard uint16, limit int) (out []string, err error) {
 	if err := bounded(tenant, false); err != nil {
 		return nil, fmt.Errorf("search issuers: %w", err)
 	}
-	end, err := s.recorded(ctx, 0)
+	end, err := s.recorded(ctx, shard)
 	if err != nil {
 		return nil, fmt.Errorf("search issuers: %w", err)
 	}
-	err = s.ask(ctx, issuers{tenant, end, limit}, func(scan func(...any) error) error {
+	err = s.ask(ctx, issuers{tenant, shard, end, limit}, func(scan func(...any) error) error {
 		var issuer string
 		err := scan(&issuer)
 		out = append(out, issuer)
@@ -195,25 +195,25 @@ func (s *Store) Count(ctx context.Context, q query.Search) (n uint64, err error)
 }
 
 // Event implements query.EventStore.
-func (s *Store) Event(ctx context.Context, tenant string, index uint64) (query.Row, error) {
+func (s *Store) Event(ctx context.Context, tenant string, shard uint16, index uint64) (query.Row, error) {
 	var rows []query.Row
-	end, err := s.recorded(ctx, 0)
+	end, err := s.recorded(ctx, shard)
 	if err == nil && index < end {
-		rows, err = s.events(ctx, event{tenant: tenant, index: index}, 0)
+		rows, err = s.events(ctx, event{tenant: tenant, shard: shard, index: index}, shard)
 	}
 	switch {
 	case err != nil:
-		return query.Row{}, fmt.Errorf("event index=%d: %w", index, err)
+		return query.Row{}, fmt.Errorf("event shard=%d index=%d: %w", shard, index, err)
 	case len(rows) == 0:
-		return query.Row{}, fmt.Errorf("event index=%d: %w", index, query.ErrNotFound)
+		return query.Row{}, fmt.Errorf("event shard=%d index=%d: %w", shard, index, query.ErrNotFound)
 	case len(rows) > 1:
-		return query.Row{}, fmt.Errorf("event index=%d is there twice", index)
+		return query.Row{}, fmt.Errorf("event shard=%d index=%d is there twice", shard, index)
 	}
 	return rows[0], nil
 }
 
 // Sealed implements query.EventStore.
-func (s *Store) Sealed(ctx context.Context, tenant string, indices []uint64) (map[uint64][]byte, error) {
+func (s *Store) Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64) (map[uint64][]byte, error) {
 	switch {
 	case tenant == "":
 		return nil, fmt.Errorf("sealed parts: %w: no tenant", ErrSearch)
@@ -224,7 +224,7 @@ func (s *Store) Sealed(ctx context.Context, tenant string, indices []uint64) (ma
 	if len(indices) == 0 {
 		return out, nil
 	}
-	err := s.ask(ctx, sealed{tenant: tenant, indices: indices}, func(scan func(...any) error) error {
+	err := s.ask(ctx, sealed{tenant: tenant, shard: shard, indices: indices}, func(scan func(...any) error) error {
 		var index uint64
 		var part []byte
 		err := scan(&index, &part)
@@ -242,12 +242,13 @@ func (s *Store) Findings(ctx context.Context, q query.FindingSearch) (out []quer
 	if err := bounded(q.Tenant, q.AllTenants); err != nil {
 		return nil, fmt.Errorf("findings: %w", err)
 	}
-	end, err := s.recorded(ctx, 0)
+	end, err := s.recorded(ctx, q.Shard)
 	if err != nil {
 		return nil, fmt.Errorf("findings: %w", err)
 	}
 	err = s.ask(ctx, findings{q, end}, func(scan func(...any) error) error {
 		f, err := scanFinding(scan)
+		f.Shard = q.Shard
 		out = append(out, f)
 		return err
 	})

@@ -136,7 +136,7 @@ func TestARecordIsReturnedAsItWasLogged(t *testing.T) {
 		Revocation: &events.Revocation{Scope: events.ScopeToken, Hash: events.Ref{9}, Expires: 10, FeedKey: 1},
 	}
 	insert(t, conn, []eventrow.Row{{Index: 5, Record: record}})
-	row, err := New(conn).Event(t.Context(), "acme", 5)
+	row, err := New(conn).Event(t.Context(), "acme", 0, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestEventOfAnotherTenantIsNotFound(t *testing.T) {
 		index  uint64
 		found  bool
 	}{{"acme", 0, true}, {"acme", 2, false}, {"umbrella", 2, true}, {"", 2, true}, {"", 8, false}, {"acme", math.MaxUint64, false}} {
-		row, err := s.Event(t.Context(), c.tenant, c.index)
+		row, err := s.Event(t.Context(), c.tenant, 0, c.index)
 		if c.found && (err != nil || row.Index != c.index) || !c.found && !errors.Is(err, query.ErrNotFound) {
 			t.Errorf("%+v: index %d, err %v", c, row.Index, err)
 		}
@@ -168,7 +168,7 @@ func TestEventThatIsThereTwiceIsAnError(t *testing.T) {
 	t.Parallel()
 	conn := tables(t)
 	insert(t, conn, append(history(1), history(1)...))
-	if _, err := New(conn).Event(t.Context(), "acme", 0); err == nil || errors.Is(err, query.ErrNotFound) {
+	if _, err := New(conn).Event(t.Context(), "acme", 0, 0); err == nil || errors.Is(err, query.ErrNotFound) {
 		t.Fatalf("err %v", err)
 	}
 }
@@ -180,17 +180,17 @@ func TestSealedPartsOfOneTenant(t *testing.T) {
 	insertSealed(t, conn, "acme", 1, string(sum[:]))
 	insertSealed(t, conn, "acme", 2, "two")
 	insertSealed(t, conn, "umbrella", 3, "three")
-	got, err := New(conn).Sealed(t.Context(), "acme", []uint64{1, 3, 4})
+	got, err := New(conn).Sealed(t.Context(), "acme", 0, []uint64{1, 3, 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(map[uint64][]byte{1: sum[:]}, got); d != "" {
 		t.Fatal(d)
 	}
-	if got, err := New(conn).Sealed(t.Context(), "acme", nil); err != nil || len(got) != 0 {
+	if got, err := New(conn).Sealed(t.Context(), "acme", 0, nil); err != nil || len(got) != 0 {
 		t.Fatalf("none asked: %v, err %v", got, err)
 	}
-	if _, err := New(conn).Sealed(t.Context(), "acme", make([]uint64, query.MaxLimit+1)); !errors.Is(err, ErrSearch) {
+	if _, err := New(conn).Sealed(t.Context(), "acme", 0, make([]uint64, query.MaxLimit+1)); !errors.Is(err, ErrSearch) {
 		t.Fatalf("too many: err %v", err)
 	}
 }
@@ -200,9 +200,9 @@ func TestWithoutATenantNothingIsSearched(t *testing.T) {
 	s, ctx := New(nil), context.Background()
 	_, search := s.Search(ctx, query.Search{})
 	_, count := s.Count(ctx, query.Search{})
-	_, sealed := s.Sealed(ctx, "", []uint64{1})
+	_, sealed := s.Sealed(ctx, "", 0, []uint64{1})
 	_, findings := s.Findings(ctx, query.FindingSearch{})
-	_, issuers := s.Issuers(ctx, "", 1)
+	_, issuers := s.Issuers(ctx, "", 0, 1)
 	_, both := s.Search(ctx, query.Search{Tenant: "acme", AllTenants: true})
 	for _, err := range []error{search, count, sealed, findings, issuers, both} {
 		if !errors.Is(err, ErrSearch) {
@@ -233,7 +233,7 @@ func TestGrantsLetReadAndNoMore(t *testing.T) {
 	if err != nil || len(rows) != 2 {
 		t.Fatalf("%d rows, err %v", len(rows), err)
 	}
-	if _, err := New(reader).Sealed(t.Context(), "acme", []uint64{1}); err != nil {
+	if _, err := New(reader).Sealed(t.Context(), "acme", 0, []uint64{1}); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{
@@ -271,7 +271,7 @@ func TestWhatIsNotRecordedIsNotShown(t *testing.T) {
 	if got, err := s.Search(t.Context(), query.Search{AllTenants: true}); err != nil || len(got) != 9 {
 		t.Errorf("search of all tenants: %d rows, err %v", len(got), err)
 	}
-	if got, err := s.Issuers(t.Context(), "umbrella", 10); err != nil || len(got) != 2 {
+	if got, err := s.Issuers(t.Context(), "umbrella", 0, 10); err != nil || len(got) != 2 {
 		t.Errorf("issuers: %v, err %v", got, err)
 	}
 	late := eventrow.Row{Index: 11, Record: events.Record{Version: 1, Tenant: "umbrella", Issuer: "https://late.example"}}
@@ -283,13 +283,13 @@ func TestWhatIsNotRecordedIsNotShown(t *testing.T) {
 	if err := conn.Exec(clickhouse.Context(t.Context(), clickhouse.WithExternalTable(block)), eventrow.Insert); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Issuers(t.Context(), "umbrella", 10); err != nil || len(got) != 2 {
+	if got, err := s.Issuers(t.Context(), "umbrella", 0, 10); err != nil || len(got) != 2 {
 		t.Errorf("issuers that are not recorded yet, or of another shard: %v, err %v", got, err)
 	}
-	if _, err := s.Event(t.Context(), "acme", 9); !errors.Is(err, query.ErrNotFound) {
+	if _, err := s.Event(t.Context(), "acme", 0, 9); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("event: err %v", err)
 	}
-	if _, err := s.Event(t.Context(), "acme", 8); err != nil {
+	if _, err := s.Event(t.Context(), "acme", 0, 8); err != nil {
 		t.Errorf("event below: err %v", err)
 	}
 }
@@ -399,7 +399,7 @@ func TestARowThatRepeatsAnotherSaysSo(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	row, err := New(conn).Event(t.Context(), rows[5].Record.Tenant, 5)
+	row, err := New(conn).Event(t.Context(), rows[5].Record.Tenant, 0, 5)
 	if err != nil || row.Duplicate == nil || *row.Duplicate != want[5] {
 		t.Errorf("event 5: %+v, err %v", row.Duplicate, err)
 	}
