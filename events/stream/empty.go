@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,20 +77,34 @@ func (i *Intake) emptyNow(ctx context.Context) {
 	if err != nil || to <= i.emptied || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
 		return
 	}
-	if i.stream.Purge(ctx, jetstream.WithPurgeSequence(to+1)) == nil {
+	if i.purge(ctx, to+1) == nil {
 		i.emptied = to
 	}
 }
 
-// dealtWith is the sequence up to which every message was acknowledged, to
+// purge removes this shard's messages before a sequence.
+func (i *Intake) purge(ctx context.Context, before uint64) error {
+	if slices.Equal(i.subjects, []string{EventSubjects}) { // all there are
+		return i.stream.Purge(ctx, jetstream.WithPurgeSequence(before))
+	}
+	for _, s := range i.subjects {
+		if err := i.stream.Purge(ctx, jetstream.WithPurgeSubject(s), jetstream.WithPurgeSequence(before)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dealtWith is the sequence up to which every message of the shard was
+// acknowledged, to
 // whichever reader it was delivered. Access is asked first: what it has behind
 // it control had delivered by then.
 func (i *Intake) dealtWith(ctx context.Context) (uint64, error) {
-	access, err := i.state(ctx, AccessConsumer)
+	access, err := i.state(ctx, consumerOf(AccessConsumer, i.shard))
 	if err != nil {
 		return 0, err
 	}
-	control, err := i.state(ctx, ControlConsumer)
+	control, err := i.state(ctx, consumerOf(ControlConsumer, i.shard))
 	if err != nil {
 		return 0, err
 	}

@@ -23,8 +23,8 @@ const (
 
 // IntakeMessage is one message as it arrived. Its events are not decoded.
 type IntakeMessage struct {
-	Seq         uint64 // in the intake stream: unique beside Intake.Created
-	Subject     string
+	Seq         uint64         // in the intake stream: unique beside Intake.Created
+	Subject     string         // that it was published on
 	Message     events.Message // tenant and type as the subject says
 	Redelivered bool           // it was delivered before; false says nothing after the intake was opened anew
 	Received    time.Time      // when the stream stored it
@@ -44,42 +44,51 @@ func (m *IntakeMessage) Ack() error {
 
 func (m *IntakeMessage) size() int { return len(m.Message.Body) + len(m.Subject) }
 
-// Intake reads what was published, each lane for itself, and empties the stream
-// of what was dealt with.
+// Intake reads what was published of one shard, each lane for itself, and
+// empties the stream of what was dealt with.
 type Intake struct {
-	conn    *nats.Conn
-	stream  jetstream.Stream
-	created time.Time
-	left    left
-	emptied uint64 // the stream begins behind it; of the goroutine that empties
-	control *buffer[IntakeMessage]
-	access  *buffer[IntakeMessage]
-	stop    context.CancelFunc
-	pumps   sync.WaitGroup
+	conn     *nats.Conn
+	stream   jetstream.Stream
+	shard    uint16
+	subjects []string // that hold its messages
+	created  time.Time
+	left     left
+	emptied  uint64 // the stream begins behind it; of the goroutine that empties
+	control  *buffer[IntakeMessage]
+	access   *buffer[IntakeMessage]
+	stop     context.CancelFunc
+	pumps    sync.WaitGroup
 }
 
-// OpenIntake starts to read. What an earlier reader had taken and not
-// acknowledged is delivered again at once. Close it; it outlives ctx, which
-// bounds only the start.
+// OpenIntake starts to read what is of the first shard. What an earlier reader
+// had taken and not acknowledged is delivered again at once. Close it; it
+// outlives ctx, which bounds only the start.
 func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
+	return OpenIntakeOf(ctx, js, 0)
+}
+
+// OpenIntakeOf is OpenIntake for a shard.
+func OpenIntakeOf(ctx context.Context, js jetstream.JetStream, shard uint16) (*Intake, error) {
 	s, err := js.Stream(ctx, IntakeStream)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", IntakeStream, err)
 	}
-	control, err := s.Consumer(ctx, ControlConsumer)
+	controlName, accessName := consumerOf(ControlConsumer, shard), consumerOf(AccessConsumer, shard)
+	control, err := s.Consumer(ctx, controlName)
 	if err != nil {
-		return nil, fmt.Errorf("open consumer %s of %s: %w", ControlConsumer, IntakeStream, err)
+		return nil, fmt.Errorf("open consumer %s of %s: %w", controlName, IntakeStream, err)
 	}
-	if _, err := s.Consumer(ctx, AccessConsumer); err != nil {
-		return nil, fmt.Errorf("open consumer %s of %s: %w", AccessConsumer, IntakeStream, err)
+	access, err := s.Consumer(ctx, accessName)
+	if err != nil {
+		return nil, fmt.Errorf("open consumer %s of %s: %w", accessName, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, created: s.CachedInfo().Created}
+	i := &Intake{conn: js.Conn(), stream: s, shard: shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	i.follow(run, ControlConsumer, i.control, func(string) bool { return false })
-	i.follow(run, AccessConsumer, i.access, deliveredBy(control.CachedInfo().Config.FilterSubjects))
+	i.follow(run, controlName, i.control, func(string) bool { return false })
+	i.follow(run, accessName, i.access, deliveredBy(control.CachedInfo().Config.FilterSubjects))
 	i.pumps.Go(func() { i.empty(run) })
 	return i, nil
 }
@@ -107,12 +116,12 @@ func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMe
 func deliveredBy(filters []string) func(subject string) bool {
 	names := make(map[string]bool, len(filters))
 	for _, f := range filters {
-		if name, ok := strings.CutPrefix(f, eventPrefix+"*."); ok {
+		if name, ok := strings.CutPrefix(published(f), eventPrefix+"*."); ok {
 			names[name] = true
 		}
 	}
 	return func(subject string) bool {
-		_, name, _ := strings.Cut(strings.TrimPrefix(subject, eventPrefix), ".")
+		_, name, _ := strings.Cut(strings.TrimPrefix(published(subject), eventPrefix), ".")
 		return names[name]
 	}
 }
@@ -160,10 +169,11 @@ func (i *Intake) check(ctx context.Context) error {
 }
 
 func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMessage {
-	tenant, t, _ := ParseEventSubject(msg.Subject()) // where it is malformed, the event disagrees and is refused
+	subject := published(msg.Subject())
+	tenant, t, _ := ParseEventSubject(subject) // where it is malformed, the event disagrees and is refused
 	header := msg.Headers()
 	return IntakeMessage{
-		Seq: meta.Sequence.Stream, Subject: msg.Subject(), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp, Behind: meta.NumPending,
+		Seq: meta.Sequence.Stream, Subject: subject, Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp, Behind: meta.NumPending,
 		Message: events.Message{
 			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},

@@ -17,9 +17,11 @@ var ErrFenced = errors.New("another writer has appended to the log")
 // ErrNotFound says that there is no such message.
 var ErrNotFound = errors.New("no such message")
 
-// Log is the ordered log.
+// Log is the ordered log of one shard.
 type Log struct {
 	js      jetstream.JetStream
+	shard   uint16
+	stream  string
 	created time.Time
 }
 
@@ -33,14 +35,38 @@ type LogMessage struct {
 
 func (m *LogMessage) size() int { return len(m.Data) }
 
-// OpenLog opens the log that Ensure made.
+// OpenLog opens the log of the first shard that Ensure made.
 func OpenLog(ctx context.Context, js jetstream.JetStream) (*Log, error) {
-	s, err := js.Stream(ctx, LogStream)
-	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", LogStream, err)
-	}
-	return &Log{js: js, created: s.CachedInfo().Created}, nil
+	return OpenLogOf(ctx, js, 0)
 }
+
+// OpenLogOf opens the log of a shard that Ensure made.
+func OpenLogOf(ctx context.Context, js jetstream.JetStream, shard uint16) (*Log, error) {
+	name := LogStreamOf(shard)
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", name, err)
+	}
+	return &Log{js: js, shard: shard, stream: name, created: s.CachedInfo().Created}, nil
+}
+
+// OpenLogs opens the logs of n shards, in their order.
+func OpenLogs(ctx context.Context, js jetstream.JetStream, n int) ([]*Log, error) {
+	logs := make([]*Log, n)
+	for k := range logs {
+		var err error
+		if logs[k], err = OpenLogOf(ctx, js, uint16(k)); err != nil {
+			return nil, err
+		}
+	}
+	return logs, nil
+}
+
+// Shard is the shard that this is the log of.
+func (l *Log) Shard() uint16 { return l.shard }
+
+// Stream is the name of its stream.
+func (l *Log) Stream() string { return l.stream }
 
 // Created is when the log was created: its identity, beside which sequences
 // mean something.
@@ -51,24 +77,26 @@ func (l *Log) Created() time.Time { return l.created }
 // that it was not written, as another message follows expectLast. After any
 // other error it may have been written: ask Last.
 func (l *Log) Append(ctx context.Context, lane events.Lane, data []byte, expectLast uint64) (uint64, error) {
-	ack, err := l.js.Publish(ctx, LogSubject(lane), data,
-		jetstream.WithExpectStream(LogStream), jetstream.WithExpectLastSequence(expectLast))
+	ack, err := l.js.Publish(ctx, LogSubjectOf(l.shard, lane), data,
+		jetstream.WithExpectStream(l.stream), jetstream.WithExpectLastSequence(expectLast))
 	switch {
 	case wrongLast(err):
-		return 0, fmt.Errorf("append stream=%s after=%d: %w", LogStream, expectLast, ErrFenced)
+		return 0, fmt.Errorf("append stream=%s after=%d: %w", l.stream, expectLast, ErrFenced)
 	case err != nil:
-		return 0, fmt.Errorf("append stream=%s after=%d: %w", LogStream, expectLast, err)
+		return 0, fmt.Errorf("append stream=%s after=%d: %w", l.stream, expectLast, err)
 	}
 	return ack.Sequence, nil
 }
 
 // Last is the last message, or one with Seq 0 where the log is empty. It sees
 // every Append that has returned.
-func (l *Log) Last(ctx context.Context) (LogMessage, error) { return l.last(ctx, LogSubjects) }
+func (l *Log) Last(ctx context.Context) (LogMessage, error) {
+	return l.last(ctx, logPrefixOf(l.shard)+"*")
+}
 
 // LastOf is Last for one lane.
 func (l *Log) LastOf(ctx context.Context, lane events.Lane) (LogMessage, error) {
-	return l.last(ctx, LogSubject(lane))
+	return l.last(ctx, LogSubjectOf(l.shard, lane))
 }
 
 func (l *Log) last(ctx context.Context, subject string) (LogMessage, error) {
@@ -83,15 +111,15 @@ func (l *Log) last(ctx context.Context, subject string) (LogMessage, error) {
 // ErrNotFound. It sees every Append that has returned.
 func (l *Log) Get(ctx context.Context, seq uint64) (LogMessage, error) {
 	if seq == 0 { // to the server it would mean: not said
-		return LogMessage{}, fmt.Errorf("get stream=%s seq=0: %w", LogStream, ErrNotFound)
+		return LogMessage{}, fmt.Errorf("get stream=%s seq=0: %w", l.stream, ErrNotFound)
 	}
 	return l.get(ctx, get{Seq: seq})
 }
 
 func (l *Log) get(ctx context.Context, g get) (LogMessage, error) {
-	m, err := g.from(ctx, l.js, LogStream)
+	m, err := g.from(ctx, l.js, l.stream)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return LogMessage{}, fmt.Errorf("get stream=%s seq=%d: %w", LogStream, g.Seq, ErrNotFound)
+		return LogMessage{}, fmt.Errorf("get stream=%s seq=%d: %w", l.stream, g.Seq, ErrNotFound)
 	}
 	if err != nil {
 		return LogMessage{}, err

@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rescindhq/rescind/events"
@@ -25,6 +26,21 @@ const (
 	AccessConsumer  = "intake-access"
 )
 
+// LogStreamOf is the stream of a shard's log: LogStream for the first, which is
+// the only one where tenants are not split.
+func LogStreamOf(shard uint16) string { return ofShard(LogStream, "_", shard) }
+
+// consumerOf is a consumer of the intake for a shard's messages.
+func consumerOf(name string, shard uint16) string { return ofShard(name, "-", shard) }
+
+// ofShard is the name that shard has where the first has the given one.
+func ofShard(name, separator string, shard uint16) string {
+	if shard == 0 {
+		return name
+	}
+	return name + separator + strconv.Itoa(int(shard))
+}
+
 // Subjects. None holds an identifier: a subject stays on disk after its
 // message is erased.
 const (
@@ -41,6 +57,8 @@ const (
 	LockSubjects       = lockPrefix + "*"
 
 	eventPrefix      = "rescind.events."
+	shardPrefix      = "rescind.intake." // what of several shards is stored under: .<shard>.<tenant>.<type>
+	logPrefix        = "rescind.log."
 	keyringPrefix    = "rescind.keyring."
 	quarantinePrefix = "rescind.quarantine."
 	replayedPrefix   = quarantinePrefix + "replayed."
@@ -71,21 +89,42 @@ func ParseEventSubject(s string) (tenant string, t events.Type, err error) {
 	return tenant, t, nil
 }
 
-// LogSubject is the subject of a lane of the log.
-func LogSubject(lane events.Lane) string { return "rescind.log." + string(lane) }
-
-// parseLogSubject is the lane that LogSubject was given.
-func parseLogSubject(s string) events.Lane {
-	return events.Lane(strings.TrimPrefix(s, "rescind.log."))
+// published is the subject that a message of the intake was published on, which
+// is stored with its shard in front where there are several.
+func published(stored string) string {
+	if rest, ok := strings.CutPrefix(stored, shardPrefix); ok {
+		if _, rest, ok = strings.Cut(rest, "."); ok {
+			return eventPrefix + rest
+		}
+	}
+	return stored
 }
 
-// controlSubjects is the subjects, of any tenant, of every type of the control
-// lane.
-func controlSubjects() []string {
+// LogSubject is the subject of a lane of the first shard's log.
+func LogSubject(lane events.Lane) string { return LogSubjectOf(0, lane) }
+
+// LogSubjectOf is the subject of a lane of a shard's log.
+func LogSubjectOf(shard uint16, lane events.Lane) string { return logPrefixOf(shard) + string(lane) }
+
+func logPrefixOf(shard uint16) string {
+	if shard == 0 {
+		return logPrefix
+	}
+	return logPrefix + strconv.Itoa(int(shard)) + "."
+}
+
+// parseLogSubject is the lane that LogSubjectOf was given.
+func parseLogSubject(s string) events.Lane {
+	return events.Lane(s[strings.LastIndexByte(s, '.')+1:])
+}
+
+// controlSubjects is the subjects under prefix, of any tenant, of every type of
+// the control lane.
+func controlSubjects(prefix string) []string {
 	var subjects []string
 	for _, t := range events.Types() {
 		if t.Lane() == events.Control {
-			subjects = append(subjects, EventSubject("*", t))
+			subjects = append(subjects, prefix+"*."+t.Name())
 		}
 	}
 	slices.Sort(subjects)

@@ -40,10 +40,10 @@ type Reader struct {
 func (l *Log) Read(ctx context.Context, from uint64, lanes ...events.Lane) (*Reader, error) {
 	r := &Reader{log: l, next: max(from, 1)}
 	for _, lane := range lanes {
-		r.lanes = append(r.lanes, LogSubject(lane))
+		r.lanes = append(r.lanes, LogSubjectOf(l.shard, lane))
 	}
 	if err := r.check(ctx); err != nil {
-		return nil, fmt.Errorf("read stream=%s from=%d: %w", LogStream, from, err)
+		return nil, fmt.Errorf("read stream=%s from=%d: %w", l.stream, from, err)
 	}
 	r.buf = newBuffer(pullMessages, pullBytes, (*LogMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
@@ -56,20 +56,20 @@ func (l *Log) Read(ctx context.Context, from uint64, lanes ...events.Lane) (*Rea
 // check says whether the log is still the one that was opened. A consumer that
 // starts beyond the end of a replaced log would wait and say nothing.
 func (r *Reader) check(ctx context.Context) error {
-	s, err := r.log.js.Stream(ctx, LogStream)
+	s, err := r.log.js.Stream(ctx, r.log.stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fatal{fmt.Errorf("stream=%s is gone: %w", LogStream, ErrLogReplaced)}
+		return fatal{fmt.Errorf("stream=%s is gone: %w", r.log.stream, ErrLogReplaced)}
 	}
 	if err != nil {
 		return err
 	}
 	switch info := s.CachedInfo(); {
 	case !info.Created.Equal(r.log.created):
-		return fatal{fmt.Errorf("stream=%s was created again: %w", LogStream, ErrLogReplaced)}
+		return fatal{fmt.Errorf("stream=%s was created again: %w", r.log.stream, ErrLogReplaced)}
 	case info.State.LastSeq+1 < r.next:
-		return fatal{fmt.Errorf("stream=%s last=%d want=%d: %w", LogStream, info.State.LastSeq, r.next-1, ErrLogReplaced)}
+		return fatal{fmt.Errorf("stream=%s last=%d want=%d: %w", r.log.stream, info.State.LastSeq, r.next-1, ErrLogReplaced)}
 	case info.State.Msgs > 0 && r.next < info.State.FirstSeq:
-		return fatal{fmt.Errorf("stream=%s first=%d want=%d: %w", LogStream, info.State.FirstSeq, r.next, ErrLogReplaced)}
+		return fatal{fmt.Errorf("stream=%s first=%d want=%d: %w", r.log.stream, info.State.FirstSeq, r.next, ErrLogReplaced)}
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (r *Reader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		return nil, err
 	}
 	r.delivered = 0
-	return r.log.js.CreateConsumer(ctx, LogStream, jetstream.ConsumerConfig{
+	return r.log.js.CreateConsumer(ctx, r.log.stream, jetstream.ConsumerConfig{
 		FilterSubjects: r.lanes, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.next,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
 	})
@@ -98,7 +98,7 @@ func (r *Reader) receive(ctx context.Context, msg jetstream.Msg) error {
 	case len(r.lanes) == 0 && seq.Stream != r.next && r.delivered > 1:
 		return errGap
 	case len(r.lanes) == 0 && seq.Stream != r.next: // asked anew, and still not there
-		return fatal{fmt.Errorf("stream=%s seq=%d: missing: %w", LogStream, r.next, ErrLogReplaced)}
+		return fatal{fmt.Errorf("stream=%s seq=%d: missing: %w", r.log.stream, r.next, ErrLogReplaced)}
 	}
 	r.next = meta.Sequence.Stream + 1
 	return r.buf.put(ctx, LogMessage{Seq: meta.Sequence.Stream, Lane: parseLogSubject(msg.Subject()), Data: msg.Data(), Time: meta.Timestamp})

@@ -18,6 +18,9 @@ const maxHeaderBytes = 64 << 10
 
 // Topology is the sizes of the streams. The zero Topology is a valid one.
 type Topology struct {
+	// Shards is how many logs tenants are split over. Default 1, at most
+	// events.MaxShards. It is fixed by the first Ensure: see ErrShards.
+	Shards int
 	// Replicas is the number of servers that keep each stream: 1, 3 or 5.
 	// Default 1. Production wants 3, each in its own failure domain.
 	Replicas int
@@ -44,6 +47,7 @@ type Topology struct {
 }
 
 func (t Topology) withDefaults() Topology {
+	orDefault(&t.Shards, 1)
 	orDefault(&t.Replicas, 1)
 	orDefault(&t.IntakeMaxBytes, 1<<30)
 	orDefault(&t.QuarantineMaxAge, 90*24*time.Hour)
@@ -72,6 +76,7 @@ func (t Topology) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
+	check(t.Shards >= 1 && t.Shards <= events.MaxShards, "shards %d: want 1 to %d", t.Shards, events.MaxShards)
 	check(t.Replicas == 1 || t.Replicas == 3 || t.Replicas == 5, "replicas %d: want 1, 3 or 5", t.Replicas)
 	check(t.IntakeMaxBytes >= 8<<20, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
 	check(t.LogMaxBytes == -1 || t.LogMaxBytes >= 8<<20, "log max bytes %d: want 0 (no bound) or at least 8 MiB", t.LogMaxBytes)
@@ -83,13 +88,18 @@ func (t Topology) Validate() error {
 }
 
 // Ensure creates the streams, consumers and the bucket that are missing and
-// brings the others to t. It may be called again and by two at once. A consumer
-// of the intake that was missing is delivered all that is in the stream.
+// brings the others to t. It may be called again and by two at once. Where the
+// streams are there for another number of shards it changes nothing and returns
+// an error that wraps ErrShards. A consumer of the intake that was missing is
+// delivered all that is in the stream.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	if err := t.Validate(); err != nil {
 		return fmt.Errorf("topology: %w", err)
 	}
 	t = t.withDefaults()
+	if err := t.ensureFirstLog(ctx, js); err != nil {
+		return fmt.Errorf("ensure stream %s: %w", LogStream, err)
+	}
 	for _, cfg := range t.streams() {
 		if err := settle(ctx, func() error { _, err := js.CreateOrUpdateStream(ctx, cfg); return err }); err != nil {
 			return fmt.Errorf("ensure stream %s: %w", cfg.Name, err)
@@ -125,12 +135,16 @@ func settle(ctx context.Context, create func() error) error {
 
 // streams is every stream, the one that publishers reach last.
 func (t Topology) streams() []jetstream.StreamConfig {
-	return []jetstream.StreamConfig{t.log(), t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.intake()}
+	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks()}
+	for k := range t.Shards {
+		all = append(all, t.log(uint16(k)))
+	}
+	return append(all, t.intake())
 }
 
-func (t Topology) log() jetstream.StreamConfig {
+func (t Topology) log(shard uint16) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: LogStream, Subjects: []string{LogSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Name: LogStreamOf(shard), Subjects: []string{logPrefixOf(shard) + "*"}, Metadata: t.shardsMetadata(), Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.LogMaxBytes,
 		DenyDelete: true, DenyPurge: true, AllowDirect: true,
 	}
@@ -167,30 +181,5 @@ func (t Topology) locks() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: LocksStream, Subjects: []string{LockSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1, AllowMsgTTL: true,
-	}
-}
-
-// intake is the stream that events are published to. Its reader empties it of
-// what was dealt with: where the server does that, message by message as they
-// are acknowledged, each removal is one more synced write.
-func (t Topology) intake() jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name: IntakeStream, Subjects: []string{EventSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
-		MaxMsgSize: events.MaxMessageBytes + maxHeaderBytes,
-	}
-}
-
-func (t Topology) consumers() []jetstream.ConsumerConfig {
-	one := func(name string, wait time.Duration, filters ...string) jetstream.ConsumerConfig {
-		return jetstream.ConsumerConfig{
-			Durable: name, FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
-			AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1, MaxAckPending: 20_000,
-			Replicas: t.Replicas,
-		}
-	}
-	return []jetstream.ConsumerConfig{
-		one(ControlConsumer, t.ControlAckWait, controlSubjects()...),
-		one(AccessConsumer, t.AccessAckWait, EventSubjects),
 	}
 }

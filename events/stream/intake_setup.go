@@ -1,0 +1,64 @@
+package stream
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// intake is the stream that events are published to. Its readers empty it of
+// what was dealt with: where the server does that, message by message as they
+// are acknowledged, each removal is one more synced write. Where there are
+// several shards, the server stores each message under its tenant's.
+func (t Topology) intake() jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name: IntakeStream, Subjects: []string{EventSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
+		MaxMsgSize: events.MaxMessageBytes + maxHeaderBytes,
+	}
+	if t.Shards > 1 {
+		cfg.SubjectTransform = &jetstream.SubjectTransformConfig{
+			Source:      eventPrefix + "*.>",
+			Destination: fmt.Sprintf("%s{{partition(%d,1)}}.{{wildcard(1)}}.>", shardPrefix, t.Shards),
+		}
+	}
+	return cfg
+}
+
+// consumers is the two of each shard. What the transform does not match, as it
+// has no tenant or nothing behind it, is the first shard's to refuse.
+func (t Topology) consumers() []jetstream.ConsumerConfig {
+	if t.Shards == 1 {
+		return t.consumersOf(0, eventPrefix)
+	}
+	var all []jetstream.ConsumerConfig
+	for k := range uint16(t.Shards) {
+		prefix := shardPrefix + strconv.Itoa(int(k)) + "."
+		if k == 0 {
+			all = append(all, t.consumersOf(k, prefix, EventSubjects)...)
+			continue
+		}
+		all = append(all, t.consumersOf(k, prefix)...)
+	}
+	return all
+}
+
+// consumersOf is the consumers of a shard whose messages are stored under prefix
+// or on one of the other subjects.
+func (t Topology) consumersOf(shard uint16, prefix string, others ...string) []jetstream.ConsumerConfig {
+	one := func(name string, wait time.Duration, filters []string) jetstream.ConsumerConfig {
+		return jetstream.ConsumerConfig{
+			Durable: consumerOf(name, shard), FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: wait, MaxDeliver: -1, MaxAckPending: 20_000,
+			Replicas: t.Replicas,
+		}
+	}
+	return []jetstream.ConsumerConfig{
+		one(ControlConsumer, t.ControlAckWait, controlSubjects(prefix)),
+		one(AccessConsumer, t.AccessAckWait, append([]string{prefix + ">"}, others...)),
+	}
+}
