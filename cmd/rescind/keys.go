@@ -21,6 +21,7 @@ func newKeys(environment) *cobra.Command {
 
 func newKeysInit() *cobra.Command {
 	var dir, natsDir, clickhouseDir string
+	var shards int
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make every key and password that is not there yet",
 		Long: `Init makes, in one folder, the key-encryption key, the feed's and the API's
@@ -28,7 +29,7 @@ signing keys, NATS credentials of each role and ClickHouse passwords; and, where
 asked to, the server configurations that know them. What is there is kept.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			made, err := deployment.Init(deployment.Config{Secrets: dir, NATS: natsDir, ClickHouse: clickhouseDir, Database: "rescind"})
+			made, err := deployment.Init(deployment.Config{Secrets: dir, NATS: natsDir, ClickHouse: clickhouseDir, Shards: shards, Database: "rescind"})
 			if err != nil {
 				return err
 			}
@@ -42,6 +43,7 @@ asked to, the server configurations that know them. What is there is kept.`,
 	f.StringVar(&dir, "secrets", "", "folder for keys and passwords")
 	_ = cmd.MarkFlagRequired("secrets")
 	f.StringVar(&natsDir, "nats", "", "folder for nats.conf, none if empty")
+	f.IntVar(&shards, "shards", 1, "logs that tenants are split over, as in the configuration of serve")
 	f.StringVar(&clickhouseDir, "clickhouse", "", "folder for ClickHouse's users file, none if empty")
 	return cmd
 }

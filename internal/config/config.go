@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rescindhq/rescind/events"
 )
 
 // Config is everything that `rescind serve` can be told.
@@ -24,6 +26,18 @@ type Config struct {
 	// Roles are the parts that this process runs: intake, audit, revoke, api.
 	// Default: all four.
 	Roles []string `koanf:"roles" desc:"parts to run: intake, audit, revoke, api"`
+
+	// Shards is how many logs tenants are split over, each with a writer, an
+	// index and a tree of its own: more writers than one can keep up with. It
+	// is fixed when the streams are made; a start with another number is
+	// refused, because tenants would go on in another log than the one that
+	// holds their past. 1 to 64. Default 1.
+	Shards int `koanf:"shards" desc:"logs that tenants are split over; fixed once the streams are made"`
+
+	// Shard is the one that the roles intake and audit of this process are for,
+	// so that shards can be written, and fail, apart from each other; 0 to
+	// shards - 1. Default -1: all of them. The other roles are for all.
+	Shard int `koanf:"shard" desc:"shard of intake and audit in this process, -1 for all"`
 
 	// Log is the level: debug, info, warn or error. Default: info.
 	Log string `koanf:"log" desc:"log level: debug, info, warn, error"`
@@ -134,7 +148,7 @@ type Limits struct {
 // Default is the configuration before anybody says anything.
 func Default() Config {
 	return Config{
-		Profile: Production, Log: "info", Roles: AllRoles(),
+		Profile: Production, Log: "info", Roles: AllRoles(), Shards: 1, Shard: -1,
 		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
 		ClickHouse: ClickHouse{Database: "rescind"},
 		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
@@ -163,6 +177,19 @@ func AllRoles() []string { return []string{RoleIntake, RoleAudit, RoleRevoke, Ro
 // Runs reports whether this process runs the role.
 func (c *Config) Runs(role string) bool { return slices.Contains(c.Roles, role) }
 
+// OwnShards lists the shards that the roles intake and audit of this process are
+// for.
+func (c *Config) OwnShards() []uint16 {
+	if c.Shard >= 0 {
+		return []uint16{uint16(c.Shard)}
+	}
+	all := make([]uint16, c.Shards)
+	for k := range all {
+		all[k] = uint16(k)
+	}
+	return all
+}
+
 // Validate returns every fault, joined, or nil.
 func (c *Config) Validate() error {
 	f := &faults{}
@@ -173,6 +200,8 @@ func (c *Config) Validate() error {
 	for _, r := range c.Roles {
 		f.oneOf("roles", r, AllRoles()...)
 	}
+	f.check(c.Shards >= 1 && c.Shards <= events.MaxShards, "shards: %d, want 1 to %d", c.Shards, events.MaxShards)
+	f.check(c.Shard >= -1 && c.Shard < max(c.Shards, 1), "shard: %d, want -1 (all) to %d", c.Shard, max(c.Shards, 1)-1)
 	c.validateServers(f)
 	c.validateSecrets(f)
 	c.validateLimits(f)

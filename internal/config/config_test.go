@@ -39,6 +39,9 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"plaintext ClickHouse", func(c *Config) { c.ClickHouse.Secure = false }, "clickhouse.secure"},
 		{"plaintext HTTP", func(c *Config) { c.HTTP.Cert = "" }, "http.cert"},
 		{"replicas", func(c *Config) { c.NATS.Replicas = 2 }, "nats.replicas"},
+		{"no shards", func(c *Config) { c.Shards = 0 }, "shards"},
+		{"too many shards", func(c *Config) { c.Shards = 65 }, "shards"},
+		{"a shard beyond them", func(c *Config) { c.Shards, c.Shard = 3, 3 }, "shard: 3"},
 		{"secret in the file", func(c *Config) { c.Keys.KEK = "c2VjcmV0" }, "keys.kek"},
 		{"no secret", func(c *Config) { c.Keys.Feed = "" }, "keys.feed"},
 		{"lifetime", func(c *Config) { c.Limits.TokenLifetime = 0 }, "limits.token_lifetime"},
@@ -127,5 +130,21 @@ func TestSecret(t *testing.T) {
 		if got, err := ref.Resolve(getenv); err == nil {
 			t.Errorf("%s: got %q", ref, got)
 		}
+	}
+}
+
+func TestOwnShards(t *testing.T) {
+	t.Parallel()
+	c := valid()
+	if got := c.OwnShards(); len(got) != 1 || got[0] != 0 {
+		t.Errorf("by default: %v", got)
+	}
+	c.Shards = 3
+	if got := c.OwnShards(); len(got) != 3 || got[2] != 2 {
+		t.Errorf("all of three: %v", got)
+	}
+	c.Shard = 1
+	if got := c.OwnShards(); len(got) != 1 || got[0] != 1 || c.Validate() != nil {
+		t.Errorf("one of three: %v, %v", got, c.Validate())
 	}
 }

@@ -24,6 +24,9 @@ type Config struct {
 	NATS string
 	// ClickHouse is the folder for rescind.xml. Empty writes none.
 	ClickHouse string
+	// Shards is how many logs the roles may reach in NATS. Default 1; what
+	// Rescind is configured with.
+	Shards int
 	// Database is the one that the accounts may use.
 	Database string
 }
@@ -42,7 +45,7 @@ func Init(cfg Config) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	nats, err := natsd.Deploy(cfg.Secrets, natsStore)
+	nats, err := natsd.Deploy(cfg.Secrets, natsStore, cfg.Shards)
 	if err != nil {
 		return Made{}, err
 	}

@@ -61,7 +61,7 @@ func (id *identity) claims(a account) *jwt.AccountClaims {
 	c.Name = a.name()
 	for _, r := range Roles() {
 		if accountOf(r) == a {
-			c.SigningKeys.AddScopedSigner(scope(r, public(id.signers[r])))
+			c.SigningKeys.AddScopedSigner(scope(r, public(id.signers[r]), id.shards))
 		}
 	}
 	if a == core {
@@ -107,7 +107,7 @@ func imports(a account, from nkeys.KeyPair) (all jwt.Imports) {
 		if accountOf(r) != a {
 			continue
 		}
-		pub, _ := grants(r)
+		pub, _ := grants(r, 1) // those of these accounts reach no log
 		for _, s := range pub {
 			all.Add(&jwt.Import{Name: s, Subject: jwt.Subject(s), Account: public(from), Type: jwt.Service})
 		}

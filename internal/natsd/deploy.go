@@ -17,12 +17,14 @@ type Deployment struct {
 
 // Deploy makes the keys in dir/nats, or finds them, and writes a configuration
 // for them: JetStream in storeDir, written to the disk before each
-// acknowledgement, clients on port 4222, health on 8222 of loopback.
-func Deploy(dir, storeDir string) (Deployment, error) {
+// acknowledgement, clients on port 4222, health on 8222 of loopback. The roles
+// may reach the logs of so many shards.
+func Deploy(dir, storeDir string, shards int) (Deployment, error) {
 	id, err := openIdentity(filepath.Join(dir, "nats"))
 	if err != nil {
 		return Deployment{}, fmt.Errorf("nats server keys: %w", err)
 	}
+	id.shards = max(shards, 1)
 	config, err := id.serverConfig(storeDir)
 	if err != nil {
 		return Deployment{}, fmt.Errorf("nats server configuration: %w", err)

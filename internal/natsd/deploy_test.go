@@ -20,7 +20,7 @@ import (
 func TestDeployedServerKnowsOurRoles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d, err := natsd.Deploy(dir, filepath.Join(dir, "data"))
+	d, err := natsd.Deploy(dir, filepath.Join(dir, "data"), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 // were handed out long ago.
 type identity struct {
 	dir      string
+	shards   int // logs that the permissions are for
 	operator nkeys.KeyPair
 	system   nkeys.KeyPair
 	accounts map[account]nkeys.KeyPair
@@ -33,7 +34,7 @@ func openIdentity(dir string) (*identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	id := &identity{dir: dir, accounts: map[account]nkeys.KeyPair{}, signers: map[Role]nkeys.KeyPair{}, creds: map[Role]string{}}
+	id := &identity{dir: dir, shards: 1, accounts: map[account]nkeys.KeyPair{}, signers: map[Role]nkeys.KeyPair{}, creds: map[Role]string{}}
 	var err, errs error
 	id.operator, err = id.key("operator", nkeys.PrefixByteOperator)
 	errs = errors.Join(errs, err)
@@ -246,9 +247,9 @@ func valid(claims *jwt.AccountClaims) error {
 	return errors.Join(faults.Errors()...)
 }
 
-func scope(r Role, key string) *jwt.UserScope {
+func scope(r Role, key string, shards int) *jwt.UserScope {
 	s := jwt.NewUserScope()
-	s.Key, s.Role, s.Template.Permissions = key, string(r), Permissions(r)
+	s.Key, s.Role, s.Template.Permissions = key, string(r), Permissions(r, shards)
 	s.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard}
 	return s
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events"
 )
 
 // MaxPayload is the largest message the server takes: a batch of the log is
@@ -28,6 +30,9 @@ type Config struct {
 	Host string
 	// Port is the TCP port. 0 takes a free one, which changes with each start.
 	Port int
+	// Shards is how many logs the roles may reach. Default 1, at most
+	// events.MaxShards: what the streams are made for.
+	Shards int
 	// SyncEvery is how long acknowledged data may stay unwritten to the disk.
 	// Zero, the default, writes before each acknowledgement, so that it
 	// survives power loss; anything else survives only the loss of the process.
@@ -47,6 +52,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: want 0 to 65535", c.Port))
+	}
+	if c.Shards < 0 || c.Shards > events.MaxShards {
+		errs = append(errs, fmt.Errorf("shards %d: want 1 to %d", c.Shards, events.MaxShards))
 	}
 	if c.SyncEvery < 0 {
 		errs = append(errs, fmt.Errorf("sync every %s: want 0 (always) or more", c.SyncEvery))
@@ -73,6 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats server keys: %w", err)
 	}
+	id.shards = max(cfg.Shards, 1)
 	opts, err := id.options(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("nats server accounts: %w", err)

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConfigReportsAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
-	err := (&natsd.Config{Port: -1, SyncEvery: -1, MaxStore: -1}).Validate()
-	for _, name := range []string{"dir", "port", "sync", "store"} {
+	err := (&natsd.Config{Port: -1, Shards: -1, SyncEvery: -1, MaxStore: -1}).Validate()
+	for _, name := range []string{"dir", "port", "shards", "sync", "store"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}

@@ -30,10 +30,10 @@ func Roles() []Role { return []Role{Operator, Projector, API, Issuer, Verifier, 
 // receives replies: no other role may subscribe to it.
 func InboxPrefix(r Role) string { return "_INBOX_" + string(r) }
 
-// Permissions is all that role r may publish and subscribe to; everything else
-// is denied.
-func Permissions(r Role) jwt.Permissions {
-	pub, sub := grants(r)
+// Permissions is all that role r may publish and subscribe to where there are
+// so many shards; everything else is denied.
+func Permissions(r Role, shards int) jwt.Permissions {
+	pub, sub := grants(r, shards)
 	sub = append(sub, InboxPrefix(r)+".>")
 	slices.Sort(pub)
 	slices.Sort(sub)
@@ -47,14 +47,14 @@ func Permissions(r Role) jwt.Permissions {
 	return p
 }
 
-func grants(r Role) (pub, sub []string) {
+func grants(r Role, shards int) (pub, sub []string) {
 	switch r {
 	case Operator:
 		return []string{"$JS.API.>"}, nil
 	case Projector:
-		return projector(), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations}
+		return projector(shards), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations}
 	case API:
-		return api(), []string{stream.LiveErasures + ".>", stream.LiveRevocations}
+		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations}
 	case Issuer:
 		return publishes(func(t events.Type) bool {
 			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
@@ -92,30 +92,48 @@ func verifier() []string {
 	)
 }
 
-func projector() []string {
-	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}
+// logs is the streams of the logs.
+func logs(shards int) (streams []string) {
+	for k := range shards {
+		streams = append(streams, stream.LogStreamOf(uint16(k)))
+	}
+	return streams
+}
+
+// lanes is the subjects of the logs.
+func lanes(shards int) (subjects []string) {
+	for k := range uint16(shards) {
+		subjects = append(subjects, stream.LogSubjectOf(k, events.Control), stream.LogSubjectOf(k, events.Access))
+	}
+	return subjects
+}
+
+func projector(shards int) []string {
+	logs := logs(shards)
+	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
 		[]string{
-			stream.LogSubject(events.Control), stream.LogSubject(events.Access), stream.RevocationsSubject, stream.FeedKeysSubject,
+			stream.RevocationsSubject, stream.FeedKeysSubject,
 			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
 			"rescind.events.*.system.*",
 		},
-		info(all...), direct(all...), leader(all...),
+		lanes(shards), info(all...), direct(all...), leader(all...),
 		consume(stream.IntakeStream), reset(stream.IntakeStream),
-		consume(stream.LogStream), create(stream.LogStream),
+		consume(logs...), create(logs...),
 		consume(objects), create(objects),
 		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream, objects),
 		api1("STREAM.PURGE", objects, stream.IntakeStream),
 	)
 }
 
-func api() []string {
-	all := []string{stream.IntakeStream, stream.LogStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}
+func api(shards int) []string {
+	logs := logs(shards)
+	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
 		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...),
-		leader(stream.LogStream, stream.QuarantineStream, stream.KeyringStream, stream.LocksStream),
-		consume(stream.LogStream), create(stream.LogStream),
+		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
+		consume(logs...), create(logs...),
 		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream),
 	)
 }

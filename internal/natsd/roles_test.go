@@ -178,6 +178,38 @@ func TestRolesMayDoWhatTheTableSaysAndNothingElse(t *testing.T) {
 	}
 }
 
+// With several shards the same roles reach their logs, and no more of them than
+// there are.
+func TestRolesReachTheLogsOfEveryShard(t *testing.T) {
+	t.Parallel()
+	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir(), Shards: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	table := []right{
+		pub("rescind.log.2.control", projector), pub("rescind.log.2.access", projector), pub("rescind.log.2.other"),
+		pub("rescind.log.3.control"), pub("rescind.intake.2.acme.token.issued"),
+		pub("$JS.API.STREAM.INFO.RESCIND_LOG_2", operator, projector, api),
+		pub("$JS.API.STREAM.MSG.GET.RESCIND_LOG_2", operator, projector, api),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_LOG_2.x", operator, projector, api),
+		pub("$JS.API.CONSUMER.MSG.NEXT.RESCIND_LOG_2.x", operator, projector, api),
+		pub("$JS.API.CONSUMER.MSG.NEXT.RESCIND_INTAKE.intake-control-2", operator, projector),
+		pub("$JS.API.STREAM.INFO.RESCIND_LOG_3", operator),
+		pub("$JS.API.STREAM.PURGE.RESCIND_LOG_2", operator),
+		sub("rescind.intake.>"),
+	}
+	for _, role := range natsd.Roles() {
+		c := newClient(t, s, role)
+		for _, r := range append(table, rights()...) {
+			want := slices.Contains(r.roles, role)
+			if got := c.allowed(t, r); got != want {
+				t.Errorf("%s: publish %q subscribe %q: allowed %v, want %v", role, r.publish, r.subscribe, got, want)
+			}
+		}
+	}
+}
+
 // client knows what the server denied it.
 type client struct {
 	*nats.Conn

@@ -62,7 +62,7 @@ func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { Stop(t, s) })
-	if err := stream.Ensure(ctx, JetStream(t, s, natsd.Operator), stream.Topology{}); err != nil {
+	if err := stream.Ensure(ctx, JetStream(t, s, natsd.Operator), stream.Topology{Shards: cfg.Shards}); err != nil {
 		t.Fatal(err)
 	}
 	return s
