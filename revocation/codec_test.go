@@ -18,11 +18,14 @@ var (
 	signer  = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize))
 	public  = signer.Public().(ed25519.PublicKey)
 	another = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, ed25519.SeedSize))
-	equal   = cmp.Options{cmpopts.IgnoreUnexported(KeyID{}, Head{}), cmpopts.EquateEmpty()}
+	equal   = cmp.Options{cmpopts.IgnoreUnexported(KeyID{}, Head{}, Place{}), cmpopts.EquateEmpty()}
 )
 
 func drawHead(t *rapid.T) Head {
-	return Head{Epoch: rapid.Uint64().Draw(t, "epoch"), Feed: rapid.Uint64().Draw(t, "feed"), Seq: rapid.Uint64().Draw(t, "seq"),
+	others := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Place {
+		return Place{Epoch: rapid.Uint64().Draw(t, "epoch"), Position: rapid.Uint64().Draw(t, "position"), LogSeq: rapid.Uint64().Draw(t, "log")}
+	}), 0, events.MaxShards-1).Draw(t, "others")
+	return Head{Others: others, Epoch: rapid.Uint64().Draw(t, "epoch"), Feed: rapid.Uint64().Draw(t, "feed"), Seq: rapid.Uint64().Draw(t, "seq"),
 		Position: rapid.Uint64().Draw(t, "position"), LogSeq: rapid.Uint64().Draw(t, "log"), Time: rapid.Int64().Draw(t, "time")}
 }
 

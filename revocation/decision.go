@@ -73,7 +73,7 @@ type Decision struct {
 	At       time.Time     // when Rescind received it; zero unless revoked
 	Cause    Cause         // "" unless unknown
 	Age      time.Duration // how old the view is; 0 from a Set, which does not know
-	Position uint64        // log index that the view reaches; 0 from a Set
+	Position uint64        // log index, in the shard of the tenant, that the view reaches; 0 from a Set
 }
 
 // Scopes lists the scopes from the narrowest to the widest: the order in which

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -23,8 +24,9 @@ const (
 	SignatureHeader = "Rescind-Signature"
 )
 
-// Head says where in the feed a delta or a snapshot stands. Two heads of one
-// incarnation have the same Epoch and Feed; anything else is another history.
+// Head says where in the feed a delta or a snapshot stands. Epoch, Position and
+// LogSeq are those of the first shard. Two heads of one incarnation have the
+// same Feed and the same Epoch of each shard; anything else is another history.
 type Head struct {
 	_        struct{} `cbor:",toarray"`
 	Epoch    uint64   // the log: when its stream was created, ns
@@ -33,10 +35,49 @@ type Head struct {
 	Position uint64   // index of the last record of the control lane that is in it
 	LogSeq   uint64   // sequence in the log's stream of the batch with that record; 0 where there is none
 	Time     int64    // µs, the projector's clock when it signed
+	Others   []Place  `cbor:"-"` // of the shards behind the first; travels beside the head
+}
+
+// Place is how far one shard's log is in the feed.
+type Place struct {
+	_        struct{} `cbor:",toarray"`
+	Epoch    uint64   // as in Head
+	Position uint64   // as in Head
+	LogSeq   uint64   // as in Head
 }
 
 // SameHistory reports whether h and o count in the same streams.
-func (h *Head) SameHistory(o *Head) bool { return h.Epoch == o.Epoch && h.Feed == o.Feed }
+func (h *Head) SameHistory(o *Head) bool {
+	return h.Epoch == o.Epoch && h.Feed == o.Feed &&
+		slices.EqualFunc(h.Others, o.Others, func(a, b Place) bool { return a.Epoch == b.Epoch })
+}
+
+// Shards is how many shards h speaks of.
+func (h *Head) Shards() int { return 1 + len(h.Others) }
+
+// Place is how far the log of a shard is; the zero Place of one that h does not
+// speak of.
+func (h *Head) Place(shard uint16) Place {
+	switch k := int(shard); {
+	case k == 0:
+		return Place{Epoch: h.Epoch, Position: h.Position, LogSeq: h.LogSeq}
+	case k <= len(h.Others):
+		return h.Others[k-1]
+	default:
+		return Place{}
+	}
+}
+
+// Reach moves a shard on. Other copies of h stay as they are.
+func (h *Head) Reach(shard uint16, position, logSeq uint64) {
+	if shard == 0 {
+		h.Position, h.LogSeq = position, logSeq
+		return
+	}
+	h.Others = slices.Clone(h.Others)
+	at := &h.Others[shard-1]
+	at.Position, at.LogSeq = position, logSeq
+}
 
 // Signed is when h was signed.
 func (h *Head) Signed() time.Time { return time.UnixMicro(h.Time) }
@@ -66,6 +107,7 @@ type wireDelta struct {
 	Keys    []KeyID     `cbor:"4,keyasint,omitempty"`
 	Reasons []string    `cbor:"5,keyasint,omitempty"`
 	Entries []wireEntry `cbor:"6,keyasint,omitempty"`
+	Others  []Place     `cbor:"8,keyasint,omitempty"`
 }
 
 type wireEntry struct {
@@ -87,7 +129,7 @@ func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
 	if len(d.Entries) > MaxDeltaEntries {
 		return nil, fmt.Errorf("sign delta seq=%d: %d entries: the limit is %d", d.Seq, len(d.Entries), MaxDeltaEntries)
 	}
-	w := wireDelta{Version: Version, Head: d.Head, Prev: d.Prev, PrevSum: d.PrevSum}
+	w := wireDelta{Version: Version, Head: d.Head, Prev: d.Prev, PrevSum: d.PrevSum, Others: d.Others}
 	var tables tables
 	for i := range d.Entries {
 		if err := d.Entries[i].validate(); err != nil {
@@ -127,7 +169,11 @@ func decodeDelta(payload []byte) (*Delta, error) {
 	if len(w.Entries) > MaxDeltaEntries {
 		return nil, fmt.Errorf("%w: %d entries", ErrFormat, len(w.Entries))
 	}
+	if len(w.Others) >= events.MaxShards {
+		return nil, fmt.Errorf("%w: %d shards", ErrFormat, len(w.Others)+1)
+	}
 	d := &Delta{Head: w.Head, Prev: w.Prev, PrevSum: w.PrevSum, Entries: make([]Entry, len(w.Entries))}
+	d.Others = w.Others
 	for i := range w.Entries {
 		e, err := w.Entries[i].unpack(w.Keys, w.Reasons)
 		if err != nil {

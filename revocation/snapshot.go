@@ -29,13 +29,14 @@ type wireSnapshot struct {
 	Kinds   []byte     `cbor:"8,keyasint"` // 1 byte an entry: place in Scopes, or kindLift
 	Sum     events.Ref `cbor:"10,keyasint"`
 	Rest    []byte     `cbor:"9,keyasint"` // uvarints: expires, and unless a lift: cut-off, at, reason, key
+	Others  []Place    `cbor:"11,keyasint,omitempty"`
 }
 
 // Snapshot packs and signs s as it stands at h, the head of the delta whose Sum
 // is sum.
 func (s *Set) Snapshot(h Head, sum events.Ref, key ed25519.PrivateKey) ([]byte, error) {
 	entries := s.Entries()
-	w := wireSnapshot{Version: Version, Head: h, Sum: sum, Count: uint64(len(entries)),
+	w := wireSnapshot{Version: Version, Head: h, Sum: sum, Others: h.Others, Count: uint64(len(entries)),
 		Hashes: make([]byte, 0, 16*len(entries)), IDs: make([]byte, 0, 16*len(entries)),
 		Kinds: make([]byte, 0, len(entries)), Rest: make([]byte, 0, 16*len(entries))}
 	var tables tables
@@ -84,9 +85,12 @@ func decodeSnapshot(payload []byte) (*Snapshot, error) {
 	}
 	w := &s.w
 	s.Head, s.Sum = w.Head, w.Sum
+	s.Others = w.Others
 	switch n := w.Count; {
 	case w.Version != Version:
 		return nil, fmt.Errorf("%w: version %d, want %d", ErrFormat, w.Version, Version)
+	case len(w.Others) >= events.MaxShards:
+		return nil, fmt.Errorf("%w: %d shards", ErrFormat, len(w.Others)+1)
 	case n > maxEntries || uint64(len(w.Kinds)) != n || uint64(len(w.Hashes)) != 16*n || uint64(len(w.IDs)) != 16*n:
 		return nil, fmt.Errorf("%w: columns of different length", ErrFormat)
 	}

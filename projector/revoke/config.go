@@ -24,6 +24,9 @@ type Keys interface {
 type Config struct {
 	// Conn is a connection with the projector's permissions. Required.
 	Conn *nats.Conn
+	// Shards is how many logs there are. Default 1. One revoker reads them all:
+	// verifiers follow one feed.
+	Shards int
 	// Key signs deltas, snapshots and answers. Verifiers hold its public half.
 	// Required.
 	Key ed25519.PrivateKey
@@ -50,6 +53,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.Shards = max(c.Shards, 1)
 	def(&c.Heartbeat, time.Second)
 	def(&c.SnapshotEvery, time.Minute)
 	def(&c.RefreshEvery, max(5*time.Minute, c.SnapshotEvery))
@@ -79,6 +83,7 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Conn != nil, "conn is missing")
+	check(c.Shards <= events.MaxShards, "shards %d: want 1 to %d", c.Shards, events.MaxShards)
 	check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
 	check(c.Keys != nil, "keys are missing")
 	check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)

@@ -13,6 +13,9 @@
 //     from the first one on, in the order of the log, whatever is killed,
 //     repeated or lost. It keeps no state of its own: where it stands is in the
 //     last delta, and everything else is in the log.
+//   - Several logs make one feed. Positions and order are per shard, and a batch
+//     of a log that is not configured, or of another shard, is never passed over
+//     in silence: Run refuses another number of shards than the streams have.
 //   - A delta names the one before it. It is published only where nothing was
 //     stored since that one, so that two writers never interleave: the one that
 //     comes late stands by, and takes over when the other falls silent.
@@ -27,7 +30,7 @@
 // # Shapes and units
 //
 // revocation.Delta, Snapshot and KeysReply. A position is the index of a record
-// in the log. A record that ought to revoke but does not say what is counted in
+// in the log of its shard. A record that ought to revoke but does not say what is counted in
 // Stats.Defects and logged: it cannot be enforced.
 //
 // # Errors

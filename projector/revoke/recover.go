@@ -16,35 +16,65 @@ import (
 // were told; where none can be found, they are told the whole log by a
 // snapshot. Starting fresh, restarting and resuming after an uncertain publish
 // all come through here.
-func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, log *stream.Log) (*writer, error) {
+func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, logs []*stream.Log) (*writer, error) {
 	end, err := r.deltas.Last(ctx)
 	if err != nil {
 		return nil, err
 	}
-	control, err := lastControl(ctx, js)
+	ends, err := headOf(ctx, js, logs)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{r: r, set: revocation.NewSet(), last: end.Seq}
-	w.head = revocation.Head{Epoch: uint64(log.Created().UnixNano()), Feed: end.Feed, Seq: end.Seq, LogSeq: control}
+	w := &writer{r: r, set: revocation.NewSet(), last: end.Seq, head: ends}
+	w.head.Feed, w.head.Seq = end.Feed, end.Seq
 	if err := w.findTold(ctx, end.Data); err != nil {
 		return nil, err
 	}
-	if w.head.LogSeq > control {
-		return nil, fmt.Errorf("%w: log stream=%s last=%d was rolled back: verifiers were told up to seq=%d", errFatal, stream.LogStream, control, w.head.LogSeq)
+	for _, log := range logs {
+		if told, last := w.head.Place(log.Shard()).LogSeq, ends.Place(log.Shard()).LogSeq; told > last {
+			return nil, fmt.Errorf("%w: log stream=%s last=%d was rolled back: verifiers were told up to seq=%d", errFatal, log.Stream(), last, told)
+		}
 	}
 	covered, err := r.fromSnapshot(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	if w.reader, err = log.Read(ctx, covered+1, events.Control); err != nil {
-		return nil, err
-	}
-	if err := w.fold(ctx, covered); err != nil {
-		w.reader.Close()
-		return nil, err
+	for _, log := range logs {
+		if err := w.follow(ctx, log, covered.Place(log.Shard()).LogSeq); err != nil {
+			w.close()
+			return nil, err
+		}
 	}
 	return w, nil
+}
+
+// headOf is a head at the end of the control lane of every log, whose positions
+// are not known yet.
+func headOf(ctx context.Context, js jetstream.JetStream, logs []*stream.Log) (h revocation.Head, err error) {
+	h.Others = make([]revocation.Place, len(logs)-1)
+	for k, log := range logs {
+		control, err := lastControl(ctx, js, log.Shard())
+		if err != nil {
+			return h, err
+		}
+		if epoch := uint64(log.Created().UnixNano()); k == 0 {
+			h.Epoch, h.LogSeq = epoch, control
+		} else {
+			h.Others[k-1] = revocation.Place{Epoch: epoch, LogSeq: control}
+		}
+	}
+	return h, nil
+}
+
+// follow opens a log behind what is covered of it, and reads up to the head.
+func (w *writer) follow(ctx context.Context, log *stream.Log, covered uint64) error {
+	reader, err := log.Read(ctx, covered+1, events.Control)
+	if err != nil {
+		return err
+	}
+	l := &lane{r: w.r, log: log, reader: reader}
+	w.lanes = append(w.lanes, l)
+	return w.fold(ctx, l, covered)
 }
 
 // lookBack is how many messages that are not ours are passed over in search of
@@ -86,29 +116,28 @@ func (w *writer) told(seq uint64, data []byte) bool {
 const snapshotWait = 15 * time.Second
 
 // fromSnapshot fills the set from the newest snapshot, where there is one of
-// this log that is not ahead of head, and returns the sequence of the log that
-// it reaches.
-func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered uint64, err error) {
+// these logs that is not ahead of head, and returns how far in them it reaches.
+func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered revocation.Head, err error) {
 	fetch, cancel := context.WithTimeout(ctx, snapshotWait)
 	defer cancel()
 	data, err := r.objects.Get(fetch)
 	if ctx.Err() != nil {
-		return 0, ctx.Err()
+		return covered, ctx.Err()
 	}
 	if err != nil {
 		if !none(err) {
 			r.cfg.Log.Warn("snapshot cannot be fetched, reading the log instead", "err", err)
 		}
-		return 0, nil
+		return covered, nil
 	}
 	s, err := revocation.OpenSnapshot(r.public(), data)
 	switch {
 	case err != nil:
 		r.cfg.Log.Warn("snapshot cannot be used, reading the log instead", "err", err)
-		return 0, nil
-	case s.Epoch != w.head.Epoch || s.LogSeq > w.head.LogSeq:
+		return covered, nil
+	case !within(&s.Head, &w.head):
 		r.cfg.Log.Warn("snapshot is of another history, reading the log instead", "stream", stream.LogStream, "seq", s.LogSeq, "last", w.head.LogSeq)
-		return 0, nil
+		return covered, nil
 	}
 	now := r.cfg.Now()
 	for e := range s.Entries() {
@@ -116,33 +145,65 @@ func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered uint64, 
 			w.set.Apply(e)
 		}
 	}
-	w.head.Position = max(w.head.Position, s.Position)
-	return s.LogSeq, nil
+	for k := range uint16(s.Shards()) {
+		w.reached(k, s.Place(k).Position)
+	}
+	return s.Head, nil
 }
 
-// fold reads the log up to the head into the set, without publishing: it is
+// within reports whether s, of a snapshot, is of the same logs as h and not
+// ahead of it in any. The feed may be another.
+func within(s, h *revocation.Head) bool {
+	if s.Shards() != h.Shards() {
+		return false
+	}
+	for k := range uint16(h.Shards()) {
+		if at, end := s.Place(k), h.Place(k); at.Epoch != end.Epoch || at.LogSeq > end.LogSeq {
+			return false
+		}
+	}
+	return true
+}
+
+// reached moves the position of a shard in the head on, never back.
+func (w *writer) reached(shard uint16, position uint64) {
+	if at := w.head.Place(shard); position > at.Position {
+		w.head.Reach(shard, position, at.LogSeq)
+	}
+}
+
+// fold reads one log up to the head into the set, without publishing: it is
 // what verifiers were told, or are told by the snapshot that follows.
-func (w *writer) fold(ctx context.Context, covered uint64) error {
-	for covered < w.head.LogSeq {
-		batches, err := w.next(ctx)
+func (w *writer) fold(ctx context.Context, l *lane, covered uint64) error {
+	shard := l.log.Shard()
+	for end := w.head.Place(shard).LogSeq; covered < end; {
+		batches, err := l.next(ctx)
 		if err != nil {
 			return err
 		}
 		for i, b := range batches {
-			if b.seq > w.head.LogSeq {
-				w.pending = batches[i:]
+			if b.seq > end {
+				w.pending = append(w.pending, batches[i:]...)
 				return nil
 			}
 			covered = b.seq
-			w.head.Position = max(w.head.Position, b.position)
+			w.reached(shard, b.position)
 			w.set.Apply(b.entries...)
 		}
 	}
 	return nil
 }
 
+// lane is the control lane of one shard's log.
+type lane struct {
+	r      *Revoker
+	log    *stream.Log
+	reader *stream.Reader
+}
+
 // batch is what one batch of the log has for verifiers.
 type batch struct {
+	shard    uint16
 	seq      uint64 // in the log's stream
 	position uint64 // index of its last record
 	entries  []revocation.Entry
@@ -152,28 +213,31 @@ type batch struct {
 const readBytes = 8 << 20
 
 // next waits for batches of the log.
-func (w *writer) next(ctx context.Context) ([]batch, error) {
-	messages, err := w.reader.Next(ctx, readBytes)
+func (l *lane) next(ctx context.Context) ([]batch, error) {
+	messages, err := l.reader.Next(ctx, readBytes)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]batch, len(messages))
 	for i, m := range messages {
-		if out[i], err = w.r.unpack(m); err != nil {
-			return nil, fmt.Errorf("%w: batch stream=%s seq=%d: %w", errFatal, stream.LogStream, m.Seq, err)
+		if out[i], err = l.unpack(m); err != nil {
+			return nil, fmt.Errorf("%w: batch stream=%s seq=%d: %w", errFatal, l.log.Stream(), m.Seq, err)
 		}
 	}
 	return out, nil
 }
 
 // unpack takes the living entries out of a batch.
-func (r *Revoker) unpack(m stream.LogMessage) (batch, error) {
+func (l *lane) unpack(m stream.LogMessage) (batch, error) {
 	in, err := events.UnmarshalBatch(m.Data)
 	if err != nil {
 		return batch{}, err
 	}
-	out := batch{seq: m.Seq, position: in.Header.Last()}
-	now := r.cfg.Now()
+	out := batch{shard: l.log.Shard(), seq: m.Seq, position: in.Header.Last()}
+	if in.Header.Shard != out.shard {
+		return batch{}, fmt.Errorf("it is of shard %d", in.Header.Shard)
+	}
+	now := l.r.cfg.Now()
 	for i := range in.Items {
 		record, err := events.UnmarshalRecord(in.Items[i].Record)
 		if err != nil {
@@ -181,8 +245,8 @@ func (r *Revoker) unpack(m stream.LogMessage) (batch, error) {
 		}
 		e, ok, err := revocation.EntryOf(record)
 		if err != nil {
-			r.defects.Add(1)
-			r.cfg.Log.Error("a revocation cannot be enforced", "stream", stream.LogStream, "seq", m.Seq, "first", in.Header.First+uint64(i), "err", err)
+			l.r.defects.Add(1)
+			l.r.cfg.Log.Error("a revocation cannot be enforced", "stream", l.log.Stream(), "seq", m.Seq, "first", in.Header.First+uint64(i), "err", err)
 		}
 		if ok && !e.Expired(now) {
 			out.entries = append(out.entries, e)

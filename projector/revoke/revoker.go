@@ -21,8 +21,8 @@ type Revoker struct {
 	objects objects
 
 	published, entries, snapshots, defects, takeovers atomic.Uint64
-	position, logSeq                                  atomic.Uint64
-	active                                            atomic.Bool // since the first delta of a term
+	head                                              atomic.Pointer[revocation.Head] // of the last delta
+	active                                            atomic.Bool                     // since the first delta of a term
 }
 
 // Stats is counts since the start, and where the feed stands.
@@ -33,8 +33,10 @@ type Stats struct {
 	Snapshots uint64 // stored
 	Defects   uint64 // records that ought to revoke but do not say what
 	Takeovers uint64 // times that it became the writer
-	Position  uint64 // index of the last record of the control lane that is in the feed
+	Position  uint64 // index of the last record of the control lane that is in the feed, of the first shard
 	LogSeq    uint64 // sequence of its batch; 0 where there is none
+
+	Others []revocation.Place // the same of the shards behind the first
 }
 
 // New is a Revoker. Run says what is wrong with cfg.
@@ -42,8 +44,12 @@ func New(cfg Config) *Revoker { return &Revoker{cfg: cfg.withDefaults()} }
 
 // Stats is what happened so far.
 func (r *Revoker) Stats() Stats {
-	return Stats{Active: r.active.Load(), Deltas: r.published.Load(), Entries: r.entries.Load(), Snapshots: r.snapshots.Load(),
-		Defects: r.defects.Load(), Takeovers: r.takeovers.Load(), Position: r.position.Load(), LogSeq: r.logSeq.Load()}
+	s := Stats{Active: r.active.Load(), Deltas: r.published.Load(), Entries: r.entries.Load(), Snapshots: r.snapshots.Load(),
+		Defects: r.defects.Load(), Takeovers: r.takeovers.Load()}
+	if h := r.head.Load(); h != nil {
+		s.Position, s.LogSeq, s.Others = h.Position, h.LogSeq, h.Others
+	}
+	return s
 }
 
 var (
@@ -139,11 +145,18 @@ func pause(ctx context.Context, d time.Duration) {
 // term is one time as the writer: find out where the feed stands, then
 // continue it until something is uncertain.
 func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) {
-	log, err := stream.OpenLog(ctx, js)
+	err = stream.CheckShards(ctx, js, r.cfg.Shards) // a log that is not read would be revocations that nobody is told of
+	if errors.Is(err, stream.ErrShards) {
+		return fmt.Errorf("%w: %w", errFatal, err)
+	}
 	if err != nil {
 		return err
 	}
-	w, err := r.recover(ctx, js, log)
+	logs, err := stream.OpenLogs(ctx, js, r.cfg.Shards)
+	if err != nil {
+		return err
+	}
+	w, err := r.recover(ctx, js, logs)
 	if err != nil {
 		return err
 	}
@@ -161,7 +174,4 @@ func afterStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), flushWait)
 }
 
-func (r *Revoker) note(h *revocation.Head) {
-	r.position.Store(h.Position)
-	r.logSeq.Store(h.LogSeq)
-}
+func (r *Revoker) note(h revocation.Head) { r.head.Store(&h) }

@@ -128,11 +128,11 @@ func (d *deltaStream) Publish(ctx context.Context, data []byte, expectLast uint6
 	return nil
 }
 
-// lastControl is the sequence of the last batch of the control lane, 0 where
-// there is none.
-func lastControl(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+// lastControl is the sequence of the last batch of the control lane of a shard,
+// 0 where there is none.
+func lastControl(ctx context.Context, js jetstream.JetStream, shard uint16) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	seq, _, err := message(ctx, js, stream.LogStream, lastOf{stream.LogSubject(events.Control)})
+	seq, _, err := message(ctx, js, stream.LogStreamOf(shard), lastOf{stream.LogSubjectOf(shard, events.Control)})
 	return seq, err
 }

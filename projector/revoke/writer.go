@@ -15,12 +15,12 @@ import (
 // goroutine of run, but for the set, which a snapshot reads as well.
 type writer struct {
 	r       *Revoker
-	reader  *stream.Reader
+	lanes   []*lane         // of each shard, in their order
 	head    revocation.Head // the last delta
 	sum     events.Ref      // its Sum; zero where a snapshot stands in for it
 	last    uint64          // sequence of the last message: that of head, or of one behind it that is not ours
 	set     *revocation.Set // what all deltas up to head amount to, or more
-	pending []batch         // read from the log, not published
+	pending []batch         // read from the logs, not published
 	beside  sync.WaitGroup  // what this term started beside run
 
 	storing  bool      // a snapshot is being stored
@@ -37,7 +37,7 @@ func (w *writer) run(ctx context.Context) error {
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx) // ends what this term started
 	defer w.beside.Wait()
-	defer w.reader.Close()
+	defer w.close()
 	defer cancel()
 	w.finished = make(chan bool, 1)
 	reads, failed := w.read(ctx)
@@ -69,25 +69,34 @@ func (w *writer) run(ctx context.Context) error {
 	return err
 }
 
-// read hands over what comes from the log, one read ahead.
+func (w *writer) close() {
+	for _, l := range w.lanes {
+		l.reader.Close()
+	}
+}
+
+// read hands over what comes from the logs, one read of each ahead.
 func (w *writer) read(ctx context.Context) (<-chan []batch, <-chan error) {
-	reads, failed := make(chan []batch), make(chan error, 1)
-	w.beside.Go(func() {
-		for {
-			batches, err := w.next(ctx)
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case reads <- batches:
-			case <-ctx.Done():
-				failed <- ctx.Err()
-				return
-			}
-		}
-	})
+	reads, failed := make(chan []batch), make(chan error, len(w.lanes))
+	for _, l := range w.lanes {
+		w.beside.Go(func() { failed <- l.handOver(ctx, reads) })
+	}
 	return reads, failed
+}
+
+// handOver returns why it cannot go on.
+func (l *lane) handOver(ctx context.Context, reads chan<- []batch) error {
+	for {
+		batches, err := l.next(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case reads <- batches:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // publish tells verifiers of batches: in as few deltas as they fit, at least
@@ -98,7 +107,7 @@ func (w *writer) publish(ctx context.Context, batches []batch) error {
 		d.Seq = w.last + 1
 		for len(batches) > 0 && len(d.Entries)+len(batches[0].entries) <= revocation.MaxDeltaEntries {
 			d.Entries = append(d.Entries, batches[0].entries...)
-			d.Position, d.LogSeq = batches[0].position, batches[0].seq
+			d.Reach(batches[0].shard, batches[0].position, batches[0].seq)
 			batches = batches[1:]
 		}
 		if err := w.send(ctx, &d); err != nil || len(batches) == 0 {
@@ -124,7 +133,7 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 	w.r.active.Store(true)
 	w.r.published.Add(1)
 	w.r.entries.Add(uint64(len(d.Entries)))
-	w.r.note(&d.Head)
+	w.r.note(d.Head)
 	if len(d.Entries) > 0 {
 		w.r.cfg.Log.Info("delta published", "stream", stream.RevocationsStream, "seq", d.Seq, "last", d.Position, "count", len(d.Entries))
 	}

@@ -47,7 +47,7 @@ type Config struct {
 // Applied is one step of the view.
 type Applied struct {
 	Head     revocation.Head
-	Position uint64        // what decisions are made at from now on
+	Position uint64        // what decisions are made at from now on, in the first shard
 	Entries  int           // in the delta; of a snapshot, all
 	Snapshot bool          // whether the view was replaced
 	Delay    time.Duration // from signing to applying, by both clocks

@@ -35,7 +35,7 @@ func (f *Feed) restore() {
 	}
 	v := f.viewOf(s)
 	if len(v.set.Missing()) == 0 {
-		v.position = s.Position
+		v.position, v.others = s.Position, s.Others
 	}
 	f.view.Store(v)
 	f.cfg.Log.Info("saved snapshot loaded", "seq", s.Seq, "last", s.Position, "count", s.Len())

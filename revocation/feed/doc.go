@@ -18,7 +18,8 @@
 //   - Being connected is not being fresh: age counts from when the last delta
 //     was signed and received, and grows while nothing arrives.
 //   - The position is one that decisions are made at: it does not move before
-//     the keys that read the entries up to it were asked for and answered.
+//     the keys that read the entries up to it were asked for and answered. That
+//     of a decision is in the shard of the token's tenant.
 //   - It needs no more than a verifier's credentials: core subscriptions,
 //     direct gets and one request. It creates nothing on the server.
 //   - With Dir, a start without the server refuses what the last saved snapshot

@@ -183,7 +183,7 @@ func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
 // settle moves the position of v to its head, once the keys are there.
 func (f *Feed) settle(ctx context.Context, v *view) {
 	if f.complete(ctx, v.set) {
-		v.position = v.head.Position
+		v.position, v.others = v.head.Position, v.head.Others
 	}
 }
 

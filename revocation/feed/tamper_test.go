@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -271,7 +272,7 @@ func TestStepBackIsNoticed(t *testing.T) {
 		if err := f.catchUp(t.Context()); err != nil { // from the snapshot
 			t.Errorf("%s: %v", name, err)
 		}
-		if got := f.view.Load(); got.head != l.feed.view.Load().head || got.doubt != "" {
+		if got := f.view.Load(); !reflect.DeepEqual(got.head, l.feed.view.Load().head) || got.doubt != "" {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}

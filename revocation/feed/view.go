@@ -11,18 +11,26 @@ import (
 // feed makes a new one. The set in it is shared and grows.
 type view struct {
 	set      *revocation.Set
-	head     revocation.Head  // the last delta applied
-	sum      events.Ref       // its Sum
-	position uint64           // up to which the keys were asked for
-	heard    time.Time        // when head arrived, by our clock
-	late     time.Duration    // how old head was then, beyond what clocks may differ by
-	doubt    revocation.Cause // why it vouches for nothing; "" where it does
+	head     revocation.Head    // the last delta applied
+	sum      events.Ref         // its Sum
+	position uint64             // up to which the keys were asked for, in the first shard
+	others   []revocation.Place // and in those behind it
+	heard    time.Time          // when head arrived, by our clock
+	late     time.Duration      // how old head was then, beyond what clocks may differ by
+	doubt    revocation.Cause   // why it vouches for nothing; "" where it does
 }
 
 // age is how long ago the view was certainly current. A clock that was set and
 // a machine that slept both count: the longer of the two.
 func (v *view) age(now time.Time) time.Duration {
 	return v.late + max(0, now.Sub(v.heard), now.Round(0).Sub(v.heard.Round(0)))
+}
+
+func (v *view) positionOf(tenant string) uint64 {
+	if k := events.ShardOf(tenant, 1+len(v.others)); k > 0 {
+		return v.others[k-1].Position
+	}
+	return v.position
 }
 
 // heardAt is v as of having received head at now.
@@ -47,7 +55,7 @@ func (f *Feed) Decide(c revocation.Claims) revocation.Decision {
 	}
 	now := f.cfg.Now()
 	d := v.set.Decide(&c, now)
-	d.Age, d.Position = v.age(now), v.position
+	d.Age, d.Position = v.age(now), v.positionOf(c.Tenant)
 	if d.State != revocation.Active {
 		return d
 	}
@@ -63,7 +71,7 @@ func (f *Feed) Decide(c revocation.Claims) revocation.Decision {
 // Status is how far the feed is.
 type Status struct {
 	Head     revocation.Head
-	Position uint64           // log index that decisions are made at
+	Position uint64           // log index that decisions are made at, in the first shard
 	Entries  int              // revocations held
 	Age      time.Duration    // of the view
 	Doubt    revocation.Cause // why nothing is called active; "" where it is
@@ -83,11 +91,19 @@ func (f *Feed) Status() Status {
 	return s
 }
 
-// Position is the log index that decisions are made at. It steps back only
-// where the log was replaced.
+// Position is the log index that decisions are made at, in the first shard. It
+// steps back only where the log was replaced.
 func (f *Feed) Position() uint64 {
 	if v := f.view.Load(); v != nil {
 		return v.position
+	}
+	return 0
+}
+
+// PositionOf is Position in the shard of a tenant.
+func (f *Feed) PositionOf(tenant string) uint64 {
+	if v := f.view.Load(); v != nil {
+		return v.positionOf(tenant)
 	}
 	return 0
 }
