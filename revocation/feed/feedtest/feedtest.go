@@ -45,8 +45,11 @@ type Keys struct {
 func NewKeys() *Keys { return &Keys{keys: []events.FeedKey{Key(1)}} }
 
 // Key is a generation of Tenant's feed key.
-func Key(generation uint32) events.FeedKey {
-	k := events.FeedKey{Tenant: Tenant, Generation: generation}
+func Key(generation uint32) events.FeedKey { return KeyOf(Tenant, generation) }
+
+// KeyOf is Key for a tenant.
+func KeyOf(tenant string, generation uint32) events.FeedKey {
+	k := events.FeedKey{Tenant: tenant, Generation: generation}
 	copy(k.Key[:], fmt.Sprintf("feed key no. %d", generation))
 	return k
 }
@@ -80,6 +83,7 @@ func (k *Keys) Down(down bool) {
 // Log writes batches as the intake does.
 type Log struct {
 	log   *stream.Log
+	name  string // of the tenant
 	last  uint64 // sequence in the stream
 	next  uint64 // index of the next record
 	count uint64 // revocations, for ids
@@ -88,13 +92,16 @@ type Log struct {
 
 // OpenLog opens the log of s, which must be empty, and appends a record that
 // revokes nothing: index 0 cannot be told from nothing.
-func OpenLog(t testing.TB, s *natsd.Server) *Log {
+func OpenLog(t testing.TB, s *natsd.Server) *Log { return OpenLogOf(t, s, 0, Tenant) }
+
+// OpenLogOf is OpenLog for a shard, in which a tenant revokes.
+func OpenLogOf(t testing.TB, s *natsd.Server, shard uint16, tenant string) *Log {
 	t.Helper()
-	l, err := stream.OpenLog(t.Context(), natsdtest.JetStream(t, s, natsd.Projector))
+	l, err := stream.OpenLogOf(t.Context(), natsdtest.JetStream(t, s, natsd.Projector), shard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &Log{log: l, Key: Key(1)}
+	out := &Log{log: l, name: tenant, Key: KeyOf(tenant, 1)}
 	out.Append(t, out.Other())
 	return out
 }
@@ -135,14 +142,17 @@ func (l *Log) Other() *events.Record {
 
 func (l *Log) record(typ events.Type) *events.Record {
 	now := time.Now().UnixMicro()
-	return &events.Record{Version: events.RecordVersion, Source: "test", ID: fmt.Sprint(l.count), Tenant: Tenant, Environment: "test",
+	return &events.Record{Version: events.RecordVersion, Source: "test", ID: fmt.Sprint(l.count), Tenant: l.name, Environment: "test",
 		Type: typ, Time: now, Received: now, Issuer: Issuer}
 }
+
+// Next is the index of the record that is appended next.
+func (l *Log) Next() uint64 { return l.next }
 
 // Append writes one batch and returns the index of its last record.
 func (l *Log) Append(t testing.TB, records ...*events.Record) uint64 {
 	t.Helper()
-	b := events.Batch{Header: events.Header{Version: events.BatchVersion, Epoch: 1, Lane: events.Control, First: l.next, Count: uint32(len(records)),
+	b := events.Batch{Header: events.Header{Version: events.BatchVersion, Shard: l.log.Shard(), Epoch: 1, Lane: events.Control, First: l.next, Count: uint32(len(records)),
 		Written: time.Now().UnixMicro(), Size: l.next + uint64(len(records))}}
 	for _, r := range records {
 		data, err := r.Marshal()
