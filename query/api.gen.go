@@ -46,11 +46,13 @@ type AuditEvent struct {
 	GrantRef string      `json:"grant_ref,omitempty,omitzero"`
 
 	// Iat Seconds since 1970, fractions allowed (RFC 7519).
-	Iat   NumericDate `json:"iat,omitempty,omitzero"`
-	ID    string      `json:"id"`
-	Index uint64      `json:"index"`
-	Iss   string      `json:"iss,omitempty,omitzero"`
-	Kid   string      `json:"kid,omitempty,omitzero"`
+	Iat NumericDate `json:"iat,omitempty,omitzero"`
+	ID  string      `json:"id"`
+
+	// Index Index in that log.
+	Index uint64 `json:"index"`
+	Iss   string `json:"iss,omitempty,omitzero"`
+	Kid   string `json:"kid,omitempty,omitzero"`
 
 	// Nbf Seconds since 1970, fractions allowed (RFC 7519).
 	Nbf     NumericDate `json:"nbf,omitempty,omitzero"`
@@ -74,6 +76,9 @@ type AuditEvent struct {
 	// stored is not what was sealed.
 	Sealed     string `json:"sealed,omitempty,omitzero"`
 	SessionRef string `json:"session_ref,omitempty,omitzero"`
+
+	// Shard The log that it is in; absent for the first, which is the only one unless tenants are split over several.
+	Shard      uint16 `json:"shard,omitempty,omitzero"`
 	Source     string `json:"source"`
 	SubjectRef string `json:"subject_ref,omitempty,omitzero"`
 	Tenant     string `json:"tenant"`
@@ -84,7 +89,7 @@ type AuditEvent struct {
 	TokenRef string    `json:"token_ref,omitempty,omitzero"`
 	Type     string    `json:"type"`
 
-	// View Revocation position that the verifier had applied.
+	// View Revocation position, in the shard of the tenant, that the verifier had applied.
 	View uint64 `json:"view,omitempty,omitzero"`
 }
 
@@ -220,9 +225,12 @@ type FindingItem struct {
 	Opened   time.Time `json:"opened"`
 	Reason   string    `json:"reason,omitempty,omitzero"`
 	Severity string    `json:"severity"`
-	State    string    `json:"state"`
-	Tenant   string    `json:"tenant"`
-	Title    string    `json:"title"`
+
+	// Shard As in an event.
+	Shard  uint16 `json:"shard,omitempty,omitzero"`
+	State  string `json:"state"`
+	Tenant string `json:"tenant"`
+	Title  string `json:"title"`
 }
 
 // Findings defines model for Findings.
@@ -518,11 +526,20 @@ type Limit = int
 // Seq defines model for Seq.
 type Seq = uint64
 
+// Shard defines model for Shard.
+type Shard = uint16
+
 // Tenant defines model for Tenant.
 type Tenant = string
 
 // Act defines model for Act.
 type Act = RequestAct
+
+// GetAuditEventParams defines parameters for GetAuditEvent.
+type GetAuditEventParams struct {
+	// Shard The log that an index is in, where tenants are split over several; as in an event.
+	Shard Shard `form:"shard,omitempty" json:"shard,omitempty,omitzero"`
+}
 
 // PublishEventsApplicationCloudeventsBatchPlusJSONBody defines parameters for PublishEvents.
 type PublishEventsApplicationCloudeventsBatchPlusJSONBody = []CloudEvent
@@ -644,7 +661,7 @@ type ServerInterface interface {
 	GetReadiness(ctx echo.Context) error
 	// GetAuditEvent One event, without its personal part.
 	// (GET /v1/audit/events/{index})
-	GetAuditEvent(ctx echo.Context, index uint64) error
+	GetAuditEvent(ctx echo.Context, index uint64, params GetAuditEventParams) error
 	// SearchAudit Events of one tenant.
 	// (POST /v1/audit/search)
 	SearchAudit(ctx echo.Context) error
@@ -750,8 +767,17 @@ func (w *ServerInterfaceWrapper) GetAuditEvent(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter index: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditEventParams
+	// ------------- Optional query parameter "shard" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "shard", ctx.QueryParams(), &params.Shard, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint16"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter shard: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetAuditEvent(ctx, index)
+	err = w.Handler.GetAuditEvent(ctx, index, params)
 	return err
 }
 

@@ -13,7 +13,7 @@ const maxIssuers = 32
 // caller has to say which person is meant. Where none does it is the issuer
 // that has forgotten the subject, or "".
 func (s *Server) issuerOf(ctx context.Context, in AuditSearch) (string, error) {
-	issuers, err := s.cfg.Events.Issuers(ctx, in.Tenant, 0, maxIssuers+1)
+	issuers, err := s.cfg.Events.Issuers(ctx, in.Tenant, s.shard(in.Tenant), maxIssuers+1)
 	if err != nil {
 		return "", err
 	}

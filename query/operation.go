@@ -123,7 +123,7 @@ func (s *Server) ListFindings(c echo.Context, params ListFindingsParams) error {
 	}
 	query := params
 	query.Cursor, query.Limit = "", nil
-	before, err := parseCursor(query, params.Cursor)
+	from, err := s.places(query, params.Cursor)
 	if err != nil {
 		return err
 	}
@@ -131,41 +131,44 @@ func (s *Server) ListFindings(c echo.Context, params ListFindingsParams) error {
 	if err != nil {
 		return err
 	}
-	search := FindingSearch{State: params.State, Control: params.Control, Before: before, Limit: limit}
-	found, err := s.findings(c.Request().Context(), of, search)
+	search := FindingSearch{State: params.State, Control: params.Control, Limit: limit}
+	found, err := s.findings(c.Request().Context(), of, search, from)
 	if err != nil {
 		return err
 	}
 	out := Findings{Findings: make([]FindingItem, len(found))}
 	for i, f := range found {
 		out.Findings[i] = findingItem(f)
+		from.passed(f.Shard, f.Index)
 	}
 	if len(found) == limit {
-		if out.Next, err = newCursor(query, found[limit-1].Index); err != nil {
+		if out.Next, err = newCursor(query, from...); err != nil {
 			return err
 		}
 	}
 	return c.JSON(http.StatusOK, out)
 }
 
-// findings merges the findings of several tenants.
-func (s *Server) findings(ctx context.Context, tenants []string, search FindingSearch) ([]Finding, error) {
-	var all []Finding
-	for _, t := range tenants {
-		search.Tenant, search.AllTenants = t, t == allTenants
+// findings merges the findings of several tenants that are behind from.
+func (s *Server) findings(ctx context.Context, tenants []string, search FindingSearch, from places) ([]Finding, error) {
+	lists := make([][]Finding, s.cfg.Shards)
+	for _, w := range s.where(tenants) {
+		search.Tenant, search.AllTenants, search.Shard, search.Before = w.tenant, w.tenant == allTenants, w.shard, from.before(w.shard)
 		found, err := s.cfg.Findings.Findings(ctx, search)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, found...)
+		lists[w.shard] = append(lists[w.shard], found...)
 	}
-	slices.SortFunc(all, func(a, b Finding) int { return cmp.Compare(b.Index, a.Index) })
-	return all[:min(len(all), search.Limit)], nil
+	for _, of := range lists {
+		slices.SortFunc(of, func(a, b Finding) int { return cmp.Compare(b.Index, a.Index) })
+	}
+	return newest(lists, search.Limit, func(f Finding) time.Time { return f.Opened }), nil
 }
 
 func findingItem(f Finding) FindingItem {
 	return FindingItem{
-		ID: f.ID, Tenant: f.Tenant, Index: f.Index, State: string(f.State), Control: f.Control, Severity: f.Severity,
+		ID: f.ID, Tenant: f.Tenant, Shard: f.Shard, Index: f.Index, State: string(f.State), Control: f.Control, Severity: f.Severity,
 		Title: f.Title, Clauses: f.Clauses, Attributes: f.Attributes, Opened: f.Opened.UTC(), Changed: f.Changed.UTC(),
 		Actor: f.Actor, Reason: f.Reason,
 	}

@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -58,17 +59,22 @@ func (s *Server) ListRequests(c echo.Context, params ListRequestsParams) error {
 	}
 	query := params
 	query.Cursor, query.Limit = "", nil
-	before, err := parseCursor(query, params.Cursor)
+	from, err := s.places(query, params.Cursor)
 	if err != nil {
 		return err
 	}
-	found := s.cfg.Requests.List(erasure.Filter{Reaches: sees, State: params.State, Before: before, Limit: limit})
+	lists := make([][]erasure.Request, s.cfg.Shards)
+	for k := range lists {
+		lists[k] = s.cfg.Requests.List(erasure.Filter{Reaches: sees, State: params.State, Shard: uint16(k), Before: from.before(uint16(k)), Limit: limit})
+	}
+	found := newest(lists, limit, func(r erasure.Request) time.Time { return r.Received })
 	out := SubjectRequests{Requests: make([]SubjectRequest, len(found))}
 	for i, r := range found {
 		out.Requests[i] = requestView(r)
+		from.passed(r.Shard, r.Position)
 	}
 	if len(found) == limit {
-		if out.Next, err = newCursor(query, found[limit-1].Position); err != nil {
+		if out.Next, err = newCursor(query, from...); err != nil {
 			return err
 		}
 	}

@@ -235,8 +235,8 @@ func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant s
 		return revoked{}, err
 	}
 	at := time.Unix(u.Time().UnixTime())
-	for _, t := range of {
-		search := Search{Tenant: t, AllTenants: t == allTenants, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
+	for _, w := range s.where(of) {
+		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
 		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })
 		if errors.Is(err, ErrNotFound) {
 			continue
@@ -261,7 +261,7 @@ func revokingTypes() (out []events.Type) {
 func (s *Server) withLift(ctx context.Context, row Row) (revoked, error) {
 	v := revoked{Index: row.Index, Record: &row.Record}
 	ref := row.Record.Ref()
-	lifts := Search{Tenant: row.Record.Tenant, Types: []events.Type{events.RevocationLifted}, Issuer: row.Record.Issuer, After: &row.Index}
+	lifts := Search{Tenant: row.Record.Tenant, Shard: row.Shard, Types: []events.Type{events.RevocationLifted}, Issuer: row.Record.Issuer, After: &row.Index}
 	lift, err := s.firstRow(ctx, lifts, func(r *events.Record) bool { return r.Revocation != nil && r.Revocation.Lifts == ref })
 	switch {
 	case err == nil:

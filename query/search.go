@@ -50,7 +50,7 @@ func (s *Server) SearchAudit(c echo.Context) error {
 	}
 	out := AuditEvents{Events: []AuditEvent{}, SubjectState: state}
 	if search == nil { // nothing can match
-		search = &Search{Tenant: tenant}
+		search = &Search{Tenant: tenant, Shard: s.shard(tenant)}
 		in.Count, out.Total = false, zeroIf(in.Count)
 		return s.answerSearch(c, p, &in, search, nil, out)
 	}
@@ -130,6 +130,7 @@ func (s *Server) resolve(ctx context.Context, in *AuditSearch) (*Search, string,
 	if err != nil {
 		return nil, "", err
 	}
+	search.Shard = s.shard(in.Tenant)
 	possible, err := s.resolveTokens(ctx, in, search)
 	if err != nil {
 		return nil, "", err
@@ -340,7 +341,7 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 }
 
 // GetAuditEvent shows one event without its personal part.
-func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
+func (s *Server) GetAuditEvent(c echo.Context, index uint64, params GetAuditEventParams) error {
 	p := caller(c)
 	ctx := c.Request().Context()
 	of, err := tenants(p, "")
@@ -348,7 +349,7 @@ func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
 		return err
 	}
 	for _, t := range of {
-		row, err := s.cfg.Events.Event(ctx, t, 0, index)
+		row, err := s.cfg.Events.Event(ctx, t, params.Shard, index)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
@@ -363,7 +364,7 @@ func (s *Server) GetAuditEvent(c echo.Context, index uint64) error {
 func auditEvent(row Row) AuditEvent {
 	r := &row.Record
 	out := AuditEvent{
-		Index: row.Index, ID: r.ID, Source: r.Source, Type: string(r.Type), Tenant: r.Tenant, Environment: r.Environment,
+		Shard: row.Shard, Index: row.Index, ID: r.ID, Source: r.Source, Type: string(r.Type), Tenant: r.Tenant, Environment: r.Environment,
 		Time: time.UnixMicro(r.Time).UTC(), Received: time.UnixMicro(r.Received).UTC(),
 		Iss: r.Issuer, SubjectRef: r.SubjectRef.String(), TokenRef: r.TokenRef.String(), SessionRef: r.SessionRef.String(),
 		GrantRef: r.GrantRef.String(), ClientID: r.Client, Kid: r.KeyID, Alg: r.Algorithm, Aud: r.Audience, Scope: r.Scope,

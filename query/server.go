@@ -31,6 +31,10 @@ type Config struct {
 	// immediate. Environment is required.
 	Policy events.Policy
 
+	// Shards is how many logs tenants are split over, as in the lane. Default 1;
+	// at most events.MaxShards.
+	Shards int
+
 	// What the routes are made of. All are required.
 	Publisher  Publisher
 	Lane       Lane // must not run before New was called
@@ -79,6 +83,7 @@ func (c *Config) defaults() {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
+	c.Shards = max(c.Shards, 1)
 	if c.WaitFor == 0 {
 		c.WaitFor = 2 * time.Second
 	}
@@ -123,6 +128,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxLifetime < 0 || c.Skew < 0 {
 		faults = append(faults, errors.New("max_lifetime and skew: want more than 0"))
+	}
+	if c.Shards > events.MaxShards {
+		faults = append(faults, fmt.Errorf("shards %d: want 1 to %d", c.Shards, events.MaxShards))
 	}
 	if c.Revocations < 1 || c.Revocations > 10_000_000 {
 		faults = append(faults, fmt.Errorf("revocations %d: want 1 to 10000000", c.Revocations))

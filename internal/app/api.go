@@ -33,7 +33,6 @@ const (
 // parts is what the API is made of, beside the stores.
 type parts struct {
 	bus       *bus
-	log       *stream.Log
 	keys      *seal.Keyring
 	publisher *stream.Publisher
 	lane      *lane.Follower
@@ -138,8 +137,8 @@ func (a *app) apiConn() (clickhouse.Conn, error) {
 
 func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	p := &parts{bus: b}
-	var err error
-	if p.log, err = stream.OpenLog(ctx, b.js); err != nil {
+	logs, err := stream.OpenLogs(ctx, b.js, a.cfg.Shards)
+	if err != nil {
 		return nil, err
 	}
 	if p.keys, err = a.keyring(ctx, b); err != nil {
@@ -155,7 +154,7 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 			a.log.Error("events of the api were not accepted", "err", err)
 		}
 	})
-	if p.lane, err = lane.New(lane.Config{Log: p.log, Logger: a.log}); err != nil {
+	if p.lane, err = lane.New(lane.Config{Log: logs[0], Others: lanes(logs[1:]), Logger: a.log}); err != nil {
 		return nil, err
 	}
 	key, err := a.feedKey()
@@ -171,6 +170,13 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
 	})
 	return p, err
+}
+
+func lanes(logs []*stream.Log) (out []lane.Log) {
+	for _, l := range logs {
+		out = append(out, l)
+	}
+	return out
 }
 
 // vouches is closed once f answers for every tenant it knows, or ctx has ended.
@@ -195,7 +201,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchFeed(p.feed)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
 		Requests: p.requests, Quarantine: quarantine, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 	})

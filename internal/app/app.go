@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/secrets"
@@ -104,6 +105,9 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, projector.nc.Close)
+	if err := stream.CheckShards(ctx, projector.js, a.cfg.Shards); err != nil {
+		return nil, err
+	}
 	roles, err := a.projectors(ctx, projector)
 	if err != nil || !a.cfg.Runs(config.RoleAPI) {
 		return roles, err

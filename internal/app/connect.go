@@ -82,7 +82,7 @@ func (a *app) ensureStreams(ctx context.Context) error {
 
 // topology is the streams of this deployment.
 func (a *app) topology() stream.Topology {
-	return stream.Topology{Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes}
+	return stream.Topology{Shards: a.cfg.Shards, Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes}
 }
 
 // keyring opens the keyring over b and keeps its caches free of people who are

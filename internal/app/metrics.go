@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +17,24 @@ import (
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
-// count publishes a value that only grows, gauge one that does not.
-func (a *app) count(name, help string, value func() float64) {
-	a.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rescind_" + name, Help: help}, value))
+// meter is where metrics are published.
+type meter struct{ prometheus.Registerer }
+
+// meter publishes what there is once in a process, meterOf what there is once a
+// shard: it is labelled with it.
+func (a *app) meter() meter { return meter{a.registry} }
+
+func (a *app) meterOf(shard uint16) meter {
+	return meter{prometheus.WrapRegistererWith(prometheus.Labels{"shard": strconv.Itoa(int(shard))}, a.registry)}
 }
 
-func (a *app) gauge(name, help string, value func() float64) {
-	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rescind_" + name, Help: help}, value))
+// count publishes a value that only grows, gauge one that does not.
+func (m meter) count(name, help string, value func() float64) {
+	m.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rescind_" + name, Help: help}, value))
+}
+
+func (m meter) gauge(name, help string, value func() float64) {
+	m.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rescind_" + name, Help: help}, value))
 }
 
 // probe is asked by GET /readyz.
@@ -30,39 +42,48 @@ func (a *app) probe(name string, required bool, check func() query.Condition) {
 	a.probes = append(a.probes, query.Probe{Name: name, Required: required, Check: func(context.Context) query.Condition { return check() }})
 }
 
-func (a *app) watchIntake(in *intake.Intake) {
+// probeOf is probe for one of several shards.
+func (a *app) probeOf(shard uint16, name string, required bool, check func() query.Condition) {
+	if a.cfg.Shards > 1 {
+		name = fmt.Sprintf("%s-%d", name, shard)
+	}
+	a.probe(name, required, check)
+}
+
+func (a *app) watchIntake(in *intake.Intake, shard uint16) {
+	m := a.meterOf(shard)
 	of := func(pick func(intake.Stats) uint64) func() float64 {
 		return func() float64 { return float64(pick(in.Stats())) }
 	}
-	a.count("intake_messages_total", "Messages taken from the intake.", of(func(s intake.Stats) uint64 { return s.Messages }))
-	a.count("intake_records_total", "Records appended to the log, findings included.", of(func(s intake.Stats) uint64 { return s.Records }))
-	a.count("intake_batches_total", "Batches appended to the log.", of(func(s intake.Stats) uint64 { return s.Batches }))
-	a.count("intake_findings_total", "Findings opened.", of(func(s intake.Stats) uint64 { return s.Findings }))
-	a.count("intake_duplicates_total", "Events dropped because they were logged before.", of(func(s intake.Stats) uint64 { return s.Duplicates }))
-	a.count("intake_unsettled_total", "Appends whose outcome had to be read back.", of(func(s intake.Stats) uint64 { return s.Unsettled }))
-	a.count("intake_skipped_total", "Messages acknowledged because they were dealt with before.", of(func(s intake.Stats) uint64 { return s.Skipped }))
-	a.count("intake_redelivered_total", "Messages taken that had been delivered before.", of(func(s intake.Stats) uint64 { return s.Redelivered }))
-	a.count("intake_held_total", "Messages left to be delivered again, for want of keys or quarantine.", of(func(s intake.Stats) uint64 { return s.Held }))
-	a.count("intake_resyncs_total", "Times this intake began to write behind the end of the log.", of(func(s intake.Stats) uint64 { return s.Terms }))
-	a.count("intake_defects_total", "Panics of the intake's own code, each on one event.", of(func(s intake.Stats) uint64 { return s.Defects }))
-	a.gauge("intake_standby", "1 while another intake writes.", func() float64 {
+	m.count("intake_messages_total", "Messages taken from the intake.", of(func(s intake.Stats) uint64 { return s.Messages }))
+	m.count("intake_records_total", "Records appended to the log, findings included.", of(func(s intake.Stats) uint64 { return s.Records }))
+	m.count("intake_batches_total", "Batches appended to the log.", of(func(s intake.Stats) uint64 { return s.Batches }))
+	m.count("intake_findings_total", "Findings opened.", of(func(s intake.Stats) uint64 { return s.Findings }))
+	m.count("intake_duplicates_total", "Events dropped because they were logged before.", of(func(s intake.Stats) uint64 { return s.Duplicates }))
+	m.count("intake_unsettled_total", "Appends whose outcome had to be read back.", of(func(s intake.Stats) uint64 { return s.Unsettled }))
+	m.count("intake_skipped_total", "Messages acknowledged because they were dealt with before.", of(func(s intake.Stats) uint64 { return s.Skipped }))
+	m.count("intake_redelivered_total", "Messages taken that had been delivered before.", of(func(s intake.Stats) uint64 { return s.Redelivered }))
+	m.count("intake_held_total", "Messages left to be delivered again, for want of keys or quarantine.", of(func(s intake.Stats) uint64 { return s.Held }))
+	m.count("intake_resyncs_total", "Times this intake began to write behind the end of the log.", of(func(s intake.Stats) uint64 { return s.Terms }))
+	m.count("intake_defects_total", "Panics of the intake's own code, each on one event.", of(func(s intake.Stats) uint64 { return s.Defects }))
+	m.gauge("intake_standby", "1 while another intake writes.", func() float64 {
 		if in.Stats().Standby {
 			return 1
 		}
 		return 0
 	})
-	a.gauge("intake_lag_messages", "Messages that wait in the intake stream, as of the latest that were taken.", of(func(s intake.Stats) uint64 { return s.Lag }))
-	a.gauge("intake_batch_records", "Records of the batch that was appended last.", of(func(s intake.Stats) uint64 { return uint64(s.LastBatch) }))
-	a.gauge("intake_oldest_seconds", "Age of the oldest message that was taken and is not logged; 0 where there is none.", func() float64 {
+	m.gauge("intake_lag_messages", "Messages that wait in the intake stream, as of the latest that were taken.", of(func(s intake.Stats) uint64 { return s.Lag }))
+	m.gauge("intake_batch_records", "Records of the batch that was appended last.", of(func(s intake.Stats) uint64 { return uint64(s.LastBatch) }))
+	m.gauge("intake_oldest_seconds", "Age of the oldest message that was taken and is not logged; 0 where there is none.", func() float64 {
 		oldest := in.Stats().Oldest
 		if oldest.IsZero() {
 			return 0
 		}
 		return time.Since(oldest).Seconds()
 	})
-	a.gauge("log_size", "Records in the log.", of(func(s intake.Stats) uint64 { return s.Size }))
-	a.registry.MustRegister(refused{in})
-	a.probe("intake", true, func() query.Condition {
+	m.gauge("log_size", "Records in the log.", of(func(s intake.Stats) uint64 { return s.Size }))
+	m.MustRegister(refused{in})
+	a.probeOf(shard, "intake", true, func() query.Condition {
 		select {
 		case <-in.Ready():
 			return intakeCondition(in.Stats())
@@ -114,23 +135,24 @@ func (a *app) watchQuarantine(q *stream.Quarantine) {
 	})
 }
 
-func (a *app) watchAudit(p *audit.Projector) {
+func (a *app) watchAudit(p *audit.Projector, shard uint16) {
+	m := a.meterOf(shard)
 	of := func(pick func(audit.Status) float64) func() float64 {
 		return func() float64 { return pick(p.Status()) }
 	}
 	age := func(s audit.Status) float64 { return s.Lag(time.Now()).Seconds() }
-	a.gauge("audit_position", "Index of the first record that ClickHouse does not hold.", of(func(s audit.Status) float64 { return float64(s.Next) }))
-	a.gauge("audit_lag_seconds", "Age of the oldest batch of the log that is not recorded.", of(age))
-	a.gauge("audit_oldest_unprojected_seconds", "Seconds since the oldest batch that is not recorded was written to the log; 0: all is recorded.", of(age))
-	a.gauge("audit_behind_records", "Records of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Records) }))
-	a.gauge("audit_behind_batches", "Batches of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Batches) }))
-	a.gauge("audit_batch_rows", "Records in the last insert.", of(func(s audit.Status) float64 { return float64(s.LastRows) }))
-	a.count("audit_rows_total", "Records recorded.", of(func(s audit.Status) float64 { return float64(s.Rows) }))
-	a.count("audit_inserts_total", "Inserts recorded.", of(func(s audit.Status) float64 { return float64(s.Inserts) }))
-	a.count("audit_resyncs_total", "Times that what is there was read back, the first included.", of(func(s audit.Status) float64 { return float64(s.Recoveries) }))
-	a.count("audit_duplicates_total", "Events found that repeat one which the intake no longer remembered.", of(func(s audit.Status) float64 { return float64(s.Duplicates) }))
+	m.gauge("audit_position", "Index of the first record that ClickHouse does not hold.", of(func(s audit.Status) float64 { return float64(s.Next) }))
+	m.gauge("audit_lag_seconds", "Age of the oldest batch of the log that is not recorded.", of(age))
+	m.gauge("audit_oldest_unprojected_seconds", "Seconds since the oldest batch that is not recorded was written to the log; 0: all is recorded.", of(age))
+	m.gauge("audit_behind_records", "Records of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Records) }))
+	m.gauge("audit_behind_batches", "Batches of the log that are not recorded.", of(func(s audit.Status) float64 { return float64(s.Behind().Batches) }))
+	m.gauge("audit_batch_rows", "Records in the last insert.", of(func(s audit.Status) float64 { return float64(s.LastRows) }))
+	m.count("audit_rows_total", "Records recorded.", of(func(s audit.Status) float64 { return float64(s.Rows) }))
+	m.count("audit_inserts_total", "Inserts recorded.", of(func(s audit.Status) float64 { return float64(s.Inserts) }))
+	m.count("audit_resyncs_total", "Times that what is there was read back, the first included.", of(func(s audit.Status) float64 { return float64(s.Recoveries) }))
+	m.count("audit_duplicates_total", "Events found that repeat one which the intake no longer remembered.", of(func(s audit.Status) float64 { return float64(s.Duplicates) }))
 	// Not required: the rest goes on without ClickHouse.
-	a.probe("audit", false, func() query.Condition { return auditCondition(p.Status(), time.Now()) })
+	a.probeOf(shard, "audit", false, func() query.Condition { return auditCondition(p.Status(), time.Now()) })
 }
 
 // patience is how long an answer of ClickHouse may take before it is news: a
@@ -155,17 +177,20 @@ func auditCondition(s audit.Status, now time.Time) query.Condition {
 }
 
 func (a *app) watchRevoke(r *revoke.Revoker) {
-	a.count("revoke_deltas_total", "Deltas published, heartbeats among them.", func() float64 { return float64(r.Stats().Deltas) })
-	a.count("revoke_entries_total", "Revocations and lifts published.", func() float64 { return float64(r.Stats().Entries) })
-	a.count("revoke_snapshots_total", "Snapshots stored.", func() float64 { return float64(r.Stats().Snapshots) })
-	a.gauge("revoke_position", "Index of the last control record in the feed.", func() float64 { return float64(r.Stats().Position) })
+	m := a.meter()
+	m.count("revoke_deltas_total", "Deltas published, heartbeats among them.", func() float64 { return float64(r.Stats().Deltas) })
+	m.count("revoke_entries_total", "Revocations and lifts published.", func() float64 { return float64(r.Stats().Entries) })
+	m.count("revoke_snapshots_total", "Snapshots stored.", func() float64 { return float64(r.Stats().Snapshots) })
+	for k := range uint16(a.cfg.Shards) {
+		a.meterOf(k).gauge("revoke_position", "Index of the last control record in the feed.", func() float64 { return float64(r.Stats().PositionOf(k)) })
+	}
 	a.probe("revoke", false, func() query.Condition {
 		return query.Condition{OK: true, Position: r.Stats().Position}
 	})
 }
 
 func (a *app) watchFeed(f *feed.Feed) {
-	a.gauge("feed_age_seconds", "Age of the API's own view of the revocation set.", func() float64 { return f.Status().Age.Seconds() })
+	a.meter().gauge("feed_age_seconds", "Age of the API's own view of the revocation set.", func() float64 { return f.Status().Age.Seconds() })
 	a.probe("feed", true, func() query.Condition {
 		s := f.Status()
 		c := query.Condition{OK: s.Doubt == "", Position: f.Position()}

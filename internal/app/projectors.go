@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -17,23 +21,16 @@ import (
 // insertStall is how long one call to ClickHouse may make no progress.
 const insertStall = time.Minute
 
-// intakeLock is held by the one intake that writes. The TTL is what a failover
-// waits for, and the second or so that the server takes to notice: long enough
-// for a write that the disk holds up, and short enough that somebody writes
-// again within five seconds.
-const (
-	intakeLock = "intake-0"
-	intakeTTL  = 2 * time.Second
-)
+// intakeTTL is that of the lock which is held by the one intake of a shard that
+// writes. It is what a failover waits for, and the second or so that the server
+// takes to notice: long enough for a write that the disk holds up, and short
+// enough that somebody writes again within five seconds.
+const intakeTTL = 2 * time.Second
 
+func intakeLock(shard uint16) string { return fmt.Sprintf("intake-%d", shard) }
+
+// intake makes the writers of the shards of this process.
 func (a *app) intake(ctx context.Context, b *bus) (role, error) {
-	if err := a.started(ctx, b.js); err != nil {
-		return role{}, err
-	}
-	log, err := stream.OpenLog(ctx, b.js)
-	if err != nil {
-		return role{}, err
-	}
 	quarantine, err := stream.OpenQuarantine(ctx, b.js)
 	if err != nil {
 		return role{}, err
@@ -42,57 +39,104 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	in, err := intake.New(intake.Config{
-		Open: func(ctx context.Context) (intake.Source, error) { return stream.OpenIntake(ctx, b.js) },
-		Elect: func(ctx context.Context) (context.Context, func(), error) {
-			return stream.Elect(ctx, b.js, intakeLock, intakeTTL)
-		},
-		Log: log, Quarantine: quarantine, Keyring: keys,
-		Controls: controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew},
-		Policy:   a.policy(), MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew, Logger: a.log.With("role", config.RoleIntake),
-	})
-	if err != nil {
-		return role{}, err
+	var writers []func(context.Context) error
+	for _, shard := range a.cfg.OwnShards() {
+		run, err := a.writer(ctx, b, intake.Config{Shard: shard, Quarantine: quarantine, Keyring: keys})
+		if err != nil {
+			return role{}, fmt.Errorf("shard=%d: %w", shard, err)
+		}
+		writers = append(writers, run)
 	}
-	a.ready = append(a.ready, in.Ready())
-	a.watchIntake(in)
-	return role{config.RoleIntake, func(ctx context.Context) error {
-		defer a.stopped(ctx, b.js)
-		return in.Run(ctx)
-	}}, nil
+	return role{config.RoleIntake, together(writers)}, nil
 }
 
-func (a *app) audit(ctx context.Context, b *bus) (role, error) {
-	log, err := stream.OpenLog(ctx, b.js)
-	if err != nil {
-		return role{}, err
+// writer completes cfg and makes the writer of its shard.
+func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(context.Context) error, err error) {
+	shard := cfg.Shard
+	if err := a.started(ctx, b.js, shard); err != nil {
+		return nil, err
 	}
+	cfg.Open = func(ctx context.Context) (intake.Source, error) { return stream.OpenIntakeOf(ctx, b.js, shard) }
+	cfg.Elect = func(ctx context.Context) (context.Context, func(), error) {
+		return stream.Elect(ctx, b.js, intakeLock(shard), intakeTTL)
+	}
+	if cfg.Log, err = stream.OpenLogOf(ctx, b.js, shard); err != nil {
+		return nil, err
+	}
+	cfg.Policy, cfg.Logger = a.policy(), a.log.With("role", config.RoleIntake, "shard", shard)
+	cfg.Controls = controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew}
+	cfg.MaxLifetime, cfg.Skew = a.cfg.Limits.TokenLifetime, a.cfg.Limits.Skew
+	in, err := intake.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.ready = append(a.ready, in.Ready())
+	a.watchIntake(in, shard)
+	return func(ctx context.Context) error {
+		defer a.stopped(ctx, b.js, shard)
+		if err := in.Run(ctx); err != nil {
+			return fmt.Errorf("shard=%d: %w", shard, err)
+		}
+		return nil
+	}, nil
+}
+
+// together runs all of runs until ctx ends or one of them fails.
+func together(runs []func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, run := range runs {
+			g.Go(func() error { return run(ctx) })
+		}
+		return g.Wait()
+	}
+}
+
+// audit makes the projectors of the shards of this process.
+func (a *app) audit(ctx context.Context, b *bus) (role, error) {
 	options, err := a.clickHouse(a.cfg.ClickHouse.ProjectorUser, a.cfg.ClickHouse.ProjectorPassword)
 	if err != nil {
 		return role{}, err
 	}
-	conn, err := audit.Open(options, insertStall)
-	if err != nil {
-		return role{}, err
-	}
-	a.closers = append(a.closers, func() { conn.Close() })
-	p, err := audit.New(audit.Config{
-		Conn: conn, Log: a.log.With("role", config.RoleAudit), Lookup: log,
-		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) },
-	})
-	if err != nil {
-		return role{}, err
-	}
-	a.watchAudit(p)
-	if a.await {
-		a.ready = append(a.ready, atWork(ctx, p))
+	var projectors []func(context.Context) error
+	for _, shard := range a.cfg.OwnShards() {
+		p, err := a.projector(ctx, b, options, shard)
+		if err != nil {
+			return role{}, fmt.Errorf("shard=%d: %w", shard, err)
+		}
+		projectors = append(projectors, p.Run)
 	}
 	return role{config.RoleAudit, func(ctx context.Context) error {
 		if err := a.untilMigrated(ctx, b); err != nil {
 			return err
 		}
-		return p.Run(ctx)
+		return together(projectors)(ctx)
 	}}, nil
+}
+
+// projector makes the audit projector of a shard, with a connection of its own.
+func (a *app) projector(ctx context.Context, b *bus, options *clickhouse.Options, shard uint16) (*audit.Projector, error) {
+	log, err := stream.OpenLogOf(ctx, b.js, shard)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := audit.Open(options, insertStall)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() { conn.Close() })
+	p, err := audit.New(audit.Config{
+		Conn: conn, Shard: shard, Log: a.log.With("role", config.RoleAudit), Lookup: log,
+		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.watchAudit(p, shard)
+	if a.await {
+		a.ready = append(a.ready, atWork(ctx, p))
+	}
+	return p, nil
 }
 
 // atWork is closed once p has read where it stands, or ctx has ended.
@@ -126,7 +170,7 @@ func (a *app) revoke(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	r := revoke.New(revoke.Config{Conn: b.nc, Key: key, Keys: feedKeys{keys}, Log: a.log.With("role", config.RoleRevoke)})
+	r := revoke.New(revoke.Config{Conn: b.nc, Shards: a.cfg.Shards, Key: key, Keys: feedKeys{keys}, Log: a.log.With("role", config.RoleRevoke)})
 	a.watchRevoke(r)
 	return role{config.RoleRevoke, r.Run}, nil
 }

@@ -47,6 +47,9 @@ type Options struct {
 	Dir string
 	// Ports to listen on; 0 takes a free one.
 	HTTPPort, NATSPort, ClickHousePort, ClickHouseHTTPPort int
+	// Shards is how many logs tenants are split over. Default 1; a folder keeps
+	// the number that it was made with.
+	Shards int
 	// Stale is the age from which a view is stale. Default 5 s.
 	Stale time.Duration
 	// Getenv stands for os.Getenv.
@@ -136,7 +139,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	if err := s.startEngine(ctx, o); err != nil {
 		return err
 	}
-	if s.NATS, err = natsd.Start(ctx, natsd.Config{Dir: o.Dir, Port: o.NATSPort, Log: s.log}); err != nil {
+	if s.NATS, err = natsd.Start(ctx, natsd.Config{Dir: o.Dir, Port: o.NATSPort, Shards: o.Shards, Log: s.log}); err != nil {
 		return err
 	}
 	if err := s.startRoles(ctx, o); err != nil {
@@ -198,6 +201,9 @@ func (s *Stack) startRoles(ctx context.Context, o Options) error {
 
 func (s *Stack) config(o Options) config.Config {
 	c := configuration(s.NATS.URL(), s.Engine.Addr(), s.NATS.CredsFile, s.Keys)
+	if o.Shards != 0 {
+		c.Shards = o.Shards
+	}
 	if o.Stale != 0 {
 		c.Limits.Stale = o.Stale
 	}

@@ -39,6 +39,12 @@ type Stats struct {
 	Others []revocation.Place // the same of the shards behind the first
 }
 
+// PositionOf is Position of a shard.
+func (s Stats) PositionOf(shard uint16) uint64 {
+	h := revocation.Head{Position: s.Position, Others: s.Others}
+	return h.Place(shard).Position
+}
+
 // New is a Revoker. Run says what is wrong with cfg.
 func New(cfg Config) *Revoker { return &Revoker{cfg: cfg.withDefaults()} }
 

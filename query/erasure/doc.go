@@ -11,6 +11,8 @@
 //
 // # Guarantees
 //
+//   - A request, its subject and all that happens to them are in one shard's log,
+//     that of the tenant: the order in it is all that counts.
 //   - An event that a request's state does not allow changes nothing,
 //     whoever published it: an identity that was not verified is never
 //     approved, and of two decisions the first on the log stands.

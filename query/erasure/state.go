@@ -71,7 +71,8 @@ type Request struct {
 	Due      time.Time
 	Outcome  Outcome // of a completed erasure
 	Reason   string  // of a denial
-	Position uint64  // log index of the event that it came with
+	Shard    uint16  // of the tenant
+	Position uint64  // log index, in the shard, of the event that it came with
 	History  []Step
 
 	subject events.Ref // zero where the person had been forgotten before
@@ -85,7 +86,7 @@ type Step struct {
 	At       time.Time // the intake's clock
 	Actor    string
 	Reason   string
-	Position uint64 // log index
+	Position uint64 // log index, in the shard of the request
 
 	event events.Ref
 }
@@ -197,7 +198,7 @@ func (b *book) receive(there *Request, id string, e lane.Entry) *Request {
 	at := time.UnixMicro(e.Record.Received).UTC()
 	r := &Request{
 		ID: id, Tenant: e.Record.Tenant, Type: e.Record.Attributes[attrType], Regulation: e.Record.Attributes[attrRegulation],
-		Received: at, Position: e.Index,
+		Received: at, Shard: e.Shard, Position: e.Index,
 		subject: e.Record.SubjectRef, known: e.Record.Attributes[attrKnown] != "no", origin: e,
 	}
 	r.Due = Due(at, r.Regulation)

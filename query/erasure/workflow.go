@@ -45,9 +45,9 @@ func (e *StateError) Error() string {
 type Lane interface {
 	// Handle registers fn, which then sees every control record in order.
 	Handle(fn func(lane.Entry))
-	// Wait returns the index of an event once fn has seen it.
+	// Wait returns the index, in its shard, of an event once fn has seen it.
 	Wait(ctx context.Context, ref events.Ref) (uint64, error)
-	// Sync returns once fn has seen all that is on the log now.
+	// Sync returns once fn has seen all that is on the logs now.
 	Sync(ctx context.Context) error
 }
 
@@ -342,11 +342,12 @@ func (w *Workflow) Get(id string, reaches func(tenant string) bool) (Request, er
 type Filter struct {
 	Reaches func(tenant string) bool
 	State   State
+	Shard   uint16  // of the requests
 	Before  *uint64 // continue below this Request.Position
 	Limit   int     // 0 means all
 }
 
-// List is the requests that f names, the newest first.
+// List is the requests of a shard that f names, the newest first.
 func (w *Workflow) List(f Filter) []Request {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -363,7 +364,7 @@ func (w *Workflow) List(f Filter) []Request {
 }
 
 func (f *Filter) matches(r *Request) bool {
-	return f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) && (f.Before == nil || r.Position < *f.Before)
+	return r.Shard == f.Shard && f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) && (f.Before == nil || r.Position < *f.Before)
 }
 
 func (w *Workflow) event(t events.Type, id, tenant string, d events.Data) events.Event {

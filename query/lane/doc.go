@@ -1,4 +1,4 @@
-// Package lane follows the control lane of the log for the API.
+// Package lane follows the control lane of the logs for the API.
 //
 // # What it is
 //
@@ -9,28 +9,30 @@
 //
 // # Guarantees
 //
-//   - Every handler sees every control record once, in the order of the log,
-//     for as long as the process lives; a reader that fails is opened again
-//     behind the last record that was handled.
+//   - Every handler sees every control record once, in the order of the log of
+//     its shard, for as long as the process lives; a reader that fails is opened
+//     again behind the last record that was handled. A tenant's records are all
+//     in one shard; between shards there is no order.
 //   - [Follower.Wait] returns after every handler has seen the record, and
-//     [Follower.Sync] after they have seen all that was on the log.
+//     [Follower.Sync] after they have seen all that was on every log.
 //   - Memory is bounded by [Config.Recent] and by those who wait.
 //
 // # Shapes and units
 //
-// An [Entry] is a record with its index in the log and the sealed part that
-// travels beside it.
+// An [Entry] is a record with its shard, its index in the log of it, and the
+// sealed part that travels beside it.
 //
 // # Errors
 //
 // A log that cannot be read is tried again with back-off, for ever. A batch
-// that cannot be decoded, and a log that was replaced, stop [Follower.Run] with
-// an error: going on would show a past that is not what happened.
+// that cannot be decoded or is another shard's, and a log that was replaced,
+// stop [Follower.Run] with an error: going on would show a past that is not what
+// happened.
 //
 // # Concurrency
 //
-// Handlers are called from the one goroutine of Run, one record after the
-// other. Wait and Position may be called from any goroutine.
+// Handlers are called by Run, one record after the other: never two at once.
+// Wait and Position may be called from any goroutine.
 //
 // # What it does not do
 //

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
@@ -25,8 +28,11 @@ type Log interface {
 
 // Config is what a Follower needs.
 type Config struct {
-	// Log is what is followed. Required.
+	// Log is what is followed: the log of the first shard. Required.
 	Log Log
+
+	// Others are the logs of the shards behind the first, in their order.
+	Others []Log
 
 	// Recent is how many of the last records Wait still finds after they were
 	// handled, 40 bytes each. Default 65,536; 1 to 16,777,216. A caller that
@@ -63,7 +69,7 @@ func (c *Config) defaults() {
 func (c Config) Validate() error {
 	c.defaults()
 	var faults []error
-	if c.Log == nil {
+	if c.Log == nil || slices.Contains(c.Others, nil) {
 		faults = append(faults, errors.New("log is missing"))
 	}
 	if c.Recent < 1 || c.Recent > maxRecent {
@@ -80,24 +86,35 @@ func (c Config) Validate() error {
 
 // Entry is one control record.
 type Entry struct {
-	Index  uint64
+	Shard  uint16
+	Index  uint64 // in the log of the shard
 	Record *events.Record
 	Sealed []byte // the sealed personal part; nil where there is none
 }
 
-// Follower follows the control lane.
+// Follower follows the control lane of every shard.
 type Follower struct {
-	cfg Config
+	cfg   Config
+	tails []*tail // of each shard, in their order
 
 	handlers []func(Entry) // set before Run
+	handling sync.Mutex    // one record at a time
 
-	mu       sync.Mutex    // for the rest
-	next     uint64        // stream sequence to read from; only Run changes it
-	moved    chan struct{} // closed when next changes
-	recent   map[events.Ref]uint64
-	order    []events.Ref // ring of the keys of recent, the oldest at turn
-	turn     int
-	waiting  map[events.Ref][]chan uint64
+	mu      sync.Mutex    // for the rest, and for what tail says
+	moved   chan struct{} // closed when the next of a tail changes
+	recent  map[events.Ref]uint64
+	order   []events.Ref // ring of the keys of recent, the oldest at turn
+	turn    int
+	waiting map[events.Ref][]chan uint64
+}
+
+// tail is where a follower is in the log of one shard.
+type tail struct {
+	shard uint16
+	log   Log
+
+	// Of its goroutine, which changes them under the follower's mutex.
+	next     uint64 // stream sequence to read from
 	position uint64
 	any      bool
 }
@@ -108,31 +125,43 @@ func New(cfg Config) (*Follower, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	return &Follower{
-		cfg: cfg, next: 1, moved: make(chan struct{}),
+	f := &Follower{
+		cfg: cfg, moved: make(chan struct{}),
 		recent: make(map[events.Ref]uint64), waiting: make(map[events.Ref][]chan uint64),
-	}, nil
+	}
+	for k, log := range append([]Log{cfg.Log}, cfg.Others...) {
+		f.tails = append(f.tails, &tail{shard: uint16(k), log: log, next: 1})
+	}
+	return f, nil
 }
 
 // Handle registers a projection. It must not be called once Run was.
 func (f *Follower) Handle(fn func(Entry)) { f.handlers = append(f.handlers, fn) }
 
-// Run follows the lane until ctx ends, then returns nil; or until the log
-// holds what cannot be a batch, then it says so.
+// Run follows the lane until ctx ends, then returns nil; or until a log holds
+// what cannot be a batch, then it says so.
 func (f *Follower) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, t := range f.tails {
+		g.Go(func() error { return f.run(ctx, t) })
+	}
+	return g.Wait()
+}
+
+func (f *Follower) run(ctx context.Context, t *tail) error {
 	pause := f.cfg.Retry
 	for {
-		before := f.next
-		err := f.follow(ctx)
+		before := t.next
+		err := f.follow(ctx, t)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errBroken), errors.Is(err, stream.ErrLogReplaced):
 			return err
-		case f.next > before:
+		case t.next > before:
 			pause = f.cfg.Retry
 		}
-		f.cfg.Logger.WarnContext(ctx, "control lane interrupted", slog.Uint64("seq", before), slog.Any("err", err))
+		f.cfg.Logger.WarnContext(ctx, "control lane interrupted", slog.Int("shard", int(t.shard)), slog.Uint64("seq", before), slog.Any("err", err))
 		if !wait(ctx, pause) {
 			return nil
 		}
@@ -154,57 +183,62 @@ func wait(ctx context.Context, d time.Duration) bool {
 // errBroken says that a batch of the log cannot be decoded.
 var errBroken = errors.New("the log holds what is no batch")
 
-func (f *Follower) follow(ctx context.Context) error {
-	r, err := f.cfg.Log.Read(ctx, f.next, events.Control)
+func (f *Follower) follow(ctx context.Context, t *tail) error {
+	r, err := t.log.Read(ctx, t.next, events.Control)
 	if err != nil {
-		return fmt.Errorf("read control lane from seq=%d: %w", f.next, err)
+		return fmt.Errorf("read control lane shard=%d from seq=%d: %w", t.shard, t.next, err)
 	}
 	defer r.Close()
 	for {
 		msgs, err := r.Next(ctx, readBytes)
 		if err != nil {
-			return fmt.Errorf("read control lane at seq=%d: %w", f.next, err)
+			return fmt.Errorf("read control lane shard=%d at seq=%d: %w", t.shard, t.next, err)
 		}
 		for _, m := range msgs {
-			if err := f.handle(m); err != nil {
-				return fmt.Errorf("control lane seq=%d: %w: %w", m.Seq, errBroken, err)
+			if err := f.handle(t, m); err != nil {
+				return fmt.Errorf("control lane shard=%d seq=%d: %w: %w", t.shard, m.Seq, errBroken, err)
 			}
-			f.advance(m.Seq + 1)
+			f.advance(t, m.Seq+1)
 		}
 	}
 }
 
-func (f *Follower) advance(next uint64) {
+func (f *Follower) advance(t *tail, next uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.next = next
+	t.next = next
 	close(f.moved)
 	f.moved = make(chan struct{})
 }
 
-func (f *Follower) handle(m stream.LogMessage) error {
+func (f *Follower) handle(t *tail, m stream.LogMessage) error {
 	b, err := events.UnmarshalBatch(m.Data)
 	if err != nil {
 		return err
+	}
+	if b.Header.Shard != t.shard {
+		return fmt.Errorf("it is of shard %d", b.Header.Shard)
 	}
 	for i, item := range b.Items {
 		r, err := events.UnmarshalRecord(item.Record)
 		if err != nil {
 			return fmt.Errorf("index %d: %w", b.Header.First+uint64(i), err)
 		}
-		f.apply(Entry{Index: b.Header.First + uint64(i), Record: r, Sealed: item.Sealed})
+		f.apply(t, Entry{Shard: t.shard, Index: b.Header.First + uint64(i), Record: r, Sealed: item.Sealed})
 	}
 	return nil
 }
 
-func (f *Follower) apply(e Entry) {
+func (f *Follower) apply(t *tail, e Entry) {
+	f.handling.Lock()
 	for _, fn := range f.handlers {
 		fn(e)
 	}
+	f.handling.Unlock()
 	ref := e.Record.Ref()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.position, f.any = e.Index, true
+	t.position, t.any = e.Index, true
 	f.remember(ref, e.Index)
 	for _, c := range f.waiting[ref] {
 		c <- e.Index // has room for it
@@ -224,7 +258,7 @@ func (f *Follower) remember(ref events.Ref, index uint64) {
 	f.recent[ref] = index
 }
 
-// Wait returns the log index of the event ref once all handlers have seen it,
+// Wait returns the index, in the log of its shard, of the event ref once all handlers have seen it,
 // or the error of ctx.
 func (f *Follower) Wait(ctx context.Context, ref events.Ref) (uint64, error) {
 	c := make(chan uint64, 1)
@@ -263,31 +297,45 @@ func (f *Follower) forget(ref events.Ref, c chan uint64) {
 }
 
 // Sync waits until the handlers have seen every control record that was on the
-// log when it was called.
+// logs when it was called.
 func (f *Follower) Sync(ctx context.Context) error {
-	last, err := f.cfg.Log.LastOf(ctx, events.Control)
-	if err != nil {
-		return fmt.Errorf("end of control lane: %w", err)
+	ends := make([]uint64, len(f.tails))
+	for k, t := range f.tails {
+		last, err := t.log.LastOf(ctx, events.Control)
+		if err != nil {
+			return fmt.Errorf("end of control lane shard=%d: %w", t.shard, err)
+		}
+		ends[k] = last.Seq
 	}
+	for k, t := range f.tails {
+		if err := f.reach(ctx, t, ends[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reach waits until the handlers have seen the batch with sequence last.
+func (f *Follower) reach(ctx context.Context, t *tail, last uint64) error {
 	for {
 		f.mu.Lock()
-		next, moved := f.next, f.moved
+		next, moved := t.next, f.moved
 		f.mu.Unlock()
-		if next > last.Seq {
+		if next > last {
 			return nil
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return fmt.Errorf("reach control lane seq=%d at seq=%d: %w", last.Seq, next, ctx.Err())
+			return fmt.Errorf("reach control lane shard=%d seq=%d at seq=%d: %w", t.shard, last, next, ctx.Err())
 		}
 	}
 }
 
-// Position is the index of the last control record that was handled, and
-// whether there was one.
+// Position is the index of the last control record of the first shard that was
+// handled, and whether there was one.
 func (f *Follower) Position() (uint64, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.position, f.any
+	return f.tails[0].position, f.tails[0].any
 }
