@@ -124,7 +124,7 @@ const quarantineWait = 2 * time.Second
 // watchQuarantine counts what is kept in the stream, whoever refused it. It is
 // -1 where that cannot be had.
 func (a *app) watchQuarantine(q *stream.Quarantine) {
-	a.gauge("quarantine_entries", "Refused events that are kept; -1: not known.", func() float64 {
+	a.meter().gauge("quarantine_entries", "Refused events that are kept; -1: not known.", func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), quarantineWait)
 		defer cancel()
 		n, err := q.Entries(ctx)

@@ -42,6 +42,9 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 		return out, err
 	}
 	a.closers = append(a.closers, b.nc.Close)
+	if err := oneLog(ctx, b.js, "rebuild"); err != nil {
+		return out, err
+	}
 	release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
 	if err != nil {
 		return out, fmt.Errorf("rebuild: lock: %w", err)

@@ -1,13 +1,18 @@
 package app
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 )
 
@@ -40,7 +45,29 @@ func OpenStores(cfg Config) (*Stores, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), storesWait)
+	defer cancel()
+	if err := oneLog(ctx, b.js, "verify"); err != nil {
+		b.nc.Close()
+		return nil, errors.Join(err, conn.Close())
+	}
 	return &Stores{NATS: b.nc, ClickHouse: conn, FeedKey: key}, nil
+}
+
+// storesWait bounds asking how many logs there are.
+const storesWait = 10 * time.Second
+
+// oneLog refuses what reads the first log only where tenants are split over
+// several: it would take what is in the others for missing, or drop it.
+func oneLog(ctx context.Context, js jetstream.JetStream, what string) error {
+	n, err := stream.Shards(ctx, js)
+	if err == nil && n > 1 {
+		err = fmt.Errorf("there are %d shards, and it reads one log only", n)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 func (a *app) reader() (driver.Conn, error) {
