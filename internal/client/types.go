@@ -31,6 +31,7 @@ type Checked struct {
 
 // Event is one event of an audit trail.
 type Event struct {
+	Shard      uint16         `json:"shard,omitempty"` // the log that it is in
 	Index      uint64         `json:"index"`
 	ID         string         `json:"id"`
 	Type       string         `json:"type"`
