@@ -31,7 +31,9 @@
 //
 // # Shapes and units
 //
-// Cut-offs and expiries are events.Timestamp: milliseconds, where a zero
+// A head says how far each shard's log is: Position and LogSeq are the first
+// one's, and Others holds those behind it, which travel only where there are
+// any. Cut-offs and expiries are events.Timestamp: milliseconds, where a zero
 // cut-off revokes whatever iat says and a zero expiry means never. A signed
 // message is 64 bytes of Ed25519 signature over a purpose and the SHA-256 of
 // the payload, then the payload in deterministic CBOR. Members are numbered as

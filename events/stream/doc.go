@@ -16,13 +16,18 @@
 //     acknowledged, survives kill -9 of the server, and power loss where the
 //     server syncs every write (internal/natsd does).
 //   - A message is in the intake until it was acknowledged and every one before
-//     it, and gone within a second after. One on a subject that nobody foresaw
-//     is delivered as well, with a tenant and type that no event on it agrees
-//     with.
+//     it of its shard, and gone within a second after. One on a subject that
+//     nobody foresaw is delivered as well, with a tenant and type that no event
+//     on it agrees with.
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing: Ensure puts it back, and it is delivered all that is there. A
 //     reader notices a stream that was made anew ([ErrIntakeReplaced]).
 //   - A full intake and a full log refuse; neither drops its oldest.
+//   - Where there are several shards, a message is delivered to the reader of its
+//     tenant's shard (events.ShardOf) and to no other, and waits for it while
+//     the others go on. What names no tenant is the first shard's.
+//   - The number of shards is fixed by the first Ensure. Another number changes
+//     nothing and is refused with the reason ([ErrShards]).
 //   - What arrives in one lane of an [Intake] never waits for the other. What a
 //     reader that is gone, or a connection that broke, had taken and not
 //     acknowledged is delivered again at once. An Intake whose stream was made
@@ -64,7 +69,7 @@
 //
 // # Errors
 //
-// [ErrFenced], [ErrNotFound], [ErrLogReplaced], [ErrIntakeReplaced] and [ErrClosed]
+// [ErrFenced], [ErrShards], [ErrNotFound], [ErrLogReplaced], [ErrIntakeReplaced] and [ErrClosed]
 // say what a caller branches on, seal.ErrExists what the keyring does. After any other error of a write its outcome is unknown. A
 // [*NotAccepted] lists events with a reason each.
 //

@@ -12,6 +12,9 @@
 //   - Nothing but the audit role waits for ClickHouse: with it down, intake
 //     and revocation start and run, and the API answers what needs no records.
 //   - A role that fails for good ends the process, with its error.
+//   - A process whose configuration has another number of shards than the streams
+//     were made for does not start, whatever roles it has.
+//   - The first record of every log is the start of its writer.
 //   - On stop each role finishes what it has in hand before its connections
 //     are closed.
 //
@@ -26,7 +29,8 @@
 // # Concurrency
 //
 // Run may be called once a configuration and process; several processes may
-// run the same roles.
+// run the same roles, or each the intake and audit of another shard. In one
+// process, a shard's writer that fails for good takes the others with it.
 //
 // # What it does not do
 //

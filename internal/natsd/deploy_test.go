@@ -49,6 +49,32 @@ func TestDeployedServerKnowsOurRoles(t *testing.T) {
 	}
 }
 
+// The deployed permissions reach the logs of as many shards as they were made
+// for.
+func TestDeployedServerKnowsOurShards(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d, err := natsd.Deploy(dir, filepath.Join(dir, "data"), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(file, d.Config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := stock(t, file)
+	if err := stream.Ensure(t.Context(), jetstreamAs(t, url, natsd.Operator, d), stream.Topology{Shards: 2}); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := stream.OpenLogs(t.Context(), jetstreamAs(t, url, natsd.Projector, d), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := logs[1].Append(t.Context(), events.Control, []byte("batch"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func stock(t *testing.T, file string) string {
 	t.Helper()
 	opts, err := server.ProcessConfigFile(file)
