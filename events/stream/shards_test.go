@@ -131,23 +131,25 @@ func TestUnforeseenSubjectIsDeliveredWithShards(t *testing.T) {
 	var mu sync.Mutex
 	for k := range uint16(3) {
 		in := w.intakeOf(t, k)
-		go func() {
-			for {
-				ms, err := in.Next(context.Background(), 10)
-				if err != nil {
-					return
-				}
-				mu.Lock()
-				for _, m := range ms {
-					if !left[m.Subject] || accepted(m) {
-						t.Errorf("%s: delivered twice, never sent, or accepted", m.Subject)
+		for _, lane := range []events.Lane{events.Control, events.Access} {
+			go func() {
+				for {
+					ms, err := in.Next(context.Background(), lane, 8<<20)
+					if err != nil {
+						return
 					}
-					delete(left, m.Subject)
-					_ = m.Ack()
+					mu.Lock()
+					for _, m := range ms {
+						if !left[m.Subject] || accepted(m) {
+							t.Errorf("%s: delivered twice, never sent, or accepted", m.Subject)
+						}
+						delete(left, m.Subject)
+						_ = m.Ack()
+					}
+					mu.Unlock()
 				}
-				mu.Unlock()
-			}
-		}()
+			}()
+		}
 	}
 	eventually(t, "the intake is empty", func() bool {
 		mu.Lock()
