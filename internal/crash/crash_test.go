@@ -1,0 +1,50 @@
+package crash_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/rescindhq/rescind/internal/crash"
+	"github.com/rescindhq/rescind/internal/engine"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
+)
+
+func TestMain(m *testing.M) {
+	engine.MainIfChild()
+	crash.MainIfChild()
+	code := enginetest.M{M: m}.Run()
+	if err := crash.Clean(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// setting is a number from the environment: how the harness is told to work
+// longer, or to do again what it did.
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// TestKillEverything kills whatever can be killed, at random, under load.
+func TestKillEverything(t *testing.T) {
+	r := crash.Run{
+		Seed:    setting(t, "RESCIND_CRASH_SEED", rand.Uint64()),
+		Kills:   int(setting(t, "RESCIND_CRASH_KILLS", 200)),
+		Intakes: int(setting(t, "RESCIND_CRASH_INTAKES", 1)),
+	}
+	t.Logf("RESCIND_CRASH_SEED=%d RESCIND_CRASH_KILLS=%d RESCIND_CRASH_INTAKES=%d", r.Seed, r.Kills, r.Intakes)
+	crash.NewSite(t, crash.Options{Intakes: r.Intakes}).Harness(r)
+}

@@ -1,0 +1,2 @@
+// Package crash (draft)
+package crash

@@ -1,0 +1,126 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Run says how long and how hard a harness works.
+type Run struct {
+	Seed    uint64
+	Kills   int // at least so many processes are killed
+	Intakes int // processes of that role; default 1
+}
+
+// killWait is how long it may take until a victim is there to be killed.
+const killWait = time.Minute
+
+// clickHouse is the victim that is no Process.
+const clickHouse = "clickhouse"
+
+// Harness carries out the plan of r on a site under load.
+func (s *Site) Harness(r Run) {
+	s.t.Helper()
+	began := time.Now()
+	l := StartLoad(s, r.Seed)
+	var history []string
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("seed %d, strikes:\n%s\nprocesses that ended by themselves:\n%s", r.Seed, strings.Join(history, "\n"), s.Ends())
+		}
+	}()
+	for _, strike := range Plan(r.Seed, r.Kills, s.victims()) {
+		if err := s.pause(strike.After); err != nil {
+			s.t.Fatal(err)
+		}
+		history = append(history, fmt.Sprintf("%7.2fs acknowledged=%d %v", time.Since(began).Seconds(), l.Count(), strike.Victims))
+		s.strike(strike.Victims)
+	}
+	struck := time.Since(began)
+	s.Verify(l)
+	s.Sound()
+	kills, starts := s.tally()
+	if least := kills.total(); l.Count() < least {
+		s.t.Errorf("%d events under %d kills: %v", l.Count(), least, errNoProgress)
+	}
+	s.t.Logf("seed %d: %d kills (%v), %d starts, %d events acknowledged, struck for %s, checked after %s\nended by themselves:\n%s",
+		r.Seed, kills.total(), kills, starts, l.Count(), struck.Round(time.Second), (time.Since(began) - struck).Round(time.Second), s.Ends())
+}
+
+// victims is everything that can be killed, in an order that does not change.
+func (s *Site) victims() []string {
+	names := []string{clickHouse, s.NATS.Name}
+	for _, p := range s.Roles {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// strike kills all victims at once and returns when they are gone.
+func (s *Site) strike(victims []string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), killWait)
+	defer cancel()
+	var killing sync.WaitGroup
+	failed := make(chan error, len(victims))
+	for _, name := range victims {
+		if name == clickHouse {
+			killing.Go(func() { failed <- s.killEngine(ctx) })
+			continue
+		}
+		p := s.NATS
+		if name != p.Name {
+			p = s.Role(name)
+		}
+		killing.Go(func() { p.Kill(); failed <- nil })
+	}
+	killing.Wait()
+	close(failed)
+	for err := range failed {
+		s.must(err)
+	}
+}
+
+func (s *Site) pause(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-s.t.Context().Done():
+		return s.t.Context().Err()
+	}
+}
+
+// tally is kills by victim.
+type tally map[string]int
+
+func (k tally) total() (n int) {
+	for _, kills := range k {
+		n += kills
+	}
+	return n
+}
+
+// String is k in the order of names.
+func (k tally) String() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(k)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, k[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *Site) tally() (kills tally, starts int) {
+	kills = tally{clickHouse: s.kills}
+	for _, p := range append([]*Process{s.NATS}, s.Roles...) {
+		kills[p.Name] = p.Kills()
+		starts += p.Starts()
+	}
+	return kills, starts + 1 + s.kills
+}

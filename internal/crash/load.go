@@ -1,0 +1,238 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/crash/checker"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/workload"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// pace is the pause of a publisher after each call: what is wanted is not
+// pressure but that something is under way at every moment.
+const pace = 25 * time.Millisecond
+
+// Load is publishers at work: an issuer and a verifier with the SDK, and an
+// operator of the API who revokes. They note what was acknowledged, and send
+// what was not again until it is, under the same id.
+type Load struct {
+	site    *Site
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+
+	mu        sync.Mutex
+	published map[checker.Identity]bool // whether it was acknowledged
+	revoked   []revocation.Claims       // acknowledged revocations
+	active    []revocation.Claims       // some tokens that nobody revoked
+	repeats   int                       // acknowledged events that were sent again on purpose
+	unsure    int                       // calls that ended without an answer
+	refused   []string                  // what should not have been
+}
+
+// StartLoad publishes until Stop.
+func StartLoad(s *Site, seed uint64) *Load {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(s.t.Context())
+	l := &Load{site: s, stop: stop, published: map[checker.Identity]bool{}}
+	issues := func(t events.Type) bool { return t == events.TokenIssued || t == events.TokenRefreshed }
+	l.publish(ctx, seed, natsd.Issuer, issues)
+	l.publish(ctx, seed+1, natsd.Verifier, func(t events.Type) bool { return !issues(t) })
+	l.workers.Go(func() { l.revoke(ctx, seed) })
+	s.t.Cleanup(func() { l.stop(); l.workers.Wait() })
+	return l
+}
+
+// publish starts one publisher, of the types that its role may.
+func (l *Load) publish(ctx context.Context, seed uint64, role natsd.Role, permitted func(events.Type) bool) {
+	l.site.t.Helper()
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: l.site.Connect(role), Environment: environment, RetryFor: 2 * time.Second})
+	l.site.must(err)
+	p := publisher{
+		Load: l, pub: pub, role: role, permitted: permitted, rnd: rand.New(rand.NewPCG(seed, uint64(len(role)))),
+		gen: workload.New(workload.Config{Seed: seed, Subjects: 500, Environment: environment}),
+	}
+	l.workers.Go(func() {
+		p.run(ctx)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		_ = pub.Close(closing) // everything has its outcome
+	})
+}
+
+// publisher is one client with the SDK.
+type publisher struct {
+	*Load
+	pub       *stream.Publisher
+	role      natsd.Role
+	permitted func(events.Type) bool
+	rnd       *rand.Rand
+	gen       *workload.Generator
+	sent      []events.Event // some of those that were acknowledged
+}
+
+func (p *publisher) run(ctx context.Context) {
+	for tick := time.NewTicker(pace); ctx.Err() == nil; {
+		p.deliver(ctx, p.round())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+		}
+	}
+}
+
+// round is what is published in one call: new events, now and then one that
+// was acknowledged before, now and then a revocation.
+func (p *publisher) round() []events.Event {
+	var evs []events.Event
+	for want := 1 + p.rnd.IntN(12); len(evs) < want; {
+		if ev := p.gen.Next(); p.permitted(ev.Type) {
+			evs = append(evs, ev)
+		}
+	}
+	if len(p.sent) > 0 && p.rnd.IntN(20) == 0 {
+		evs = append(evs, p.sent[p.rnd.IntN(len(p.sent))])
+		p.note(func() { p.repeats++ })
+	}
+	if p.role == natsd.Issuer && p.rnd.IntN(4) == 0 {
+		evs = append(evs, revocationOf(p.gen.Next()))
+	}
+	return evs
+}
+
+// revocationOf revokes the token that ev is about.
+func revocationOf(ev events.Event) events.Event {
+	d := ev.Data
+	ev.Type = events.TokenRevoked
+	ev.Data = events.Data{Issuer: d.Issuer, TokenID: d.TokenID, Expires: events.TimestampOf(time.Now().Add(time.Hour)), Reason: "logout"}
+	return ev
+}
+
+func identity(ev *events.Event) checker.Identity {
+	return checker.Identity{Tenant: ev.Tenant, Source: ev.Source, ID: ev.ID}
+}
+
+// deliver publishes evs until every one is acknowledged, also once ctx has
+// ended: what was begun is brought to an end.
+func (p *publisher) deliver(ctx context.Context, evs []events.Event) {
+	p.note(func() {
+		for i := range evs {
+			p.published[identity(&evs[i])] = p.published[identity(&evs[i])]
+		}
+	})
+	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
+	defer cancel()
+	for rest := evs; len(rest) > 0 && working.Err() == nil; {
+		rest = p.attempt(working, rest)
+	}
+	if len(p.sent) < 1000 {
+		p.sent = append(p.sent, evs[0])
+	}
+}
+
+// attempt publishes evs once and is those to try again.
+func (p *publisher) attempt(ctx context.Context, evs []events.Event) (rest []events.Event) {
+	err := p.pub.Publish(ctx, evs...)
+	failed := map[checker.Identity]bool{}
+	if out := (*stream.NotAccepted)(nil); errors.As(err, &out) {
+		for _, f := range out.Events {
+			failed[identity(&f.Event)] = true
+			if !errors.Is(f.Err, stream.ErrUnconfirmed) {
+				p.note(func() { p.refused = append(p.refused, fmt.Sprintf("%s id=%s: %v", f.Event.Type, f.Event.ID, f.Err)) })
+				continue
+			}
+			rest = append(rest, f.Event)
+		}
+	}
+	p.note(func() {
+		p.unsure += min(1, len(rest))
+		for i := range evs {
+			if !failed[identity(&evs[i])] {
+				p.acknowledged(&evs[i])
+			}
+		}
+	})
+	return rest
+}
+
+// acknowledged notes an event that the intake has; the mutex is held.
+func (l *Load) acknowledged(ev *events.Event) {
+	l.published[identity(ev)] = true
+	claims := revocation.Claims{Tenant: ev.Tenant, Issuer: ev.Data.Issuer, TokenID: ev.Data.TokenID}
+	switch {
+	case ev.Type == events.TokenRevoked:
+		l.revoked = append(l.revoked, claims)
+	case len(l.active) < 5000:
+		l.active = append(l.active, claims)
+	}
+}
+
+// revoke revokes through the API, and notes what that said was done.
+func (l *Load) revoke(ctx context.Context, seed uint64) {
+	admin := l.site.Client("admin")
+	tick := time.NewTicker(10 * pace)
+	defer tick.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		claims := revocation.Claims{Tenant: tenant, Issuer: workload.Issuer, TokenID: fmt.Sprintf("api-%x-%d", seed, n)}
+		in := map[string]string{"tenant": tenant, "scope": "token", "iss": claims.Issuer, "jti": claims.TokenID, "reason": "logout"}
+		err := admin.Call(ctx, "POST", "/v1/revocations", in, nil)
+		l.note(func() {
+			if err == nil {
+				l.revoked = append(l.revoked, claims)
+			} else {
+				l.unsure++
+			}
+		})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Load) note(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
+// Stop makes nothing new and returns once what was under way is acknowledged.
+func (l *Load) Stop() {
+	l.stop()
+	l.workers.Wait()
+}
+
+// Acked is every event that was acknowledged.
+func (l *Load) Acked() (ids []checker.Identity) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, acked := range l.published {
+		if acked {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Count is how many events were acknowledged so far.
+func (l *Load) Count() int { return len(l.Acked()) }
+
+// Published reports whether an event was sent by the load, or comes from
+// Rescind itself: the API's revocations, findings, and starts of the writer.
+func (l *Load) Published(id checker.Identity) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.published[id]
+	return ok || id.Tenant != tenant || len(id.Source) >= len(own) && id.Source[:len(own)] == own
+}
+
+// own is how the sources of Rescind's own events begin.
+const own = "rescind:"
