@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,12 +15,6 @@ type Run struct {
 	Kills   int // at least so many processes are killed
 	Intakes int // processes of that role; default 1
 }
-
-// killWait is how long it may take until a victim is there to be killed.
-const killWait = time.Minute
-
-// clickHouse is the victim that is no Process.
-const clickHouse = "clickhouse"
 
 // Harness carries out the plan of r on a site under load.
 func (s *Site) Harness(r Run) {
@@ -52,10 +45,9 @@ func (s *Site) Harness(r Run) {
 		r.Seed, kills.total(), kills, starts, l.Count(), struck.Round(time.Second), (time.Since(began) - struck).Round(time.Second), s.Ends())
 }
 
-// victims is everything that can be killed, in an order that does not change.
-func (s *Site) victims() []string {
-	names := []string{clickHouse, s.NATS.Name}
-	for _, p := range s.Roles {
+// victims is the names of everything that can be killed.
+func (s *Site) victims() (names []string) {
+	for _, p := range s.processes() {
 		names = append(names, p.Name)
 	}
 	return names
@@ -64,26 +56,11 @@ func (s *Site) victims() []string {
 // strike kills all victims at once and returns when they are gone.
 func (s *Site) strike(victims []string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), killWait)
-	defer cancel()
 	var killing sync.WaitGroup
-	failed := make(chan error, len(victims))
 	for _, name := range victims {
-		if name == clickHouse {
-			killing.Go(func() { failed <- s.killEngine(ctx) })
-			continue
-		}
-		p := s.NATS
-		if name != p.Name {
-			p = s.Role(name)
-		}
-		killing.Go(func() { p.Kill(); failed <- nil })
+		killing.Go(s.Role(name).Kill)
 	}
 	killing.Wait()
-	close(failed)
-	for err := range failed {
-		s.must(err)
-	}
 }
 
 func (s *Site) pause(d time.Duration) error {
@@ -117,10 +94,10 @@ func (k tally) String() string {
 }
 
 func (s *Site) tally() (kills tally, starts int) {
-	kills = tally{clickHouse: s.kills}
-	for _, p := range append([]*Process{s.NATS}, s.Roles...) {
+	kills = tally{}
+	for _, p := range s.processes() {
 		kills[p.Name] = p.Kills()
 		starts += p.Starts()
 	}
-	return kills, starts + 1 + s.kills
+	return kills, starts
 }

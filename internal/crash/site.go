@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -21,8 +20,6 @@ import (
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/deployment"
-	"github.com/rescindhq/rescind/internal/engine"
-	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/secrets"
 	"github.com/rescindhq/rescind/query"
@@ -55,20 +52,19 @@ type Options struct {
 
 // Site is a deployment: NATS, ClickHouse and each role in a process of its own.
 type Site struct {
-	Dir    string
-	NATS   *Process
-	Engine *engine.Engine
-	Roles  []*Process
+	Dir        string
+	NATS       *Process
+	ClickHouse *Process
+	Roles      []*Process
 
 	NATSWire, ClickHouseWire *Wire // nil without Options.Wires
 
-	t      testing.TB
-	opts   Options
-	keys   *secrets.Folder
-	ports  ports
-	exe    string
-	killed int // pid of the engine that was killed last
-	kills  int // of the engine
+	t     testing.TB
+	opts  Options
+	keys  *secrets.Folder
+	ports ports
+	exe   string
+	db    driver.Conn // as the owner
 }
 
 // ports are those of the servers. They stay over restarts, so they are not of
@@ -146,20 +142,18 @@ func (s *Site) prepare() (err error) {
 // startServers starts NATS and ClickHouse.
 func (s *Site) startServers() {
 	s.t.Helper()
-	natsd, err := natsCommand(natsServer{Dir: s.Dir, Port: s.ports.nats})
-	s.must(err)
-	s.NATS = startProcess(s.t, "nats", s.Dir, natsd)
-	users, err := deployment.Users(s.keys, database)
-	s.must(err)
-	password, err := secrets.ReadPassword(s.keys.ClickHousePassword(owner))
-	s.must(err)
-	users = append(users, engine.User{Name: owner, Password: password, Grants: []string{"ALL ON " + database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
-	s.Engine = enginetest.Own(s.t, engine.Config{
-		Dir: filepath.Join(s.Dir, "engine"), TCPPort: s.ports.clickHouse, HTTPPort: s.ports.clickHouseHTTP, Users: users, Restart: true,
-	})
+	s.NATS = s.server(child{Server: natsServer, Dir: s.Dir, Port: s.ports.nats})
+	s.ClickHouse = s.server(child{Server: clickHouseServer, Dir: s.Dir, Port: s.ports.clickHouse, HTTPPort: s.ports.clickHouseHTTP})
 	if s.opts.Wires {
 		s.NATSWire, s.ClickHouseWire = NewWire(s.t, addr(s.ports.nats)), NewWire(s.t, addr(s.ports.clickHouse))
 	}
+}
+
+func (s *Site) server(c child) *Process {
+	s.t.Helper()
+	command, err := c.command()
+	s.must(err)
+	return startProcess(s.t, c.Server, s.Dir, command)
 }
 
 // startRoles starts each role in a process of its own.
@@ -180,10 +174,15 @@ func (s *Site) start(name, role string) {
 	s.Roles = append(s.Roles, startProcess(s.t, name, s.Dir, func() *exec.Cmd { return s.serve("serve", "--roles", role) }))
 }
 
+// processes is every process of the site, in an order that does not change.
+func (s *Site) processes() []*Process {
+	return append([]*Process{s.ClickHouse, s.NATS}, s.Roles...)
+}
+
 // Role is the process of that name.
 func (s *Site) Role(name string) *Process {
 	s.t.Helper()
-	for _, p := range s.Roles {
+	for _, p := range s.processes() {
 		if p.Name == name {
 			return p
 		}
@@ -262,6 +261,9 @@ func (s *Site) Streams() jetstream.JetStream {
 // Database is a connection to ClickHouse as its owner, past the wires.
 func (s *Site) Database() driver.Conn {
 	s.t.Helper()
+	if s.db != nil {
+		return s.db
+	}
 	password, err := secrets.ReadPassword(s.keys.ClickHousePassword(owner))
 	s.must(err)
 	db, err := clickhouse.Open(&clickhouse.Options{
@@ -269,6 +271,7 @@ func (s *Site) Database() driver.Conn {
 	})
 	s.must(err)
 	s.t.Cleanup(func() { db.Close() })
+	s.db = db
 	return db
 }
 
@@ -316,23 +319,4 @@ func (s *Site) Await(what string, met func() error) {
 			s.t.Fatalf("%s: the test is over: %v", what, err)
 		}
 	}
-}
-
-// killEngine kills ClickHouse, which its supervisor starts again.
-func (s *Site) killEngine(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for s.Engine.Pid() == s.killed { // it is not back yet
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("clickhouse was not started again: %w", ctx.Err())
-		}
-	}
-	pid := s.Engine.Pid()
-	if err := s.Engine.Kill(); err != nil {
-		return err
-	}
-	s.killed, s.kills = pid, s.kills+1
-	return nil
 }

@@ -48,8 +48,12 @@ func (s *Site) Checks(l *Load) []Check {
 // for whatever a check finds.
 func (s *Site) Verify(l *Load) {
 	s.t.Helper()
+	began := time.Now()
+	phase := func(what string) { s.t.Logf("%s after %s", what, time.Since(began).Round(time.Millisecond)) }
 	l.Stop()
+	phase("stopped")
 	s.Settle()
+	phase("settled")
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	for _, c := range s.Checks(l) {
@@ -60,6 +64,7 @@ func (s *Site) Verify(l *Load) {
 		for _, f := range faults {
 			s.t.Errorf("%s: %s", c.Name, f)
 		}
+		phase("checked " + c.Name)
 	}
 	s.t.Logf("%d events and %d revocations acknowledged, %d calls without an answer, %d repeated on purpose: each in the log once and in ClickHouse once",
 		l.Count(), len(l.revoked), l.unsure, l.repeats)
@@ -93,6 +98,17 @@ func (s *Site) Settle() {
 		}
 		return nil
 	})
+}
+
+// Recorded is the sequence of the last batch that ClickHouse has recorded, or 0
+// where it does not say.
+func (s *Site) Recorded() (seq uint64) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Database().QueryRow(ctx, "SELECT max(seq) FROM batches").Scan(&seq); err != nil {
+		return 0
+	}
+	return seq
 }
 
 // revocations asks a verifier that starts now about every token that was
@@ -154,7 +170,7 @@ var never = []string{
 // Sound fails the test if a process has said what it must never say.
 func (s *Site) Sound() {
 	s.t.Helper()
-	for _, p := range append([]*Process{s.NATS}, s.Roles...) {
+	for _, p := range s.processes() {
 		for _, text := range never {
 			if line, said := p.Said(text); said {
 				s.t.Errorf("%s said: %s", p.Name, line)
@@ -167,7 +183,7 @@ func (s *Site) Sound() {
 func (s *Site) Ends() string {
 	count := map[string]int{}
 	var order []string
-	for _, p := range append([]*Process{s.NATS}, s.Roles...) {
+	for _, p := range s.processes() {
 		for _, why := range p.Ends() {
 			if count[p.Name+" "+why]++; count[p.Name+" "+why] == 1 {
 				order = append(order, p.Name+" "+why)

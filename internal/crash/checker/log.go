@@ -60,7 +60,7 @@ func (l *Log) readTo(ctx context.Context, s jetstream.Stream, last uint64) error
 		return err
 	}
 	for seq := uint64(0); seq < last; {
-		got, err := c.Fetch(500, jetstream.FetchMaxWait(fetchWait))
+		got, err := c.Fetch(int(min(500, last-seq)), jetstream.FetchMaxWait(fetchWait))
 		if err != nil {
 			return err
 		}

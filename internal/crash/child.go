@@ -1,0 +1,125 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/rescindhq/rescind/internal/deployment"
+	"github.com/rescindhq/rescind/internal/engine"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/secrets"
+)
+
+// childVariable is set for a process that is to be a server, to its child in
+// JSON.
+const childVariable = "RESCIND_CRASH_CHILD"
+
+// child is what a server is told. It has no secret in it: those are in Dir.
+type child struct {
+	Server   string // nats or clickhouse
+	Dir      string
+	Port     int // of clients
+	HTTPPort int // of ClickHouse
+}
+
+// The servers that this executable can be.
+const (
+	natsServer       = "nats"
+	clickHouseServer = "clickhouse"
+)
+
+// MainIfChild must be called in TestMain behind engine.MainIfChild: in a
+// process that a Site has started it is the server and never returns, in any
+// other it returns at once.
+func MainIfChild() {
+	text := os.Getenv(childVariable)
+	if text == "" {
+		return
+	}
+	if err := serveChild(text); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func serveChild(text string) error {
+	var c child
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	serve := c.serveNATS
+	if c.Server == clickHouseServer {
+		serve = c.serveClickHouse
+	}
+	end, err := serve(ctx, log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Server, err)
+	}
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.Background(), stopWait)
+	defer cancel()
+	return end(stopping)
+}
+
+// serveNATS starts NATS and is how to stop it.
+func (c child) serveNATS(ctx context.Context, log *slog.Logger) (func(context.Context) error, error) {
+	s, err := natsd.Start(ctx, natsd.Config{Dir: c.Dir, Port: c.Port, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return s.Shutdown, nil
+}
+
+// serveClickHouse starts ClickHouse, which is a child of its own: when this
+// process is killed the kernel kills it as well, and when it is killed by
+// itself it is started again.
+func (c child) serveClickHouse(ctx context.Context, log *slog.Logger) (func(context.Context) error, error) {
+	keys, err := secrets.Open(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	users, err := deployment.Users(keys, database)
+	if err != nil {
+		return nil, err
+	}
+	password, err := secrets.ReadPassword(keys.ClickHousePassword(owner))
+	if err != nil {
+		return nil, err
+	}
+	users = append(users, engine.User{Name: owner, Password: password, Grants: []string{"ALL ON " + database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
+	e, err := engine.Start(ctx, engine.Config{
+		Dir: filepath.Join(c.Dir, "engine"), TCPPort: c.Port, HTTPPort: c.HTTPPort, Users: users, Restart: true, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.Stop, nil
+}
+
+// command is this executable, as the server.
+func (c child) command() (func() *exec.Cmd, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return func() *exec.Cmd {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), childVariable+"="+string(text))
+		return cmd
+	}, nil
+}
