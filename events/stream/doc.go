@@ -41,6 +41,8 @@
 //     only remove it whole, and a Reader notices ([ErrLogReplaced]). It also
 //     notices a log that ends before a position that it was given, that has
 //     lost its beginning, and, reading all lanes, one with a hole.
+//   - A log that was removed and made anew between two starts is not the one
+//     before it ([Anchor]), unless RESCIND_LOCKS was lost as well.
 //   - A Reader yields messages in order and without a gap, over restarts of the
 //     server and the loss of its consumer.
 //   - What Intake, Reader and Publisher hold in memory is bounded in messages

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/secrets"
@@ -105,7 +104,7 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 		return nil, err
 	}
 	a.closers = append(a.closers, projector.nc.Close)
-	if err := stream.CheckShards(ctx, projector.js, a.cfg.Shards); err != nil {
+	if err := a.checkLogs(ctx, projector.js); err != nil {
 		return nil, err
 	}
 	roles, err := a.projectors(ctx, projector)

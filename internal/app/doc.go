@@ -11,6 +11,8 @@
 //
 //   - Nothing but the audit role waits for ClickHouse: with it down, intake
 //     and revocation start and run, and the API answers what needs no records.
+//   - A log that was lost and made anew is not taken for the one before it: no
+//     role works on it, and none starts, until somebody says that it is meant.
 //   - A role that fails for good ends the process, with its error.
 //   - A process whose configuration has another number of shards than the streams
 //     were made for does not start, whatever roles it has.

@@ -31,7 +31,7 @@ func Migrate(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer b.nc.Close()
-	if err := stream.CheckShards(ctx, b.js, a.cfg.Shards); err != nil {
+	if err := a.checkLogs(ctx, b.js); err != nil {
 		return err
 	}
 	return a.migrateTables(ctx, b)

@@ -37,7 +37,9 @@
 //
 // Run retries everything that may pass. It returns an error where the
 // configuration is wrong, the connection is closed for good, a batch of the log
-// cannot be read, or the log was rolled back behind what verifiers were told.
+// cannot be read, or the log was rolled back behind what verifiers were told, or
+// replaced (stream.ErrLogReplaced): a new log does not revoke what the old one
+// did, so that nobody may go on with it unasked.
 //
 // # Concurrency
 //

@@ -202,11 +202,15 @@ func TestManyForeignMessagesLoseNothing(t *testing.T) {
 	d.checkSnapshot(t, append(all, more...))
 }
 
+// TestLogCreatedAgainIsAnotherHistory stops the revoker that runs, as the new
+// log does not revoke what the old one did. One that is started on it, which
+// the caller decides, has it as another history.
 func TestLogCreatedAgainIsAnotherHistory(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	r := d.revoker(t)
-	feedtest.Go(t, r.Run)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(t.Context()) }()
 	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
 	_, last := d.records(t, 2, 2)
 	d.awaitPosition(t, last)
@@ -219,6 +223,10 @@ func TestLogCreatedAgainIsAnotherHistory(t *testing.T) {
 	if err := stream.Ensure(t.Context(), admin, stream.Topology{}); err != nil {
 		t.Fatal(err)
 	}
+	if err := <-ended; !errors.Is(err, stream.ErrLogReplaced) {
+		t.Errorf("ended with %v", err)
+	}
+	feedtest.Go(t, d.revoker(t).Run)
 	d.log = feedtest.OpenLog(t, d.server)
 	all, _ := d.records(t, 1, 2)
 	feedtest.Eventually(t, "a snapshot of the new log", func() bool {

@@ -102,7 +102,7 @@ func (r *Revoker) loop(ctx context.Context, js jetstream.JetStream) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errFatal), errors.Is(err, nats.ErrConnectionClosed):
+		case errors.Is(err, errFatal), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, stream.ErrLogReplaced):
 			return fmt.Errorf("revoke: %w", err)
 		case errors.Is(err, errFenced):
 			r.cfg.Log.Warn("revocation feed has another writer, standing by", "err", err)
