@@ -85,6 +85,20 @@ func (a *app) topology() stream.Topology {
 	return stream.Topology{Shards: a.cfg.Shards, Replicas: a.cfg.NATS.Replicas, IntakeMaxBytes: a.cfg.NATS.IntakeMaxBytes}
 }
 
+// checkLogs says whether the logs are as many as the configuration says, and
+// those that this deployment began with.
+func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
+	if err := stream.CheckShards(ctx, js, a.cfg.Shards); err != nil {
+		return err
+	}
+	for shard := range a.cfg.Shards {
+		if err := stream.Anchor(ctx, js, stream.LogStreamOf(uint16(shard))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keyring opens the keyring over b and keeps its caches free of people who are
 // forgotten elsewhere.
 func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
