@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -224,6 +225,46 @@ func (l *Load) Acked() (ids []checker.Identity) {
 
 // Count is how many events were acknowledged so far.
 func (l *Load) Count() int { return len(l.Acked()) }
+
+// More is nil once n more events are acknowledged than when it was called.
+func (l *Load) More(n int) func() error {
+	from := l.Count()
+	return func() error {
+		if now := l.Count(); now < from+n {
+			return fmt.Errorf("%d of %d more events are acknowledged", now-from, n)
+		}
+		return nil
+	}
+}
+
+// Unsure is nil once n more calls ended without an answer than when it was
+// called.
+func (l *Load) Unsure(n int) func() error {
+	count := func() (n int) { l.note(func() { n = l.unsure }); return n }
+	from := count()
+	return func() error {
+		if now := count(); now < from+n {
+			return fmt.Errorf("%d of %d more calls ended without an answer", now-from, n)
+		}
+		return nil
+	}
+}
+
+// Revoked is the tokens whose revocation was acknowledged so far.
+func (l *Load) Revoked() (claims []revocation.Claims) {
+	l.note(func() { claims = slices.Clone(l.revoked) })
+	return claims
+}
+
+// Join takes over what another load was acknowledged, which has stopped.
+func (l *Load) Join(other *Load) {
+	l.note(func() {
+		for id, acked := range other.published {
+			l.published[id] = l.published[id] || acked
+		}
+		l.revoked = append(l.revoked, other.revoked...)
+	})
+}
 
 // Published reports whether an event was sent by the load, or comes from
 // Rescind itself: the API's revocations, findings, and starts of the writer.

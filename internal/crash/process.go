@@ -39,7 +39,7 @@ type Process struct {
 	kills    int
 	starts   int
 	ends     []string // why it ended by itself
-	killed   bool     // this one is ending because of Kill
+	killed   bool     // this one is ending because of Kill or Restart
 	stopping bool
 	gone     bool
 }
@@ -176,6 +176,25 @@ func (p *Process) Kill() {
 	for p.cmd == cmd {
 		p.changed.Wait()
 	}
+}
+
+// Restart ends the program in good order, as an operator would, and returns
+// when it is gone. It is started again at once.
+func (p *Process) Restart() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cmd := p.cmd
+	if cmd == nil {
+		return nil
+	}
+	p.killed = true
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("restart %s: %w", p.Name, err)
+	}
+	for p.cmd == cmd {
+		p.changed.Wait()
+	}
+	return nil
 }
 
 // Pid is the process id of the program that runs now, or 0.

@@ -199,15 +199,15 @@ func (s *Site) serve(args ...string) *exec.Cmd {
 }
 
 func (s *Site) environ() []string {
-	nats, clickHouse := addr(s.ports.nats), addr(s.ports.clickHouse)
+	clickHouse := addr(s.ports.clickHouse)
 	if s.opts.Wires {
-		nats, clickHouse = s.NATSWire.Addr(), s.ClickHouseWire.Addr()
+		clickHouse = s.ClickHouseWire.Addr()
 	}
 	creds := func(role natsd.Role) string { return s.creds(role) }
 	password := func(user string) string { return "file:" + s.keys.ClickHousePassword(user) }
 	var env []string
 	for name, value := range map[string]string{
-		"PROFILE": config.Dev, "ENVIRONMENT": environment, "NATS_URL": "nats://" + nats,
+		"PROFILE": config.Dev, "ENVIRONMENT": environment, "NATS_URL": "nats://" + s.natsAddr(),
 		"NATS_OPERATOR_CREDS": creds(natsd.Operator), "NATS_PROJECTOR_CREDS": creds(natsd.Projector), "NATS_API_CREDS": creds(natsd.API),
 		"NATS_INTAKE_MAX_BYTES": strconv.FormatInt(s.opts.IntakeMaxBytes, 10),
 		"CLICKHOUSE_ADDR":       clickHouse, "CLICKHOUSE_DATABASE": database,
@@ -220,6 +220,13 @@ func (s *Site) environ() []string {
 		env = append(env, "RESCIND_"+name+"="+value)
 	}
 	return env
+}
+
+func (s *Site) natsAddr() string {
+	if s.opts.Wires {
+		return s.NATSWire.Addr()
+	}
+	return addr(s.ports.nats)
 }
 
 func (s *Site) creds(role natsd.Role) string {
@@ -240,11 +247,12 @@ func (s *Site) migrate() error {
 	}
 }
 
-// Connect connects to NATS, past the wires, until the test ends.
+// Connect connects to NATS, through the wire if there is one, until the test
+// ends.
 func (s *Site) Connect(role natsd.Role) *nats.Conn {
 	s.t.Helper()
 	opts := append(natsd.Options(role, s.creds(role)), nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	nc, err := nats.Connect("nats://"+addr(s.ports.nats), opts...)
+	nc, err := nats.Connect("nats://"+s.natsAddr(), opts...)
 	s.must(err)
 	s.t.Cleanup(nc.Close)
 	return nc

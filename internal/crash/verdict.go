@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rescindhq/rescind/internal/crash/checker"
@@ -111,19 +110,41 @@ func (s *Site) Recorded() (seq uint64) {
 	return seq
 }
 
+// Records is nil once ClickHouse has recorded n more batches than when it was
+// called.
+func (s *Site) Records(n uint64) func() error {
+	from := s.Recorded()
+	return func() error {
+		if now := s.Recorded(); now < from+n {
+			return fmt.Errorf("batch %d is recorded, want %d", now, from+n)
+		}
+		return nil
+	}
+}
+
+// Follow is the view of a verifier that starts now and runs until the test
+// ends.
+func (s *Site) Follow() *feed.Feed {
+	s.t.Helper()
+	key, err := s.keys.FeedPublicKey()
+	s.must(err)
+	f := feed.New(feed.Config{Conn: s.Connect(natsd.Verifier), PublicKey: key})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	s.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			s.t.Errorf("a verifier: %v", err)
+		}
+	})
+	return f
+}
+
 // revocations asks a verifier that starts now about every token that was
 // revoked, and about some that were not.
 func (s *Site) revocations(ctx context.Context, l *Load, log *checker.Log) (faults []checker.Fault, err error) {
-	key, err := s.keys.FeedPublicKey()
-	if err != nil {
-		return nil, err
-	}
-	f := feed.New(feed.Config{Conn: s.Connect(natsd.Verifier), PublicKey: key})
-	ctx, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { _ = f.Run(ctx) }) // nil: it ends with ctx
-	defer running.Wait()
-	defer stop()
+	f := s.Follow()
 	var want uint64
 	for _, b := range log.Batches {
 		if b.Lane == "control" {
