@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -256,13 +257,34 @@ func (l *Load) Revoked() (claims []revocation.Claims) {
 	return claims
 }
 
-// Join takes over what another load was acknowledged, which has stopped.
-func (l *Load) Join(other *Load) {
+// Heard is what a load was told up to some moment.
+type Heard struct {
+	published map[checker.Identity]bool // whether it was acknowledged
+	revoked   []revocation.Claims
+}
+
+// Heard is what the load was told so far.
+func (l *Load) Heard() (h Heard) {
+	l.note(func() { h = Heard{maps.Clone(l.published), slices.Clone(l.revoked)} })
+	return h
+}
+
+// Also adds what another load published, as if none of it were acknowledged.
+func (h *Heard) Also(l *Load) {
 	l.note(func() {
-		for id, acked := range other.published {
+		for id := range l.published {
+			h.published[id] = h.published[id]
+		}
+	})
+}
+
+// Join takes over what another load has heard.
+func (l *Load) Join(h Heard) {
+	l.note(func() {
+		for id, acked := range h.published {
 			l.published[id] = l.published[id] || acked
 		}
-		l.revoked = append(l.revoked, other.revoked...)
+		l.revoked = append(l.revoked, h.revoked...)
 	})
 }
 

@@ -1,10 +1,7 @@
 package crash_test
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,26 +10,6 @@ import (
 
 	"github.com/rescindhq/rescind/internal/crash"
 )
-
-// engineOf is the process id of ClickHouse itself, below the process that
-// supervises it.
-func engineOf(t *testing.T, s *crash.Site) (pid int) {
-	t.Helper()
-	s.Await("a running clickhouse", func() error {
-		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.ClickHouse.Pid()))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			b, _ := os.ReadFile(f) // a thread that has ended has no children
-			if pid, err = strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
-				return s.Database().Ping(t.Context())
-			}
-		}
-		return fmt.Errorf("no child of %d", s.ClickHouse.Pid())
-	})
-	return pid
-}
 
 // killAtRename kills ClickHouse when it is about to make a part of table
 // visible.

@@ -102,7 +102,7 @@ func TestIntakeReplaced(t *testing.T) {
 	again := crash.StartLoad(s, 100)
 	s.Await("events", again.More(200))
 	s.Await("records", s.Records(5))
-	again.Join(l)
+	again.Join(l.Heard())
 	s.Verify(again)
 	s.Sound()
 }
