@@ -20,9 +20,11 @@ import (
 	"github.com/rescindhq/rescind/internal/workload"
 )
 
-// TestKillEverything kills NATS, ClickHouse and every role at once, under
-// load, several times: whatever was acknowledged is there once afterwards.
-func TestKillEverything(t *testing.T) {
+// TestKillDev kills a whole `rescind dev` at once, under load, several times:
+// whatever was acknowledged is there once afterwards, found by the next one in
+// the same folder. What happens when its parts die one by one, as they do in a
+// deployment, is in internal/crash.
+func TestKillDev(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	acked := map[string]bool{}

@@ -1,2 +1,91 @@
-// Package crash (draft)
+// Package crash runs a whole deployment as real processes, hurts them under
+// load, and checks what is left.
+//
+// # What it is
+//
+// A [Site] is NATS, ClickHouse and each role of `rescind serve` in a process of
+// its own, started again whenever it ends. A [Load] publishes through the SDK and
+// the API and notes what was acknowledged. [Site.Harness] kills processes as a
+// [Plan] says; a [Wire] disturbs their connections. [Site.Verify] reads the log,
+// the tables and the feed with code of its own (package checker) and fails the
+// test for whatever is missing, there twice, changed or made up.
+//
+//	go test ./internal/crash -run TestKillEverything -v
+//	RESCIND_CRASH_KILLS=1000 RESCIND_CRASH_SEED=7 RESCIND_CRASH_INTAKES=2 go test ./internal/crash -run TestKillEverything -v -timeout 60m
+//
+// # Guarantees
+//
+//   - The tests of this package hold the deployment to: every acknowledged event
+//     is in the log once and in ClickHouse once, nothing is there that nobody
+//     published, the index has no hole, every root recomputes, batches agree,
+//     every acknowledged revocation is enforced by a verifier that starts then,
+//     and no token is refused that nobody revoked. That is so
+//     · whatever is killed with SIGKILL, one or all at once, at any moment;
+//     · when ClickHouse is killed between its deduplication log and the rename of
+//     a part, in an insert into each of the tables;
+//     · when connections are cut, half closed, slow or refused;
+//     · when the disk of NATS or of ClickHouse is full for a while;
+//     · on a copy of the disks, of one instant or file by file.
+//   - A log that is removed and made anew under the site stops every role, and
+//     makes no revoked token active; an intake that is goes on with the new one.
+//   - One seed, number of kills and number of processes give one sequence of
+//     victims and pauses. What the victims are doing when they are struck differs
+//     from run to run: a seed that failed may pass.
+//   - A failure reports the seed, every strike with the time and what was
+//     acknowledged by then, why processes ended by themselves, the last lines of
+//     each log, and the events in question.
+//
+// # Shapes and units
+//
+// The environment tells TestKillEverything RESCIND_CRASH_KILLS (at least so many
+// processes are killed, default 200: about two and a half minutes),
+// RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_INTAKES (processes
+// of that role, default 1). A kill comes every second on average.
+//
+// # What was found out
+//
+// A full disk under NATS: nobody is told that an event was stored that was not,
+// but nats-server (2.15) takes no more writes to a stream whose file it could
+// not write, also when there is room again. It must be started anew; then
+// everything goes on by itself. Its /healthz says so meanwhile.
+//
+// A full disk under ClickHouse: inserts end with NOT_ENOUGH_SPACE before
+// anything is written, the log goes on, and the projector catches up by itself.
+// Not so where the limit is one of the process (RLIMIT_FSIZE): then libchdb
+// 26.7 acknowledges inserts of which no byte was written, so that limit must
+// not be set for it.
+//
+// Power loss: as JetStream syncs every write before it is acknowledged, and our
+// tables sync parts, a disk of one instant holds all that was acknowledged. What
+// stands behind it in a block, half a message, is cut off, and an index that is
+// old or cut is made again from the blocks. A copy that is made file by file
+// while everything runs is as good if it is made in the right order: ClickHouse
+// and the feed before the log, the intake before the log, the keyring last.
+// In another order the copy of the tables may be ahead of that of the log, and
+// the projector stops (ErrLogReplaced); or an event is gone from the copy of the
+// intake before it is in that of the log.
+//
+// # Errors
+//
+// What goes wrong fails the test.
+//
+// # Concurrency
+//
+// A Site belongs to the goroutine of its test; its processes, and a Load, run
+// beside it.
+//
+// # What it does not do
+//
+// It does not lose what was written and not synced: for that it would need a
+// file system of its own. It does not cut the power of a cluster. Traces of
+// system calls work on linux/amd64 only, pauses and limits of processes on
+// Linux.
+//
+// To have something else look at a site as well, such as `rescind verify`, add
+// a [Check] to those of [Site.Checks].
+//
+// # Sources
+//
+// jepsen.io, analyses of NATS 2.12.1; ClickHouse MergeTreeDeduplicationLog.cpp;
+// ptrace(2), prlimit(2).
 package crash

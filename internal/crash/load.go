@@ -110,11 +110,10 @@ func (p *publisher) round() []events.Event {
 	return evs
 }
 
-// revocationOf revokes the token that ev is about.
+// revocationOf revokes a token that no other event is about, in place of ev.
 func revocationOf(ev events.Event) events.Event {
-	d := ev.Data
 	ev.Type = events.TokenRevoked
-	ev.Data = events.Data{Issuer: d.Issuer, TokenID: d.TokenID, Expires: events.TimestampOf(time.Now().Add(time.Hour)), Reason: "logout"}
+	ev.Data = events.Data{Issuer: ev.Data.Issuer, TokenID: "revoked-" + ev.ID, Expires: events.TimestampOf(time.Now().Add(time.Hour)), Reason: "logout"}
 	return ev
 }
 
@@ -127,7 +126,9 @@ func identity(ev *events.Event) checker.Identity {
 func (p *publisher) deliver(ctx context.Context, evs []events.Event) {
 	p.note(func() {
 		for i := range evs {
-			p.published[identity(&evs[i])] = p.published[identity(&evs[i])]
+			if id := identity(&evs[i]); !p.published[id] {
+				p.published[id] = false
+			}
 		}
 	})
 	working, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
@@ -273,7 +274,9 @@ func (l *Load) Heard() (h Heard) {
 func (h *Heard) Also(l *Load) {
 	l.note(func() {
 		for id := range l.published {
-			h.published[id] = h.published[id]
+			if _, known := h.published[id]; !known {
+				h.published[id] = false
+			}
 		}
 	})
 }

@@ -47,12 +47,8 @@ func (s *Site) Checks(l *Load) []Check {
 // for whatever a check finds.
 func (s *Site) Verify(l *Load) {
 	s.t.Helper()
-	began := time.Now()
-	phase := func(what string) { s.t.Logf("%s after %s", what, time.Since(began).Round(time.Millisecond)) }
 	l.Stop()
-	phase("stopped")
 	s.Settle()
-	phase("settled")
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	for _, c := range s.Checks(l) {
@@ -63,7 +59,6 @@ func (s *Site) Verify(l *Load) {
 		for _, f := range faults {
 			s.t.Errorf("%s: %s", c.Name, f)
 		}
-		phase("checked " + c.Name)
 	}
 	s.t.Logf("%d events and %d revocations acknowledged, %d calls without an answer, %d repeated on purpose: each in the log once and in ClickHouse once",
 		l.Count(), len(l.revoked), l.unsure, l.repeats)
