@@ -11,7 +11,7 @@
 // test for whatever is missing, there twice, changed or made up.
 //
 //	go test ./internal/crash -run TestKillEverything -v
-//	RESCIND_CRASH_KILLS=1000 RESCIND_CRASH_SEED=7 RESCIND_CRASH_INTAKES=2 go test ./internal/crash -run TestKillEverything -v -timeout 60m
+//	RESCIND_CRASH_KILLS=1000 RESCIND_CRASH_SEED=7 go test ./internal/crash -run TestKillEverything -v -timeout 60m
 //
 // # Guarantees
 //
@@ -40,7 +40,7 @@
 // The environment tells TestKillEverything RESCIND_CRASH_KILLS (at least so many
 // processes are killed, default 200: about two and a half minutes),
 // RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_INTAKES (processes
-// of that role, default 1). A kill comes every second on average.
+// of that role, of which one writes; default 2). A kill comes every second on average.
 //
 // # What was found out
 //

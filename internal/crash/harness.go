@@ -11,9 +11,8 @@ import (
 
 // Run says how long and how hard a harness works.
 type Run struct {
-	Seed    uint64
-	Kills   int // at least so many processes are killed
-	Intakes int // processes of that role; default 1
+	Seed  uint64
+	Kills int // at least so many processes are killed
 }
 
 // Harness carries out the plan of r on a site under load.

@@ -11,18 +11,14 @@ import (
 	"github.com/rescindhq/rescind/revocation"
 )
 
-// replace removes a stream and makes it anew while everything runs.
+// replace removes a stream and has it made anew while everything runs.
 func replace(t *testing.T, s *crash.Site, name string) {
 	t.Helper()
 	js := s.Streams()
-	was, err := js.Stream(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := js.DeleteStream(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), was.CachedInfo().Config); err != nil {
+	if err := stream.Ensure(t.Context(), js, stream.Topology{}); err != nil {
 		t.Fatal(err)
 	}
 }

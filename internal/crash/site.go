@@ -41,7 +41,7 @@ type Options struct {
 	// Dir is where everything is kept. Default: a folder of the test's own. A
 	// folder in which a site was is found again.
 	Dir string
-	// Intakes is how many intake processes run. Default 1.
+	// Intakes is how many intake processes run, of which one writes. Default 1.
 	Intakes int
 	// Wires puts a Wire between the roles and NATS, and one between them and
 	// ClickHouse.
