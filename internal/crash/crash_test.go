@@ -40,6 +40,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 
 // TestKillEverything kills whatever can be killed, at random, under load.
 func TestKillEverything(t *testing.T) {
+	t.Parallel()
 	r := crash.Run{Seed: setting(t, "RESCIND_CRASH_SEED", rand.Uint64()), Kills: int(setting(t, "RESCIND_CRASH_KILLS", 200))}
 	intakes := int(setting(t, "RESCIND_CRASH_INTAKES", 2))
 	t.Logf("RESCIND_CRASH_SEED=%d RESCIND_CRASH_KILLS=%d RESCIND_CRASH_INTAKES=%d", r.Seed, r.Kills, intakes)

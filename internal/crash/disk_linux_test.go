@@ -31,11 +31,12 @@ func limitFiles(t *testing.T, pid int, size uint64) {
 // written, also when there is room again: it must be started anew. Then
 // everything goes on by itself.
 func TestDiskOfNATSIsFull(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	s.Await("events", l.More(200))
 	fillDisk(t, s.NATS.Pid())
-	s.Await("publishers without an answer", l.Unsure(10))
+	s.Await("publishers without an answer", l.Unsure(4))
 	freeDisk(t, s.NATS.Pid())
 	s.Await("nats says why, although there is room", said(s.NATS, "failed to store", "file too large"))
 	if err := s.NATS.Restart(); err != nil {

@@ -22,6 +22,7 @@ func room(t *testing.T, s *crash.Site, change string) {
 // TestDiskOfClickHouseIsFull: the log goes on, and its records arrive once
 // there is room, without anybody doing anything.
 func TestDiskOfClickHouseIsFull(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(5))

@@ -40,7 +40,7 @@
 // The environment tells TestKillEverything RESCIND_CRASH_KILLS (at least so many
 // processes are killed, default 200: about two and a half minutes),
 // RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_INTAKES (processes
-// of that role, of which one writes; default 2). A kill comes every second on average.
+// of that role, of which one writes; default 2). A kill comes every 0.6 s on average.
 //
 // # What was found out
 //

@@ -13,7 +13,7 @@ type Strike struct {
 
 // Between two strikes passes anything up to twice meanPause: from killing what
 // has just been started to leaving everything in peace for a moment.
-const meanPause = time.Second
+const meanPause = 800 * time.Millisecond
 
 // Plan is strikes that kill n processes, the last one perhaps some more. The
 // same seed, number and victims give the same strikes; what the processes are

@@ -22,6 +22,7 @@ import (
 // while that one was under load. What was acknowledged before the copy began is
 // there once, and everything goes on.
 func TestPowerLoss(t *testing.T) {
+	t.Parallel()
 	for _, loss := range []struct {
 		name   string
 		around func(t *testing.T, s *crash.Site, dup func())

@@ -42,6 +42,7 @@ func await(t *testing.T, hit <-chan string) {
 // written, and everything that ClickHouse writes down about it beside, but it
 // is not yet in its place. Each table of the projector is struck.
 func TestKillAtRename(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	for _, table := range []string{"payloads", "events", "batches"} {
@@ -56,6 +57,7 @@ func TestKillAtRename(t *testing.T) {
 // rename of a part knows the token and has lost the rows. If this fails, the
 // hazard is gone from the engine, and projector/audit may say so.
 func TestTokensLoseRows(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	db := s.Database()
 	if err := db.Exec(t.Context(), "CREATE TABLE tokens (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 100"); err != nil {

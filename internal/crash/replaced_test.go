@@ -47,6 +47,7 @@ func said(p *crash.Process, texts ...string) func() error {
 // TestLogReplaced: every role stops and says why, none works on the new log,
 // and no verifier calls a token active that was revoked in the old one.
 func TestLogReplaced(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(5))
@@ -88,6 +89,7 @@ func TestLogReplaced(t *testing.T) {
 // TestIntakeReplaced: the intake says so, and goes on with the new stream; what
 // it had not taken from the old one is gone with that, and nothing else.
 func TestIntakeReplaced(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(5))

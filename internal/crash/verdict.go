@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -195,12 +196,16 @@ func (s *Site) Sound() {
 	}
 }
 
+// ofConnection is what makes two connections that broke alike two reasons.
+var ofConnection = regexp.MustCompile(`127\.0\.0\.1:\d+->`)
+
 // Ends is why processes ended by themselves, and how often.
 func (s *Site) Ends() string {
 	count := map[string]int{}
 	var order []string
 	for _, p := range s.processes() {
 		for _, why := range p.Ends() {
+			why = ofConnection.ReplaceAllString(why, "")
 			if count[p.Name+" "+why]++; count[p.Name+" "+why] == 1 {
 				order = append(order, p.Name+" "+why)
 			}

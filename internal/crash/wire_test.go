@@ -11,6 +11,7 @@ import (
 // between the roles and ClickHouse, under load. After each disturbance
 // everything goes on.
 func TestWires(t *testing.T) {
+	t.Parallel()
 	s := crash.NewSite(t, crash.Options{Wires: true})
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(5))
