@@ -103,7 +103,7 @@ func TestTamperedLog(t *testing.T) {
 	log := b.messages()
 	at := slices.IndexFunc(log, func(m *jetstream.RawStreamMsg) bool { // a batch of several records, one of them sealed
 		h := header(t, m)
-		return h.Lane == events.Access && h.Count > 2 && m.Sequence > 2
+		return h.Lane == events.Access && h.Count > 2 && m.Sequence > 1
 	})
 	if at < 0 || at+2 >= len(log) {
 		t.Fatalf("batch %d of %d", at, len(log))
@@ -140,7 +140,7 @@ func TestTamperedLog(t *testing.T) {
 		{"a root", changed(func(b *events.Batch) { b.Header.Root[3] ^= 1 }), 0, []string{line("log changed %d", h.First), line("batches changed %d root", h.First)}},
 		{"an edge", changed(func(b *events.Batch) { b.Header.Edge[0][3] ^= 1 }), 0, []string{line("log changed %d", h.First)}},
 		{"an epoch that goes back", changed(func(b *events.Batch) { b.Header.Epoch = 0 }), 0, []string{line("log reordered %d", h.First), line("batches changed %d epoch", h.First)}},
-		{"covered that goes back", changed(func(b *events.Batch) { b.Header.Covered = []events.Range{{First: 1, Last: 1}} }), 0, []string{line("log changed %d", h.First)}},
+		{"covered that goes back", changed(func(b *events.Batch) { b.Header.Covered = nil }), 0, []string{line("log changed %d", h.First)}},
 		{"another shard", changed(func(b *events.Batch) { b.Header.Shard = 3 }), 0, []string{line("log changed %d", h.First)}},
 		{"another lane", one(&jetstream.RawStreamMsg{Subject: stream.LogSubject(events.Control), Data: log[at].Data}), 0, []string{line("log changed %d", h.First)}},
 		{"two batches swapped", swapped, 0, []string{line("log reordered %d", h.First), line("batches changed %d seq", h.First), line("batches changed %d seq", next.First)}},
