@@ -1,0 +1,156 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+// fat is n events that fill a message.
+func fat(prefix string, n int) []events.Event {
+	evs := issuedMany(prefix, n)
+	for i := range evs {
+		evs[i].Data.Personal = map[string]any{"letter": strings.Repeat("x", 60_000)}
+	}
+	return evs
+}
+
+// TestMemoryIsBounded floods an intake whose log does not answer with messages
+// of the largest size, in both lanes, and looks at the heap, of which the server
+// in this process has a part. Not parallel: others would be in the heap.
+func TestMemoryIsBounded(t *testing.T) {
+	r := newRig(t)
+	gate := &gatedLog{Log: r.log, at: 1, waiting: make(chan struct{}), open: make(chan struct{})}
+	in := r.start(func(c *Config) { c.Log = gate })
+	r.publish(issued("first"))
+	<-gate.waiting
+	before := heap()
+	const messages = 150
+	for i := range messages {
+		evs := fat(fmt.Sprint("fat", i), 16)
+		if i%3 == 0 {
+			for k := range evs {
+				evs[k].Type = events.TokenRevoked
+			}
+		}
+		r.publishBatch(evs...)
+	}
+	r.until("as much is taken as there is room for", func() bool { return in.Stats().Messages >= 4 })
+	grown := heap() - before
+	t.Logf("%d MiB published, heap grown by %d MiB, %d messages taken", messages*960>>10, grown>>20, in.Stats().Messages)
+	if grown > 100<<20 {
+		t.Errorf("heap grown by %d MiB", grown>>20)
+	}
+	close(gate.open)
+	r.drained()
+	if got := len(r.facts()); got != messages*16+1 {
+		t.Errorf("%d facts, want %d", got, messages*16+1)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // what a finalizer or a pool held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestFullIntakeReachesThePublisher fills a small intake stream behind a log
+// that does not answer: the SDK waits and tries again, gives up in its time with
+// an error, and whatever it said was published is in the log once.
+func TestFullIntakeReachesThePublisher(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.check(stream.Ensure(t.Context(), natsdtest.JetStream(t, r.server, natsd.Operator), stream.Topology{IntakeMaxBytes: 8 << 20}))
+	gate := &gatedLog{Log: r.log, at: 1, waiting: make(chan struct{}), open: make(chan struct{})}
+	r.start(func(c *Config) { c.Log = gate })
+	release := sync.OnceFunc(func() { close(gate.open) })
+	r.Cleanup(release)
+	p, err := stream.NewPublisher(stream.PublisherConfig{
+		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", RetryFor: time.Second,
+	})
+	r.check(err)
+	t.Cleanup(func() { _ = p.Close(context.Background()) })
+
+	published := map[string]bool{}
+	var refused *stream.NotAccepted
+	for i := 0; refused == nil && i < 40; i++ {
+		evs := fat(fmt.Sprint("a", i), 8)
+		for _, ev := range evs {
+			published[ev.ID] = true
+		}
+		if err := p.Publish(t.Context(), evs...); err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+	}
+	if refused == nil {
+		t.Fatal("an intake of 8 MiB took 19 MiB that went nowhere")
+	}
+	for _, f := range refused.Events {
+		if !errors.Is(f.Err, stream.ErrUnconfirmed) {
+			t.Fatalf("not to be tried again: %v", f.Err)
+		}
+		delete(published, f.Event.ID)
+	}
+	// One that is waiting for room gets it.
+	waits, err := stream.NewPublisher(stream.PublisherConfig{
+		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", RetryFor: patience,
+	})
+	r.check(err)
+	t.Cleanup(func() { _ = waits.Close(context.Background()) })
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		for _, ev := range fat("patient", 8) {
+			if err := waits.Publish(t.Context(), ev); err != nil {
+				t.Errorf("after waiting: %v", err)
+			}
+		}
+	})
+	release()
+	waiting.Wait()
+	r.drained()
+	facts := r.facts()
+	for id := range published {
+		if facts[id].Record == nil {
+			t.Errorf("%s was acknowledged and is not in the log", id)
+		}
+	}
+	for i := range 8 {
+		if id := fmt.Sprintf("patient-%04d", i); facts[id].Record == nil {
+			t.Errorf("%s is not in the log", id)
+		}
+	}
+}
+
+// TestIntakeStreamMadeAgainUnderneath removes the intake stream under a writer
+// and makes it anew: sequences count from one again, and nothing that comes now
+// is taken for what was dealt with.
+func TestIntakeStreamMadeAgainUnderneath(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := r.start(r.elected)
+	r.publish(issued("a"), issued("b"), revoked("a"))
+	r.until("all logged", func() bool { return in.Stats().Records == 3 })
+	operator := natsdtest.JetStream(t, r.server, natsd.Operator)
+	r.check(operator.DeleteStream(t.Context(), stream.IntakeStream))
+	r.check(stream.Ensure(t.Context(), operator, stream.Topology{}))
+	r.publish(issued("c"), issued("d"), revoked("c"))
+	r.until("all logged", func() bool { return in.Stats().Records == 6 })
+	if got := len(r.facts()); got != 6 {
+		t.Errorf("%d facts, want 6", got)
+	}
+	if s := in.Stats(); s.Terms != 2 || s.Skipped != 0 || s.Reads != 1 {
+		t.Errorf("%+v", s)
+	}
+}
