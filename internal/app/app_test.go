@@ -2,9 +2,11 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -156,6 +158,33 @@ func TestRolesApart(t *testing.T) {
 		var got client.Trail
 		err := officer.Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": "acme", "type": "token.issued"}, &got)
 		return len(got.Events) == 1, err
+	})
+}
+
+// TestStandbyIsReady runs two intakes: the one that does not write says so, and
+// is ready all the same.
+func TestStandbyIsReady(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	run(t, s.config(config.RoleIntake))
+	base := run(t, s.config(config.RoleIntake, config.RoleRevoke, config.RoleAPI))
+	publishOne(t, s, "e-1")
+	eventually(t, "a standby that has read the event", func() (bool, error) {
+		resp, err := http.Get(base + "/readyz")
+		if err != nil {
+			return false, err
+		}
+		defer resp.Body.Close()
+		var got query.Readiness
+		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+			return false, err
+		}
+		for _, c := range got.Checks {
+			if c.Name == "intake" && c.Ok && c.Detail == "standby" && c.Position >= 3 {
+				return true, nil
+			}
+		}
+		return false, fmt.Errorf("%+v", got)
 	})
 }
 

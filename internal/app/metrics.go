@@ -96,9 +96,12 @@ func (a *app) watchIntake(in *intake.Intake, shard uint16) {
 // intakeCondition is that of an intake which can write. One that stands by is
 // as ready as the one that writes.
 func intakeCondition(s intake.Stats) query.Condition {
-	c := query.Condition{OK: true, Position: s.Size, Lag: s.Lag}
-	if s.Standby {
+	c := query.Condition{OK: true, Position: s.Size}
+	switch {
+	case s.Standby:
 		c.Detail = "standby"
+	case s.Lag > 0:
+		c.Detail = fmt.Sprintf("%d messages wait", s.Lag)
 	}
 	return c
 }
