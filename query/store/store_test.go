@@ -404,3 +404,47 @@ func TestARowThatRepeatsAnotherSaysSo(t *testing.T) {
 		t.Errorf("event 5: %+v, err %v", row.Duplicate, err)
 	}
 }
+
+// TestAReferenceIsFoundWithoutReadingTheRest counts what the server reads of a
+// table of 135 granules, which is where the server begins to use projections as
+// indexes.
+func TestAReferenceIsFoundWithoutReadingTheRest(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	const fill = `INSERT INTO events (shard, ` + "`index`" + `, tenant, subject_ref, time, received, type, token_ref, session_ref)
+SELECT 0, number, 'acme', substring(SHA1(toString(number % 9973)), 1, 16), toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + number / 1000,
+  toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + number / 1000, if(number = 77777, {rare:String}, {common:String}),
+  substring(SHA1(concat('t', toString(number % 9973), toString(intDiv(number, 500000)))), 1, 16),
+  substring(SHA1(concat('s', toString(number % 9973), toString(intDiv(number, 250000)))), 1, 16)
+FROM numbers(1100000)`
+	args := []any{clickhouse.Named("rare", string(events.FindingOpened)), clickhouse.Named("common", string(events.TokenVerified))}
+	if err := conn.Exec(t.Context(), fill, args...); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Exec(t.Context(), "OPTIMIZE TABLE events FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	var subject, token, session events.Ref
+	err := conn.QueryRow(t.Context(), "SELECT subject_ref, token_ref, session_ref FROM events WHERE `index` = 12345").Scan(&subject, &token, &session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := window{0, 1_100_000}
+	for name, q := range map[string]question{
+		"subject":   page{query.Search{Tenant: "acme", SubjectRef: subject}, all},
+		"token":     page{query.Search{Tenant: "acme", TokenRef: token}, all},
+		"session":   page{query.Search{Tenant: "acme", SessionRef: session}, all},
+		"rare type": page{query.Search{Tenant: "acme", Types: []events.Type{events.FindingOpened}}, all},
+		"event":     event{tenant: "acme", index: 12345},
+	} {
+		var read uint64
+		ctx := clickhouse.Context(t.Context(), clickhouse.WithProgress(func(p *clickhouse.Progress) { read += p.Rows }))
+		err := New(conn).ask(ctx, q, func(scan func(...any) error) error { _, err := eventrow.Scan(scan); return err })
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if read > 4*8192 {
+			t.Errorf("%s: %d rows of 1100000 were read", name, read)
+		}
+	}
+}
