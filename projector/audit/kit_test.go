@@ -35,6 +35,7 @@ const patience = 2 * time.Minute
 // world is a log, a database, and what was written to the log.
 type world struct {
 	t       *testing.T
+	server  *natsd.Server
 	log     *stream.Log
 	options clickhouse.Options // straight to the server
 	direct  driver.Conn
@@ -105,15 +106,20 @@ func as(addr, user string) clickhouse.Options {
 
 func newWorldOn(t *testing.T, options clickhouse.Options) *world {
 	t.Helper()
-	w := &world{t: t, options: options, random: rand.New(rand.NewPCG(1, 2))}
-	var err error
-	w.log, err = stream.OpenLog(t.Context(), natsdtest.JetStream(t, natsdtest.Start(t), natsd.Projector))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := &world{t: t, server: natsdtest.Start(t), options: options, random: rand.New(rand.NewPCG(1, 2))}
+	w.log = w.openLog()
 	w.direct = w.connect(w.options.Addr[0])
 	t.Cleanup(w.requireDiscreet)
 	return w
+}
+
+func (w *world) openLog() *stream.Log {
+	w.t.Helper()
+	log, err := stream.OpenLog(w.t.Context(), natsdtest.JetStream(w.t, w.server, natsd.Projector))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return log
 }
 
 // connect opens what a projector uses.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
 func TestALogThatIsNotToBeFollowed(t *testing.T) {
@@ -88,6 +90,32 @@ func TestALogThatWentBack(t *testing.T) {
 	if err := stop(); !errors.Is(err, stream.ErrLogReplaced) {
 		t.Fatalf("err %v", err)
 	}
+	w.requireExact()
+}
+
+// TestALogThatIsReplacedUnderIt has another log in the place of the one that is
+// being read, which begins anew and grows past it.
+func TestALogThatIsReplacedUnderIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.append(6, 2)
+	p, stop := w.start(w.config(w.direct))
+	w.awaitAll(p)
+	recorded := w.batches
+	operator := natsdtest.JetStream(t, w.server, natsd.Operator)
+	if err := operator.DeleteStream(t.Context(), stream.LogStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), operator, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	w.log, w.batches, w.seq = w.openLog(), nil, 0
+	w.append(3, 3, 3, 3)
+	await(t, "the projector stops", func() bool { return p.Status().Stopped })
+	if err := stop(); !errors.Is(err, stream.ErrLogReplaced) {
+		t.Fatalf("err %v", err)
+	}
+	w.batches = recorded
 	w.requireExact()
 }
 
