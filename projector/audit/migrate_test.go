@@ -44,7 +44,7 @@ func tableNames(t *testing.T, o *clickhouse.Options) (names []string) {
 	return names
 }
 
-var allTables = []string{"batches", "events", "fences", "migrations", "payloads"}
+var allTables = []string{"batches", "duplicates", "events", "fences", "migrations", "payloads", "searches"}
 
 func TestMigrateTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
