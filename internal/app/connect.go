@@ -161,17 +161,3 @@ func clientTLS(ca string) (*tls.Config, error) {
 	}
 	return c, nil
 }
-
-// checkLogs says whether the logs are as many as configured, and still those
-// that this deployment began with.
-func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
-	if err := stream.CheckShards(ctx, js, a.cfg.Shards); err != nil {
-		return err
-	}
-	for shard := range a.cfg.Shards {
-		if err := stream.Anchor(ctx, js, stream.LogStreamOf(uint16(shard))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
