@@ -29,7 +29,6 @@ serve by the same --config, RESCIND_* variables and flags.`,
 	}
 	addStoreFlags(cmd)
 	f := cmd.Flags()
-	f.Uint16Var(&o.Shard, "shard", 0, "shard")
 	f.Uint64Var(&o.From, "from", 0, "first `index` to compare with ClickHouse")
 	f.Uint64Var(&o.To, "to", 0, "last `index` to compare with ClickHouse, 0 for no bound")
 	f.IntVar(&o.Limit, "limit", 100, "differences to show; all are counted")
