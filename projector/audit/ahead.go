@@ -82,14 +82,38 @@ func (a *ahead) read(ctx context.Context) error {
 func (a *ahead) room() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.full.rows) < a.cfg.MaxRows && a.full.bytes < a.cfg.MaxBytes
+	return a.fits()
 }
+
+func (a *ahead) fits() bool { return len(a.full.rows) < a.cfg.MaxRows && a.full.bytes < a.cfg.MaxBytes }
 
 func (a *ahead) add(msg *stream.LogMessage) (err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.at, err = a.full.add(msg, a.cfg.Shard, a.at)
 	return err
+}
+
+// gather waits until the given time, unless as much is there before as one
+// insert takes, or nothing more will come.
+func (a *ahead) gather(ctx context.Context, until time.Time) {
+	due := time.NewTimer(time.Until(until))
+	defer due.Stop()
+	for a.gathering() {
+		select {
+		case <-a.added:
+		case <-due.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *ahead) gathering() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err == nil && a.fits()
 }
 
 // take waits for something and returns all that is there. done is the chunk

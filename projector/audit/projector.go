@@ -132,14 +132,9 @@ func (p *Projector) project(ctx context.Context, f *fence, there *state, a *ahea
 		there.advance(c.end())
 		certain = there.certain()
 		p.stored(c, time.Since(started))
-		if len(c.rows) < smallRows {
-			pause(ctx, p.cfg.MinInterval-time.Since(started))
-		}
+		a.gather(ctx, started.Add(p.cfg.MinInterval))
 	}
 }
-
-// smallRows is how many rows are worth an insert at once.
-const smallRows = 1000
 
 func (p *Projector) stored(c *chunk, elapsed time.Duration) {
 	p.failures = 0

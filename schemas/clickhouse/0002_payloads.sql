@@ -18,4 +18,5 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(received)
 ORDER BY (shard, `index`)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    ttl_only_drop_parts = 1, non_replicated_deduplication_window = 0;
+    ttl_only_drop_parts = 1, non_replicated_deduplication_window = 0,
+    merge_selector_base = 12;
