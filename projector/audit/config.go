@@ -68,10 +68,11 @@ type Config struct {
 	// and 128 MiB.
 	MaxBytes int
 
-	// MinInterval is the least time between the starts of two inserts, unless
-	// MaxRows or MaxBytes are there before: a part costs the server as much in
-	// syncs and merges as thousands of rows. The first event after a pause is
-	// not delayed. Default 400 ms. Under 10 s.
+	// MinInterval is the least time between the starts of two inserts, and
+	// twice that after one of 1,000 rows, unless MaxRows or MaxBytes are there
+	// before: a part costs the server as much in syncs and merges as thousands
+	// of rows. The first event after a pause is not delayed. Default 200 ms.
+	// Under 10 s.
 	MinInterval time.Duration
 
 	// Stall is how long one call to ClickHouse may take before it is given up
@@ -101,7 +102,7 @@ func (c Config) withDefaults() Config {
 	c.SearchEvery = orDefault(c.SearchEvery, time.Hour)
 	c.MaxRows = orDefault(c.MaxRows, 20_000)
 	c.MaxBytes = orDefault(c.MaxBytes, 16<<20)
-	c.MinInterval = orDefault(c.MinInterval, 400*time.Millisecond)
+	c.MinInterval = orDefault(c.MinInterval, 200*time.Millisecond)
 	c.Stall = orDefault(c.Stall, time.Minute)
 	c.Grace = orDefault(c.Grace, 5*time.Second)
 	c.BackoffMin = orDefault(c.BackoffMin, 100*time.Millisecond)

@@ -132,8 +132,20 @@ func (p *Projector) project(ctx context.Context, f *fence, there *state, a *ahea
 		there.advance(c.end())
 		certain = there.certain()
 		p.stored(c, time.Since(started))
-		a.gather(ctx, started.Add(p.cfg.MinInterval))
+		a.gather(ctx, started.Add(p.interval(c)))
 	}
+}
+
+// manyRows is how many rows in one insert are a stream of events, and no
+// trickle.
+const manyRows = 1000
+
+// interval is the least time from the start of the insert of c to the next.
+func (p *Projector) interval(c *chunk) time.Duration {
+	if len(c.rows) < manyRows {
+		return p.cfg.MinInterval
+	}
+	return 2 * p.cfg.MinInterval
 }
 
 func (p *Projector) stored(c *chunk, elapsed time.Duration) {
