@@ -36,6 +36,9 @@ func runRebuild(cmd *cobra.Command, env environment, o app.RebuildOptions) error
 	if !o.Tables && !o.Feed {
 		return usage("nothing to rebuild: --tables and --feed are both off")
 	}
+	if cmd.Flags().Changed("shard") {
+		return usage("--shard: a rebuild is of all shards, which are in one database and one feed")
+	}
 	cfg, err := storeConfig(cmd, env, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

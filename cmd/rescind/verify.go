@@ -6,10 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/app"
+	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/verify"
 )
@@ -22,6 +24,8 @@ func newVerify(env environment) *cobra.Command {
 otherwise: missing, extra, changed or reordered, by index. It changes nothing.
 Exit code 0: no difference; 3: there are some. What is not projected yet is lag
 and no difference, so a deployment may go on working meanwhile.
+
+Where tenants are split over shards it says so of each, or with --shard of one.
 
 It finds the stores of a running rescind dev by --data, or those of rescind
 serve by the same --config, RESCIND_* variables and flags.`,
@@ -50,6 +54,7 @@ func runVerify(cmd *cobra.Command, env environment, o verify.Config) error {
 	}
 	defer stores.Close()
 	o.NATS, o.ClickHouse, o.FeedKey = stores.NATS, stores.ClickHouse, stores.FeedKey
+	o.Shards, o.Only = cfg.Shards, cfg.OwnShards()
 	o.Progress = func(what string, done, of uint64) {
 		if of > 0 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "reading %s: %d of %d\n", what, done, of)
@@ -57,14 +62,23 @@ func runVerify(cmd *cobra.Command, env environment, o verify.Config) error {
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "reading %s: %d\n", what, done)
 	}
-	report, err := verify.Run(cmd.Context(), o)
+	reports, err := verify.Run(cmd.Context(), o)
 	if err != nil {
 		return err
 	}
-	if err := show(cmd, report, func(w io.Writer) { printVerified(w, report) }); err != nil || report.Clean {
+	if err := show(cmd, reports, func(w io.Writer) { printAllVerified(w, reports, cfg.Shards) }); err != nil || reports.Clean() {
 		return err
 	}
 	return errNo
+}
+
+func printAllVerified(w io.Writer, reports verify.Reports, shards int) {
+	for _, r := range reports {
+		if shards > 1 {
+			fmt.Fprintf(w, "shard %d\n", r.Shard)
+		}
+		printVerified(w, r)
+	}
 }
 
 func printVerified(w io.Writer, r *verify.Report) {
@@ -114,5 +128,23 @@ func storeConfig(cmd *cobra.Command, env environment, log *slog.Logger) (app.Con
 	if errors.Is(err, fs.ErrNotExist) {
 		err = usage("no running Rescind: no dev.json in %s; start `rescind dev --data %s`, or give --config", dir, dir)
 	}
+	if err == nil {
+		err = ofShard(cmd, &cfg)
+	}
 	return app.Config{Config: cfg, Getenv: env.getenv, Log: log}, err
+}
+
+// ofShard takes the shard of the command line into cfg, of which nothing else
+// is given there.
+func ofShard(cmd *cobra.Command, cfg *config.Config) error {
+	given, err := cmd.Flags().GetString("shard")
+	if err != nil || !cmd.Flags().Changed("shard") {
+		return err
+	}
+	shard, err := strconv.Atoi(given)
+	if err != nil || shard < -1 || shard >= cfg.Shards {
+		return usage("--shard %.20q: want -1 (all) to %d", given, cfg.Shards-1)
+	}
+	cfg.Shard = shard
+	return nil
 }

@@ -28,7 +28,7 @@ type Rebuilt struct {
 	Feed   bool           `json:"feed"`
 }
 
-// Rebuild makes tables and feed of a deployment anew from its log, while the
+// Rebuild makes tables and feed of a deployment anew from its logs, while the
 // deployment works or not. It holds the lock of migrations: nobody may make a
 // database of the name between two renames.
 func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err error) {
@@ -42,8 +42,8 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 		return out, err
 	}
 	a.closers = append(a.closers, b.nc.Close)
-	if err := oneLog(ctx, b.js, "rebuild"); err != nil {
-		return out, err
+	if err := stream.CheckShards(ctx, b.js, a.cfg.Shards); err != nil {
+		return out, fmt.Errorf("rebuild: %w", err)
 	}
 	release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
 	if err != nil {
@@ -72,36 +72,44 @@ func (a *app) rebuildTables(ctx context.Context, b *bus, o RebuildOptions) (rebu
 	if err != nil {
 		return rebuild.Built{}, err
 	}
-	log, err := stream.OpenLog(ctx, b.js)
+	logs, err := stream.OpenLogs(ctx, b.js, a.cfg.Shards)
 	if err != nil {
 		return rebuild.Built{}, err
 	}
 	return rebuild.Tables(ctx, rebuild.TablesConfig{
-		Options: options, Log: log, DropOld: o.DropOld, Progress: o.Progress, Logger: a.log,
+		Options: options, Logs: logs, DropOld: o.DropOld, Progress: o.Progress, Logger: a.log,
 		Verify: func(ctx context.Context, conn driver.Conn) error { return a.verifyTables(ctx, b, conn) },
 	})
 }
 
-// verifyTables is an error where the tables of conn are not what the log says,
-// or the log is not sound. What the feed holds is not asked.
+// verifyTables is an error where the tables of conn are not what the logs say,
+// or a log is not sound. What the feed holds is not asked.
 func (a *app) verifyTables(ctx context.Context, b *bus, conn driver.Conn) error {
 	key, err := a.feedPublicKey()
 	if err != nil {
 		return err
 	}
-	report, err := verify.Run(ctx, verify.Config{NATS: b.nc, ClickHouse: conn, FeedKey: key})
+	reports, err := verify.Run(ctx, verify.Config{NATS: b.nc, ClickHouse: conn, FeedKey: key, Shards: a.cfg.Shards})
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, c := range report.Counts {
+	for _, r := range reports {
+		errs = append(errs, besideFeed(r)...)
+	}
+	return errors.Join(errs...)
+}
+
+// besideFeed is what a report finds in the log and in the tables.
+func besideFeed(r *verify.Report) (errs []error) {
+	for _, c := range r.Counts {
 		switch c.Place {
 		case verify.Snapshot, verify.Deltas, verify.Revocations:
 		default:
-			errs = append(errs, fmt.Errorf("%s %s: %d", c.Place, c.Kind, c.Count))
+			errs = append(errs, fmt.Errorf("shard %d: %s %s: %d", r.Shard, c.Place, c.Kind, c.Count))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func (a *app) rebuildFeed(ctx context.Context, b *bus, o RebuildOptions) error {
@@ -123,6 +131,6 @@ func (a *app) rebuildFeed(ctx context.Context, b *bus, o RebuildOptions) error {
 	}
 	return rebuild.Feed(ctx, rebuild.FeedConfig{
 		Operator: operator.nc, Topology: a.topology(), Progress: o.Progress,
-		Revoker: revoke.Config{Conn: b.nc, Key: key, Keys: feedKeys{keys}, Log: a.log},
+		Revoker: revoke.Config{Conn: b.nc, Shards: a.cfg.Shards, Key: key, Keys: feedKeys{keys}, Log: a.log},
 	})
 }

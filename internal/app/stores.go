@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -23,7 +21,8 @@ type Stores struct {
 	FeedKey    ed25519.PublicKey
 }
 
-// OpenStores opens the stores of a deployment with accounts that only read.
+// OpenStores opens the stores of a deployment with accounts that only read. It
+// refuses another number of shards than the streams were made for.
 func OpenStores(cfg Config) (*Stores, error) {
 	a, err := open(cfg)
 	if err != nil {
@@ -47,7 +46,7 @@ func OpenStores(cfg Config) (*Stores, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storesWait)
 	defer cancel()
-	if err := oneLog(ctx, b.js, "verify"); err != nil {
+	if err := stream.CheckShards(ctx, b.js, cfg.Shards); err != nil {
 		b.nc.Close()
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -56,19 +55,6 @@ func OpenStores(cfg Config) (*Stores, error) {
 
 // storesWait bounds asking how many logs there are.
 const storesWait = 10 * time.Second
-
-// oneLog refuses what reads the first log only where tenants are split over
-// several: it would take what is in the others for missing, or drop it.
-func oneLog(ctx context.Context, js jetstream.JetStream, what string) error {
-	n, err := stream.Shards(ctx, js)
-	if err == nil && n > 1 {
-		err = fmt.Errorf("there are %d shards, and it reads one log only", n)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
 
 func (a *app) reader() (driver.Conn, error) {
 	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)

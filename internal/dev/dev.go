@@ -184,7 +184,7 @@ func (s *Stack) startRoles(ctx context.Context, o Options) error {
 			Config: s.config(o), Getenv: o.Getenv, Log: s.log, Listener: listener, Ready: func() { close(ready) }, AwaitAudit: true,
 		})
 	}()
-	if s.File, err = s.file(listener.Addr().String()); err != nil {
+	if s.File, err = s.file(listener.Addr().String(), max(o.Shards, 1)); err != nil {
 		return err
 	}
 	select {
@@ -226,7 +226,9 @@ func ConfigOf(dir string) (config.Config, error) {
 		return config.Config{}, err
 	}
 	creds := func(r natsd.Role) string { return filepath.Join(dir, "nats", string(r)+".creds") }
-	return configuration(f.NATS, f.ClickHouse.Addr, creds, keys), nil
+	c := configuration(f.NATS, f.ClickHouse.Addr, creds, keys)
+	c.Shards = max(f.Shards, 1)
+	return c, nil
 }
 
 // configuration is that of every stack, by where its servers are.
@@ -250,7 +252,7 @@ func configuration(nats, clickhouse string, creds func(natsd.Role) string, keys 
 	return c
 }
 
-func (s *Stack) file(addr string) (*File, error) {
+func (s *Stack) file(addr string, shards int) (*File, error) {
 	owner, err := secrets.ReadPassword(s.Keys.ClickHousePassword("owner"))
 	if err != nil {
 		return nil, err
@@ -260,7 +262,7 @@ func (s *Stack) file(addr string) (*File, error) {
 		return nil, err
 	}
 	f := &File{
-		HTTP: "http://" + addr, NATS: s.NATS.URL(), PID: os.Getpid(), Tokens: map[string]string{},
+		HTTP: "http://" + addr, NATS: s.NATS.URL(), Shards: shards, PID: os.Getpid(), Tokens: map[string]string{},
 		ClickHouse: FileClickHouse{Addr: s.Engine.Addr(), User: "owner", Password: owner, Database: Database},
 		NATSCreds:  map[string]string{"issuer": s.NATS.CredsFile(natsd.Issuer), "verifier": s.NATS.CredsFile(natsd.Verifier)},
 		FeedKey:    base64.StdEncoding.EncodeToString(feed),

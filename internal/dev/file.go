@@ -17,6 +17,7 @@ type File struct {
 	Tokens     map[string]string `json:"tokens"`     // access token by role
 	NATSCreds  map[string]string `json:"nats_creds"` // credentials file by role
 	FeedKey    string            `json:"feed_key"`   // public Ed25519 key that signs the feed, base64
+	Shards     int               `json:"shards"`     // logs that tenants are split over
 	PID        int               `json:"pid"`
 }
 

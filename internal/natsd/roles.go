@@ -20,7 +20,7 @@ const (
 	API       Role = "api"       // publishes events, reads the log, destroys keys
 	Issuer    Role = "issuer"    // publishes what it issued and revoked; reads nothing
 	Verifier  Role = "verifier"  // publishes what it verified; follows revocations
-	Auditor   Role = "auditor"   // reads the log and the feed message by message; publishes nothing
+	Auditor   Role = "auditor"   // reads the logs and the feed message by message; publishes nothing
 )
 
 // Roles lists every role.
@@ -63,7 +63,7 @@ func grants(r Role, shards int) (pub, sub []string) {
 		pub := publishes(func(t events.Type) bool { return t == events.TokenVerified || t == events.TokenRejected })
 		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations}
 	case Auditor:
-		read := []string{stream.LogStream, stream.RevocationsStream, objects}
+		read := append(logs(shards), stream.RevocationsStream, objects)
 		return append(info(read...), direct(read...)...), nil
 	default:
 		return nil, nil

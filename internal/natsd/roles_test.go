@@ -190,7 +190,9 @@ func TestRolesReachTheLogsOfEveryShard(t *testing.T) {
 	table := []right{
 		pub("rescind.log.2.control", projector), pub("rescind.log.2.access", projector), pub("rescind.log.2.other"),
 		pub("rescind.log.3.control"), pub("rescind.intake.2.acme.token.issued"),
-		pub("$JS.API.STREAM.INFO.RESCIND_LOG_2", operator, projector, api),
+		pub("$JS.API.STREAM.INFO.RESCIND_LOG_2", operator, projector, api, auditor),
+		pub("$JS.API.DIRECT.GET.RESCIND_LOG_2", operator, projector, api, auditor),
+		pub("$JS.API.DIRECT.GET.RESCIND_LOG_3", operator),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_LOG_2", operator, projector, api),
 		pub("$JS.API.CONSUMER.CREATE.RESCIND_LOG_2.x", operator, projector, api),
 		pub("$JS.API.CONSUMER.MSG.NEXT.RESCIND_LOG_2.x", operator, projector, api),

@@ -35,8 +35,8 @@ func (b *bench) feed(ctx context.Context, progress func(string)) error {
 		b.t.Fatal(err)
 	}
 	return rebuild.Feed(ctx, rebuild.FeedConfig{
-		Operator: natsdtest.Connect(b.t, b.NATS, natsd.Operator), Topology: stream.Topology{IntakeMaxBytes: 128 << 20}, Progress: progress,
-		Revoker: revoke.Config{Conn: natsdtest.Connect(b.t, b.NATS, natsd.Projector), Key: key, Keys: noKeys{}},
+		Operator: natsdtest.Connect(b.t, b.NATS, natsd.Operator), Topology: stream.Topology{Shards: len(b.logs), IntakeMaxBytes: 128 << 20}, Progress: progress,
+		Revoker: revoke.Config{Conn: natsdtest.Connect(b.t, b.NATS, natsd.Projector), Shards: len(b.logs), Key: key, Keys: noKeys{}},
 	})
 }
 
@@ -97,7 +97,7 @@ func TestFeedIsRebuilt(t *testing.T) {
 	if _, err := objects.PutBytes(t.Context(), revocation.SnapshotObject, make([]byte, 200)); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := b.verify(t.Context(), b.db); err != nil || r.Clean {
+	if r, err := b.verify(t.Context(), b.db); err != nil || r.Clean() {
 		t.Fatalf("tampering was not found: %v", err)
 	}
 	for n := range 5 {

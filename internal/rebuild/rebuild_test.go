@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,14 +31,16 @@ const patience = 60 * time.Second
 // bench is a deployment at work.
 type bench struct {
 	*dev.Stack
-	t   *testing.T
-	db  driver.Conn
-	log *stream.Log
+	t    *testing.T
+	db   driver.Conn
+	logs []*stream.Log
 }
 
-func start(t *testing.T) *bench {
+func start(t *testing.T) *bench { return startOf(t, 1) }
+
+func startOf(t *testing.T, shards int) *bench {
 	t.Helper()
-	s, err := dev.Start(t.Context(), dev.Options{Dir: t.TempDir()})
+	s, err := dev.Start(t.Context(), dev.Options{Dir: t.TempDir(), Shards: shards})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +56,7 @@ func start(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.db.Close() })
-	if b.log, err = stream.OpenLog(t.Context(), b.js(natsd.API)); err != nil {
+	if b.logs, err = stream.OpenLogs(t.Context(), b.js(natsd.API), shards); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -84,37 +87,45 @@ func (b *bench) publish(seed uint64, n int) {
 	}
 }
 
-func (b *bench) verify(ctx context.Context, conn driver.Conn) (*verify.Report, error) {
+func (b *bench) verify(ctx context.Context, conn driver.Conn) (verify.Reports, error) {
 	feed, err := b.Keys.FeedPublicKey()
 	if err != nil {
 		return nil, err
 	}
-	return verify.Run(ctx, verify.Config{NATS: natsdtest.Connect(b.t, b.NATS, natsd.Auditor), ClickHouse: conn, FeedKey: feed})
+	return verify.Run(ctx, verify.Config{NATS: natsdtest.Connect(b.t, b.NATS, natsd.Auditor), ClickHouse: conn, FeedKey: feed, Shards: len(b.logs)})
 }
 
 // clean waits until everything is projected, and wants no difference then.
-func (b *bench) clean() *verify.Report {
+func (b *bench) clean() verify.Reports {
 	b.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		r, err := b.verify(b.t.Context(), b.db)
-		if err == nil && r.ClickHouse.NotProjected == 0 && r.Feed.NotInFeed == 0 {
-			for _, d := range r.Differences {
+		all, err := b.verify(b.t.Context(), b.db)
+		behind := slices.ContainsFunc(all, func(r *verify.Report) bool { return r.ClickHouse.NotProjected+r.Feed.NotInFeed > 0 })
+		if err == nil && !behind {
+			for _, d := range differences(all) {
 				b.t.Error(d)
 			}
-			return r
+			return all
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("not projected within %s: %+v, %v", patience, r, err)
+			b.t.Fatalf("not projected within %s: %v, %v", patience, differences(all), err)
 		}
 	}
 }
 
+func differences(all verify.Reports) (out []verify.Difference) {
+	for _, r := range all {
+		out = append(out, r.Differences...)
+	}
+	return out
+}
+
 func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
-	cfg := rebuild.TablesConfig{Options: b.options(), Log: b.log, Verify: func(ctx context.Context, conn driver.Conn) error {
+	cfg := rebuild.TablesConfig{Options: b.options(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
 		r, err := b.verify(ctx, conn)
-		if err == nil && !r.Clean {
-			err = fmt.Errorf("%v", r.Differences)
+		if err == nil && !r.Clean() {
+			err = fmt.Errorf("%v", differences(r))
 		}
 		return err
 	}}
@@ -145,7 +156,7 @@ func (b *bench) tamper() {
 	b.exec("ALTER TABLE events DELETE WHERE `index` = 5")
 	b.exec("ALTER TABLE events UPDATE outcome = 'failure' WHERE `index` = 6")
 	b.exec("INSERT INTO payloads SELECT * FROM payloads LIMIT 1")
-	if r, err := b.verify(b.t.Context(), b.db); err != nil || r.Clean {
+	if r, err := b.verify(b.t.Context(), b.db); err != nil || r.Clean() {
 		b.t.Fatalf("tampering was not found: %v", err)
 	}
 }
@@ -177,7 +188,7 @@ func TestTablesAreRebuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := b.clean()
+	r := b.clean()[0]
 	if want := uint64(500 + 50*batches); r.Log.Records < want || r.ClickHouse.Events != r.Log.Records {
 		t.Errorf("%d published, %d records, %d rows", want, r.Log.Records, r.ClickHouse.Events)
 	}

@@ -14,21 +14,20 @@ import (
 	"github.com/rescindhq/rescind/projector/audit"
 )
 
-// ErrDiffers says that what was built is not what the log says.
+// ErrDiffers says that what was built is not what the logs say.
 var ErrDiffers = errors.New("the new tables differ from the log")
 
-// TablesConfig is what Tables needs. Options, Log and Verify are required.
+// TablesConfig is what Tables needs. Options, Logs and Verify are required.
 type TablesConfig struct {
 	// Options say where the database is that is rebuilt, and an account with
 	// the rights of Grants.
 	Options *clickhouse.Options
-	// Log is read from its beginning.
-	Log *stream.Log
-	// Verify says whether the tables of a connection are what the log says. An
+	// Logs are those of every shard: each is read from its beginning, and what
+	// is of no log is not in the new tables.
+	Logs []*stream.Log
+	// Verify says whether the tables of a connection are what the logs say. An
 	// error keeps them from being used.
 	Verify func(ctx context.Context, conn driver.Conn) error
-	// Shard is the log that is read.
-	Shard uint16
 	// DropOld drops what was replaced. Default: it is kept.
 	DropOld bool
 	// Progress is told each step before it is done. nil is not called.
@@ -154,20 +153,35 @@ func (t *tables) migrate(ctx context.Context, _ driver.Conn) error {
 	return audit.Migrate(ctx, audit.MigrateConfig{Options: t.options(t.name + buildSuffix), Log: t.Logger})
 }
 
-func (t *tables) config(conn driver.Conn) audit.Config {
-	return audit.Config{Conn: conn, Shard: t.Shard, Stall: stall, Log: t.Logger,
-		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return t.Log.Read(ctx, from) }}
+func (t *tables) config(conn driver.Conn, log *stream.Log) audit.Config {
+	return audit.Config{Conn: conn, Shard: log.Shard(), Stall: stall, Log: t.Logger,
+		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) }}
 }
 
-// project runs the projector until the tables have all that is in the log now.
+// project reads one log after another, until the tables have all that is in
+// them now.
 func (t *tables) project(ctx context.Context, conn driver.Conn) error {
-	last, err := t.Log.Last(ctx)
-	if err != nil {
-		return err
+	t.built.Records = 0
+	for _, log := range t.Logs {
+		records, err := projectLog(ctx, log, t.config(conn, log))
+		if err != nil {
+			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
+		}
+		t.built.Records += records
 	}
-	p, err := audit.New(t.config(conn))
+	return nil
+}
+
+// projectLog runs the projector of one log, and returns how many records it
+// has put into the tables since their beginning.
+func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records uint64, err error) {
+	last, err := log.Last(ctx)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	p, err := audit.New(cfg)
+	if err != nil {
+		return 0, err
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -178,13 +192,13 @@ func (t *tables) project(ctx context.Context, conn driver.Conn) error {
 	for p.Position().Seq < last.Seq {
 		select {
 		case err := <-done:
-			return errors.Join(errors.New("the projector stopped"), err, ctx.Err())
+			return 0, errors.Join(errors.New("the projector stopped"), err, ctx.Err())
 		case <-tick.C:
 		}
 	}
-	t.built.Records = p.Position().Next
+	records = p.Position().Next
 	stop()
-	return <-done
+	return records, <-done
 }
 
 func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
@@ -194,7 +208,7 @@ func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-// fence ends what a projector is inserting into the tables that are there. It
+// fence ends what projectors are inserting into the tables that are there. One
 // may take the fence back before they are replaced: then it goes on in the old
 // ones for as long, and finds in the new ones that it is not the holder.
 func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
@@ -206,7 +220,12 @@ func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
 		return err
 	}
 	defer live.Close()
-	return audit.Fence(ctx, t.config(live))
+	for _, log := range t.Logs {
+		if err := audit.Fence(ctx, t.config(live, log)); err != nil {
+			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
+		}
+	}
+	return nil
 }
 
 func (t *tables) hasTables(ctx context.Context) (bool, error) {

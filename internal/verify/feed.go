@@ -19,11 +19,17 @@ const (
 	maxSnapshot   = 8 << 30
 )
 
-// feed is what verifiers are told: the newest snapshot and the deltas.
+// feed is what verifiers are told of every shard: the newest snapshot and the
+// deltas.
 type feed struct {
-	v     *verifier
-	epoch uint64 // creation of the log, ns
-	feed  uint64 // creation of the stream of deltas, ns
+	cfg    Config
+	source source
+	v      *verifier            // of the first shard that is verified
+	of     map[uint16]*verifier // every shard that is verified
+
+	epochs []uint64 // creation of each log, ns
+	feed   uint64   // creation of the stream of deltas, ns
+	folds  []*fold  // of each log, what should be in the set
 
 	set      set
 	snapshot *revocation.Snapshot // nil: none that can be used
@@ -38,15 +44,41 @@ type feed struct {
 // is in a delta that is read.
 func (f *feed) read(ctx context.Context) error {
 	f.set = set{}
+	for k := range uint16(f.cfg.Shards) {
+		in, err := f.source.info(ctx, logOf(k))
+		if err != nil {
+			return err
+		}
+		f.epochs = append(f.epochs, uint64(in.created.UnixNano()))
+	}
 	if err := f.readSnapshot(ctx); err != nil {
 		return err
 	}
-	in, err := f.v.source.info(ctx, deltaStream)
+	if err := f.readDeltas(ctx); err != nil {
+		return err
+	}
+	f.expect(f.cfg.Now().UnixMilli())
+	return nil
+}
+
+// expect makes what the logs are read into, each up to where the feed is.
+func (f *feed) expect(now int64) {
+	for k := range uint16(f.cfg.Shards) {
+		log := &fold{shard: k, now: now, set: set{}}
+		if h := f.head(); h != nil {
+			log.upTo = h.Place(k).LogSeq
+		}
+		f.folds = append(f.folds, log)
+	}
+}
+
+func (f *feed) readDeltas(ctx context.Context) error {
+	in, err := f.source.info(ctx, deltaStream)
 	if err != nil {
 		return err
 	}
 	f.feed, f.first = uint64(in.created.UnixNano()), in.firstSeq
-	err = f.v.source.walk(ctx, deltaStream, deltaSubject, in.firstSeq, in.lastSeq, func(m message) error {
+	err = f.source.walk(ctx, deltaStream, deltaSubject, in.firstSeq, in.lastSeq, func(m message) error {
 		f.v.tell("deltas", m.seq, in.lastSeq)
 		f.take(m)
 		return nil
@@ -61,7 +93,24 @@ func (f *feed) read(ctx context.Context) error {
 }
 
 func (f *feed) fault(p Place, k Kind, index, seq uint64, format string, args ...any) {
-	f.v.found.add(Difference{Place: p, Kind: k, Index: index, Seq: seq, Detail: fmt.Sprintf(format, args...)})
+	f.v.found.addAs(Difference{Place: p, Kind: k, Index: index, Seq: seq, Detail: fmt.Sprintf(format, args...)})
+}
+
+// add notes what concerns one shard, if that is verified.
+func (f *feed) add(d Difference) {
+	if v := f.of[d.Shard]; v != nil {
+		v.found.addAs(d)
+	}
+}
+
+// ours reports whether h counts in the logs that there are.
+func (f *feed) ours(h *revocation.Head) bool {
+	for k, epoch := range f.epochs {
+		if h.Place(uint16(k)).Epoch != epoch {
+			return false
+		}
+	}
+	return h.Shards() == len(f.epochs)
 }
 
 // errReplaced means that the snapshot was replaced while it was read.
@@ -84,18 +133,18 @@ func (f *feed) readSnapshot(ctx context.Context) error {
 	case data == nil:
 		return nil
 	}
-	s, err := revocation.OpenSnapshot(f.v.cfg.FeedKey, data)
+	s, err := revocation.OpenSnapshot(f.cfg.FeedKey, data)
 	if err != nil {
 		f.fault(Snapshot, Changed, 0, 0, "the snapshot is not one that the feed's key signed")
 		return nil
 	}
-	if s.Epoch != f.epoch {
+	if !f.ours(&s.Head) {
 		f.fault(Snapshot, Changed, s.Position, 0, "the snapshot is of another log")
 		return nil
 	}
 	f.snapshot = s
 	for e := range s.Entries() {
-		f.apply(&e, s.Position)
+		f.apply(&e, &s.Head)
 	}
 	return nil
 }
@@ -105,11 +154,11 @@ func (f *feed) fetch(ctx context.Context) ([]byte, error) {
 	name := base64.URLEncoding.EncodeToString([]byte(revocation.SnapshotObject))
 	var description []byte
 	all := func(subject string, each func(message) error) error {
-		in, err := f.v.source.info(ctx, objectStream)
+		in, err := f.source.info(ctx, objectStream)
 		if err != nil {
 			return err
 		}
-		return f.v.source.walk(ctx, objectStream, subject, 1, in.lastSeq, each)
+		return f.source.walk(ctx, objectStream, subject, 1, in.lastSeq, each)
 	}
 	err := all(objectSubject+".M."+name, func(m message) error { description = m.data; return nil })
 	if err != nil || description == nil {
@@ -133,14 +182,14 @@ func (f *feed) fetch(ctx context.Context) ([]byte, error) {
 
 // take checks that a delta continues the one before it, and applies it.
 func (f *feed) take(m message) {
-	d, err := revocation.OpenDelta(f.v.cfg.FeedKey, m.data)
+	d, err := revocation.OpenDelta(f.cfg.FeedKey, m.data)
 	if err != nil {
 		f.foreign++
 		f.fault(Deltas, Extra, f.position(), m.seq, "not signed by the feed's key")
 		return
 	}
 	switch {
-	case d.Epoch != f.epoch || d.Feed != f.feed:
+	case !f.ours(&d.Head) || d.Feed != f.feed:
 		f.foreign++
 		f.fault(Deltas, Changed, d.Position, m.seq, "a delta of another log or feed")
 		return
@@ -155,7 +204,7 @@ func (f *feed) take(m message) {
 	f.deltas++
 	f.checkSnapshot(d)
 	for i := range d.Entries {
-		f.apply(&d.Entries[i], d.Position)
+		f.apply(&d.Entries[i], &d.Head)
 	}
 }
 
@@ -171,8 +220,10 @@ func (f *feed) checkChain(d *revocation.Delta, seq uint64) {
 	case d.Prev < f.last.Seq || d.PrevSum != f.sum:
 		f.fault(Deltas, Changed, d.Position, seq, "it does not continue delta %d", f.last.Seq)
 	}
-	if d.Position < f.last.Position || d.LogSeq < f.last.LogSeq {
-		f.fault(Deltas, Reordered, d.Position, seq, "it goes back from index %d", f.last.Position)
+	for k := range uint16(f.cfg.Shards) {
+		if now, was := d.Place(k), f.last.Place(k); now.Position < was.Position || now.LogSeq < was.LogSeq {
+			f.add(Difference{Place: Deltas, Kind: Reordered, Shard: k, Index: now.Position, Seq: seq, Detail: fmt.Sprintf("it goes back from index %d", was.Position)})
+		}
 	}
 }
 
@@ -190,13 +241,16 @@ func (f *feed) position() uint64 {
 	return f.last.Position
 }
 
-func (f *feed) apply(e *revocation.Entry, position uint64) {
+// apply takes an entry in, at the position of the shard of its tenant. A lift
+// does not name one, and is at that of the first.
+func (f *feed) apply(e *revocation.Entry, h *revocation.Head) {
 	k := key{hash: e.Hash, id: e.ID}
 	if e.Lift {
-		f.set.apply(k, held{index: position, lifted: true, expires: int64(e.Expires)})
+		f.set.apply(k, held{index: h.Position, lifted: true, expires: int64(e.Expires)})
 		return
 	}
-	f.set.apply(k, held{index: position, known: true, scope: string(e.Scope), cutoff: int64(e.IssuedBefore), expires: int64(e.Expires),
+	shard := shardOf(e.Key.Tenant, f.cfg.Shards)
+	f.set.apply(k, held{shard: shard, index: h.Place(shard).Position, known: true, scope: string(e.Scope), cutoff: int64(e.IssuedBefore), expires: int64(e.Expires),
 		at: int64(e.At), reason: e.Reason, tenant: e.Key.Tenant, feedKey: uint64(e.Key.Generation)})
 }
 
@@ -216,24 +270,80 @@ func (f *feed) head() *revocation.Head {
 // snapshot that can be used, or the deltas begin with the first.
 func (f *feed) whole() bool { return f.snapshot != nil || f.first <= 1 }
 
-// check compares the set that verifiers hold with the log's.
-func (f *feed) check(log *fold, lastSeq uint64) {
+// check compares the set that verifiers hold with the logs'.
+func (f *feed) check(ctx context.Context) error {
+	if err := f.readOthers(ctx); err != nil {
+		return err
+	}
 	h := f.head()
 	if h == nil {
-		return
+		return nil
 	}
-	switch {
-	case h.LogSeq > lastSeq:
-		f.fault(Deltas, Extra, h.Position, h.Seq, "verifiers were told up to message %d of the log, which ends at %d", h.LogSeq, lastSeq)
-	case h.LogSeq > 0 && !log.seen:
-		f.fault(Deltas, Changed, h.Position, h.Seq, "message %d of the log, which it names, is no batch of the control lane", h.LogSeq)
-	case h.LogSeq > 0 && log.position != h.Position:
-		f.fault(Deltas, Changed, h.Position, h.Seq, "message %d of the log ends at index %d", h.LogSeq, log.position)
+	for k, log := range f.folds {
+		f.checkPlace(uint16(k), log, h)
 	}
 	if !f.whole() {
-		return
+		return nil
 	}
-	for _, d := range log.compare(f.set) {
-		f.v.found.add(d)
+	all := unaccounted(f.folds, f.set)
+	for _, log := range f.folds {
+		all = append(all, log.compare(f.set)...)
 	}
+	for _, d := range inOrder(all) {
+		f.add(d)
+	}
+	return nil
+}
+
+// checkPlace checks where a head says that the log of a shard is.
+func (f *feed) checkPlace(shard uint16, log *fold, h *revocation.Head) {
+	at := h.Place(shard)
+	fault := func(k Kind, format string, args ...any) {
+		f.add(Difference{Place: Deltas, Kind: k, Shard: shard, Index: at.Position, Seq: h.Seq, Detail: fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case at.LogSeq > log.end:
+		fault(Extra, "verifiers were told up to message %d of the log, which ends at %d", at.LogSeq, log.end)
+	case at.LogSeq > 0 && !log.seen:
+		fault(Changed, "message %d of the log, which it names, is no batch of the control lane", at.LogSeq)
+	case at.LogSeq > 0 && log.position != at.Position:
+		fault(Changed, "message %d of the log ends at index %d", at.LogSeq, log.position)
+	}
+}
+
+// readOthers reads the control lanes of the shards that are not verified: a
+// revocation that one of them accounts for is none too many.
+func (f *feed) readOthers(ctx context.Context) error {
+	for k, log := range f.folds {
+		if f.of[uint16(k)] != nil {
+			continue
+		}
+		if err := f.readLane(ctx, log); err != nil {
+			return fmt.Errorf("shard=%d: %w", k, err)
+		}
+	}
+	return nil
+}
+
+// readLane reads one control lane. Its own faults are told where it is
+// verified.
+func (f *feed) readLane(ctx context.Context, log *fold) error {
+	in, err := f.source.info(ctx, logOf(log.shard))
+	if err != nil {
+		return err
+	}
+	log.end = in.lastSeq
+	return f.source.walk(ctx, logOf(log.shard), subjectOf(log.shard, "control"), 1, in.lastSeq, func(m message) error {
+		b, err := decodeBatch(m.data)
+		if err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		for i := range b.Items {
+			if rec, err := decodeRecord(b.Items[i].Record); err == nil {
+				log.record(b.Header.First+uint64(i), m.seq, rec)
+			}
+		}
+		log.reached(&b.Header, m.seq)
+		return nil
+	})
 }

@@ -16,7 +16,8 @@ type key struct{ hash, id [16]byte }
 // joined, so that order and repetition do not matter: the greatest cut-off,
 // the greatest expiry, the earliest detail, and lifted once is lifted.
 type held struct {
-	index   uint64 // of the first record that said so
+	shard   uint16
+	index   uint64 // in that shard, of the first record that said so
 	known   bool   // something revoked; else only a lift was seen
 	lifted  bool
 	scope   string
@@ -55,20 +56,23 @@ func (s set) apply(k key, h held) {
 		cutoff = join(was.cutoff, h.cutoff)
 	}
 	if !was.known || h.at < was.at {
-		index, lifted, expires := was.index, was.lifted, was.expires
+		shard, index, lifted, expires := was.shard, was.index, was.lifted, was.expires
 		*was = h
-		was.index, was.lifted, was.expires = index, lifted, expires
+		was.shard, was.index, was.lifted, was.expires = shard, index, lifted, expires
 	}
 	was.cutoff = cutoff
 }
 
-// fold is what the log says should be in the set at a position of the feed.
+// fold is what the log of a shard says should be in the set at a position of
+// the feed.
 type fold struct {
+	shard  uint16
 	upTo   uint64 // sequence in the log's stream that the feed has reached
 	now    int64  // ms
 	set    set
 	behind uint64 // revocations and lifts above upTo
 
+	end      uint64 // sequence of the last message of the log
 	position uint64 // index of the last control record up to upTo
 	positive bool   // there is one
 	seen     bool   // the batch upTo is in the log, and of the control lane
@@ -98,11 +102,11 @@ func (f *fold) record(index, seq uint64, r record) {
 	}
 	v := record{}
 	r.into(memberRevocation, &v)
-	h := held{index: index, known: true, scope: scope, cutoff: v.number(3), expires: v.number(4), at: r.number(memberReceived) / 1000,
+	h := held{shard: f.shard, index: index, known: true, scope: scope, cutoff: v.number(3), expires: v.number(4), at: r.number(memberReceived) / 1000,
 		reason: r.text(memberReason), tenant: r.text(memberTenant), feedKey: uint64(v.number(5))}
 	k := key{hash: v.ref(2), id: r.identity()}
 	if lift {
-		h, k.id = held{index: index, lifted: true, expires: v.number(4)}, v.ref(6)
+		h, k.id = held{shard: f.shard, index: index, lifted: true, expires: v.number(4)}, v.ref(6)
 	}
 	if k.hash != [16]byte{} && k.id != [16]byte{} && !over(h.expires, f.now) {
 		f.set.apply(k, h)
@@ -132,26 +136,36 @@ func (f *fold) reached(h *wireHeader, seq uint64) {
 // this reader look at different times.
 const soon = int64(2 * time.Minute / time.Millisecond)
 
-// compare says how the feed's set differs from what the log says.
+// compare says what of the log the feed's set has not, or has otherwise.
 func (f *fold) compare(feed set) (out []Difference) {
 	for k, want := range f.set {
 		if over(want.expires, f.now+soon) {
 			continue
 		}
 		if d := want.against(feed[k]); d != nil {
-			d.Place, d.Index = Revocations, want.index
+			d.Place, d.Shard, d.Index = Revocations, want.shard, want.index
 			out = append(out, *d)
 		}
 	}
+	return out
+}
+
+// unaccounted is what of the feed's set no log has.
+func unaccounted(folds []*fold, feed set) (out []Difference) {
 	for k, got := range feed {
-		if f.set[k] == nil && !over(got.expires, f.now+soon) {
-			out = append(out, Difference{Place: Revocations, Kind: Extra, Index: got.index, Detail: "no record up to here says so"})
+		known := slices.ContainsFunc(folds, func(f *fold) bool { return f.set[k] != nil })
+		if !known && !over(got.expires, folds[0].now+soon) {
+			out = append(out, Difference{Place: Revocations, Kind: Extra, Shard: got.shard, Index: got.index, Detail: "no record up to here says so"})
 		}
 	}
-	slices.SortFunc(out, func(a, b Difference) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Column, b.Column))
-	})
 	return out
+}
+
+func inOrder(all []Difference) []Difference {
+	slices.SortFunc(all, func(a, b Difference) int {
+		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Column, b.Column))
+	})
+	return all
 }
 
 // against is the first thing in which got is not want. Of a revocation that

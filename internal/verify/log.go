@@ -10,12 +10,6 @@ import (
 	"sort"
 )
 
-const (
-	logStream   = "RESCIND_LOG"
-	logSubjects = "rescind.log.*"
-	lanePrefix  = "rescind.log."
-)
-
 // span is an inclusive range of indices.
 type span struct{ first, last uint64 }
 
@@ -44,7 +38,7 @@ type logReader struct {
 
 func (r *logReader) read(ctx context.Context, last uint64) error {
 	r.sound = true
-	err := r.v.source.walk(ctx, logStream, logSubjects, 1, last, func(m message) error {
+	err := r.v.source.walk(ctx, logOf(r.v.shard), subjectOf(r.v.shard, "*"), 1, last, func(m message) error {
 		r.v.tell("log", m.seq, last)
 		return r.take(m)
 	})
@@ -113,10 +107,10 @@ func (r *logReader) fill(s span) bool {
 
 // checkHeader checks what a header says besides the tree.
 func (r *logReader) checkHeader(h *wireHeader, subject string, fault func(Kind, string, ...any)) {
-	if h.Shard != uint64(r.v.cfg.Shard) {
+	if h.Shard != uint64(r.v.shard) {
 		fault(Changed, "the batch is of shard %d", h.Shard)
 	}
-	if subject != lanePrefix+h.Lane {
+	if subject != subjectOf(r.v.shard, h.Lane) {
 		fault(Changed, "the batch is of lane %.20q and on another's subject", h.Lane)
 	}
 	if h.Epoch < r.epoch {
@@ -195,6 +189,8 @@ func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
 		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: "the record cannot be decoded"})
 	} else if err := r.v.identities.put(rec.identity(), index); err != nil {
 		return err
+	} else if other := shardOf(rec.text(memberTenant), r.v.cfg.Shards); other != r.v.shard {
+		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: fmt.Sprintf("the record's tenant is of shard %d", other)})
 	}
 	var hash []byte
 	rec.into(memberPayloadHash, &hash)
@@ -224,7 +220,7 @@ func (r *logReader) at(ctx context.Context, index uint64) (found *wireBatch, seq
 	if i < len(r.marks) {
 		last = r.marks[i].seq
 	}
-	err = r.v.source.walk(ctx, logStream, logSubjects, r.marks[i-1].seq, last, func(m message) error {
+	err = r.v.source.walk(ctx, logOf(r.v.shard), subjectOf(r.v.shard, "*"), r.marks[i-1].seq, last, func(m message) error {
 		b, err := decodeBatch(m.data)
 		if err == nil && found == nil && b.Header.First <= index && index <= b.Header.last() {
 			found, seq = b, m.seq

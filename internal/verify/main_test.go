@@ -174,7 +174,17 @@ func (b *bench) projected() {
 	})
 }
 
+// verify is the report of the one shard that is verified.
 func (b *bench) verify(cfg verify.Config) *verify.Report {
+	b.t.Helper()
+	all := b.verifyAll(cfg)
+	if len(all) != 1 {
+		b.t.Fatalf("%d reports", len(all))
+	}
+	return all[0]
+}
+
+func (b *bench) verifyAll(cfg verify.Config) verify.Reports {
 	b.t.Helper()
 	r, err := b.run(cfg)
 	if err != nil {
@@ -183,7 +193,7 @@ func (b *bench) verify(cfg verify.Config) *verify.Report {
 	return r
 }
 
-func (b *bench) run(cfg verify.Config) (*verify.Report, error) {
+func (b *bench) run(cfg verify.Config) (verify.Reports, error) {
 	if cfg.NATS == nil {
 		cfg.NATS = b.nc
 	}

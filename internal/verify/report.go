@@ -1,6 +1,10 @@
 package verify
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
 
 // Kind is how something differs.
 type Kind string
@@ -32,6 +36,7 @@ const (
 type Difference struct {
 	Place  Place  `json:"place"`
 	Kind   Kind   `json:"kind"`
+	Shard  uint16 `json:"shard,omitempty"`  // whose index it is; left out where it is the first
 	Index  uint64 `json:"index"`            // of the record; of a range, its first
 	Last   uint64 `json:"last,omitempty"`   // last index of a range; 0 where there is none
 	Seq    uint64 `json:"seq,omitempty"`    // of the message, in the stream that the place is
@@ -44,6 +49,9 @@ type Difference struct {
 // String is d as a line for people.
 func (d Difference) String() string {
 	s := fmt.Sprintf("index %d", d.Index)
+	if d.Shard > 0 {
+		s = fmt.Sprintf("shard %d %s", d.Shard, s)
+	}
 	if d.Last > d.Index {
 		s += fmt.Sprintf("-%d", d.Last)
 	}
@@ -69,7 +77,34 @@ func (p Place) store() string {
 	}
 }
 
-// Report is what was compared and what differs.
+// Reports is what was compared and what differs, a report a shard.
+type Reports []*Report
+
+// Clean reports whether nothing differs anywhere.
+func (r Reports) Clean() bool {
+	return !slices.ContainsFunc(r, func(one *Report) bool { return !one.Clean })
+}
+
+// MarshalJSON is the report itself where there is one, else clean,
+// differences_total and the reports as shards.
+func (r Reports) MarshalJSON() ([]byte, error) {
+	if len(r) == 1 {
+		return json.Marshal(r[0])
+	}
+	all := struct {
+		Clean  bool      `json:"clean"`
+		Total  uint64    `json:"differences_total"`
+		Shards []*Report `json:"shards"`
+	}{Clean: r.Clean(), Shards: r}
+	for _, one := range r {
+		all.Total += one.Total
+	}
+	return json.Marshal(all)
+}
+
+// Report is what was compared and what differs in one shard. What differs in
+// the feed and concerns no shard more than another, and rows under a shard that
+// does not exist, are in the first report.
 type Report struct {
 	Shard       uint16          `json:"shard"`
 	Clean       bool            `json:"clean"`
@@ -111,7 +146,7 @@ type TablesReport struct {
 type RevocationsPart struct {
 	Position    uint64 `json:"position"` // index of the last control record that the feed has
 	Entries     uint64 `json:"entries"`  // living, in the log up to that position
-	Deltas      uint64 `json:"deltas"`
+	Deltas      uint64 `json:"deltas"`   // of all shards
 	SnapshotSeq uint64 `json:"snapshot_seq"`
 	NotInFeed   uint64 `json:"not_in_feed"` // revocations and lifts behind the position: lag, no difference
 }
@@ -130,7 +165,14 @@ func newFindings(r *Report, limit int) *findings {
 // full reports whether further differences are only counted.
 func (f *findings) full() bool { return len(f.report.Differences) >= f.limit }
 
+// add notes a difference in the shard of the report.
 func (f *findings) add(d Difference) {
+	d.Shard = f.report.Shard
+	f.addAs(d)
+}
+
+// addAs notes a difference in the shard that it names.
+func (f *findings) addAs(d Difference) {
 	f.count(d.Place, d.Kind)
 	if !f.full() {
 		f.report.Differences = append(f.report.Differences, d)
@@ -141,6 +183,7 @@ func (f *findings) add(d Difference) {
 // difference that was counted.
 func (f *findings) show(d Difference) {
 	if !f.full() {
+		d.Shard = f.report.Shard
 		f.report.Differences = append(f.report.Differences, d)
 	}
 }

@@ -198,7 +198,7 @@ func (t *table) report(ctx context.Context, s suspect) error {
 // nothing: the account may only select.
 func (v *verifier) rows(ctx context.Context, sql string, args []any, each func(scan func(...any) error) error) (err error) {
 	var rows driver.Rows
-	if rows, err = v.cfg.ClickHouse.Query(ctx, sql, append(args, clickhouse.Named("shard", v.cfg.Shard))...); err != nil {
+	if rows, err = v.cfg.ClickHouse.Query(ctx, sql, append(args, clickhouse.Named("shard", v.shard))...); err != nil {
 		return err
 	}
 	defer func() {

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -24,13 +27,19 @@ type Config struct {
 	ClickHouse driver.Conn
 	// FeedKey is the public key that verifiers trust.
 	FeedKey ed25519.PublicKey
-	// Shard is the log that is verified.
-	Shard uint16
+	// Shards is how many logs tenants are split over, 1 to 64. Default 1.
+	Shards int
+	// Only lists the shards that are verified, each below Shards. Default: all.
+	// The revocations of the others are read all the same, because there is one
+	// feed. Rows under a shard that does not exist are looked for where Only
+	// leaves none out.
+	Only []uint16
 	// From and To bound the indices that are compared with ClickHouse, both
 	// inclusive. A To of 0 means no bound. The log itself and the revocation
 	// set are always verified whole.
 	From, To uint64
-	// Limit is how many differences are kept. All are counted. Default 100.
+	// Limit is how many differences each report keeps. All are counted. Default
+	// 100.
 	Limit int
 	// Settle is how long a batch whose records are in events may be without its
 	// row in batches. Default 5 s: the projector writes it right after them.
@@ -46,6 +55,12 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.Shards = max(c.Shards, 1)
+	if len(c.Only) == 0 {
+		for k := range uint16(c.Shards) {
+			c.Only = append(c.Only, k)
+		}
+	}
 	if c.Limit == 0 {
 		c.Limit = 100
 	}
@@ -69,68 +84,101 @@ func (c Config) Validate() error {
 	fault(c.NATS == nil, "nats is missing")
 	fault(c.ClickHouse == nil, "clickhouse is missing")
 	fault(len(c.FeedKey) != ed25519.PublicKeySize, "feed key is not an Ed25519 public key")
+	fault(c.Shards < 0 || c.Shards > maxShards, fmt.Sprintf("shards %d: want 1 to %d", c.Shards, maxShards))
+	for i, k := range c.Only {
+		fault(int(k) >= max(c.Shards, 1), fmt.Sprintf("shard %d of %d", k, max(c.Shards, 1)))
+		fault(slices.Contains(c.Only[:i], k), fmt.Sprintf("shard %d twice", k))
+	}
 	fault(c.To != 0 && c.To < c.From, "to is below from")
 	fault(c.Limit < 0, "limit is negative")
 	return errors.Join(errs...)
 }
 
-// verifier is one run. It belongs to one goroutine.
+// verifier verifies one shard. It belongs to one goroutine.
 type verifier struct {
 	cfg    Config
+	shard  uint16
 	source source
+	report *Report
 	found  *findings
 	told   time.Time // when progress was told last
 	width  uint64    // indices in one part of a spill
 
 	log                       *logReader
-	fold                      *fold
+	fold                      *fold // that of the feed for this shard
 	identities                *identities
 	events, payloads, batches *table
 }
 
-// Run compares the stores with the log and says what differs. An error means
-// that it could not find out.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
+// Run compares the stores with the logs and says what differs, shard by shard.
+// An error means that it could not find out.
+func Run(ctx context.Context, cfg Config) (Reports, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
-	report, err := run(ctx, cfg.withDefaults())
+	reports, err := run(ctx, cfg.withDefaults())
 	if err != nil {
-		return nil, fmt.Errorf("verify shard=%d: %w", cfg.Shard, err)
+		return nil, fmt.Errorf("verify: %w", err)
 	}
-	return report, nil
+	return reports, nil
 }
 
-func run(ctx context.Context, cfg Config) (_ *Report, err error) {
+// run reads in an order that makes a live deployment look whole: the feed
+// before the logs, and of each shard the position before the log, and the log
+// before its rows.
+func run(ctx context.Context, cfg Config) (_ Reports, err error) {
 	dir, err := os.MkdirTemp(cfg.Scratch, "rescind-verify-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	report := &Report{Shard: cfg.Shard}
-	v := &verifier{cfg: cfg, source: source{cfg.NATS}, found: newFindings(report, cfg.Limit)}
-	v.log, v.identities = &logReader{v: v}, &identities{spill: newSpill(dir, "identities")}
-	v.events, v.payloads, v.batches = eventsTable(v, dir), payloadsTable(v, dir), batchesTable(v, dir)
-	return report, v.run(ctx, report)
+	f := &feed{cfg: cfg, source: source{cfg.NATS}, of: map[uint16]*verifier{}}
+	var reports Reports
+	for _, shard := range cfg.Only {
+		part := filepath.Join(dir, strconv.Itoa(int(shard)))
+		if err := os.Mkdir(part, 0o700); err != nil {
+			return nil, err
+		}
+		v := newVerifier(cfg, shard, part)
+		f.of[shard], reports = v, append(reports, v.report)
+	}
+	f.v = f.of[cfg.Only[0]]
+	if err := f.read(ctx); err != nil {
+		return nil, err
+	}
+	for _, shard := range cfg.Only {
+		if err := f.of[shard].run(ctx, f); err != nil {
+			return nil, fmt.Errorf("shard=%d: %w", shard, err)
+		}
+	}
+	if err := f.check(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.v.strays(ctx); err != nil {
+		return nil, err
+	}
+	for _, shard := range cfg.Only {
+		f.of[shard].found.close()
+	}
+	return reports, nil
 }
 
-// run reads in an order that makes a live deployment look whole: a position
-// before what is below it, the feed before the log, and the log before its
-// rows.
-func (v *verifier) run(ctx context.Context, report *Report) error {
+func newVerifier(cfg Config, shard uint16, dir string) *verifier {
+	report := &Report{Shard: shard}
+	v := &verifier{cfg: cfg, shard: shard, source: source{cfg.NATS}, report: report, found: newFindings(report, cfg.Limit)}
+	v.log, v.identities = &logReader{v: v}, &identities{spill: newSpill(dir, "identities")}
+	v.events, v.payloads, v.batches = eventsTable(v, dir), payloadsTable(v, dir), batchesTable(v, dir)
+	return v
+}
+
+// run verifies the log and the tables of the shard.
+func (v *verifier) run(ctx context.Context, f *feed) error {
 	position, err := v.position(ctx)
 	if err != nil {
 		return err
 	}
-	in, err := v.source.info(ctx, logStream)
-	if err != nil {
-		return err
-	}
-	f := &feed{v: v, epoch: uint64(in.created.UnixNano())}
-	if err := f.read(ctx); err != nil {
-		return err
-	}
-	if err := v.readLog(ctx, f); err != nil {
+	v.fold = f.folds[v.shard]
+	if err := v.readLog(ctx); err != nil {
 		return err
 	}
 	if err := v.compareTables(ctx, position); err != nil {
@@ -142,17 +190,16 @@ func (v *verifier) run(ctx context.Context, report *Report) error {
 	if err := v.identities.check(v.found); err != nil {
 		return err
 	}
-	f.check(v.fold, v.log.seq)
 	if err := v.settle(ctx, position); err != nil {
 		return err
 	}
-	v.sum(report, f, position)
+	v.sum(f, position)
 	return nil
 }
 
 // readLog reads the log up to where it ends now.
-func (v *verifier) readLog(ctx context.Context, f *feed) error {
-	in, err := v.source.info(ctx, logStream)
+func (v *verifier) readLog(ctx context.Context) error {
+	in, err := v.source.info(ctx, logOf(v.shard))
 	if err != nil {
 		return err
 	}
@@ -161,17 +208,15 @@ func (v *verifier) readLog(ctx context.Context, f *feed) error {
 		return err
 	}
 	v.width = size/spillParts + 1
-	v.fold = &fold{now: v.cfg.Now().UnixMilli(), set: set{}}
-	if h := f.head(); h != nil {
-		v.fold.upTo = h.LogSeq
-	}
-	return v.log.read(ctx, in.lastSeq)
+	err = v.log.read(ctx, in.lastSeq)
+	v.fold.end = v.log.seq
+	return err
 }
 
 // size is how many records the log has by its last message, 0 where that does
 // not say.
 func (v *verifier) size(ctx context.Context, last uint64) (size uint64, err error) {
-	err = v.source.walk(ctx, logStream, logSubjects, last, last, func(m message) error {
+	err = v.source.walk(ctx, logOf(v.shard), subjectOf(v.shard, "*"), last, last, func(m message) error {
 		if b, err := decodeBatch(m.data); err == nil {
 			size = b.Header.First + b.Header.Count
 		}
@@ -187,7 +232,7 @@ func (v *verifier) compareTables(ctx context.Context, position uint64) error {
 			return err
 		}
 	}
-	in, err := v.source.info(ctx, logStream)
+	in, err := v.source.info(ctx, logOf(v.shard))
 	if err != nil {
 		return err
 	}
@@ -238,18 +283,18 @@ func (v *verifier) settle(ctx context.Context, position uint64) error {
 	return nil
 }
 
-func (v *verifier) sum(report *Report, f *feed, position uint64) {
-	report.Log = v.log.report()
-	report.ClickHouse = TablesReport{Position: position, Events: v.events.count, Payloads: v.payloads.count,
+func (v *verifier) sum(f *feed, position uint64) {
+	r := v.report
+	r.Log = v.log.report()
+	r.ClickHouse = TablesReport{Position: position, Events: v.events.count, Payloads: v.payloads.count,
 		Batches: v.batches.count, Duplicates: v.identities.known, NotProjected: v.events.lag}
-	report.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind}
+	r.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind}
 	if h := f.head(); h != nil {
-		report.Feed.Position = h.Position
+		r.Feed.Position = h.Place(v.shard).Position
 	}
 	if f.snapshot != nil {
-		report.Feed.SnapshotSeq = f.snapshot.Seq
+		r.Feed.SnapshotSeq = f.snapshot.Seq
 	}
-	v.found.close()
 }
 
 func (v *verifier) to() uint64 {
@@ -272,6 +317,9 @@ func (v *verifier) tell(what string, done, of uint64) {
 	}
 	if now := time.Now(); now.Sub(v.told) >= time.Second {
 		v.told = now
+		if v.cfg.Shards > 1 {
+			what = fmt.Sprintf("%s of shard %d", what, v.shard)
+		}
 		v.cfg.Progress(what, done, of)
 	}
 }

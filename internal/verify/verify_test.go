@@ -67,8 +67,8 @@ func TestNothingStaysBehind(t *testing.T) {
 // TestFaultsOfConfig names every fault at once.
 func TestFaultsOfConfig(t *testing.T) {
 	t.Parallel()
-	_, err := verify.Run(t.Context(), verify.Config{From: 2, To: 1, Limit: -1})
-	for _, want := range []string{"nats", "clickhouse", "feed key", "to is below", "limit"} {
+	_, err := verify.Run(t.Context(), verify.Config{From: 2, To: 1, Limit: -1, Shards: 65, Only: []uint16{3, 3, 66}})
+	for _, want := range []string{"nats", "clickhouse", "feed key", "to is below", "limit", "shards 65", "shard 3 twice", "shard 66"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
