@@ -42,7 +42,12 @@ func (b *bench) feed(ctx context.Context, progress func(string)) error {
 
 func (b *bench) revoke(jti string) {
 	b.t.Helper()
-	in := map[string]any{"tenant": "acme", "scope": "token", "iss": workload.Issuer, "jti": jti, "reason": "logout"}
+	b.revokeOf("acme", jti)
+}
+
+func (b *bench) revokeOf(tenant, jti string) {
+	b.t.Helper()
+	in := map[string]any{"tenant": tenant, "scope": "token", "iss": workload.Issuer, "jti": jti, "reason": "logout"}
 	if err := client.New(b.File.HTTP, b.File.Tokens["admin"]).Call(b.t.Context(), "POST", "/v1/revocations", in, nil); err != nil {
 		b.t.Fatal(err)
 	}
@@ -65,10 +70,15 @@ func (b *bench) follow() *feed.Feed {
 
 func (b *bench) sees(f *feed.Feed, jti string, want revocation.State) {
 	b.t.Helper()
+	b.seesOf("acme", f, jti, want)
+}
+
+func (b *bench) seesOf(tenant string, f *feed.Feed, jti string, want revocation.State) {
+	b.t.Helper()
 	deadline, tick := time.Now().Add(patience), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
-		d := f.Decide(revocation.Claims{Tenant: "acme", Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())})
+		d := f.Decide(revocation.Claims{Tenant: tenant, Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())})
 		if d.State == want {
 			return
 		}

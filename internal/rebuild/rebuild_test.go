@@ -73,11 +73,16 @@ func (b *bench) js(role natsd.Role) jetstream.JetStream {
 
 func (b *bench) publish(seed uint64, n int) {
 	b.t.Helper()
+	b.publishOf("acme", seed, n)
+}
+
+func (b *bench) publishOf(tenant string, seed uint64, n int) {
+	b.t.Helper()
 	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: natsdtest.Connect(b.t, b.NATS, natsd.API), Environment: dev.Environment})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	for _, ev := range workload.New(workload.Config{Seed: seed, Subjects: 20}).Batch(n) {
+	for _, ev := range workload.New(workload.Config{Seed: seed, Subjects: 20, Tenant: tenant}).Batch(n) {
 		if err := pub.Queue(b.t.Context(), ev); err != nil {
 			b.t.Fatal(err)
 		}

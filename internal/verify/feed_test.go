@@ -70,7 +70,7 @@ func places(t *testing.T, r *verify.Report, want ...string) {
 	}
 }
 
-// copied is the log of a deployment on a server of its own, and what its feed
+// copied is the logs of a deployment on a server of its own, and what its feed
 // should say.
 type copied struct {
 	t       testing.TB
@@ -79,11 +79,12 @@ type copied struct {
 	head    revocation.Head
 	entries []revocation.Entry
 	indices []uint64 // of entries
+	shards  []uint16 // of entries
 }
 
-func (b *bench) copy(log []*jetstream.RawStreamMsg) *copied {
+func (b *bench) copy(logs ...[]*jetstream.RawStreamMsg) *copied {
 	b.t.Helper()
-	c := &copied{t: b.t, server: elsewhere(b.t, log), key: feedKey(b.t, b.Keys)}
+	c := &copied{t: b.t, server: elsewhere(b.t, logs...), key: feedKey(b.t, b.Keys)}
 	operator := natsdtest.JetStream(b.t, c.server, natsd.Operator)
 	created := func(name string) uint64 {
 		s, err := operator.Stream(b.t.Context(), name)
@@ -93,9 +94,14 @@ func (b *bench) copy(log []*jetstream.RawStreamMsg) *copied {
 		return uint64(s.CachedInfo().Created.UnixNano())
 	}
 	c.head = revocation.Head{Epoch: created(stream.LogStream), Feed: created(stream.RevocationsStream), Seq: 1, Time: time.Now().UnixMicro()}
-	for i, m := range log {
-		if m.Subject == stream.LogSubject(events.Control) {
-			c.add(m, uint64(i+1))
+	for k := 1; k < len(logs); k++ {
+		c.head.Others = append(c.head.Others, revocation.Place{Epoch: created(stream.LogStreamOf(uint16(k)))})
+	}
+	for k, log := range logs {
+		for i, m := range log {
+			if m.Subject == stream.LogSubjectOf(uint16(k), events.Control) {
+				c.add(uint16(k), m, uint64(i+1))
+			}
 		}
 	}
 	return c
@@ -114,12 +120,12 @@ func feedKey(t testing.TB, keys *secrets.Folder) ed25519.PrivateKey {
 	return key
 }
 
-func (c *copied) add(m *jetstream.RawStreamMsg, seq uint64) {
+func (c *copied) add(shard uint16, m *jetstream.RawStreamMsg, seq uint64) {
 	batch, err := events.UnmarshalBatch(m.Data)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.head.LogSeq, c.head.Position = seq, batch.Header.Last()
+	c.head.Reach(shard, batch.Header.Last(), seq)
 	for i := range batch.Items {
 		r, err := events.UnmarshalRecord(batch.Items[i].Record)
 		if err != nil {
@@ -130,7 +136,7 @@ func (c *copied) add(m *jetstream.RawStreamMsg, seq uint64) {
 			c.t.Fatal(err)
 		}
 		if ok {
-			c.entries, c.indices = append(c.entries, e), append(c.indices, batch.Header.First+uint64(i))
+			c.entries, c.indices, c.shards = append(c.entries, e), append(c.indices, batch.Header.First+uint64(i)), append(c.shards, shard)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -17,14 +18,16 @@ import (
 	"github.com/rescindhq/rescind/projector/ledger"
 )
 
-// messages is the log of a deployment as it is stored.
-func (b *bench) messages() (all []*jetstream.RawStreamMsg) {
+// messages is the first log of a deployment as it is stored.
+func (b *bench) messages() []*jetstream.RawStreamMsg { return b.messagesOf(0) }
+
+func (b *bench) messagesOf(shard uint16) (all []*jetstream.RawStreamMsg) {
 	b.t.Helper()
 	js, err := jetstream.New(b.connect(natsd.API))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	s, err := js.Stream(b.t.Context(), stream.LogStream)
+	s, err := js.Stream(b.t.Context(), stream.LogStreamOf(shard))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -38,22 +41,27 @@ func (b *bench) messages() (all []*jetstream.RawStreamMsg) {
 	return all
 }
 
-// elsewhere is a server whose log holds these messages. Nothing keeps anybody
-// from deleting there.
-func elsewhere(t testing.TB, log []*jetstream.RawStreamMsg) *natsd.Server {
+// elsewhere is a server whose logs hold these messages, on the subjects of the
+// log that they are in. Nothing keeps anybody from deleting there.
+func elsewhere(t testing.TB, logs ...[]*jetstream.RawStreamMsg) *natsd.Server {
 	t.Helper()
-	s := natsdtest.Start(t)
+	s := natsdtest.StartIn(t, natsd.Config{Dir: t.TempDir(), Shards: len(logs)})
 	operator, writer := natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)
-	if err := operator.DeleteStream(t.Context(), stream.LogStream); err != nil {
-		t.Fatal(err)
-	}
-	cfg := jetstream.StreamConfig{Name: stream.LogStream, Subjects: []string{stream.LogSubjects}, Storage: jetstream.FileStorage, AllowDirect: true}
-	if _, err := operator.CreateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range log {
-		if _, err := writer.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Data: m.Data}); err != nil {
+	for k, log := range logs {
+		name, all := stream.LogStreamOf(uint16(k)), stream.LogSubjectOf(uint16(k), "*")
+		if err := operator.DeleteStream(t.Context(), name); err != nil {
 			t.Fatal(err)
+		}
+		cfg := jetstream.StreamConfig{Name: name, Subjects: []string{all}, Storage: jetstream.FileStorage, AllowDirect: true}
+		if _, err := operator.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range log {
+			lane := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+			subject := stream.LogSubjectOf(uint16(k), events.Lane(lane))
+			if _, err := writer.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: m.Data}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return s

@@ -36,6 +36,8 @@ type bench struct {
 	db   driver.Conn
 	nc   *nats.Conn // of the auditor
 	feed ed25519.PublicKey
+
+	shards int
 }
 
 func start(t *testing.T) *bench { return startFor(t, dev.Options{Dir: t.TempDir()}) }
@@ -53,7 +55,7 @@ func startFor(t testing.TB, o dev.Options) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{Stack: s, t: t}
+	b := &bench{Stack: s, t: t, shards: max(o.Shards, 1)}
 	if b.feed, err = s.Keys.FeedPublicKey(); err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +171,9 @@ func (b *bench) eventually(what string, done func() bool) {
 func (b *bench) projected() {
 	b.t.Helper()
 	b.eventually("the stores to catch up", func() bool {
-		r := b.verify(verify.Config{})
-		return r.ClickHouse.NotProjected == 0 && r.Feed.NotInFeed == 0 && r.ClickHouse.Position == r.Log.Records && r.Log.Records > 0
+		return !slices.ContainsFunc(b.verifyAll(verify.Config{}), func(r *verify.Report) bool {
+			return r.ClickHouse.NotProjected > 0 || r.Feed.NotInFeed > 0 || r.ClickHouse.Position != r.Log.Records || r.Log.Records == 0
+		})
 	})
 }
 
@@ -203,6 +206,9 @@ func (b *bench) run(cfg verify.Config) (verify.Reports, error) {
 	if cfg.FeedKey == nil {
 		cfg.FeedKey = b.feed
 	}
+	if cfg.Shards == 0 {
+		cfg.Shards = b.shards
+	}
 	return verify.Run(b.t.Context(), cfg)
 }
 
@@ -224,12 +230,17 @@ func (b *bench) ask(sql string, args ...any) (n uint64) {
 }
 
 // finds fails the test unless the report has exactly these differences, each
-// as place, kind, index and, after a space, column.
+// as place, kind, index and, after a space, column; those of another shard than
+// the first with "shard N" in front.
 func finds(t *testing.T, r *verify.Report, want ...string) {
 	t.Helper()
 	var got []string
 	for _, d := range r.Differences {
-		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.Place, d.Kind, d.Index, d.Column)))
+		line := strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.Place, d.Kind, d.Index, d.Column))
+		if d.Shard > 0 {
+			line = fmt.Sprintf("shard %d %s", d.Shard, line)
+		}
+		got = append(got, line)
 	}
 	slices.Sort(got)
 	slices.Sort(want)
