@@ -242,6 +242,9 @@ func TestTamperedFeedOfShards(t *testing.T) {
 		want []string // all of shard 2, or of the feed itself
 	}{
 		{"as it is", func(c *copied) { say(c, nil, nil) }, nil},
+		{"lifts before what they lift", func(c *copied) {
+			say(c, nil, func(e []revocation.Entry) []revocation.Entry { slices.Reverse(e); return e })
+		}, nil},
 		{"a revocation missing", func(c *copied) {
 			say(c, nil, func(e []revocation.Entry) []revocation.Entry { return slices.Delete(e, of2, of2+1) })
 		}, []string{fmt.Sprintf("shard 2 revocations missing %d", at)}},
@@ -278,6 +281,8 @@ func TestTamperedFeedOfShards(t *testing.T) {
 			nc := natsdtest.Connect(t, copied.server, natsd.Auditor)
 			findsAll(t, b.verifyAll(verify.Config{NATS: nc}), every, slices.Clone(c.want)...)
 			findsAll(t, b.verifyAll(verify.Config{NATS: nc, Only: []uint16{2}}), []uint16{2}, slices.Clone(c.want)...)
+			others := slices.DeleteFunc(slices.Clone(c.want), func(s string) bool { return strings.HasPrefix(s, "shard 2 ") })
+			findsAll(t, b.verifyAll(verify.Config{NATS: nc, Only: []uint16{0}}), []uint16{0}, others...)
 		})
 	}
 	if end1 == end2 || at == model.indices[0] {
