@@ -3,10 +3,10 @@
 //
 // # What it is
 //
-// [Tables] builds a second database with the ordinary projector, has it
-// verified, and gives it the name of the first. [Feed] takes away the snapshot
+// [Tables] builds a second database from the logs of all shards with the
+// ordinary projector, has it verified, and gives it the name of the first. [Feed] takes away the snapshot
 // and the deltas of the revocation feed, so that its ordinary writer makes them
-// from the log.
+// from the logs.
 //
 // # Guarantees
 //
@@ -14,6 +14,7 @@
 //     nothing with the projector; what does not verify is not put in place.
 //   - The database that was there is kept under another name, unless it is to be
 //     dropped, and then only after the new one is in place.
+//   - The new tables have the rows of every shard, and none beside them.
 //   - A projector at work meanwhile loses nothing and doubles nothing: it is
 //     fenced before the change and resyncs from the position of the new tables.
 //   - Killed at any step, running it again ends well.

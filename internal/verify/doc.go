@@ -3,8 +3,9 @@
 //
 // # What it is
 //
-// [Run] reads the stream RESCIND_LOG from its beginning, the tables events,
-// payloads and batches, the newest snapshot and the deltas, and compares. It is
+// [Run] reads the log of each shard from its beginning, its rows in the tables
+// events, payloads and batches, and the newest snapshot and the deltas, which
+// are of all shards, and compares. It is
 // a second reader of everything, written against the formats and not against
 // the code that writes them: its own CBOR, its own Merkle tree, its own SQL,
 // its own fold of revocations. A fault in a writer is therefore not repeated
@@ -16,14 +17,16 @@
 //   - A row of events, payloads or batches that is missing, there twice,
 //     changed in any column that a projector writes, or in another's place is
 //     named with its index, and with its column where one changed.
-//   - A log is named at fault where a record or a header was changed, a batch is
+//   - A row under a shard that does not exist is named with that and its index.
+//   - A log is named at fault where a record or a header was changed, a record is
+//     of a tenant of another shard, a batch is
 //     missing, repeated or out of order, an event is in it twice and
 //     not marked as a duplicate, an epoch or what was covered of the intake goes
 //     back, or a tree root is not that of the records.
 //   - A feed is named at fault where the snapshot or a delta was changed, a
 //     delta is missing or out of order, or the set that both amount to lacks a
-//     living revocation or lift of the log, has one that the log has not, or
-//     says something else of it.
+//     living revocation or lift of a log, has one that no log has, or says
+//     something else of it, or of how far a log is in it.
 //   - What has not been projected or told to verifiers yet is counted as lag
 //     and is no difference: a deployment at work can be verified.
 //   - Nothing is written: not to the stores, which need no right to write, and
@@ -35,7 +38,8 @@
 //
 // # Shapes and units
 //
-// [Report] is the result; indices count records from 0, sequences messages of a
+// [Reports] is the result, a [Report] a shard; what differs in the feed and is
+// of no shard is in the first. Indices are those of a shard: they count records from 0, sequences messages of a
 // stream from 1. The first [Config.Limit] differences are kept, all are counted.
 // A row is one difference however many of its columns changed; of one that
 // changed every column is listed.
@@ -46,7 +50,8 @@
 //
 // # Concurrency
 //
-// Any number of runs may go on at the same time.
+// Any number of runs may go on at the same time. One reads a shard after the
+// other.
 //
 // # What it does not do
 //

@@ -147,6 +147,9 @@ func checkJSON(t *testing.T, all verify.Reports) {
 	if s := read(all); s.Clean || s.Total != 7 || len(s.Shards) != shards || s.Shards[2].Shard != 2 || s.Shards[2].Differences[0].Shard != 2 {
 		t.Errorf("as JSON: %+v", s)
 	}
+	if (verify.Reports{{Clean: true}, all[2]}).Clean() {
+		t.Error("clean, although the last is not")
+	}
 	if s := read(all[2:]); s.Clean || s.Total != 1 || len(s.Shards) != 0 || s.Shard != 2 {
 		t.Errorf("one report as JSON: %+v", s)
 	}
@@ -262,6 +265,7 @@ func TestTamperedFeedOfShards(t *testing.T) {
 		}, []string{"shard 2 deltas extra 10000"}},
 		{"another log", func(c *copied) { say(c, func(h *revocation.Head) { h.Others[1].Epoch++ }, nil) }, []string{fmt.Sprintf("deltas changed %d", model.head.Position)}},
 		{"a shard too few", func(c *copied) { say(c, func(h *revocation.Head) { h.Others = h.Others[:1] }, nil) }, []string{fmt.Sprintf("deltas changed %d", model.head.Position)}},
+		{"a shard too many", func(c *copied) { say(c, func(h *revocation.Head) { h.Others = append(h.Others, h.Others[0]) }, nil) }, []string{fmt.Sprintf("deltas changed %d", model.head.Position)}},
 		{"a shard that goes back", func(c *copied) {
 			first := c.tell(c.head, c.entries)
 			d := revocation.Delta{Head: c.head, Prev: 1, PrevSum: revocation.Sum(first)}
