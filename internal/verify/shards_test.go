@@ -30,6 +30,12 @@ func startShards(t *testing.T) *bench {
 	lift := make([]string, shards)
 	for k := range shards {
 		b.publish(workload.New(workload.Config{Seed: uint64(k), Subjects: 20, Tenant: tenantOf(k)}).Batch(40 + 10*k))
+	}
+	b.eventually("the logs to have other lengths", func() bool {
+		all := b.verifyAll(verify.Config{})
+		return all[0].Log.Records > 40 && all[1].Log.Records > 50 && all[2].Log.Records > 60
+	})
+	for k := range shards {
 		for _, in := range []map[string]any{
 			{"scope": "subject", "sub": "user-1", "reason": "compromised"},
 			{"scope": "token", "jti": "t-9", "reason": "logout"},
