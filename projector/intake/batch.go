@@ -19,6 +19,7 @@ type draft struct {
 	items    []events.Item
 	leaves   []events.Hash
 	from     []*arrival // of each event, findings left out
+	behind   []*arrival // with nothing in here, but maybe a repeat of what is
 	bytes    int
 	findings int
 	oldest   time.Time // when the message was stored that waits longest
@@ -62,7 +63,8 @@ func (d *draft) add(g *group, from *arrival) {
 func (d *draft) reset() {
 	clear(d.items)
 	clear(d.from)
-	*d = draft{items: d.items[:0], leaves: d.leaves[:0], from: d.from[:0]}
+	clear(d.behind)
+	*d = draft{items: d.items[:0], leaves: d.leaves[:0], from: d.from[:0], behind: d.behind[:0]}
 }
 
 // seal takes the draft into the tree, and is the batch that says so.
@@ -76,6 +78,9 @@ func (w *writer) seal() (*pending, error) {
 	}
 	for _, a := range w.draft.from {
 		a.waiting--
+		w.cover(a)
+	}
+	for _, a := range w.draft.behind {
 		w.cover(a)
 	}
 	h.Covered, h.Size, h.Root, h.Edge = w.covered.ranges, w.tree.Size(), w.tree.Root(), w.tree.Edge()

@@ -126,7 +126,7 @@ type Config struct {
 	// told to stop. Default 10 s; 1 ms to 5 min.
 	Grace time.Duration
 
-	// Now is the clock. Default time.Now.
+	// Now is the clock, called from several goroutines. Default time.Now.
 	Now func() time.Time
 
 	// Logger is told about each batch and what went wrong, never about a person.

@@ -269,6 +269,30 @@ func TestWhatIsInHandIsFinished(t *testing.T) {
 	}
 }
 
+// TestRepeatWaitsForWhatItRepeats has each message delivered twice at once, and
+// the writer killed before it appends: the second is not to be acknowledged
+// because the first is about to be logged.
+func TestRepeatWaitsForWhatItRepeats(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	l := newFaultyLog(r.log, func(int) fault { return dieUnsent })
+	in := r.start(func(c *Config) { c.Log, c.Grace = l, 50*time.Millisecond }, onSource(func(s Source) Source { return twice{s} }))
+	r.publish(issued("e"))
+	<-l.dead
+	in.cancel()
+	in.wait()
+	r.start()
+	r.until("the event is logged", func() bool { return len(r.facts()) == 1 })
+}
+
+// twice delivers each message twice.
+type twice struct{ Source }
+
+func (t twice) Next(ctx context.Context, lane events.Lane, maxBytes int) ([]stream.IntakeMessage, error) {
+	out, err := t.Source.Next(ctx, lane, maxBytes)
+	return append(out, out...), err
+}
+
 func TestGraceEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

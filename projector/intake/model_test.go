@@ -59,8 +59,10 @@ type history struct {
 	in    *running
 	fault atomic.Int64 // what the next append does
 	ahead atomic.Int64 // ns that the clock is off
-	mu    sync.Mutex
-	end   context.CancelFunc // of the term
+	// The source is opened by the intake's goroutine: the seed of each counts.
+	opened atomic.Uint64
+	mu     sync.Mutex
+	end    context.CancelFunc // of the term
 }
 
 func (h *history) begin() {
@@ -76,7 +78,7 @@ func (h *history) begin() {
 			h.end = end
 			return term, end, nil
 		}
-	}, onSource(func(s Source) Source { return &unruly{Source: s, random: rand.New(rand.NewPCG(h.random.Uint64(), 2))} }))
+	}, onSource(func(s Source) Source { return &unruly{Source: s, random: rand.New(rand.NewPCG(h.opened.Add(1), 2))} }))
 }
 
 func (h *history) happen(s step) {
@@ -187,12 +189,12 @@ func (u *unruly) Next(ctx context.Context, lane events.Lane, maxBytes int) ([]st
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	fresh := len(out)
+	u.past = append(u.past, out...)
 	for range u.random.IntN(4) {
 		if len(u.past) > 0 && fresh > 0 {
 			out = append(out, u.past[u.random.IntN(len(u.past))])
 		}
 	}
-	u.past = append(u.past, out[:fresh]...)
 	u.random.Shuffle(len(out), func(i, k int) { out[i], out[k] = out[k], out[i] })
 	return out, err
 }

@@ -174,11 +174,14 @@ func TestCoveredIsBounded(t *testing.T) {
 
 // steppingClock moves on with each look.
 type steppingClock struct {
+	mu   sync.Mutex
 	at   time.Time
 	step time.Duration
 }
 
 func (c *steppingClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.at = c.at.Add(c.step)
 	return c.at
 }

@@ -128,11 +128,23 @@ func (w *writer) take(ctx context.Context, c *chunk) error {
 		w.in.refuse(ctx, w.parked, c.received)
 		w.parked = w.parked[:0]
 	}
-	for i := range c.arrivals {
-		w.acknowledge(&c.arrivals[i])
-	}
+	w.close(c)
 	w.whole = append(w.whole, c)
 	return nil
+}
+
+// close acknowledges what nothing of c waits for: at once where the draft is
+// empty, else with the draft. What repeats an event of the draft is no more
+// logged than that is.
+func (w *writer) close(c *chunk) {
+	for i := range c.arrivals {
+		a := &c.arrivals[i]
+		if len(w.draft.items) == 0 || a.held {
+			w.acknowledge(a)
+		} else if a.waiting == 0 && !a.done {
+			w.draft.behind = append(w.draft.behind, a)
+		}
+	}
 }
 
 // enter compares k with what was logged, asks the controls about it, and takes
@@ -183,6 +195,9 @@ func (w *writer) flush(ctx context.Context) error {
 		return err
 	}
 	for _, a := range w.draft.from {
+		w.acknowledge(a)
+	}
+	for _, a := range w.draft.behind {
 		w.acknowledge(a)
 	}
 	w.logged(p, w.cfg.Now().Sub(start))
