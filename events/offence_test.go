@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -88,6 +89,27 @@ func TestRawTokens(t *testing.T) {
 var cards = []string{
 	"4111111111111111", "4012888888881881", "4222222222222", "5555555555554444", "2223003122003222", "378282246310005",
 	"371449635398431", "6011111111111117", "30569309025904", "38520000023237", "3530111333300000", "6200000000000005", "6304000000000000",
+}
+
+// TestNoTextCostsItsSquare: texts in which a header could begin anywhere are
+// judged in the time that it takes to read them.
+func TestNoTextCostsItsSquare(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		token bool
+	}{
+		"no beginnings":     {strings.Repeat("ew", 16<<10) + "..", false},
+		"objects in object": {strings.Repeat("eyAiYSI6", 4<<10) + "..", true}, // { "a":{ "a":
+		"beginnings":        {strings.Repeat("eyAi", 8<<10) + "..", true},
+	} {
+		start := time.Now()
+		if got := holdsToken(c.text); got != c.token {
+			t.Errorf("%s: a token: %v", name, got)
+		}
+		if took := time.Since(start); took > 200*time.Millisecond {
+			t.Errorf("%s: %d bytes took %s", name, len(c.text), took)
+		}
+	}
 }
 
 func TestCardNumbers(t *testing.T) {
