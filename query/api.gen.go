@@ -317,7 +317,7 @@ type QuarantineReplay struct {
 type QuarantinedDetail struct {
 	Event QuarantinedEvent `json:"event"`
 
-	// Payload The event as JSON, where it was opened.
+	// Payload The event as JSON, where it was opened. What is no event and no JSON stands in data_base64 of an object, with its datacontenttype.
 	Payload string `json:"payload,omitempty,omitzero"`
 
 	// PayloadMissing Why a payload that was asked for is not there: dropped, erased or unreadable.

@@ -72,7 +72,11 @@ func (s *Server) GetQuarantined(c echo.Context, seq uint64, params GetQuarantine
 		if err != nil {
 			return err
 		}
-		out.Payload, out.PayloadMissing = string(payload), missing
+		if out.PayloadMissing = missing; missing == "" {
+			if out.Payload, err = shownPayload(payload); err != nil {
+				return err
+			}
+		}
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -168,7 +172,7 @@ func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quaranti
 	if err != nil || tenant != q.Tenant {
 		return ev, nil, notReplayed("the subject that it was published on is not known")
 	}
-	all, err := events.Decode(events.Message{ContentType: events.ContentTypeEvent, Body: payload, Tenant: tenant, Type: t})
+	all, err := events.Decode(events.Message{ContentType: events.ContentTypeOf(payload), Body: payload, Tenant: tenant, Type: t})
 	if err != nil || len(all) != 1 {
 		return ev, nil, notReplayed("it would be refused again: it cannot be decoded")
 	}

@@ -23,6 +23,12 @@ func (h *house) park(ev map[string]any, change func(*stream.Quarantined)) uint64
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return h.parkAs(payload, ev, change)
+}
+
+// parkAs is park of an event that arrived as payload.
+func (h *house) parkAs(payload []byte, ev map[string]any, change func(*stream.Quarantined)) uint64 {
+	h.t.Helper()
 	q := stream.Quarantined{
 		Time: time.Now().UTC(), Tenant: "acme", Source: ev["source"].(string), ID: ev["id"].(string), Type: ev["type"].(string),
 		Reason: events.ReasonDefect, Detail: "d", SHA256: sha256.Sum256(payload), Subject: "rescind.events.acme." + events.Type(ev["type"].(string)).Name(),
@@ -129,6 +135,55 @@ func TestQuarantinedIsReplayed(t *testing.T) {
 	h.call(h.token("officer", "acme"), "GET", "/v1/quarantine?count=true", nil).want(t, http.StatusOK).into(t, &list)
 	if len(list.Quarantined) != 1 || list.Counts[string(events.ReasonDefect)] != 1 {
 		t.Errorf("a note of a replay is no entry: %+v", list)
+	}
+}
+
+// TestQuarantinedInProtobuf: what publishers send is shown as JSON and replayed
+// as it came.
+func TestQuarantinedInProtobuf(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	body, err := json.Marshal(issued("q-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded, err := events.Decode(events.Message{Body: body, Tenant: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := events.MarshalProtobuf(&decoded[0].Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/v1/quarantine/%d", h.parkAs(payload, issued("q-1"), nil))
+	var out query.QuarantinedDetail
+	h.call(h.token("officer", "acme"), "GET", path, nil, "Rescind-Purpose", "case 42").want(t, http.StatusOK).into(t, &out)
+	shown, err := events.Decode(events.Message{Body: []byte(out.Payload), Tenant: "acme"})
+	if err != nil || len(shown) != 1 || shown[0].Refusal != nil || shown[0].Event.Data.Subject != alice || shown[0].Event.ID != "issued-q-1" {
+		t.Errorf("shown %q: %v", out.Payload, err)
+	}
+	h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusOK)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "q-1"}, 1)
+}
+
+// TestUnreadableQuarantined: what is no event is shown byte for byte.
+func TestUnreadableQuarantined(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	for i, payload := range []string{"{\"id\":\"\xff\"}", "\x0a\x03e-1\x0a\x03e-2"} { // not UTF-8; protobuf with two ids
+		path := fmt.Sprintf("/v1/quarantine/%d", h.parkAs([]byte(payload), issued(fmt.Sprint(i)), nil))
+		var out query.QuarantinedDetail
+		h.call(h.token("officer", "acme"), "GET", path, nil, "Rescind-Purpose", "case 42").want(t, http.StatusOK).into(t, &out)
+		var shown struct {
+			Data []byte `json:"data_base64"`
+		}
+		if err := json.Unmarshal([]byte(out.Payload), &shown); err != nil || string(shown.Data) != payload {
+			t.Errorf("%q is shown as %q: %v", payload, out.Payload, err)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func (q *Quarantine) Replay(ctx context.Context, v Quarantined, payload []byte, 
 	}
 	msg := nats.NewMsg(v.ReplaySubject())
 	msg.Data = payload
-	msg.Header.Set("Content-Type", events.ContentTypeEvent)
+	msg.Header.Set("Content-Type", events.ContentTypeOf(payload))
 	if _, err := q.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream)); err != nil {
 		return Replay{}, fmt.Errorf("replay stream=%s seq=%d: %w", QuarantineStream, v.Seq, err)
 	}
