@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
@@ -22,6 +23,7 @@ import (
 	"github.com/rescindhq/rescind/internal/rebuild"
 	"github.com/rescindhq/rescind/internal/verify"
 	"github.com/rescindhq/rescind/internal/workload"
+	"github.com/rescindhq/rescind/projector/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
@@ -267,5 +269,56 @@ func TestKilledBetweenTheRenames(t *testing.T) {
 	}
 	b.clean()
 	b.publish(2, 10)
+	b.clean()
+}
+
+// repeat appends an event of the log again, as an intake does that no longer
+// remembers it.
+func (b *bench) repeat() {
+	b.t.Helper()
+	log, err := stream.OpenLog(b.t.Context(), b.js(natsd.Projector))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	last, err := log.Last(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := events.UnmarshalBatch(last.Data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	h := &m.Header
+	tree, err := ledger.FromEdge(h.Size, h.Edge)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m.Items = m.Items[:1]
+	tree.Append(events.LeafHash(m.Items[0].Record))
+	h.First, h.Count, h.Size, h.Root, h.Edge, h.Epoch = h.Size, 1, tree.Size(), tree.Root(), tree.Edge(), h.Epoch+1
+	data, err := m.Marshal()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := log.Append(b.t.Context(), h.Lane, data, last.Seq); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestDuplicatesAreMarked rebuilds from a log that has an event twice: it is
+// marked in the new tables, with what the log says of it.
+func TestDuplicatesAreMarked(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	b.repeat()
+	if _, err := b.tables(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	var content string
+	if err := b.db.QueryRow(t.Context(), "SELECT content FROM duplicates").Scan(&content); err != nil || content != "same" {
+		t.Errorf("content %q: %v", content, err)
+	}
 	b.clean()
 }

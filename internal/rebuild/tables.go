@@ -113,6 +113,7 @@ func (t *tables) run(ctx context.Context) error {
 	}{
 		{"make tables", t.migrate},
 		{"read the log", t.project},
+		{"mark duplicates", t.search},
 		{"verify", t.verify},
 		{"fence the projector", t.fence},
 		{"read what came meanwhile", t.project},
@@ -154,7 +155,7 @@ func (t *tables) migrate(ctx context.Context, _ driver.Conn) error {
 }
 
 func (t *tables) config(conn driver.Conn, log *stream.Log) audit.Config {
-	return audit.Config{Conn: conn, Shard: log.Shard(), Stall: stall, Log: t.Logger,
+	return audit.Config{Conn: conn, Shard: log.Shard(), Lookup: log, Stall: stall, Log: t.Logger,
 		Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return log.Read(ctx, from) }}
 }
 
@@ -199,6 +200,17 @@ func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records
 	records = p.Position().Next
 	stop()
 	return records, <-done
+}
+
+// search marks what a projector may take an hour to mark: an event that is in
+// the log twice and not marked is a difference.
+func (t *tables) search(ctx context.Context, conn driver.Conn) error {
+	for _, log := range t.Logs {
+		if err := audit.Search(ctx, t.config(conn, log)); err != nil {
+			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
+		}
+	}
+	return nil
 }
 
 func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
