@@ -21,10 +21,11 @@
 //   - A log is named at fault where a record or a header was changed, a record is
 //     of a tenant of another shard, a batch is
 //     missing, repeated or out of order, an event is in it twice and
-//     not marked as a duplicate, an epoch or what was covered of the intake goes
+//     not marked as a duplicate of its first, an epoch or what was covered of the intake goes
 //     back, or a tree root is not that of the records.
 //   - A feed is named at fault where the snapshot or a delta was changed, a
-//     delta is missing or out of order, or the set that both amount to lacks a
+//     delta is missing or out of order, there is no snapshot and not the first
+//     delta, or the set that both amount to lacks a
 //     living revocation or lift of a log, has one that no log has, or says
 //     something else of it, or of how far a log is in it.
 //   - What has not been projected or told to verifiers yet is counted as lag

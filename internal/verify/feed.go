@@ -33,6 +33,7 @@ type feed struct {
 
 	set      set
 	snapshot *revocation.Snapshot // nil: none that can be used
+	none     bool                 // there is none at all
 	last     *revocation.Delta
 	sum      events.Ref // of last
 	foreign  uint64     // messages since last that are not the signer's
@@ -86,6 +87,9 @@ func (f *feed) readDeltas(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if f.none && f.first > 1 {
+		f.fault(Snapshot, Missing, 0, 0, "there is none, and the deltas begin with message %d", f.first)
+	}
 	if f.last != nil && f.snapshot != nil && f.snapshot.Seq > f.last.Seq {
 		f.fault(Deltas, Missing, f.snapshot.Position, f.last.Seq+1, "the snapshot has deltas up to %d", f.snapshot.Seq)
 	}
@@ -131,6 +135,7 @@ func (f *feed) readSnapshot(ctx context.Context) error {
 	case err != nil:
 		return err
 	case data == nil:
+		f.none = true
 		return nil
 	}
 	s, err := revocation.OpenSnapshot(f.cfg.FeedKey, data)

@@ -52,6 +52,30 @@ func TestTamperedFeed(t *testing.T) {
 	places(t, b.verify(verify.Config{}), "deltas missing", "deltas extra", "snapshot changed")
 }
 
+// TestFeedWithoutItsBeginning: deltas that others went before, and no snapshot,
+// are no feed that a verifier could start from.
+func TestFeedWithoutItsBeginning(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(20)
+	finds(t, b.verify(verify.Config{}))
+	in, err := natsdtest.JetStream(t, b.NATS, natsd.Operator).Stream(t.Context(), stream.RevocationsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Purge(t.Context(), jetstream.WithPurgeSequence(in.CachedInfo().State.LastSeq)); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := natsdtest.JetStream(t, b.NATS, natsd.Operator).Stream(t.Context(), "OBJ_"+stream.SnapshotBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := objects.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	places(t, b.verify(verify.Config{}), "snapshot missing")
+}
+
 // places fails the test unless the report has exactly these places and kinds,
 // each at an index within the log.
 func places(t *testing.T, r *verify.Report, want ...string) {

@@ -269,6 +269,9 @@ func (d *identities) load(ctx context.Context, v *verifier) error {
 	err := v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
 		var index, first uint64
 		err := scan(&index, &first)
+		if _, twice := d.marked[index]; twice {
+			v.found.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "a second row of this index"})
+		}
 		d.marked[index] = first
 		return err
 	})
@@ -289,9 +292,12 @@ func (d *identities) check(f *findings) error {
 			return err
 		}
 		slices.SortStableFunc(all, func(a, b entry) int { return slices.Compare(a.digest[:], b.digest[:]) })
+		first := 0 // of those with one identity
 		for i := 1; i < len(all); i++ {
-			if all[i].digest == all[i-1].digest {
-				d.again(f, all[i].index, all[i-1].index)
+			if all[i].digest == all[first].digest {
+				d.again(f, all[i].index, all[first].index)
+			} else {
+				first = i
 			}
 		}
 	}
@@ -302,11 +308,15 @@ func (d *identities) check(f *findings) error {
 }
 
 // again judges an event that is in the log a second time.
-func (d *identities) again(f *findings, index, before uint64) {
-	if _, marked := d.marked[index]; marked {
-		delete(d.marked, index)
-		d.known++
+func (d *identities) again(f *findings, index, first uint64) {
+	said, marked := d.marked[index]
+	switch {
+	case !marked:
+		f.add(Difference{Place: Log, Kind: Extra, Index: index, Detail: fmt.Sprintf("the same event as index %d, and not marked as a duplicate", first)})
 		return
+	case said != first:
+		f.add(Difference{Place: Duplicates, Kind: Changed, Index: index, Column: "first", Want: fmt.Sprint(first), Got: fmt.Sprint(said)})
 	}
-	f.add(Difference{Place: Log, Kind: Extra, Index: index, Detail: fmt.Sprintf("the same event as index %d, and not marked as a duplicate", before)})
+	delete(d.marked, index)
+	d.known++
 }

@@ -23,7 +23,7 @@ func TestTamperedTables(t *testing.T) {
 	}
 	end := b.ask("SELECT count() FROM events")
 	b.exec("ALTER TABLE events DELETE WHERE `index` = 10")
-	b.exec(copyTo, 11, 11)     // twice
+	b.exec(copyTo, 11, 11)         // twice
 	b.exec(copyTo, end+500, end-1) // beyond the log
 	swap(b, 20, 21)
 	signed := b.ask("SELECT min(`index`) FROM events WHERE `index` > 40 AND alg = 'ES256'")
