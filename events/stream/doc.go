@@ -65,8 +65,8 @@
 // # Shapes and units
 //
 // A Publisher sends CloudEvents in protobuf batches of one tenant and one type,
-// on [EventSubject]; messages of the log are events.Batch in CBOR; a quarantined
-// event is JSON. Sequences are those of JetStream, from 1; 0 means none. All
+// on [EventSubject]; messages of the log are events.Batch in CBOR; an entry of the
+// quarantine is JSON, the event in it as it arrived. Sequences are those of JetStream, from 1; 0 means none. All
 // of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
 //
 // # Errors

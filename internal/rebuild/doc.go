@@ -12,6 +12,8 @@
 //
 //   - What is put in place was verified against the log, by code that shares
 //     nothing with the projector; what does not verify is not put in place.
+//   - An event that is in the log twice is marked in the new tables, with what
+//     the log says of both.
 //   - The database that was there is kept under another name, unless it is to be
 //     dropped, and then only after the new one is in place.
 //   - The new tables have the rows of every shard, and none beside them.
