@@ -2,7 +2,10 @@ package seal
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+
+	"github.com/rescindhq/rescind/internal/workload"
 )
 
 // BenchmarkReferences is one reference, the seat of a person and the digest of
@@ -53,6 +56,46 @@ func BenchmarkSeal(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkPersonal is the personal part of an event of the workload, and of
+// that the packing.
+func BenchmarkPersonal(b *testing.B) {
+	s, g := SubjectKey{Generation: 1, key: newDataKey()}, workload.New(workload.Config{})
+	s.ready = newSIV(&s.key)
+	var plain [][]byte
+	for range 500 {
+		ev := g.Next()
+		p, _ := ev.Data.PersonalPart()
+		one, err := p.Marshal()
+		if err != nil {
+			b.Fatal(err)
+		}
+		plain = append(plain, one)
+	}
+	room, at := make([]byte, 0, 4096), 0
+	next := func() []byte { at++; return plain[at%len(plain)] }
+	for name, do := range map[string]func(){
+		"pack": func() { appendPacked(room, next()) },
+		"seal": func() { _, _ = s.SealTo(room, "acme", "https://issuer.example", "0198b7f2-8d2a-7c3e", next()) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			before := processorTime(b)
+			for b.Loop() {
+				do()
+			}
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+func processorTime(b *testing.B) int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 func BenchmarkWrap(b *testing.B) {

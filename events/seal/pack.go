@@ -44,27 +44,88 @@ var phrasesOf = func() (of [256][]byte) {
 	return of
 }()
 
+// What a byte of the plain part can begin: looked up for each, so that nearly
+// all of them are passed with one look.
+const (
+	beginsPhrase = 1 << iota
+	isHexDigit
+)
+
+var beginnings = func() (of [256]byte) {
+	for c := range of {
+		if len(phrasesOf[c]) > 0 {
+			of[c] |= beginsPhrase
+		}
+		if '0' <= c && c <= '9' || 'a' <= c && c <= 'f' {
+			of[c] |= isHexDigit
+		}
+	}
+	return of
+}()
+
 // appendPacked appends the packed form of plain, which is at most one byte in
 // 128 longer.
 func appendPacked(dst, plain []byte) []byte {
 	literal := 0 // where what is not yet in dst begins
+	short := 0   // where the hex digits end that are known to be too few
 	for i := 0; i < len(plain); {
-		token, n := match(plain[i:])
+		begins, n := beginnings[plain[i]], 0
+		token := byte(0)
+		if begins&beginsPhrase != 0 {
+			token, n = matchPhrase(plain[i:])
+		}
+		if n == 0 && begins&isHexDigit != 0 && i >= short {
+			if token, n = matchHex(plain[i:]); n < 2*minHex {
+				short, n = i+n, 0
+			}
+		}
 		if n == 0 {
 			i++
 			continue
 		}
 		dst = append(appendLiteral(dst, plain[literal:i]), token)
 		if token < phraseToken {
-			at := len(dst)
-			dst = append(dst, make([]byte, n/2)...)
-			_, _ = hex.Decode(dst[at:], plain[i:i+n]) // they are hex digits
+			dst = appendHex(dst, plain[i:i+n])
 		}
 		i += n
 		literal = i
 	}
 	return appendLiteral(dst, plain[literal:])
 }
+
+// matchPhrase is the token of the phrase that b begins with, and its length; n
+// is 0 where there is none.
+func matchPhrase(b []byte) (token byte, n int) {
+	for _, i := range phrasesOf[b[0]] {
+		p := phrases[i]
+		if last := len(p) - 1; last < len(b) && p[last] == b[last] && string(b[:len(p)]) == p {
+			return phraseToken + i, len(p)
+		}
+	}
+	return 0, 0
+}
+
+// matchHex is the token of the hex digits that b begins with, and how many it
+// stands for. Where they are fewer than a token takes, n is all of them.
+func matchHex(b []byte) (token byte, n int) {
+	for n < len(b) && n < 2*maxHex && beginnings[b[n]]&isHexDigit != 0 {
+		n++
+	}
+	if n < 2*minHex {
+		return 0, n
+	}
+	return byte(hexToken + n/2 - minHex), n &^ 1
+}
+
+func appendHex(dst, digits []byte) []byte {
+	for i := 0; i+1 < len(digits); i += 2 {
+		dst = append(dst, nibble(digits[i])<<4|nibble(digits[i+1]))
+	}
+	return dst
+}
+
+// nibble is what a hex digit says: a letter is 9 more than its lowest bits.
+func nibble(c byte) byte { return c&0xf + c>>6*9 }
 
 func appendLiteral(dst, b []byte) []byte {
 	for len(b) > 0 {
@@ -74,25 +135,6 @@ func appendLiteral(dst, b []byte) []byte {
 	}
 	return dst
 }
-
-// match is the token that stands for the first n bytes of b; n is 0 where there
-// is none.
-func match(b []byte) (token byte, n int) {
-	for _, i := range phrasesOf[b[0]] {
-		if p := phrases[i]; len(p) <= len(b) && string(b[:len(p)]) == p {
-			return phraseToken + i, len(p)
-		}
-	}
-	for n < len(b) && n < 2*maxHex && isHex(b[n]) {
-		n++
-	}
-	if n /= 2; n < minHex {
-		return 0, 0
-	}
-	return byte(hexToken + n - minHex), 2 * n
-}
-
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
 
 // unpack is what was packed. One byte stands for 60 at most, so that the result
 // is bounded by what was sealed.

@@ -39,6 +39,57 @@ func TestPackingComesBack(t *testing.T) {
 	})
 }
 
+// TestPackingTakesTheFirstTokenThatFits: what is packed is, byte for byte, what
+// looking at each place for itself makes of it, however it is looked up.
+func TestPackingTakesTheFirstTokenThatFits(t *testing.T) {
+	t.Parallel()
+	piece := rapid.OneOf(
+		rapid.SampledFrom(phrases[:]), rapid.StringMatching(`[0-9a-f]{1,12}`), rapid.StringMatching(`[0-9a-f]{120,140}`),
+		rapid.StringMatching(`[a-gMC.h/ ]{1,4}`), rapid.StringMatching(`[0-9A-F@-]{1,20}`),
+		rapid.Map(rapid.SampledFrom(phrases[:]), func(p string) string { return p[:len(p)-1] }), rapid.String(),
+	)
+	rapid.Check(t, func(rt *rapid.T) {
+		plain := []byte(strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(rt, "pieces"), ""))
+		if got, want := appendPacked(nil, plain), packedPlainly(plain); !bytes.Equal(got, want) {
+			rt.Fatalf("%q is packed as %x, want %x", plain, got, want)
+		}
+	})
+}
+
+// packedPlainly asks at each place for every phrase in turn, then for digits.
+func packedPlainly(plain []byte) (out []byte) {
+	literal := 0
+	for i := 0; i < len(plain); {
+		token, n := firstToken(plain[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		out = append(appendLiteral(out, plain[literal:i]), token)
+		if token < phraseToken {
+			out, _ = hex.AppendDecode(out, plain[i:i+n])
+		}
+		i += n
+		literal = i
+	}
+	return appendLiteral(out, plain[literal:])
+}
+
+func firstToken(b []byte) (token byte, n int) {
+	for i, p := range phrases {
+		if bytes.HasPrefix(b, []byte(p)) {
+			return phraseToken + byte(i), len(p)
+		}
+	}
+	for n < len(b) && n < 2*maxHex && bytes.IndexByte([]byte("0123456789abcdef"), b[n]) >= 0 {
+		n++
+	}
+	if n /= 2; n < minHex {
+		return 0, 0
+	}
+	return byte(hexToken + n - minHex), 2 * n
+}
+
 // TestEveryPhraseIsReached: one behind a shorter one would never be used.
 func TestEveryPhraseIsReached(t *testing.T) {
 	t.Parallel()
