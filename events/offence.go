@@ -69,11 +69,6 @@ func beginsObject(s string) bool {
 	return err == nil && n == len(b) && b[0] == '{' && strings.IndexByte("\" \t\n\r", b[1]) >= 0
 }
 
-// cardNumber finds 13 to 19 digits that could be a payment card number: bare,
-// or in the groups that are printed on cards. The issuer's range and the check
-// digit are looked at after.
-var cardNumber = regexp.MustCompile(`[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}[ -]\d{4}[ -]\d{1,7}|3[0-9]\d\d([ -])\d{6}[ -]\d{4,5}`)
-
 // HealthClaims lists the claim names that mark health information under HIPAA.
 // An event with one of them in data, personal{} or attributes is refused,
 // however the name is written: patientId and https://issuer.example/patient-id
@@ -388,12 +383,57 @@ func holdsCard(s string, identifier bool) bool {
 	if !manyDigits(s) {
 		return false
 	}
-	for _, at := range cardNumber.FindAllStringIndex(s, -1) {
-		if apart(s, at, identifier) && issuerRange(s[at[0]:at[1]]) && luhn(s[at[0]:at[1]]) {
+	for i := 0; i < len(s); {
+		end := cardNumber(s, i)
+		if end == 0 {
+			i++
+			continue
+		}
+		if apart(s, []int{i, end}, identifier) && issuerRange(s[i:end]) && luhn(s[i:end]) {
 			return true
 		}
+		i = end
 	}
 	return false
+}
+
+// cardNumber is where 13 to 19 digits end that begin at i and could be a payment
+// card number, bare or in the groups that are printed on cards; 0 where there
+// are none. The issuer's range and the check digit are looked at after.
+func cardNumber(s string, i int) (end int) {
+	if s[i] < '2' || s[i] > '6' {
+		return 0
+	}
+	if bare := digitsAt(s, i, 19); bare >= 13 {
+		return i + bare
+	}
+	if at := groupsAt(s, i, 4, 4, 4); at > 0 && digitsAt(s, at, 7) >= 1 {
+		return at + digitsAt(s, at, 7)
+	}
+	if at := groupsAt(s, i, 4, 6); s[i] == '3' && at > 0 && digitsAt(s, at, 5) >= 4 {
+		return at + digitsAt(s, at, 5)
+	}
+	return 0
+}
+
+// digitsAt is how many digits there are from i on, at most most.
+func digitsAt(s string, i, most int) (n int) {
+	for n < most && i+n < len(s) && isDigit(s[i+n]) {
+		n++
+	}
+	return n
+}
+
+// groupsAt is where groups of as many digits end, each with a space or hyphen
+// behind it; 0 where they are not.
+func groupsAt(s string, i int, digits ...int) int {
+	for _, n := range digits {
+		if digitsAt(s, i, n) < n || i+n == len(s) || s[i+n] != ' ' && s[i+n] != '-' {
+			return 0
+		}
+		i += n + 1
+	}
+	return i
 }
 
 // apart reports whether the digits stand for themselves: not a piece of a

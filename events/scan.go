@@ -37,8 +37,10 @@ func printableASCII(s string) bool {
 // suspicious reports whether s can hold what must not be stored. Where it says
 // no, offence finds nothing, whatever the member: it looks at few bytes of
 // nearly every text, and the expressions need not run.
-func suspicious(s string) bool {
-	return len(s) >= shortestToken && (mayHoldToken(s) && holdsToken(s) || mayHoldCard(s) && holdsCard(s, false))
+func suspicious(s string) bool { return len(s) >= shortestToken && suspiciousText(s) }
+
+func suspiciousText(s string) bool {
+	return mayHoldToken(s) && holdsToken(s) || mayHoldCard(s) && holdsCard(s, false)
 }
 
 const (

@@ -2,6 +2,8 @@ package events
 
 import (
 	"encoding/json"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -42,6 +44,39 @@ func TestWhatLooksInnocentIs(t *testing.T) {
 	})
 	if found < 100 || passed < 100 {
 		t.Errorf("%d offend, %d do not: the cases say too little", found, passed)
+	}
+}
+
+// cardForms is what cardNumber looks for, as an expression.
+var cardForms = regexp.MustCompile(`[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}[ -]\d{4}[ -]\d{1,7}|3[0-9]\d\d([ -])\d{6}[ -]\d{4,5}`)
+
+// What can be a card number is found where the expression finds it.
+func TestCardNumbersAreFoundAsTheExpressionDoes(t *testing.T) {
+	t.Parallel()
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		piece := rapid.OneOf(
+			rapid.StringMatching(`[2-6]\d{3}[ -]\d{4}[ -]\d{4}[ -]\d{0,8}`), rapid.StringMatching(`3\d{3}[ -]\d{6}[ -]\d{3,6}`),
+			rapid.StringMatching(`\d{10,22}`), rapid.StringMatching(`[0-9 -]{0,9}`), rapid.SampledFrom([]string{"", "x", " ", "é"}),
+		)
+		for range 20 {
+			s := strings.Join(rapid.SliceOfN(piece, 0, 4).Draw(t, "text"), "")
+			var got [][]int
+			for i := 0; i < len(s); {
+				end := cardNumber(s, i)
+				if end > 0 {
+					got = append(got, []int{i, end})
+				}
+				i = max(i+1, end)
+			}
+			if want := cardForms.FindAllStringIndex(s, -1); !slices.EqualFunc(got, want, slices.Equal) {
+				t.Fatalf("%q: found at %v, want %v", s, got, want)
+			}
+			found += len(got)
+		}
+	})
+	if found < 100 {
+		t.Errorf("%d numbers: the cases say too little", found)
 	}
 }
 

@@ -287,9 +287,14 @@ func checkClear(ev *Event) *Refusal {
 }
 
 func checkText(name, s string, limit int) *Refusal {
-	switch {
-	case fits(s, limit):
+	if fits(s, limit) {
 		return nil
+	}
+	return checkOddText(name, s, limit)
+}
+
+func checkOddText(name, s string, limit int) *Refusal {
+	switch {
 	case len(s) > limit:
 		return refuse(ReasonTooLarge, "%.80s has %d bytes: the limit is %d", name, len(s), limit)
 	case !utf8.ValidString(s):
@@ -302,8 +307,8 @@ func checkText(name, s string, limit int) *Refusal {
 }
 
 // fits reports whether s is what checkText accepts, as nearly every text is:
-// where it says no, the rest of checkText has a look.
-func fits(s string, limit int) bool { return len(s) <= limit && printableASCII(s) }
+// where it says no, checkOddText has a look.
+func fits(s string, limit int) bool { return s == "" || len(s) <= limit && printableASCII(s) }
 
 func checkLists(d *Data) *Refusal {
 	if len(d.Audience) > MaxAudiences {
