@@ -103,6 +103,19 @@ func BenchmarkEncodeBatchProto(b *testing.B) {
 	})
 }
 
+// BenchmarkAppendProto is one event after the other into the same room, as the
+// publisher encodes.
+func BenchmarkAppendProto(b *testing.B) {
+	evs, room := workloadEvents(), make([]byte, 0, 4096)
+	perEvent(b, func() {
+		for i := range evs {
+			if _, err := events.AppendProtobuf(room, &evs[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func BenchmarkValidate(b *testing.B) {
 	evs := workloadEvents()
 	policy := events.Policy{Environment: "dev", RequireEnvironment: true}
@@ -164,6 +177,17 @@ func BenchmarkUnmarshalRecord(b *testing.B) {
 	perEvent(b, func() {
 		for _, record := range records {
 			if _, err := events.UnmarshalRecord(record); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkCheckRecord(b *testing.B) {
+	records := encoded(b)
+	perEvent(b, func() {
+		for _, record := range records {
+			if err := events.CheckRecord(record); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -539,3 +539,28 @@ func FuzzProtobuf(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a field takes for its length: it is not known when it is begun.
+func TestFieldsOfEveryLengthComeBack(t *testing.T) {
+	t.Parallel()
+	for _, around := range []int{0, 64, 128, 128 * 128} {
+		for n := max(1, around-40); n < around+40; n++ {
+			text := strings.Repeat("x", n)
+			ev := workloadEvents()[0]
+			ev.Environment, ev.Tenant = text, ""
+			ev.Data.Attributes, ev.Data.Consent = map[string]string{"a": text, "b": ""}, &events.Consent{ID: text}
+			raw, err := events.MarshalProtobuf(&ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := events.Decode(events.Message{ContentType: events.ContentTypeProtobuf, Body: raw})
+			if err != nil || got[0].Refusal != nil {
+				t.Fatalf("%d bytes: %v, %v", n, err, got[0].Refusal)
+			}
+			e := got[0].Event
+			if e.Environment != text || e.Data.Consent.ID != text || e.Data.Attributes["a"] != text || len(e.Data.Attributes) != 2 || e.Data.UserAgent != ev.Data.UserAgent {
+				t.Fatalf("%d bytes: came back as something else", n)
+			}
+		}
+	}
+}

@@ -36,7 +36,7 @@ func AppendProtobuf(b []byte, ev *Event) (_ []byte, err error) {
 // MarshalProtobufBatch is evs as a batch, content type ContentTypeProtobufBatch.
 func MarshalProtobufBatch(evs []Event) (b []byte, err error) {
 	for i := range evs {
-		var at int
+		var at field
 		b, at = beginField(b, ceEvents)
 		if b, err = AppendProtobuf(b, &evs[i]); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
@@ -63,22 +63,36 @@ func JoinProtobuf[B ~[]byte](encoded []B) []byte {
 }
 
 // beginField begins a field whose length is not known yet. It takes place for
-// a length of two bytes, which endField makes more or less of.
-func beginField(b []byte, num protowire.Number) (_ []byte, at int) {
+// a length of two bytes, which most have that hold others.
+func beginField(b []byte, num protowire.Number) (_ []byte, f field) {
 	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return append(b, 0, 0), len(b)
+	return append(b, 0, 0), field{len(b), 2}
 }
 
-func endField(b []byte, at int) []byte {
-	const place = 2
-	n := len(b) - at - place
-	switch size := protowire.SizeVarint(uint64(n)); {
-	case size > place:
-		b = slices.Insert(b, at, make([]byte, size-place)...)
-	case size < place:
-		b = slices.Delete(b, at, at+place-size)
+// beginShort begins a field that hardly ever has more than 127 bytes.
+func beginShort(b []byte, num protowire.Number) (_ []byte, f field) {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return append(b, 0), field{len(b), 1}
+}
+
+// field is a field that was begun: where its length goes, and how many bytes
+// there are for it.
+type field struct{ at, place int }
+
+// endField writes the length of f, whose content moves where it takes more or
+// fewer bytes than there are.
+func endField(b []byte, f field) []byte {
+	content := f.at + f.place
+	n := len(b) - content
+	size := protowire.SizeVarint(uint64(n))
+	switch {
+	case size > f.place:
+		b = slices.Insert(b, content, make([]byte, size-f.place)...)
+	case size < f.place:
+		copy(b[f.at+size:], b[content:])
+		b = b[:f.at+size+n]
 	}
-	protowire.AppendVarint(b[:at], uint64(n))
+	protowire.AppendVarint(b[:f.at], uint64(n))
 	return b
 }
 
@@ -100,17 +114,17 @@ func appendAttribute(b []byte, name, value string) []byte {
 	if value == "" {
 		return b
 	}
-	b, entry := beginField(b, ceAttributes)
+	b, entry := beginShort(b, ceAttributes)
 	b = appendString(b, entryKey, name)
-	b, v := beginField(b, entryValue)
+	b, v := beginShort(b, entryValue)
 	return endField(endField(appendString(b, attrString, value), v), entry)
 }
 
 func appendTime(b []byte, ev *Event) []byte {
-	b, entry := beginField(b, ceAttributes)
+	b, entry := beginShort(b, ceAttributes)
 	b = appendString(b, entryKey, "time")
-	b, v := beginField(b, entryValue)
-	b, at := beginField(b, attrTimestamp)
+	b, v := beginShort(b, entryValue)
+	b, at := beginShort(b, attrTimestamp)
 	b = appendNumberField(b, timestampSeconds, uint64(ev.Time.Unix()))
 	b = appendNumberField(b, timestampNanos, uint64(ev.Time.Nanosecond()))
 	return endField(endField(endField(b, at), v), entry)
@@ -157,8 +171,8 @@ func appendStringMap(b []byte, num protowire.Number, m map[string]string) []byte
 		return b
 	}
 	for _, k := range sortedKeys(m) { // the same event is the same bytes: the publisher's message id is their hash
-		var entry int
-		b, entry = beginField(b, num)
+		var entry field
+		b, entry = beginShort(b, num)
 		b = endField(appendString(appendString(b, entryKey, k), entryValue, m[k]), entry)
 	}
 	return b
