@@ -16,7 +16,16 @@ type cborReader struct {
 	b     []byte
 	at    int
 	fault string
+	check bool // texts are looked at and not made: each that is not empty is present
 }
+
+// present stands for what a reader that checks has read.
+const present = "x"
+
+var (
+	presentOnce = [...]string{present}
+	presentMap  = map[string]string{present: present}
+)
 
 func (r *cborReader) fail(why string) {
 	if r.fault == "" {
@@ -124,10 +133,21 @@ func (r *cborReader) utf8() []byte {
 	return b
 }
 
-func (r *cborReader) text() string { return string(r.utf8()) }
+func (r *cborReader) text() string {
+	b := r.utf8()
+	if r.check && len(b) > 0 {
+		return present
+	}
+	return string(b)
+}
 
 // common is a text that repeats from event to event.
-func (r *cborReader) common() string { return intern(r.utf8()) }
+func (r *cborReader) common() string {
+	if r.check {
+		return r.text()
+	}
+	return intern(r.utf8())
+}
 
 // bytes is a byte string, which is of the input, or nil for null.
 func (r *cborReader) bytes() []byte {
@@ -175,7 +195,14 @@ func (r *cborReader) items(major byte, size int) int {
 }
 
 func (r *cborReader) texts() []string {
-	list := make([]string, r.items(cborArray, 1))
+	n := r.items(cborArray, 1)
+	if r.check {
+		for range n {
+			r.utf8()
+		}
+		return presentOnce[:min(n, 1)]
+	}
+	list := make([]string, n)
 	for i := range list {
 		list[i] = r.common()
 	}
@@ -184,6 +211,9 @@ func (r *cborReader) texts() []string {
 
 func (r *cborReader) textMap() map[string]string {
 	n := r.items(cborMap, 2)
+	if r.check {
+		return r.checkTextMap(n)
+	}
 	m := make(map[string]string, n)
 	before := ""
 	for i := range n {
@@ -195,6 +225,23 @@ func (r *cborReader) textMap() map[string]string {
 		before, m[k] = k, r.text()
 	}
 	return m
+}
+
+func (r *cborReader) checkTextMap(n int) map[string]string {
+	var before []byte
+	for i := range n {
+		k := r.utf8()
+		if i > 0 && compareKeys(before, k) >= 0 {
+			r.fail("names out of order")
+			return nil
+		}
+		before = k
+		r.utf8()
+	}
+	if n == 0 {
+		return nil
+	}
+	return presentMap
 }
 
 // keys reads a map whose keys are small numbers in ascending order.

@@ -82,12 +82,12 @@ func sortedKeys[V any](m map[string]V) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, compareKeys[string])
 	return keys
 }
 
-func compareKeys(a, b string) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+func compareKeys[T string | []byte](a, b T) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(string(a), string(b)))
 }
 
 // appendFloat appends f in the shortest of the three widths that holds it.

@@ -189,6 +189,6 @@ func (d *Data) PersonalPart() (Personal, bool) {
 		Subject: d.Subject, TokenID: d.TokenID, SessionID: d.SessionID, GrantID: d.GrantID,
 		IP: d.IP, UserAgent: d.UserAgent, Note: d.Note, Members: d.Personal,
 	}
-	empty := p.Subject+p.TokenID+p.SessionID+p.GrantID+p.IP+p.UserAgent+p.Note == "" && len(p.Members) == 0
-	return p, !empty
+	texts := len(p.Subject) + len(p.TokenID) + len(p.SessionID) + len(p.GrantID) + len(p.IP) + len(p.UserAgent) + len(p.Note)
+	return p, texts+len(p.Members) > 0
 }

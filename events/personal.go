@@ -9,9 +9,12 @@ import (
 // Marshal is p as deterministic CBOR: what is sealed. It fails where personal
 // claims hold what no JSON value is, or are nested deeper than any accepted
 // event's.
-func (p *Personal) Marshal() ([]byte, error) {
+func (p *Personal) Marshal() ([]byte, error) { return p.AppendTo(make([]byte, 0, usualRecord)) }
+
+// AppendTo appends what Marshal returns to b.
+func (p *Personal) AppendTo(b []byte) ([]byte, error) {
 	var w pairs
-	w.begin(make([]byte, 0, usualRecord))
+	w.begin(b)
 	w.text(1, p.Subject)
 	w.text(2, p.TokenID)
 	w.text(3, p.SessionID)

@@ -133,8 +133,15 @@ const ActorSubject = "subject"
 // NewRecord is the record of ev, received at the given time, without what
 // needs keys: references, payload hash and revocation.
 func NewRecord(ev *Event, environment string, received time.Time) *Record {
+	r := new(Record)
+	r.Set(ev, environment, received)
+	return r
+}
+
+// Set makes r what NewRecord returns, whatever it was.
+func (r *Record) Set(ev *Event, environment string, received time.Time) {
 	d := &ev.Data
-	r := &Record{
+	*r = Record{
 		Version: RecordVersion, Source: ev.Source, ID: ev.ID, Tenant: ev.Tenant, Environment: environment,
 		Type: ev.Type, Time: ev.Time.UnixMicro(), Received: received.UnixMicro(),
 		Issuer: d.Issuer, Client: d.ClientID, KeyID: d.KeyID, Algorithm: d.Algorithm, Audience: d.Audience,
@@ -152,7 +159,6 @@ func NewRecord(ev *Event, environment string, received time.Time) *Record {
 		r.Claims = append(r.Claims, name)
 	}
 	slices.Sort(r.Claims)
-	return r
 }
 
 // Ref is the identity of the event that r records.

@@ -241,3 +241,36 @@ func TestRecordsAreUTF8(t *testing.T) {
 		}
 	}
 }
+
+// CheckRecord says of any bytes what UnmarshalRecord says, in the same words.
+func TestRecordsAreCheckedAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	say := func(err error) string { return fmt.Sprint(err) }
+	read, refused := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		b, err := drawRecord(t).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			_, want := UnmarshalRecord(b)
+			if got := CheckRecord(b); say(got) != say(want) {
+				t.Fatalf("%x: checked %v, read %v", b, got, want)
+			}
+			if want == nil {
+				read++
+			} else {
+				refused++
+			}
+			b = bytes.Clone(b)
+			b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+			b = b[:len(b)-rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "cut")]
+			if len(b) == 0 {
+				break
+			}
+		}
+	})
+	if read < 100 || refused < 100 {
+		t.Errorf("%d read, %d refused: the cases say too little", read, refused)
+	}
+}

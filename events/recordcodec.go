@@ -80,14 +80,28 @@ func (v *Revocation) appendTo(b []byte) []byte {
 // one encoding of the record they decode to, and keeps nothing of b.
 func UnmarshalRecord(b []byte) (*Record, error) {
 	rec, in := new(Record), cborReader{b: b}
-	rec.read(&in)
-	if err := in.end(); err != nil {
-		return nil, fmt.Errorf("decode record: %w", err)
-	}
-	if rec.Version != RecordVersion {
-		return nil, fmt.Errorf("decode record: version %d, want %d", rec.Version, RecordVersion)
+	if err := rec.decode(&in); err != nil {
+		return nil, err
 	}
 	return rec, nil
+}
+
+// CheckRecord is the error of UnmarshalRecord on the same bytes. It takes the
+// same way through them and makes nothing of what it reads.
+func CheckRecord(b []byte) error {
+	var rec Record
+	return rec.decode(&cborReader{b: b, check: true})
+}
+
+func (r *Record) decode(in *cborReader) error {
+	r.read(in)
+	if err := in.end(); err != nil {
+		return fmt.Errorf("decode record: %w", err)
+	}
+	if r.Version != RecordVersion {
+		return fmt.Errorf("decode record: version %d, want %d", r.Version, RecordVersion)
+	}
+	return nil
 }
 
 // always is the last of the keys, from 1, that every record has.
