@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -22,7 +21,7 @@ type candidate struct {
 	person int // place of the person's key among those of the chunk; -1 where it names none
 	ref    events.Ref
 	digest digest
-	record *events.Record
+	record events.Record
 	item   events.Item
 	leaf   events.Hash
 }
@@ -48,22 +47,16 @@ func (c *candidate) refuse(reason events.Reason, detail string) {
 
 func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on this event") }
 
-// noEvent stands for the event of what could not be decoded.
-var noEvent events.Event
-
 // open decodes the messages of c, and judges and identifies each event for
 // itself.
 func (l *lane) open(ctx context.Context, c *chunk) {
-	each := make([][]candidate, len(c.arrivals))
+	each := make([][]events.Decoded, len(c.arrivals))
 	l.in.each("open", len(c.arrivals), 1, func(i int) {
-		each[i] = l.parse(&c.arrivals[i])
+		each[i] = l.parse(&c.arrivals[i].Message)
 	}, func(i int) { // parse guards what may fail on an event: this is for what nobody foresaw
-		each[i] = []candidate{{from: &c.arrivals[i], event: &noEvent, raw: c.arrivals[i].Message.Body, refusal: unreadable()}}
+		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
-	for i := range c.arrivals {
-		c.arrivals[i].waiting = len(each[i])
-	}
-	c.candidates = slices.Concat(each...)
+	c.enlist(each)
 	l.step("validate", c, func(k *candidate) { l.validate(k, c.received) })
 	l.unlock(ctx, c)
 	l.step("identify", c, identify)
@@ -78,18 +71,37 @@ func (l *lane) step(name string, c *chunk, do func(k *candidate)) {
 	}, func(i int) { c.candidates[i].defect() })
 }
 
+// enlist makes the candidates of c, given the events of each message.
+func (c *chunk) enlist(each [][]events.Decoded) {
+	n := 0
+	for _, decoded := range each {
+		n += len(decoded)
+	}
+	c.candidates = make([]candidate, n)
+	left := c.candidates
+	for i, decoded := range each {
+		a := &c.arrivals[i]
+		a.waiting = len(decoded)
+		for i := range decoded {
+			k, d := &left[i], &decoded[i]
+			k.from, k.event, k.raw, k.refusal, k.person = a, &d.Event, d.Raw, d.Refusal, -1
+		}
+		left = left[len(decoded):]
+	}
+}
+
 // parse is the events of one message.
-func (l *lane) parse(a *arrival) []candidate {
-	decoded, refusal := l.parts(&a.Message)
+func (l *lane) parse(m *events.Message) []events.Decoded {
+	decoded, refusal := l.parts(m)
 	if refusal != nil {
-		return []candidate{{from: a, event: &noEvent, raw: a.Message.Body, refusal: refusal}}
+		return refused(m, refusal)
 	}
-	out := make([]candidate, len(decoded))
-	for i := range decoded {
-		d := &decoded[i]
-		out[i] = candidate{from: a, event: &d.Event, raw: d.Raw, refusal: d.Refusal, person: -1}
-	}
-	return out
+	return decoded
+}
+
+// refused stands for the events of a message that is refused as a whole.
+func refused(m *events.Message, why *events.Refusal) []events.Decoded {
+	return []events.Decoded{{Raw: m.Body, Refusal: why}}
 }
 
 func (l *lane) validate(k *candidate, now time.Time) {
@@ -102,13 +114,15 @@ func (l *lane) validate(k *candidate, now time.Time) {
 // identify gives k its identity, and the digest that tells it from another of
 // the same.
 func identify(k *candidate) {
-	canonical, err := k.event.Canonical()
-	if err != nil {
+	w := scratches.Get().(*scratch)
+	defer scratches.Put(w)
+	var err error
+	if w.plain, err = k.event.AppendCanonical(w.plain[:0]); err != nil {
 		k.defect()
 		return
 	}
 	k.ref = events.EventRef(k.event.Tenant, k.event.Source, k.event.ID)
-	k.digest = k.tenant.Digest(canonical)
+	k.digest = k.tenant.Digest(w.plain)
 }
 
 func unreadable() *events.Refusal {

@@ -12,12 +12,12 @@ import (
 // logged all the same, with a finding that says so: a fault in a rule must not
 // keep a token good that was revoked.
 func (w *writer) judge(k *candidate, received time.Time) bool {
-	found, failed := w.controls.Check(k.record, received)
+	found, failed := w.controls.Check(&k.record, received)
 	if failed != nil {
 		if w.parkDefect(k, failed) {
 			return false
 		}
-		found = append(found, w.controls.Defect(k.record, failed)...)
+		found = append(found, w.controls.Defect(&k.record, failed)...)
 	}
 	if err := w.makeGroup(k, found, received); err != nil {
 		if w.parkDefect(k, err) {
@@ -52,8 +52,8 @@ func (w *writer) makeGroup(k *candidate, found []controls.Finding, received time
 // findings adds the records of what was found to the group.
 func (w *writer) findings(k *candidate, found []controls.Finding, received time.Time) error {
 	for i := range found {
-		r := found[i].Record(k.record, received)
-		encoded, err := encode(r)
+		r := found[i].Record(&k.record, received)
+		encoded, err := new(scratch).encode(r)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (w *writer) findings(k *candidate, found []controls.Finding, received time.
 // admit takes k and its group into the state and the draft: from here on they
 // are in the log for this writer.
 func (w *writer) admit(k *candidate) {
-	if failed := w.controls.Apply(k.record); failed != nil && w.parkDefect(k, failed) {
+	if failed := w.controls.Apply(&k.record); failed != nil && w.parkDefect(k, failed) {
 		return
 	}
 	w.window.add(k.ref, k.digest)

@@ -77,23 +77,29 @@ func (l *lane) keysOf(ctx context.Context, name string) *tenantKeys {
 // the entry of one person is damaged, that person's events are refused as
 // defects.
 func (l *lane) people(ctx context.Context, c *chunk) []seal.SubjectKey {
-	var people []seal.Person
-	places := make(map[seal.Person]int, len(c.candidates))
+	people := make([]seal.Person, 0, len(c.candidates))
+	if l.places == nil {
+		l.places = map[seal.Person]int{}
+	}
+	defer clear(l.places)
 	for i := range c.candidates {
 		k := &c.candidates[i]
 		if !k.live() || k.event.Data.Subject == "" {
 			continue
 		}
 		p := seal.Person{Tenant: k.event.Tenant, Issuer: k.event.Data.Issuer, Subject: k.event.Data.Subject}
-		place, known := places[p]
+		place, known := l.places[p]
 		if !known {
 			place = len(people)
-			places[p] = place
+			l.places[p] = place
 			people = append(people, p)
 		}
 		k.person = place
 	}
 	keys, errs := l.subjects(ctx, people)
+	if errs == nil {
+		return keys
+	}
 	for i := range c.candidates {
 		switch k := &c.candidates[i]; {
 		case !k.live() || k.person < 0 || errs[k.person] == nil:
@@ -114,19 +120,21 @@ func (k *candidate) keyOf(people []seal.SubjectKey) *seal.SubjectKey {
 	return &people[k.person]
 }
 
-// subjects is the key of each of people, or why there is none.
-func (l *lane) subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, []error) {
-	keys, errs := make([]seal.SubjectKey, len(people)), make([]error, len(people))
+// subjects is the key of each of people, or why there is none: no errors where
+// each has one.
+func (l *lane) subjects(ctx context.Context, people []seal.Person) (keys []seal.SubjectKey, errs []error) {
 	if len(people) == 0 {
-		return keys, errs
+		return nil, nil
 	}
-	err := l.ask(ctx, func() error {
-		all, err := l.cfg.Keyring.Subjects(ctx, people)
-		copy(keys, all)
+	err := l.ask(ctx, func() (err error) {
+		keys, err = l.cfg.Keyring.Subjects(ctx, people)
 		return err
 	})
+	if err == nil {
+		return keys, nil
+	}
+	keys, errs = make([]seal.SubjectKey, len(people)), make([]error, len(people))
 	switch {
-	case err == nil:
 	case poison(err):
 		l.cfg.Logger.Error("a damaged entry in the keyring, asking for each subject alone", "count", len(people), "err", err)
 		l.subjectsApart(ctx, people, keys, errs)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 )
 
@@ -65,6 +66,8 @@ type lane struct {
 	cfg    *Config
 	lane   events.Lane
 	source Source
+
+	places map[seal.Person]int // of the chunk that is sealed; kept for its room
 }
 
 // run takes until take ends, and gives to out what it took, prepared, as long

@@ -22,8 +22,8 @@ func (l *lane) seal(ctx context.Context, c *chunk) {
 
 // record makes the record of k, or refuses k. An error is a fault of ours.
 func (l *lane) record(k *candidate, key *seal.SubjectKey, received time.Time) error {
-	d := &k.event.Data
-	r := events.NewRecord(k.event, l.cfg.Policy.Environment, received)
+	d, r := &k.event.Data, &k.record
+	r.Set(k.event, l.cfg.Policy.Environment, received)
 	r.SubjectRef = key.Ref
 	r.TokenRef = k.tenant.TokenRef(d.Issuer, d.TokenID)
 	r.SessionRef = k.tenant.SessionRef(d.Issuer, d.SessionID)
@@ -33,7 +33,9 @@ func (l *lane) record(k *candidate, key *seal.SubjectKey, received time.Time) er
 		k.refuse(refusal.Reason, refusal.Detail)
 		return nil
 	}
-	sealed, err := sealPersonal(k.event, key)
+	w := scratches.Get().(*scratch)
+	defer scratches.Put(w)
+	sealed, err := w.sealPersonal(k.event, key)
 	if err != nil {
 		return err
 	}
@@ -41,38 +43,37 @@ func (l *lane) record(k *candidate, key *seal.SubjectKey, received time.Time) er
 		r.PayloadHash = sha256.Sum256(sealed)
 		r.DataKey = key.Generation
 	}
-	encoded, err := encode(r)
+	encoded, err := w.encode(r)
 	if err != nil {
 		return err
 	}
-	k.record, k.leaf = r, events.LeafHash(encoded)
+	k.leaf = events.LeafHash(encoded)
 	k.item = events.Item{Record: encoded, Sealed: sealed, Digest: k.digest[:]}
 	return nil
 }
 
 // sealPersonal is the personal part of ev, sealed; nil where there is none, and
 // where the person was erased.
-func sealPersonal(ev *events.Event, key *seal.SubjectKey) ([]byte, error) {
+func (w *scratch) sealPersonal(ev *events.Event, key *seal.SubjectKey) (_ []byte, err error) {
 	p, some := ev.Data.PersonalPart()
 	if !some || key.Erased {
 		return nil, nil
 	}
-	plain, err := p.Marshal()
-	if err != nil {
+	if w.plain, err = p.AppendTo(w.plain[:0]); err != nil {
 		return nil, fmt.Errorf("encode personal part: %w", err)
 	}
-	return key.Seal(ev.Tenant, ev.Source, ev.ID, plain)
+	if w.coded, err = key.SealTo(w.coded[:0], ev.Tenant, ev.Source, ev.ID, w.plain); err != nil {
+		return nil, err
+	}
+	return w.keep(w.coded), nil
 }
 
-// encode is r in its one encoding. It is decoded again: a record that could
-// not be read would stop everybody who reads the log, for ever.
-func encode(r *events.Record) ([]byte, error) {
-	b, err := r.Marshal()
-	if err != nil {
+// encode is r in its one encoding. It is read again: a record that could not be
+// read would stop everybody who reads the log, for ever.
+func (w *scratch) encode(r *events.Record) ([]byte, error) {
+	w.coded = r.AppendTo(w.coded[:0])
+	if err := events.CheckRecord(w.coded); err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	if _, err := events.UnmarshalRecord(b); err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return b, nil
+	return w.keep(w.coded), nil
 }
