@@ -170,6 +170,7 @@ func benchmarkStore(b *testing.B, n int, bare bool) {
 		}
 	}
 	var cpu time.Duration
+	server := serverCPU(b, conn)
 	for b.Loop() {
 		b.StopTimer()
 		msgs := g.messages(b, n)
@@ -192,6 +193,17 @@ func benchmarkStore(b *testing.B, n int, bare bool) {
 	rows := float64(n) * float64(b.N)
 	b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
 	b.ReportMetric(float64(cpu.Nanoseconds())/rows, "client-ns/row")
+	b.ReportMetric(float64((serverCPU(b, conn)-server).Nanoseconds())/rows, "server-ns/row")
+}
+
+// serverCPU is the processor time that the server counts for queries and merges.
+func serverCPU(b testing.TB, conn driver.Conn) time.Duration {
+	var us uint64
+	const sum = "SELECT sum(value) FROM system.events WHERE event IN ('UserTimeMicroseconds', 'SystemTimeMicroseconds')"
+	if err := conn.QueryRow(b.Context(), sum).Scan(&us); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(us) * time.Microsecond
 }
 
 func storeBare(b *testing.B, f *fence, c *chunk) error {
