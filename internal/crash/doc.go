@@ -60,7 +60,9 @@
 // stands behind it in a block, half a message, is cut off, and an index that is
 // old or cut is made again from the blocks. A copy that is made file by file
 // while everything runs is as good if it is made in the right order: ClickHouse
-// and the feed before the log, the intake before the log, the keyring last.
+// and the feed before the log; of the intake what its consumers acknowledged
+// before its messages, and both before the log; the keyring last. A consumer
+// that is ahead of its stream takes what is published next for what it has had.
 // In another order the copy of the tables may be ahead of that of the log, and
 // the projector stops (ErrLogReplaced); or an event is gone from the copy of the
 // intake before it is in that of the log.

@@ -95,10 +95,12 @@ func stands(pid int) error {
 
 // order is what is copied before what: whatever is made from something else
 // before it, so that no copy is ahead of that from which it would be made
-// again, and keys behind all that is sealed with them. A backup that is not of
-// one instant must keep it, too.
+// again, and keys behind all that is sealed with them. What consumers of the
+// intake have acknowledged is before the messages: a consumer that is ahead of
+// its stream takes what is published next for what it has had. A backup that is
+// not of one instant must keep it, too.
 var order = []string{
-	"engine", "RESCIND_REVOCATIONS", "OBJ_RESCIND_SNAPSHOTS", "RESCIND_INTAKE", "RESCIND_LOG", "RESCIND_QUARANTINE", "RESCIND_KEYRING", "RESCIND_LOCKS",
+	"engine", "RESCIND_REVOCATIONS", "OBJ_RESCIND_SNAPSHOTS", "RESCIND_INTAKE/obs", "RESCIND_INTAKE", "RESCIND_LOG", "RESCIND_QUARANTINE", "RESCIND_KEYRING", "RESCIND_LOCKS",
 }
 
 // duplicate copies a site's folder, in that order and then all the rest.
@@ -119,11 +121,16 @@ func duplicate(t *testing.T, to, from string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	copied := map[string]bool{} // not twice: the older one counts
 	for _, rank := range slices.Sorted(maps.Keys(files)) {
 		if rank < len(order) { // what has come since the walk began
 			files[rank] = again(t, from, order[rank])
 		}
 		for _, path := range files[rank] {
+			if copied[path] {
+				continue
+			}
+			copied[path] = true
 			if err := copyFile(filepath.Join(to, strings.TrimPrefix(path, from)), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
 			}
