@@ -254,8 +254,8 @@ func TestFullIntakeIsToldToThePublisher(t *testing.T) {
 	if err := p.Publish(t.Context(), large); !errors.Is(err, stream.ErrUnconfirmed) || !errors.As(err, &n) {
 		t.Fatalf("publish to a full intake: %v", err)
 	}
-	published := make(chan error, 1)
-	go func() { published <- p.Publish(t.Context(), n.Events[0].Event) }()
+	published, patient := make(chan error, 1), w.publisher(t, natsd.Issuer, nil)
+	go func() { published <- patient.Publish(t.Context(), n.Events[0].Event) }()
 	collect(t, w.intake(t), 8)
 	if err := <-published; err != nil {
 		t.Fatalf("publish to an intake that is drained meanwhile: %v", err)

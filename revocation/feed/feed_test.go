@@ -176,6 +176,8 @@ func TestStreamCreatedAgain(t *testing.T) {
 	}
 }
 
+// A writer that runs stops where the log is made anew; one that is started on it
+// on purpose begins another history.
 func TestLogCreatedAgain(t *testing.T) {
 	t.Parallel()
 	h := start(t)
@@ -183,6 +185,7 @@ func TestLogCreatedAgain(t *testing.T) {
 	h.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
 	awaitState(t, f, feedtest.Claims(1), revocation.Revoked)
 	before := f.Status().Head
+	h.stop()
 	js := natsdtest.JetStream(t, h.server, natsd.Operator)
 	if err := js.DeleteStream(t.Context(), stream.LogStream); err != nil {
 		t.Fatal(err)
@@ -190,6 +193,7 @@ func TestLogCreatedAgain(t *testing.T) {
 	if err := stream.Ensure(t.Context(), js, stream.Topology{}); err != nil {
 		t.Fatal(err)
 	}
+	h.write(t)
 	h.log = feedtest.OpenLog(t, h.server)
 	h.log.Revoke(t, events.ScopeToken, feedtest.Claims(2))
 	awaitState(t, f, feedtest.Claims(2), revocation.Revoked)
