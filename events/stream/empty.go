@@ -20,6 +20,7 @@ const emptyEvery = 500 * time.Millisecond
 type left struct {
 	mu       sync.Mutex
 	messages []leftMessage // in the order of delivery
+	last     uint64        // the sequence of the latest, cleared or not
 }
 
 type leftMessage struct {
@@ -31,6 +32,15 @@ func (l *left) add(seq uint64, msg jetstream.Msg) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.messages = append(l.messages, leftMessage{seq, msg})
+	l.last = max(l.last, seq)
+}
+
+// before is the last control message that was stored before one of access that
+// is delivered now.
+func (l *left) before(seq uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return min(l.last, seq)
 }
 
 // clear forgets them: they are delivered again.
@@ -96,9 +106,8 @@ func (i *Intake) purge(ctx context.Context, before uint64) error {
 }
 
 // dealtWith is the sequence up to which every message of the shard was
-// acknowledged, to
-// whichever reader it was delivered. Access is asked first: what it has behind
-// it control had delivered by then.
+// acknowledged, to whichever reader it was delivered. Access is asked first:
+// what it has behind it control had delivered by then.
 func (i *Intake) dealtWith(ctx context.Context) (uint64, error) {
 	access, err := i.state(ctx, consumerOf(AccessConsumer, i.shard))
 	if err != nil {

@@ -28,6 +28,7 @@ type IntakeMessage struct {
 	Message     events.Message // tenant and type as the subject says
 	Redelivered bool           // it was delivered before; false says nothing after the intake was opened anew
 	Received    time.Time      // when the stream stored it
+	After       uint64         // of access: the last control message stored before it is not beyond this; 0 for none
 	Behind      uint64         // how many of its consumer were waiting behind it when it was delivered
 
 	ack func() error
@@ -105,7 +106,11 @@ func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMe
 			i.left.add(meta.Sequence.Stream, msg)
 			return nil
 		}
-		return b.put(ctx, newIntakeMessage(msg, meta))
+		m := newIntakeMessage(msg, meta)
+		if b == i.access {
+			m.After = i.left.before(m.Seq)
+		}
+		return b.put(ctx, m)
 	}}
 	i.pumps.Go(func() { b.fail(p.run(run)) })
 }

@@ -381,3 +381,25 @@ func TestClosedIntakeSaysSo(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// What access is told of control: the last message before each, and nothing
+// beyond.
+func TestAccessIsToldOfTheControlBeforeIt(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	in := w.intake(t)
+	before := map[uint64]uint64{} // of an access message
+	last := uint64(0)
+	for i := range 30 {
+		if i%3 == 2 {
+			last = w.put(t, "rescind.events.acme.token.revoked", []byte("control"))
+		} else {
+			before[w.put(t, "rescind.events.acme.token.issued", []byte("access"))] = last
+		}
+	}
+	for _, m := range collectUnacked(t, in, 30) {
+		if want := before[m.Seq]; m.After != want {
+			t.Errorf("seq %d: after %d, want %d", m.Seq, m.After, want)
+		}
+	}
+}

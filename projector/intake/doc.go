@@ -55,12 +55,14 @@
 //   - Control never waits for access but for the batch that is being appended
 //     and the one that is being made. A lone event waits for nothing. Small
 //     chunks of the access lane that follow each other are at most 50 ms apart.
+//   - An event of access is logged behind every control event that was stored
+//     before it, unless that takes longer than 250 ms on its way or is held.
 //   - A finding is logged right behind the record that caused it, in the same
 //     batch: there is never one without the other.
 //   - A revocation outlives every token that it revokes, as long as tokens live
 //     no longer than Config.MaxLifetime or say when they expire.
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
-//     a lane), three chunks a lane in hand (512 KiB of messages each, or one
+//     a lane), four chunks a lane in hand (512 KiB of messages each, or one
 //     message of 1 MiB; decoded and sealed about ten times that), one batch, the
 //     window (24 bytes an id and 4 to 8 for its slot), and what the controls
 //     remember.

@@ -48,6 +48,22 @@ func (c *chunk) oldest() time.Time {
 	return at
 }
 
+// last is the highest sequence of its messages.
+func (c *chunk) last() (seq uint64) {
+	for i := range c.arrivals {
+		seq = max(seq, c.arrivals[i].Seq)
+	}
+	return seq
+}
+
+// after is the last control message that was stored before one of its messages.
+func (c *chunk) after() (seq uint64) {
+	for i := range c.arrivals {
+		seq = max(seq, c.arrivals[i].After)
+	}
+	return seq
+}
+
 // refused is the events that are to go into quarantine.
 func (c *chunk) refused() (out []*candidate) {
 	for i := range c.candidates {

@@ -44,16 +44,16 @@ func (in *Intake) write(ctx, hold context.Context, source Source) error {
 	hold, drop := context.WithCancelCause(hold)
 	defer drop(nil)
 
-	q := queue{control: make(chan *chunk), access: make(chan *chunk)}
+	q := newQueue()
 	var lanes errgroup.Group
-	for name, out := range map[events.Lane]chan *chunk{events.Control: q.control, events.Access: q.access} {
+	for name, out := range map[events.Lane]chan *chunk{events.Control: q.control.from, events.Access: q.access.from} {
 		l := &lane{in: in, cfg: &in.cfg, lane: name, source: source}
 		lanes.Go(func() error {
 			defer stop() // one lane alone is not to go on
 			return l.run(take, hold, out)
 		})
 	}
-	err = w.run(hold, &q)
+	err = w.run(hold, q)
 	drop(err)
 	stop()
 	return errors.Join(in.forget(err), lanes.Wait())
