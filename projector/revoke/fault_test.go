@@ -18,38 +18,72 @@ import (
 	"github.com/rescindhq/rescind/revocation/feed/feedtest"
 )
 
-// faulty is a stream whose every n-th publish fails before or after it is
-// stored.
+// verdict is what becomes of one publish.
+type verdict string
+
+const (
+	passes     verdict = "passes"
+	failed     verdict = "failed"
+	applied    verdict = "failed but applied"
+	late       verdict = "slow" // it is given up, and stored once the writer has looked where the feed stands
+	killBefore verdict = "killed before"
+	killAfter  verdict = "killed after"
+)
+
+// faulty is a stream that does with each publish what judge says.
 type faulty struct {
 	deltas
-	count   atomic.Int64
-	every   int64
-	applied bool
+	judge func(n int64) verdict
+	count atomic.Int64
+	slow  func()        // what is stored late; of the goroutine of Run
+	dead  chan struct{} // closed when a publish does not answer
 }
 
 var errInjected = errors.New("injected")
 
 func (f *faulty) Publish(ctx context.Context, data []byte, expectLast uint64) error {
-	if f.count.Add(1)%f.every != 0 {
-		return f.deltas.Publish(ctx, data, expectLast)
-	}
-	if f.applied {
-		if err := f.deltas.Publish(ctx, data, expectLast); err != nil {
+	v := f.judge(f.count.Add(1))
+	switch v {
+	case failed:
+		return errInjected
+	case late:
+		f.slow = func() { _ = f.deltas.Publish(context.WithoutCancel(ctx), data, expectLast) }
+		return errInjected
+	case passes, applied, killAfter:
+		if err := f.deltas.Publish(ctx, data, expectLast); err != nil || v == passes {
 			return err
 		}
+	}
+	if v != applied {
+		close(f.dead)
+		<-ctx.Done()
 	}
 	return errInjected
 }
 
+func (f *faulty) Last(ctx context.Context) (last, error) {
+	m, err := f.deltas.Last(ctx)
+	if f.slow != nil {
+		f.slow()
+		f.slow = nil
+	}
+	return m, err
+}
+
 func TestPublishThatFails(t *testing.T) {
 	t.Parallel()
-	for name, applied := range map[string]bool{"failed": false, "failed but applied": true} {
+	for _, v := range []verdict{failed, applied, late} {
 		for _, every := range []int64{3, 4, 7} {
-			t.Run(fmt.Sprint(name, " ", every), func(t *testing.T) {
+			t.Run(fmt.Sprint(v, " ", every), func(t *testing.T) {
 				t.Parallel()
 				d := newDesk(t)
 				r := d.revoker(t)
-				f := &faulty{deltas: &deltaStream{js: d.js}, every: every, applied: applied}
+				f := &faulty{deltas: &deltaStream{js: d.js}, judge: func(n int64) verdict {
+					if n%every == 0 {
+						return v
+					}
+					return passes
+				}}
 				r.deltas = f
 				feedtest.Go(t, r.Run)
 				feedtest.Eventually(t, "a fault", func() bool { return f.count.Load() > every })
@@ -59,6 +93,36 @@ func TestPublishThatFails(t *testing.T) {
 				if r.Stats().Takeovers < 2 {
 					t.Error("no fault was injected")
 				}
+			})
+		}
+	}
+}
+
+// TestKilledAtAPublish stops a revoker for good at a delta, before or after it
+// was stored: the next one continues the chain, and nothing is missing.
+func TestKilledAtAPublish(t *testing.T) {
+	t.Parallel()
+	for _, v := range []verdict{killBefore, killAfter} {
+		for _, at := range []int64{2, 3, 5} {
+			t.Run(fmt.Sprint(v, " ", at), func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t)
+				victim := d.revoker(t)
+				f := &faulty{deltas: &deltaStream{js: d.js}, dead: make(chan struct{}), judge: func(n int64) verdict {
+					if n == at {
+						return v
+					}
+					return passes
+				}}
+				victim.deltas = f
+				stop := feedtest.Go(t, victim.Run)
+				feedtest.Eventually(t, "the first delta", func() bool { return f.count.Load() > 0 })
+				all, last := d.records(t, 3, 4)
+				<-f.dead
+				stop()
+				feedtest.Go(t, d.revoker(t).Run)
+				d.awaitPosition(t, last)
+				d.check(t, all)
 			})
 		}
 	}
