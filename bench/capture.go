@@ -25,10 +25,13 @@ func (r *rig) captured(ctx context.Context, batch int, publish func(*stream.Publ
 		return nil, err
 	}
 	defer func() { nc.Close(); ns.Shutdown(); ns.WaitForShutdown() }()
-	var msgs []*nats.Msg // of the subscription's goroutine until it is drained
-	all := make(chan struct{})
+	var msgs []*nats.Msg // of the subscription's goroutine until it is drained, as is seen
+	seen, all := map[string]bool{}, make(chan struct{})
 	sub, err := nc.Subscribe(stream.EventSubjects, func(m *nats.Msg) {
-		msgs = append(msgs, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+		if id := m.Header.Get(jetstream.MsgIDHeader); !seen[id] { // else sent again: the answer was late
+			seen[id] = true
+			msgs = append(msgs, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -57,10 +60,13 @@ func playIntake(ctx context.Context, nc *nats.Conn) error {
 	return err
 }
 
+// captureLinger is as long as the SDK can linger.
+const captureLinger = time.Second
+
 func send(ctx context.Context, nc *nats.Conn, batch int, publish func(*stream.Publisher) error) error {
 	cfg := stream.PublisherConfig{Environment: dev.Environment, Conn: nc, BatchEvents: batch}
 	if batch > 1 {
-		cfg.Linger = time.Second
+		cfg.Linger = captureLinger
 	}
 	pub, err := stream.NewPublisher(cfg)
 	if err != nil {

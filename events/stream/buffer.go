@@ -33,6 +33,14 @@ func signal(c chan struct{}) {
 	}
 }
 
+// unsignal takes back a signal that nobody has seen.
+func unsignal(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}
+
 // put adds v once there is room. Only one goroutine may put.
 func (b *buffer[T]) put(ctx context.Context, v T) error {
 	for !b.tryPut(v) {

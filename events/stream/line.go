@@ -160,6 +160,9 @@ func (p *Publisher) take(l *line) []*item {
 	}
 	batch := l.items[:n:n]
 	l.items = l.items[n:]
+	if len(l.items) < p.cfg.BatchEvents {
+		unsignal(l.full) // it was said of events that are gone: the rest may linger
+	}
 	if n == 0 {
 		delete(p.lines, l.kind)
 	}
