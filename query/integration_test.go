@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // feedKeys is every feed key of a keyring.
 type feedKeys struct{ *seal.Keyring }
@@ -68,7 +68,7 @@ func build(t *testing.T) *house {
 	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public})
 	k.Run(view.Run)
 	follower := k.Follower()
-	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond})
+	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func (h *house) tables(t *testing.T) *store.Store {
 	if err := audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := audit.Open(o, 10*time.Second)
+	conn, err := audit.Open(o, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

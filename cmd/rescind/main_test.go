@@ -56,7 +56,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-const patience = 40 * time.Second
+const patience = 2 * time.Minute
 
 // waitFile FILE waits until the file is there.
 func waitFile(ts *testscript.TestScript, _ bool, args []string) {

@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // site is a NATS and a ClickHouse as a user would have them, with the accounts
 // of deployment, and no stream or table yet.

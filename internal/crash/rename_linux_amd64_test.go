@@ -33,7 +33,7 @@ func await(t *testing.T, hit <-chan string) {
 			t.Fatal("clickhouse ended before it renamed a part")
 		}
 		t.Logf("killed before the rename of %s", filepath.Base(strings.TrimSuffix(path, "/")))
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no part was renamed")
 	}
 }

@@ -23,7 +23,9 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
 const rawToken = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0."
@@ -69,7 +71,7 @@ var badEvents = []struct {
 func TestBadEventsOnNATS(t *testing.T) {
 	t.Parallel()
 	s := start(t, t.TempDir())
-	js, err := jetstream.New(connect(t, s, natsd.Issuer))
+	js, err := jetstream.New(natsdtest.Connect(t, s.NATS, natsd.Issuer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func TestBadEventsOnNATS(t *testing.T) {
 	want[events.ReasonConflict]++
 
 	officer := client.New(s.File.HTTP, s.File.Tokens["officer"])
-	eventually(t, "every good event, once", func() (bool, error) {
+	devtest.Eventually(t, "every good event, once", func() (bool, error) {
 		var got client.Trail
 		err := officer.Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": "acme", "type": "token.issued", "limit": 1000}, &got)
 		return len(got.Events) == len(badEvents)+1, err
@@ -143,7 +145,7 @@ func quarantined(t *testing.T, c *client.Client) map[events.Reason]int {
 func TestTooLargeOnNATS(t *testing.T) {
 	t.Parallel()
 	s := start(t, t.TempDir())
-	js, err := jetstream.New(connect(t, s, natsd.Issuer))
+	js, err := jetstream.New(natsdtest.Connect(t, s.NATS, natsd.Issuer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,7 @@ func TestTooLargeOnNATS(t *testing.T) {
 	}
 	send(t, js, "", strings.Repeat(" ", events.MaxMessageBytes+1)) // within the stream's limit, over ours
 	officer := client.New(s.File.HTTP, s.File.Tokens["officer"])
-	eventually(t, "the quarantine entry", func() (bool, error) {
+	devtest.Eventually(t, "the quarantine entry", func() (bool, error) {
 		return quarantined(t, officer)[events.ReasonTooLarge] == 1, nil
 	})
 }
@@ -187,7 +189,7 @@ func TestUnauthorisedPublishers(t *testing.T) {
 			if !errors.Is(err, nats.ErrPermissionViolation) {
 				t.Errorf("%s on %s: %v", tt.role, tt.subject, err)
 			}
-		case <-time.After(patience):
+		case <-time.After(devtest.Patience):
 			t.Errorf("%s may publish on %s", tt.role, tt.subject)
 		}
 		nc.Close()
@@ -242,7 +244,7 @@ func conflictOverHTTP(t *testing.T, s *dev.Stack) {
 		}))
 	}
 	officer := client.New(s.File.HTTP, s.File.Tokens["officer"])
-	eventually(t, "the conflict", func() (bool, error) { return quarantined(t, officer)[events.ReasonConflict] == 1, nil })
+	devtest.Eventually(t, "the conflict", func() (bool, error) { return quarantined(t, officer)[events.ReasonConflict] == 1, nil })
 }
 
 func post(t *testing.T, s *dev.Stack, contentType, body string) (int, string) {

@@ -9,18 +9,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/internal/workload"
 	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -28,68 +28,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
 
-const patience = 30 * time.Second
-
 // start runs a stack in dir until the test ends.
 func start(t *testing.T, dir string) *dev.Stack {
 	t.Helper()
-	s, err := dev.Start(t.Context(), dev.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, s) })
-	return s
-}
-
-func stop(t *testing.T, s *dev.Stack) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := s.Stop(ctx); err != nil {
-		t.Error(err)
-	}
-}
-
-func connect(t *testing.T, s *dev.Stack, role natsd.Role) *nats.Conn {
-	t.Helper()
-	nc, err := s.NATS.Connect(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
-}
-
-func database(t *testing.T, s *dev.Stack) driver.Conn {
-	t.Helper()
-	c := s.File.ClickHouse
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-// eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, done func() (bool, error)) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	var err error
-	for {
-		var ok bool
-		if ok, err = done(); ok && err == nil {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("%s: not within %s (last error: %v)", what, patience, err)
-		case <-tick.C:
-		}
-	}
+	return devtest.Start(t, dev.Options{Dir: dir})
 }
 
 // standing is what the log and ClickHouse hold, as one query says.
@@ -138,7 +80,7 @@ func TestPlainClient(t *testing.T) {
 	}
 	began := time.Now()
 	officer := client.New(s.File.HTTP, s.File.Tokens["officer"])
-	eventually(t, "the event in a search", func() (bool, error) {
+	devtest.Eventually(t, "the event in a search", func() (bool, error) {
 		var got client.Trail
 		err := officer.Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": "acme", "issuer": "https://id.example", "subject": "alice"}, &got)
 		return len(got.Events) > 0 && got.Events[0].ID == "e-1", err
@@ -151,19 +93,19 @@ func TestTenThousandOnce(t *testing.T) {
 	t.Parallel()
 	const n = 10_000
 	s := start(t, t.TempDir())
-	db := database(t, s)
+	db := devtest.Database(t, s)
 	gen := workload.New(workload.Config{Seed: 1, Subjects: 1000})
 	evs := gen.Batch(n)
 	for range 2 {
-		publish(t, s, evs)
-		eventually(t, "10,000 rows", func() (bool, error) {
+		devtest.Publish(t, s, evs)
+		devtest.Eventually(t, "10,000 rows", func() (bool, error) {
 			got, err := tokens(t, db)
 			return got == n, err
 		})
 	}
 	// Something behind the repeated events shows that they were read.
-	publish(t, s, []events.Event{gen.Next()})
-	eventually(t, "the row behind them", func() (bool, error) {
+	devtest.Publish(t, s, []events.Event{gen.Next()})
+	devtest.Eventually(t, "the row behind them", func() (bool, error) {
 		got, err := tokens(t, db)
 		return got > n, err
 	})
@@ -177,22 +119,6 @@ func TestTenThousandOnce(t *testing.T) {
 	whole(t, got)
 }
 
-func publish(t *testing.T, s *dev.Stack, evs []events.Event) {
-	t.Helper()
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: connect(t, s, natsd.API), Environment: dev.Environment})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ev := range evs {
-		if err := pub.Queue(t.Context(), ev); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := pub.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestClickHouseAway takes ClickHouse away under load: first it hangs, then it
 // dies. Revocations reach a verifier all the while, and afterwards every row
 // is there once.
@@ -203,7 +129,7 @@ func TestClickHouseAway(t *testing.T) {
 	gen := workload.New(workload.Config{Seed: 2, Subjects: 100})
 	sent := 0
 	load := func() {
-		publish(t, s, gen.Batch(500))
+		devtest.Publish(t, s, gen.Batch(500))
 		sent += 500
 	}
 	load()
@@ -223,8 +149,8 @@ func TestClickHouseAway(t *testing.T) {
 	}
 	load()
 	revokeAndSee(t, s, view, "dead")
-	db := database(t, s)
-	eventually(t, "every row", func() (bool, error) {
+	db := devtest.Database(t, s)
+	devtest.Eventually(t, "every row", func() (bool, error) {
 		got, err := tokens(t, db)
 		return got == uint64(sent)+6, err
 	})
@@ -242,14 +168,14 @@ func follow(t *testing.T, s *dev.Stack) *feed.Feed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := feed.New(feed.Config{Conn: connect(t, s, natsd.Verifier), PublicKey: public})
+	f := feed.New(feed.Config{Conn: natsdtest.Connect(t, s.NATS, natsd.Verifier), PublicKey: public})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	select {
 	case <-f.Ready():
-	case <-time.After(patience):
+	case <-time.After(devtest.Patience):
 		t.Fatal("the feed is not ready")
 	}
 	return f
@@ -262,7 +188,7 @@ func revokeAndSee(t *testing.T, s *dev.Stack, view *feed.Feed, jti string) {
 	if err := admin.Call(t.Context(), "POST", "/v1/revocations", in, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the refusal of "+jti, func() (bool, error) {
+	devtest.Eventually(t, "the refusal of "+jti, func() (bool, error) {
 		d := view.Decide(revocation.Claims{Tenant: "acme", Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())})
 		return d.State == revocation.Revoked, nil
 	})
@@ -273,7 +199,7 @@ func TestSecondStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := start(t, dir)
-	publish(t, first, workload.New(workload.Config{Seed: 3}).Batch(100))
+	devtest.Publish(t, first, workload.New(workload.Config{Seed: 3}).Batch(100))
 	revokeAndSee(t, first, follow(t, first), "before")
 	if _, err := dev.Start(t.Context(), dev.Options{Dir: dir}); err == nil {
 		t.Fatal("a second stack started in the folder of a running one")
@@ -281,18 +207,18 @@ func TestSecondStart(t *testing.T) {
 	if _, err := dev.ReadFile(dir); err != nil {
 		t.Fatalf("the second stack took away dev.json: %v", err)
 	}
-	stop(t, first)
+	devtest.Stop(t, first)
 	if _, err := dev.ReadFile(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("dev.json of a stopped stack: %v", err)
 	}
 	again := start(t, dir)
-	db := database(t, again)
-	eventually(t, "the rows of before", func() (bool, error) {
+	db := devtest.Database(t, again)
+	devtest.Eventually(t, "the rows of before", func() (bool, error) {
 		got, err := tokens(t, db)
 		return got == 101, err
 	})
 	want := []string{string(events.SystemStarted), string(events.SystemStopped), string(events.SystemStarted)}
-	eventually(t, "the system's own events, the first of them first of all", func() (bool, error) {
+	devtest.Eventually(t, "the system's own events, the first of them first of all", func() (bool, error) {
 		var kinds []string
 		err := db.QueryRow(t.Context(), "SELECT groupArray(type) FROM (SELECT type FROM events WHERE tenant = 'rescind' OR index = 0 ORDER BY index)").Scan(&kinds)
 		return slices.Equal(kinds, want), err

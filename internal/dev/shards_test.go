@@ -15,7 +15,9 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/projector/ledger"
 	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -30,12 +32,7 @@ const (
 
 func startShards(t *testing.T, dir string) *dev.Stack {
 	t.Helper()
-	s, err := dev.Start(t.Context(), dev.Options{Dir: dir, Shards: shards})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, s) })
-	return s
+	return devtest.Start(t, dev.Options{Dir: dir, Shards: shards})
 }
 
 // tenants is two of each shard, those of shard 0 first.
@@ -68,9 +65,9 @@ func issue(t *testing.T, s *dev.Stack, prefix string, n int) {
 			evs = append(evs, tokenIssued(tenant, fmt.Sprintf("%s-%d", prefix, i), "alice"), tokenIssued(tenant, fmt.Sprintf("%s-carol-%d", prefix, i), "carol"))
 		}
 	}
-	publish(t, s, evs)
+	devtest.Publish(t, s, evs)
 	for _, tenant := range tenants() {
-		eventually(t, "the tokens of "+tenant, func() (bool, error) {
+		devtest.Eventually(t, "the tokens of "+tenant, func() (bool, error) {
 			got := 0
 			for _, e := range search(t, s, tenant, nil) {
 				if strings.HasPrefix(e.ID, prefix) {
@@ -105,7 +102,7 @@ func search(t *testing.T, s *dev.Stack, tenant string, more map[string]any) (out
 // of its own, and nobody's tenants but its own.
 func checkLogs(t *testing.T, s *dev.Stack) (sizes []uint64) {
 	t.Helper()
-	js, err := jetstream.New(connect(t, s, natsd.Projector))
+	js, err := jetstream.New(natsdtest.Connect(t, s.NATS, natsd.Projector))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,9 +158,9 @@ func checkBatch(t *testing.T, shard uint16, tree *ledger.Tree, data []byte) {
 // checkRows holds ClickHouse to the logs.
 func checkRows(t *testing.T, s *dev.Stack, sizes []uint64) {
 	t.Helper()
-	db := database(t, s)
+	db := devtest.Database(t, s)
 	for k, size := range sizes {
-		eventually(t, fmt.Sprintf("%d rows of shard %d", size, k), func() (bool, error) {
+		devtest.Eventually(t, fmt.Sprintf("%d rows of shard %d", size, k), func() (bool, error) {
 			var got standing
 			err := db.QueryRow(t.Context(), "SELECT count(), uniqExact(tenant, source, id), min(index), max(index) + 1 FROM events WHERE shard = ?", uint16(k)).
 				Scan(&got.rows, &got.ids, &got.first, &got.next)
@@ -190,7 +187,7 @@ func TestShards(t *testing.T) {
 	listRequests(t, s)
 	sizes := checkLogs(t, s)
 	checkRows(t, s, sizes)
-	stop(t, s)
+	devtest.Stop(t, s)
 
 	refusedWithAnotherNumber(t, dir)
 	again := startShards(t, dir)
@@ -225,11 +222,17 @@ func revokeAndCheck(t *testing.T, s *dev.Stack, view *feed.Feed, tenant, jti str
 	if err := admin.Call(t.Context(), "POST", "/v1/revocations", in, &revoked); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the verifier is at the position", func() (bool, error) { return view.PositionOf(tenant) >= revoked.Position, nil })
+	if revoked.Position == 0 { // durable, and not on the log in time: it is told later
+		devtest.Eventually(t, "the position of the revocation", func() (bool, error) {
+			err := admin.Call(t.Context(), "GET", "/v1/revocations/"+revoked.ID+"?tenant="+tenant, nil, &revoked)
+			return revoked.Position > 0, err
+		})
+	}
+	devtest.Eventually(t, "the verifier is at the position", func() (bool, error) { return view.PositionOf(tenant) >= revoked.Position, nil })
 	if d := view.Decide(claims(tenant, jti)); d.State != revocation.Revoked || d.Position < revoked.Position {
 		t.Errorf("%s: the verifier says %+v, revoked at %d", tenant, d, revoked.Position)
 	}
-	eventually(t, "the API refuses it", func() (bool, error) {
+	devtest.Eventually(t, "the API refuses it", func() (bool, error) {
 		var got client.Checked
 		err := admin.Call(t.Context(), "POST", "/v1/check", map[string]any{"tenant": tenant, "claims": map[string]any{"iss": issuer, "jti": jti}}, &got)
 		return got.Decision == "revoked" && got.Position >= revoked.Position, err
@@ -274,7 +277,7 @@ func erase(t *testing.T, s *dev.Stack, tenant string) {
 	})
 	call("handler", "/v1/requests/"+r.ID+"/verify", map[string]any{})
 	call("approver", "/v1/requests/"+r.ID+"/approve", map[string]any{})
-	eventually(t, "the erasure in "+tenant, func() (bool, error) {
+	devtest.Eventually(t, "the erasure in "+tenant, func() (bool, error) {
 		err := client.New(s.File.HTTP, s.File.Tokens["handler"]).Call(t.Context(), "GET", "/v1/requests/"+r.ID, nil, &r)
 		return r.State == "completed" && r.Outcome == "erased", err
 	})
@@ -318,7 +321,7 @@ func refusedWithAnotherNumber(t *testing.T, dir string) {
 	for _, n := range []int{1, 2, 4} {
 		s, err := dev.Start(t.Context(), dev.Options{Dir: dir, Shards: n})
 		if err == nil {
-			stop(t, s)
+			devtest.Stop(t, s)
 		}
 		if !errors.Is(err, stream.ErrShards) || !strings.Contains(err.Error(), "Set shards: 3") {
 			t.Errorf("started with %d shards: %v", n, err)

@@ -91,7 +91,7 @@ func stock(t *testing.T, file string) string {
 	}
 	go ns.Start()
 	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
+	if !ns.ReadyForConnections(2 * time.Minute) {
 		t.Fatal("not ready")
 	}
 	return ns.ClientURL()

@@ -18,7 +18,7 @@ import (
 const (
 	objectStream = "OBJ_" + stream.SnapshotBucket
 	batchedGet   = `{"seq":1,"next_by_subj":"rescind.revocations","batch":8}`
-	wait         = 20 * time.Second
+	wait         = 2 * time.Minute
 )
 
 // target is a subject that an attacker asks to be answered on, the stream that

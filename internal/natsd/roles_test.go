@@ -245,7 +245,7 @@ func (c *client) allowed(t *testing.T, r right) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.FlushTimeout(20 * time.Second); err != nil {
+	if err := c.FlushTimeout(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if sub != nil {

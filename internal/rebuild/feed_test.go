@@ -2,6 +2,7 @@ package rebuild_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/internal/rebuild"
@@ -75,18 +77,10 @@ func (b *bench) sees(f *feed.Feed, jti string, want revocation.State) {
 
 func (b *bench) seesOf(tenant string, f *feed.Feed, jti string, want revocation.State) {
 	b.t.Helper()
-	deadline, tick := time.Now().Add(patience), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
+	devtest.Eventually(b.t, fmt.Sprintf("%s is %s", jti, want), func() (bool, error) {
 		d := f.Decide(revocation.Claims{Tenant: tenant, Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())})
-		if d.State == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%s is %s, want %s", jti, d.State, want)
-		}
-		<-tick.C
-	}
+		return d.State == want, nil
+	})
 }
 
 // TestFeedIsRebuilt spoils the feed, rebuilds it while a verifier follows, and

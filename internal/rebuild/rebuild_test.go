@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -17,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
@@ -27,8 +27,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
-
-const patience = 60 * time.Second
 
 // bench is a deployment at work.
 type bench struct {
@@ -42,31 +40,13 @@ func start(t *testing.T) *bench { return startOf(t, 1) }
 
 func startOf(t *testing.T, shards int) *bench {
 	t.Helper()
-	s, err := dev.Start(t.Context(), dev.Options{Dir: t.TempDir(), Shards: shards})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	b := &bench{Stack: s, t: t}
-	if b.db, err = clickhouse.Open(b.options()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.db.Close() })
+	s := devtest.Start(t, dev.Options{Dir: t.TempDir(), Shards: shards})
+	b := &bench{Stack: s, t: t, db: devtest.Database(t, s)}
+	var err error
 	if b.logs, err = stream.OpenLogs(t.Context(), b.js(natsd.API), shards); err != nil {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func (b *bench) options() *clickhouse.Options {
-	c := b.File.ClickHouse
-	return &clickhouse.Options{Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password}}
 }
 
 func (b *bench) js(role natsd.Role) jetstream.JetStream {
@@ -80,18 +60,7 @@ func (b *bench) publish(seed uint64, n int) {
 
 func (b *bench) publishOf(tenant string, seed uint64, n int) {
 	b.t.Helper()
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: natsdtest.Connect(b.t, b.NATS, natsd.API), Environment: dev.Environment})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, ev := range workload.New(workload.Config{Seed: seed, Subjects: 20, Tenant: tenant}).Batch(n) {
-		if err := pub.Queue(b.t.Context(), ev); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	if err := pub.Close(b.t.Context()); err != nil {
-		b.t.Fatal(err)
-	}
+	devtest.Publish(b.t, b.Stack, workload.New(workload.Config{Seed: seed, Subjects: 20, Tenant: tenant}).Batch(n))
 }
 
 func (b *bench) verify(ctx context.Context, conn driver.Conn) (verify.Reports, error) {
@@ -102,23 +71,21 @@ func (b *bench) verify(ctx context.Context, conn driver.Conn) (verify.Reports, e
 	return verify.Run(ctx, verify.Config{NATS: natsdtest.Connect(b.t, b.NATS, natsd.Auditor), ClickHouse: conn, FeedKey: feed, Shards: len(b.logs)})
 }
 
-// clean waits until everything is projected, and wants no difference then.
-func (b *bench) clean() verify.Reports {
+// clean waits until everything is on the logs and projected, and wants no
+// difference then.
+func (b *bench) clean() (all verify.Reports) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		all, err := b.verify(b.t.Context(), b.db)
+	devtest.Drained(b.t, b.Stack)
+	devtest.Eventually(b.t, "the stores to catch up", func() (bool, error) {
+		var err error
+		all, err = b.verify(b.t.Context(), b.db)
 		behind := slices.ContainsFunc(all, func(r *verify.Report) bool { return r.ClickHouse.NotProjected+r.Feed.NotInFeed > 0 })
-		if err == nil && !behind {
-			for _, d := range differences(all) {
-				b.t.Error(d)
-			}
-			return all
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("not projected within %s: %v, %v", patience, differences(all), err)
-		}
+		return !behind, err
+	})
+	for _, d := range differences(all) {
+		b.t.Error(d)
 	}
+	return all
 }
 
 func differences(all verify.Reports) (out []verify.Difference) {
@@ -129,7 +96,7 @@ func differences(all verify.Reports) (out []verify.Difference) {
 }
 
 func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
-	cfg := rebuild.TablesConfig{Options: b.options(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
+	cfg := rebuild.TablesConfig{Options: devtest.Options(b.Stack), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
 		r, err := b.verify(ctx, conn)
 		if err == nil && !r.Clean() {
 			err = fmt.Errorf("%v", differences(r))

@@ -23,11 +23,7 @@ func (b *bench) messages() []*jetstream.RawStreamMsg { return b.messagesOf(0) }
 
 func (b *bench) messagesOf(shard uint16) (all []*jetstream.RawStreamMsg) {
 	b.t.Helper()
-	js, err := jetstream.New(b.connect(natsd.API))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	s, err := js.Stream(b.t.Context(), stream.LogStreamOf(shard))
+	s, err := natsdtest.JetStream(b.t, b.NATS, natsd.API).Stream(b.t.Context(), stream.LogStreamOf(shard))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"context"
 	"crypto/ed25519"
 	"fmt"
 	"slices"
@@ -15,18 +14,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/internal/verify"
 	"github.com/rescindhq/rescind/internal/workload"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
-
-const patience = 40 * time.Second
 
 // bench is a whole deployment with a history: events, revocations of every
 // kind, a lift, an erasure.
@@ -44,44 +42,14 @@ func start(t *testing.T) *bench { return startFor(t, dev.Options{Dir: t.TempDir(
 
 func startFor(t testing.TB, o dev.Options) *bench {
 	t.Helper()
-	s, err := dev.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	s := devtest.Start(t, o)
 	b := &bench{Stack: s, t: t, shards: max(o.Shards, 1)}
+	var err error
 	if b.feed, err = s.Keys.FeedPublicKey(); err != nil {
 		t.Fatal(err)
 	}
-	b.db, b.nc = b.open(), b.connect(natsd.Auditor)
+	b.db, b.nc = devtest.Database(t, s), natsdtest.Connect(t, s.NATS, natsd.Auditor)
 	return b
-}
-
-func (b *bench) connect(role natsd.Role) *nats.Conn {
-	b.t.Helper()
-	nc, err := b.NATS.Connect(role)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(nc.Close)
-	return nc
-}
-
-func (b *bench) open() driver.Conn {
-	b.t.Helper()
-	c := b.File.ClickHouse
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{c.Addr}, Auth: clickhouse.Auth{Database: c.Database, Username: c.User, Password: c.Password}})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { conn.Close() })
-	return conn
 }
 
 // history makes n token events, then revocations, a lift and an erasure, and
@@ -113,18 +81,7 @@ func (b *bench) history(n int) {
 
 func (b *bench) publish(evs []events.Event) {
 	b.t.Helper()
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Conn: b.connect(natsd.API), Environment: dev.Environment})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, ev := range evs {
-		if err := pub.Queue(b.t.Context(), ev); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	if err := pub.Close(b.t.Context()); err != nil {
-		b.t.Fatal(err)
-	}
+	devtest.Publish(b.t, b.Stack, evs)
 }
 
 func (b *bench) call(c *client.Client, method, path string, in, out any) {
@@ -154,22 +111,14 @@ func (b *bench) erase(sub string) {
 
 func (b *bench) eventually(what string, done func() bool) {
 	b.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline.C:
-			b.t.Fatalf("%s: not within %s", what, patience)
-		case <-tick.C:
-		}
-	}
+	devtest.Eventually(b.t, what, func() (bool, error) { return done(), nil })
 }
 
-// projected waits until ClickHouse and the feed have all of the log.
+// projected waits until the log has all that was published, and ClickHouse and
+// the feed have all of the log.
 func (b *bench) projected() {
 	b.t.Helper()
+	devtest.Drained(b.t, b.Stack)
 	b.eventually("the stores to catch up", func() bool {
 		return !slices.ContainsFunc(b.verifyAll(verify.Config{}), func(r *verify.Report) bool {
 			return r.ClickHouse.NotProjected > 0 || r.Feed.NotInFeed > 0 || r.ClickHouse.Position != r.Log.Records || r.Log.Records == 0

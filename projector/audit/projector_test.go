@@ -71,7 +71,7 @@ func TestAnInsertUnderWayIsFinishedOrGivenUpWithinGrace(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(started); d < cfg.Grace/2 || d > 20*time.Second {
+	if d := time.Since(started); d < cfg.Grace/2 || d > cfg.Stall/2 {
 		t.Fatalf("stopped after %s, grace is %s", d, cfg.Grace)
 	}
 	p, _ = w.start(w.config(w.direct))

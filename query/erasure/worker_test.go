@@ -244,11 +244,11 @@ func TestIntakeAway(t *testing.T) {
 	meet(kit, "alice")
 	seen := &witness{Publisher: kit.Publisher, forms: map[string]map[string]bool{}}
 	tries := make(chan struct{}, 100)
+	r := open(t, kit, nil).approved("alice")
 	o := open(t, kit, func(c *Config) {
 		c.WaitFor = 500 * time.Millisecond
 		c.Publisher = &faultyPublisher{seen, events.SubjectRevoked, func() error { tries <- struct{}{}; return nil }, nil}
 	})
-	r := o.approved("alice")
 	kit.StopIntake()
 	kit.Run(o.Run)
 	for range 3 {

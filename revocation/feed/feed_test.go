@@ -27,10 +27,11 @@ func TestRevocationReachesVerifier(t *testing.T) {
 	awaitState(t, f, one, revocation.Active)
 	for n, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeSubject} {
 		c := feedtest.Claims(10 + n)
+		began := time.Now()
 		at := h.log.Revoke(t, scope, c)
 		d := awaitState(t, f, c, revocation.Revoked)
-		if d.Scope != scope || d.Reason != "test" || d.At.IsZero() || d.Age > time.Second {
-			t.Errorf("%s: got %+v", scope, d)
+		if since := time.Since(began); d.Scope != scope || d.Reason != "test" || d.At.IsZero() || d.Age > since { // the delta was signed since then
+			t.Errorf("%s: got %+v, revoked %s ago", scope, d, since)
 		}
 		feedtest.Eventually(t, "position", func() bool { return f.Position() >= at })
 	}
@@ -391,7 +392,7 @@ func TestRunStopsAndSaysWhy(t *testing.T) {
 		if err == nil {
 			t.Error("no error for a closed connection")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("still running on a closed connection")
 	}
 }

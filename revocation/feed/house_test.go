@@ -63,7 +63,7 @@ func awaitReady(t *testing.T, f *feed.Feed) {
 	t.Helper()
 	select {
 	case <-f.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("not ready: %+v", f.Status())
 	}
 }

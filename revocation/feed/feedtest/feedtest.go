@@ -192,7 +192,7 @@ func (l *Log) Revoke(t testing.TB, scope events.Scope, claims ...revocation.Clai
 }
 
 // patience is how long Eventually waits before the test fails.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // Eventually returns when the condition holds.
 func Eventually(t testing.TB, what string, condition func() bool) {
