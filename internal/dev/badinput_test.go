@@ -98,6 +98,7 @@ func TestBadEventsOnNATS(t *testing.T) {
 		err := officer.Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": "acme", "type": "token.issued", "limit": 1000}, &got)
 		return len(got.Events) == len(badEvents)+1, err
 	})
+	devtest.Drained(t, s)
 	got := quarantined(t, officer)
 	for reason, n := range want {
 		if got[reason] != n {
@@ -141,10 +142,8 @@ func quarantined(t *testing.T, c *client.Client) map[events.Reason]int {
 	return out
 }
 
-// TestTooLargeOnNATS sends a message that is larger than the intake takes.
-func TestTooLargeOnNATS(t *testing.T) {
-	t.Parallel()
-	s := start(t, t.TempDir())
+// testTooLargeOnNATS sends a message that is larger than the intake takes.
+func testTooLargeOnNATS(t *testing.T, s *dev.Stack) {
 	js, err := jetstream.New(natsdtest.Connect(t, s.NATS, natsd.Issuer))
 	if err != nil {
 		t.Fatal(err)
@@ -160,10 +159,8 @@ func TestTooLargeOnNATS(t *testing.T) {
 	})
 }
 
-// TestUnauthorisedPublishers are refused by NATS itself.
-func TestUnauthorisedPublishers(t *testing.T) {
-	t.Parallel()
-	s := start(t, t.TempDir())
+// testUnauthorisedPublishers are refused by NATS itself.
+func testUnauthorisedPublishers(t *testing.T, s *dev.Stack) {
 	if nc, err := nats.Connect(s.File.NATS); err == nil {
 		nc.Close()
 		t.Error("a client without credentials connected")
@@ -196,10 +193,8 @@ func TestUnauthorisedPublishers(t *testing.T) {
 	}
 }
 
-// TestBadBodiesOverHTTP sends the same faults to POST /v1/events.
-func TestBadBodiesOverHTTP(t *testing.T) {
-	t.Parallel()
-	s := start(t, t.TempDir())
+// testBadBodiesOverHTTP sends the same faults to POST /v1/events.
+func testBadBodiesOverHTTP(t *testing.T, s *dev.Stack) {
 	for i, bad := range badEvents {
 		body := fmt.Sprintf("[%s,%s]", cloudEvent(fmt.Sprintf("bad-%d", i), bad.change), cloudEvent(fmt.Sprintf("good-%d", i), nil))
 		status, answer := post(t, s, events.ContentTypeBatch, body)
@@ -292,10 +287,8 @@ func cutOff(t *testing.T, s *dev.Stack) {
 	}
 }
 
-// TestBadAccessTokens presents tokens that must not open the API.
-func TestBadAccessTokens(t *testing.T) {
-	t.Parallel()
-	s := start(t, t.TempDir())
+// testBadAccessTokens presents tokens that must not open the API.
+func testBadAccessTokens(t *testing.T, s *dev.Stack) {
 	good, kid, err := s.Keys.APIKey()
 	if err != nil {
 		t.Fatal(err)

@@ -194,9 +194,7 @@ func TestShards(t *testing.T) {
 	issue(t, again, "after", 5)
 	view = follow(t, again)
 	for _, tenant := range tenants() {
-		if d := view.Decide(claims(tenant, "before-0")); d.State != revocation.Revoked {
-			t.Errorf("%s: after the restart %+v", tenant, d)
-		}
+		staysRevoked(t, view, claims(tenant, "before-0"))
 		revokeAndCheck(t, again, view, tenant, "after-0")
 	}
 	now := checkLogs(t, again)

@@ -11,7 +11,7 @@
 //
 // # Shapes and units
 //
-// Whatever waits fails the test after [Patience].
+// Whatever waits fails the test where nothing moves for [Patience].
 //
 // # Errors
 //
@@ -45,8 +45,8 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
-// Patience is how long anything may take before the test fails: longer than it
-// takes on two cores that ten others want as well.
+// Patience is how long anything may stand still before the test fails: longer
+// than it takes on two cores that ten others want as well.
 const Patience = 2 * time.Minute
 
 // Start runs a stack until the test ends.
@@ -110,27 +110,42 @@ func Publish(t testing.TB, s *dev.Stack, evs []events.Event) {
 func Drained(t testing.TB, s *dev.Stack) {
 	t.Helper()
 	js := natsdtest.JetStream(t, s.NATS, natsd.Operator)
-	Eventually(t, "an empty intake", func() (bool, error) {
+	Arrives(t, "an empty intake", func() (left uint64, done bool, err error) {
 		in, err := js.Stream(t.Context(), stream.IntakeStream)
-		return err == nil && in.CachedInfo().State.Msgs == 0, err
+		if err != nil {
+			return 0, false, err
+		}
+		left = in.CachedInfo().State.Msgs
+		return left, left == 0, nil
 	})
 }
 
 // Eventually asks until the answer is yes.
 func Eventually(t testing.TB, what string, done func() (bool, error)) {
 	t.Helper()
-	deadline := time.NewTimer(Patience)
-	defer deadline.Stop()
+	Arrives(t, what, func() (uint64, bool, error) { ok, err := done(); return 0, ok, err })
+}
+
+// Arrives asks until the answer is yes, for as long as the number beside it
+// moves on.
+func Arrives(t testing.TB, what string, state func() (at uint64, done bool, err error)) {
+	t.Helper()
+	standing := time.NewTimer(Patience)
+	defer standing.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		ok, err := done()
-		if ok && err == nil {
+	for last := uint64(0); ; {
+		at, done, err := state()
+		if done && err == nil {
 			return
 		}
+		if err == nil && at != last {
+			last = at
+			standing.Reset(Patience)
+		}
 		select {
-		case <-deadline.C:
-			t.Fatalf("%s: not within %s (last error: %v)", what, Patience, err)
+		case <-standing.C:
+			t.Fatalf("%s: nothing moves for %s (at %d, last error: %v)", what, Patience, last, err)
 		case <-tick.C:
 		}
 	}
