@@ -7,7 +7,9 @@
 //
 // # Guarantees
 //
-// A server is the test's own, on a directory of its own, and stopped with it.
+// A server is the test's own, on a directory of its own, and stopped with it. The
+// streams of two servers of a test are not of the same moment: neither is taken
+// for the other. Those of different tests may be.
 //
 // # Shapes and units
 //
@@ -38,7 +40,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 )
 
@@ -55,6 +56,7 @@ func Start(t testing.TB) *natsd.Server {
 // where an earlier server stood.
 func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
 	t.Helper()
+	prepare(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	s, err := natsd.Start(ctx, cfg)
@@ -62,7 +64,7 @@ func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { Stop(t, s) })
-	if err := stream.Ensure(ctx, JetStream(t, s, natsd.Operator), stream.Topology{Shards: cfg.Shards}); err != nil {
+	if err := ensure(ctx, s, cfg.Shards); err != nil { // does nothing where the folder was prepared
 		t.Fatal(err)
 	}
 	return s
