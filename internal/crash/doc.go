@@ -29,8 +29,9 @@
 //   - A log that is removed and made anew under the site stops every role, and
 //     makes no revoked token active; an intake that is goes on with the new one.
 //   - One seed, number of kills and number of processes give one sequence of
-//     victims and pauses. What the victims are doing when they are struck differs
-//     from run to run: a seed that failed may pass.
+//     victims and pauses, each so many acknowledged events or so much time at
+//     most. What the victims are doing when they are struck differs from run to
+//     run: a seed that failed may pass.
 //   - A failure reports the seed, every strike with the time and what was
 //     acknowledged by then, why processes ended by themselves, the last lines of
 //     each log, and the events in question.
@@ -38,9 +39,10 @@
 // # Shapes and units
 //
 // The environment tells TestKillEverything RESCIND_CRASH_KILLS (at least so many
-// processes are killed, default 200: about two and a half minutes),
+// processes are killed, default 200: a minute or two),
 // RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_INTAKES (processes
-// of that role, of which one writes; default 2). A kill comes every 0.6 s on average.
+// of that role, of which one writes; default 2). A kill comes every 0.4 s on average,
+// and every 0.6 s where nothing is acknowledged in between.
 //
 // # What was found out
 //

@@ -27,7 +27,7 @@ func (s *Site) Harness(r Run) {
 		}
 	}()
 	for _, strike := range Plan(r.Seed, r.Kills, s.victims()) {
-		if err := s.pause(strike.After); err != nil {
+		if err := s.pause(strike, l); err != nil {
 			s.t.Fatal(err)
 		}
 		history = append(history, fmt.Sprintf("%7.2fs acknowledged=%d %v", time.Since(began).Seconds(), l.Count(), strike.Victims))
@@ -62,15 +62,22 @@ func (s *Site) strike(victims []string) {
 	killing.Wait()
 }
 
-func (s *Site) pause(d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-s.t.Context().Done():
-		return s.t.Context().Err()
+// pause waits until strike is due.
+func (s *Site) pause(strike Strike, l *Load) error {
+	over := time.NewTimer(strike.After)
+	defer over.Stop()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for due := l.progress() + strike.Events; l.progress() < due; {
+		select {
+		case <-tick.C:
+		case <-over.C:
+			return nil
+		case <-s.t.Context().Done():
+			return s.t.Context().Err()
+		}
 	}
+	return nil
 }
 
 // tally is kills by victim.

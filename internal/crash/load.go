@@ -32,6 +32,7 @@ type Load struct {
 
 	mu        sync.Mutex
 	published map[checker.Identity]bool // whether it was acknowledged
+	answers   int                       // acknowledgements
 	revoked   []revocation.Claims       // acknowledged revocations
 	active    []revocation.Claims       // some tokens that nobody revoked
 	repeats   int                       // acknowledged events that were sent again on purpose
@@ -169,6 +170,7 @@ func (p *publisher) attempt(ctx context.Context, evs []events.Event) (rest []eve
 // acknowledged notes an event that the intake has; the mutex is held.
 func (l *Load) acknowledged(ev *events.Event) {
 	l.published[identity(ev)] = true
+	l.answers++
 	claims := revocation.Claims{Tenant: ev.Tenant, Issuer: ev.Data.Issuer, TokenID: ev.Data.TokenID}
 	switch {
 	case ev.Type == events.TokenRevoked:
@@ -227,6 +229,12 @@ func (l *Load) Acked() (ids []checker.Identity) {
 
 // Count is how many events were acknowledged so far.
 func (l *Load) Count() int { return len(l.Acked()) }
+
+// progress grows with each event that is acknowledged.
+func (l *Load) progress() (n int) {
+	l.note(func() { n = l.answers })
+	return n
+}
 
 // More is nil once n more events are acknowledged than when it was called.
 func (l *Load) More(n int) func() error {

@@ -5,15 +5,22 @@ import (
 	"time"
 )
 
-// Strike kills some processes at once, a while after the one before.
+// Strike kills some processes at once, a while after the one before: once so
+// many events were acknowledged, or so much time has passed.
 type Strike struct {
+	Events  int
 	After   time.Duration
 	Victims []string
 }
 
-// Between two strikes passes anything up to twice meanPause: from killing what
-// has just been started to leaving everything in peace for a moment.
-const meanPause = 800 * time.Millisecond
+// Between two strikes passes anything up to twice these: from killing what has
+// just been started to leaving everything in peace for a moment. Where work goes
+// on all the same the events come first, and where something that all need must
+// be started again the time: it is then what the slowest machine is left.
+const (
+	meanEvents = 40
+	meanPause  = 800 * time.Millisecond
+)
 
 // Plan is strikes that kill n processes, the last one perhaps some more. The
 // same seed, number and victims give the same strikes; what the processes are
@@ -21,7 +28,7 @@ const meanPause = 800 * time.Millisecond
 func Plan(seed uint64, n int, victims []string) (strikes []Strike) {
 	rnd := rand.New(rand.NewPCG(seed, 0x6372617368))
 	for n > 0 {
-		s := Strike{After: time.Duration(rnd.Int64N(int64(2 * meanPause)))}
+		s := Strike{Events: rnd.IntN(2 * meanEvents), After: time.Duration(rnd.Int64N(int64(2 * meanPause)))}
 		for _, i := range rnd.Perm(len(victims))[:atOnce(rnd.IntN(100), len(victims))] {
 			s.Victims = append(s.Victims, victims[i])
 		}

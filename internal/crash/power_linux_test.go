@@ -18,46 +18,55 @@ import (
 	"github.com/rescindhq/rescind/internal/crash"
 )
 
-// TestPowerLoss starts a site on a copy of the disks of another, which was made
-// while that one was under load. What was acknowledged before the copy began is
+// TestPowerLoss starts sites on copies of the disks of another, which were made
+// while that one was under load. What was acknowledged before a copy began is
 // there once, and everything goes on.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	for _, loss := range []struct {
-		name   string
-		around func(t *testing.T, s *crash.Site, dup func())
-		spoil  func(t *testing.T, dir string)
-	}{
+	s := crash.NewSite(t, crash.Options{})
+	l := crash.StartLoad(s, 1)
+	s.Await("records", s.Records(10))
+	losses := []*loss{
 		// Every disk stops at the same instant. Writes that nobody was told of are
 		// there in part, and the notes that JetStream keeps beside its blocks, and
 		// syncs when it sees fit, are old or cut off.
-		{"at one instant", paused, torn},
+		{name: "at one instant", around: paused, spoil: torn},
 		// As a backup would: one file after the other while they change.
-		{"file by file", func(_ *testing.T, _ *crash.Site, dup func()) { dup() }, func(*testing.T, string) {}},
-	} {
-		t.Run(loss.name, func(t *testing.T) {
-			dir := t.TempDir()
-			s := crash.NewSite(t, crash.Options{})
-			l := crash.StartLoad(s, 1)
-			s.Await("records", s.Records(10))
-			var before crash.Heard
-			loss.around(t, s, func() {
-				before = l.Heard()
-				duplicate(t, dir, s.Dir)
-			})
-			s.Await("more events", l.More(200)) // the first site goes on: its disks were only read
-			l.Stop()
-			before.Also(l) // what came later may be in the copy, in part
-			loss.spoil(t, dir)
-
-			again := crash.NewSite(t, crash.Options{Dir: dir})
-			after := crash.StartLoad(again, 100)
-			after.Join(before)
-			again.Await("records", again.Records(5))
-			again.Verify(after)
-			again.Sound()
-		})
+		{name: "file by file", around: func(_ *testing.T, _ *crash.Site, dup func()) { dup() }, spoil: func(*testing.T, string) {}},
 	}
+	for _, lost := range losses {
+		lost.dir = t.TempDir()
+		lost.around(t, s, func() {
+			lost.before = l.Heard()
+			duplicate(t, lost.dir, s.Dir)
+		})
+		s.Await("more events", l.More(200)) // the first site goes on: its disks were only read
+	}
+	l.Stop()
+	for _, lost := range losses {
+		t.Run(lost.name, func(t *testing.T) { lost.recover(t, l) })
+	}
+}
+
+// loss is a copy of the disks.
+type loss struct {
+	name   string
+	around func(t *testing.T, s *crash.Site, dup func())
+	spoil  func(t *testing.T, dir string)
+	dir    string
+	before crash.Heard // the copy
+}
+
+// recover starts a site on the copy.
+func (lost *loss) recover(t *testing.T, l *crash.Load) {
+	lost.before.Also(l) // what came later may be in the copy, in part
+	lost.spoil(t, lost.dir)
+	again := crash.NewSite(t, crash.Options{Dir: lost.dir})
+	after := crash.StartLoad(again, 100)
+	after.Join(lost.before)
+	again.Await("records", again.Records(5))
+	again.Verify(after)
+	again.Sound()
 }
 
 // paused stops the servers while do runs, all threads of them.

@@ -50,15 +50,15 @@ func TestKillAtRename(t *testing.T) {
 		s.Await("records after "+table, s.Records(1))
 	}
 	s.Verify(l)
+	tokensLoseRows(t, s)
 }
 
-// TestTokensLoseRows is why inserts are read back, and not sent again under the
+// tokensLoseRows is why inserts are read back, and not sent again under the
 // deduplication token of the first attempt: a ClickHouse that is killed at the
 // rename of a part knows the token and has lost the rows. If this fails, the
 // hazard is gone from the engine, and projector/audit may say so.
-func TestTokensLoseRows(t *testing.T) {
-	t.Parallel()
-	s := crash.NewSite(t, crash.Options{})
+func tokensLoseRows(t *testing.T, s *crash.Site) {
+	t.Helper()
 	db := s.Database()
 	if err := db.Exec(t.Context(), "CREATE TABLE tokens (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 100"); err != nil {
 		t.Fatal(err)

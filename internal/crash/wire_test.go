@@ -19,16 +19,16 @@ func TestWires(t *testing.T) {
 		name string
 		do   func(*crash.Wire)
 	}{
-		{"cut", func(w *crash.Wire) { repeat(t, 10, 150*time.Millisecond, w.Cut) }},
-		{"half closed", func(w *crash.Wire) { repeat(t, 10, 150*time.Millisecond, w.HalfClose) }},
+		{"cut", func(w *crash.Wire) { repeat(t, 6, 150*time.Millisecond, w.Cut) }},
+		{"half closed", func(w *crash.Wire) { repeat(t, 6, 150*time.Millisecond, w.HalfClose) }},
 		{"slow", func(w *crash.Wire) {
 			w.Delay(150 * time.Millisecond)
-			repeat(t, 4, time.Second, func() {})
+			repeat(t, 2, time.Second, func() {})
 			w.Delay(0)
 		}},
 		{"down", func(w *crash.Wire) {
 			w.Down()
-			repeat(t, 3, time.Second, func() {})
+			repeat(t, 2, time.Second, func() {})
 			w.Up()
 		}},
 	} {
