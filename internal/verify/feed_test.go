@@ -184,11 +184,8 @@ func (c *copied) publish(data []byte) {
 	}
 }
 
-// TestTamperedSet has the feed's own key say something else than the log.
-func TestTamperedSet(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(20)
+// testTamperedSet has the feed's own key say something else than the log.
+func testTamperedSet(t *testing.T, b *bench) {
 	log := b.messages()
 	model := b.copy(log)
 	lift := slices.IndexFunc(model.entries, func(e revocation.Entry) bool { return e.Lift })
@@ -233,22 +230,19 @@ func TestTamperedSet(t *testing.T) {
 		{"another time", with(func(e *revocation.Entry) { e.At-- }), []string{fmt.Sprintf("revocations changed %d at", at[cut])}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			copied := b.copy(log)
+			copied := b.of(t).copy(log)
 			copied.tell(copied.head, c.entries(copied))
 			finds(t, b.verify(verify.Config{NATS: natsdtest.Connect(t, copied.server, natsd.Auditor)}), c.want...)
 		})
 	}
 }
 
-// TestTamperedHeads has the feed's own key sign deltas that do not fit.
-func TestTamperedHeads(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(20)
+// testTamperedHeads has the feed's own key sign deltas that do not fit.
+func testTamperedHeads(t *testing.T, b *bench) {
 	log := b.messages()
 	check := func(name string, say func(*copied), want ...string) {
 		t.Run(name, func(t *testing.T) {
-			c := b.copy(log)
+			c := b.of(t).copy(log)
 			say(c)
 			finds(t, b.verify(verify.Config{NATS: natsdtest.Connect(t, c.server, natsd.Auditor)}), want...)
 		})

@@ -52,6 +52,13 @@ func startFor(t testing.TB, o dev.Options) *bench {
 	return b
 }
 
+// of is b in the hands of a subtest.
+func (b *bench) of(t *testing.T) *bench {
+	its := *b
+	its.t = t
+	return &its
+}
+
 // history makes n token events, then revocations, a lift and an erasure, and
 // waits until all of it is in the stores.
 func (b *bench) history(n int) {
