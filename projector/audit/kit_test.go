@@ -82,9 +82,16 @@ func newWorld(t *testing.T) *world {
 	return newWorldOn(t, *o)
 }
 
-// newOwnWorld has an engine that the test may kill and pause, and accounts with
-// just the rights that this package asks for.
+// newOwnWorld is a world on an engine of its own.
 func newOwnWorld(t *testing.T) (*world, *engine.Engine) {
+	t.Helper()
+	e, options := ownEngine(t)
+	return newWorldOn(t, options), e
+}
+
+// ownEngine is an engine that the test may kill and pause, with empty tables,
+// and a projector's account that has just the rights this package asks for.
+func ownEngine(t *testing.T) (*engine.Engine, clickhouse.Options) {
 	t.Helper()
 	e := enginetest.Own(t, engine.Config{
 		Database: "rescind", Restart: true,
@@ -97,7 +104,18 @@ func newOwnWorld(t *testing.T) (*world, *engine.Engine) {
 	if err := Migrate(t.Context(), MigrateConfig{Options: &migrator}); err != nil {
 		t.Fatal(err)
 	}
-	return newWorldOn(t, as(e.Addr(), "projector")), e
+	return e, as(e.Addr(), "projector")
+}
+
+// emptied empties the tables of an engine that a test shares among its parts.
+func emptied(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	for _, table := range allTables {
+		if table == "migrations" {
+			continue
+		}
+		await(t, table+" is empty", func() bool { return e.Exec(t.Context(), "TRUNCATE TABLE rescind."+table) == nil })
+	}
 }
 
 func as(addr, user string) clickhouse.Options {
@@ -247,15 +265,16 @@ func (w *world) start(cfg Config) (p *Projector, stop func() error) {
 	return p, stop
 }
 
-// await waits until ok.
+// await waits until ok. It asks less and less often, as most answers are the
+// server's, which has better things to do.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+	wait, deadline := 2*time.Millisecond, time.Now().Add(patience)
+	for ; !ok(); <-time.After(wait) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited %s until %s", patience, what)
 		}
+		wait = min(wait*5/4, 100*time.Millisecond)
 	}
 }
 

@@ -257,7 +257,7 @@ func (l *link) rest() []byte {
 
 // await waits until ok, or until the test ends.
 func (p *proxy) await(ok func() bool) {
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
