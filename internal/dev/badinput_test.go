@@ -126,8 +126,10 @@ func quarantined(t *testing.T, c *client.Client) map[events.Reason]int {
 	if err := c.Call(t.Context(), "GET", "/v1/quarantine?tenant=acme&limit=1000", nil, &raw); err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(raw, []byte("eyJ")) || bytes.Contains(raw, []byte("4111")) {
-		t.Error("the quarantine list repeats what was refused for what it holds")
+	for _, held := range []string{"eyJ", "4111 1111", "41111111"} { // a digest may have 4111 in it
+		if bytes.Contains(raw, []byte(held)) {
+			t.Errorf("the quarantine list repeats what was refused for what it holds: %s", held)
+		}
 	}
 	var list struct {
 		Quarantined []client.Quarantined `json:"quarantined"`

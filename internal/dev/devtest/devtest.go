@@ -132,9 +132,7 @@ func Arrives(t testing.TB, what string, state func() (at uint64, done bool, err 
 	t.Helper()
 	standing := time.NewTimer(Patience)
 	defer standing.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for last := uint64(0); ; {
+	for last, wait := uint64(0), 10*time.Millisecond; ; wait = min(wait*3/2, 250*time.Millisecond) { // to ask costs
 		at, done, err := state()
 		if done && err == nil {
 			return
@@ -146,7 +144,7 @@ func Arrives(t testing.TB, what string, state func() (at uint64, done bool, err 
 		select {
 		case <-standing.C:
 			t.Fatalf("%s: nothing moves for %s (at %d, last error: %v)", what, Patience, last, err)
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }
