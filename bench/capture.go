@@ -88,7 +88,7 @@ func startNATS(o *server.Options) (*server.Server, *nats.Conn, error) {
 		ns.WaitForShutdown()
 		return nil, nil, err
 	}
-	if !ns.ReadyForConnections(10 * time.Second) {
+	if !ns.ReadyForConnections(time.Minute) {
 		return stop(errors.New("the bare server is not ready"))
 	}
 	nc, err := nats.Connect(ns.ClientURL())
