@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -20,7 +19,7 @@ import (
 )
 
 // crowd is more new people than fit into one atomic batch of the server.
-const crowd = 700
+const crowd = 520
 
 var errFault = errors.New("fault made on purpose")
 
@@ -116,7 +115,7 @@ func TestKeyringPutSurvives(t *testing.T) {
 			if _, err := p.rival.Tenant(t.Context(), "acme"); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			faulty := &faultyPut{Store: store, around: func(write func(context.Context) error) error {
 				p.write = write

@@ -21,17 +21,32 @@ import (
 
 func TestKeyStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	sealtest.TestStore(t, func(t *testing.T) seal.Store { return start(t).keys(t) })
+	w := start(t)
+	sealtest.TestStore(t, func(t *testing.T) seal.Store { return w.newKeys(t) })
 }
 
 // Without direct gets a KeyStore that asks for one gets no answer.
 func TestKeyStoreAsksTheLeaderAlone(t *testing.T) {
 	t.Parallel()
-	sealtest.TestStore(t, func(t *testing.T) seal.Store {
-		w := start(t)
-		w.denyDirect(t)
-		return w.keys(t)
-	})
+	w := start(t)
+	w.denyDirect(t)
+	sealtest.TestStore(t, func(t *testing.T) seal.Store { return w.newKeys(t) })
+}
+
+// newKeys makes the keyring's stream anew as it is, but empty.
+func (w world) newKeys(t *testing.T) *stream.KeyStore {
+	t.Helper()
+	s, err := w.operator.Stream(t.Context(), stream.KeyringStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.operator.DeleteStream(t.Context(), stream.KeyringStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.operator.CreateStream(t.Context(), s.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	return w.keys(t)
 }
 
 func (w world) denyDirect(t *testing.T) {
@@ -66,7 +81,7 @@ func TestKeyStoreWithoutAnswerIsAnError(t *testing.T) {
 // middle of a stream of several files, and asks before and after a restart.
 func TestKeyStoreReadsManyAfterRestart(t *testing.T) {
 	t.Parallel()
-	const all, size = 1500, 20_000 // 30 MB: four files
+	const all, size = 1100, 20_000 // 22 MB: three files, and more than are asked for at once
 	dir := t.TempDir()
 	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
 	k := world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}.keys(t)

@@ -180,7 +180,7 @@ func read(t *testing.T, l *stream.Log, from uint64, lanes ...events.Lane) *strea
 // wantNext reads the messages with the given sequences, which must come next.
 func wantNext(t *testing.T, r *stream.Reader, maxBytes int, want ...uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for len(want) > 0 {
 		ms, err := r.Next(ctx, maxBytes)

@@ -76,16 +76,48 @@ func (c *child) kill() {
 	_ = c.cmd.Wait()
 }
 
+// patience is how long anything may take, on a machine that has much else to do:
+// a test that passes never waits that long.
+const patience = time.Minute
+
 // world is a server with every stream and a client of each role.
 type world struct {
 	*natsd.Server
 	operator, projector jetstream.JetStream
+	api                 jetstream.JetStream // that put uses, or nil
 }
 
 func start(t *testing.T) world {
 	t.Helper()
-	s := natsdtest.Start(t)
-	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)}
+	return sharded(t, 1)
+}
+
+// sharded is a server with the streams of n shards.
+func sharded(t *testing.T, n int) world {
+	t.Helper()
+	w := bareFor(t, n)
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{Shards: n}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// bare is a server without any stream.
+func bare(t *testing.T) world {
+	t.Helper()
+	return bareFor(t, 1)
+}
+
+// bareFor does not sync what it writes: tests that lose power, or a server, have
+// one of their own.
+func bareFor(t *testing.T, shards int) world {
+	t.Helper()
+	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir(), Shards: shards, SyncEvery: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector), natsdtest.JetStream(t, s, natsd.API)}
 }
 
 func (w world) publisher(t *testing.T, role natsd.Role, change func(*stream.PublisherConfig)) *stream.Publisher {
@@ -134,17 +166,16 @@ func (w world) state(t *testing.T, name string) jetstream.StreamState {
 	return s.CachedInfo().State
 }
 
-// eventually polls until ok, for conditions that no channel announces.
+// eventually polls until ok, for conditions that no channel announces. It looks
+// less often the longer it takes: looking costs the time of what it waits for.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
+	deadline := time.After(patience)
+	for pause := 2 * time.Millisecond; !ok(); pause = min(2*pause, 50*time.Millisecond) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-deadline:
-			t.Fatalf("not within 20s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
@@ -163,7 +194,7 @@ func revoked(id string) events.Event {
 // collect reads messages until n have arrived, acknowledging each.
 func collect(t *testing.T, in *stream.Intake, n int) []stream.IntakeMessage {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out []stream.IntakeMessage
 	for len(out) < n {

@@ -15,13 +15,6 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
-// sharded is a server with the streams of n shards.
-func sharded(t *testing.T, n int) world {
-	t.Helper()
-	s := natsdtest.StartIn(t, natsd.Config{Dir: t.TempDir(), Shards: n})
-	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)}
-}
-
 func (w world) intakeOf(t *testing.T, shard uint16) *stream.Intake {
 	t.Helper()
 	in, err := stream.OpenIntakeOf(t.Context(), w.projector, shard)

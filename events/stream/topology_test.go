@@ -11,20 +11,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/internal/natsd"
-	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
-
-// bare is a server without any stream.
-func bare(t *testing.T) world {
-	t.Helper()
-	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { natsdtest.Stop(t, s) })
-	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector)}
-}
 
 func TestTopologyReportsAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
