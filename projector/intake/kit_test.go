@@ -25,7 +25,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+// patience is how long anything may take without moving, on a machine that has
+// much else to do: a test that passes never waits that long.
+const patience = time.Minute
 
 // rig is a real server with an intake's surroundings.
 type rig struct {
@@ -43,23 +45,28 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	s := natsdtest.Start(t)
-	return rigOn(t, s, natsdtest.JetStream(t, s, natsd.Projector))
+	return rigIn(t, t.TempDir())
 }
 
-func rigOn(t testing.TB, s *natsd.Server, js jetstream.JetStream) *rig {
+// rigIn is a rig whose server keeps its files in dir. It does not sync what it
+// writes: no power is lost here.
+func rigIn(t testing.TB, dir string) *rig {
 	t.Helper()
-	r := &rig{TB: t, server: s, js: js, publisher: natsdtest.JetStream(t, s, natsd.API)}
+	s, err := natsd.Start(t.Context(), natsd.Config{Dir: dir, SyncEvery: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	r := &rig{TB: t, server: s, js: natsdtest.JetStream(t, s, natsd.Projector), publisher: natsdtest.JetStream(t, s, natsd.API)}
 	ctx := t.Context()
 	// A restart must not wait for messages that a killed intake held.
 	r.check(stream.Ensure(ctx, natsdtest.JetStream(t, s, natsd.Operator),
 		stream.Topology{ControlAckWait: 2 * time.Second, AccessAckWait: 2 * time.Second}))
-	var err error
-	r.log, err = stream.OpenLog(ctx, js)
+	r.log, err = stream.OpenLog(ctx, r.js)
 	r.check(err)
-	r.quarantine, err = stream.OpenQuarantine(ctx, js)
+	r.quarantine, err = stream.OpenQuarantine(ctx, r.js)
 	r.check(err)
-	store, err := stream.OpenKeyStore(ctx, js)
+	store, err := stream.OpenKeyStore(ctx, r.js)
 	r.check(err)
 	r.keys = &sealtest.Fault{Store: store, Judge: func(string, string) sealtest.Verdict { return sealtest.Pass }}
 	r.keyring = r.newKeyring(seal.GenerateKEK())
@@ -186,22 +193,35 @@ func (in *running) wait() error {
 // until waits for a condition.
 func (r *rig) until(what string, met func() bool) {
 	r.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !met() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			r.Fatalf("%s: not within %s\n%s", what, patience, r.logText())
-		}
-	}
+	await(r, what, func() (int, bool) { return 0, met() })
 }
 
-// drained waits until nothing is left in the intake stream.
+// drained waits until nothing is left in the intake stream, as long as it
+// becomes less.
 func (r *rig) drained() {
 	r.Helper()
-	r.until("intake drained", func() bool { return r.waiting() == 0 })
+	await(r, "intake drained", func() (uint64, bool) { n := r.waiting(); return n, n == 0 })
+}
+
+// await looks again and again, and gives up when what it sees has not changed
+// for patience. It looks less often the longer it takes: looking costs the time
+// of what it waits for.
+func await[T comparable](r *rig, what string, look func() (T, bool)) {
+	r.Helper()
+	at, done := look()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for pause := 2 * time.Millisecond; !done; pause = min(2*pause, 50*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+		case <-deadline.C:
+			r.Fatalf("%s: nothing moved for %s\n%s", what, patience, r.logText())
+		}
+		before := at
+		if at, done = look(); at != before {
+			deadline.Reset(patience)
+		}
+	}
 }
 
 func (r *rig) waiting() uint64 {
@@ -268,7 +288,7 @@ func (r *rig) records() []entry {
 	last, err := r.log.Last(r.Context())
 	r.check(err)
 	var out []entry
-	var leaves []events.Hash
+	leaves := tree{done: map[[2]int]events.Hash{}}
 	seen := map[events.Ref]uint64{}
 	epoch := uint64(0)
 	for seq := uint64(1); seq <= last.Seq; seq++ {
@@ -277,8 +297,8 @@ func (r *rig) records() []entry {
 		b, err := events.UnmarshalBatch(m.Data)
 		r.check(err)
 		h := &b.Header
-		if h.First != uint64(len(leaves)) || h.Epoch < epoch || h.Lane != m.Lane || h.Count == 0 || h.Count > events.MaxBatchRecords {
-			r.Fatalf("seq %d: header %+v after %d records, epoch %d", seq, h, len(leaves), epoch)
+		if h.First != uint64(len(leaves.hashes)) || h.Epoch < epoch || h.Lane != m.Lane || h.Count == 0 || h.Count > events.MaxBatchRecords {
+			r.Fatalf("seq %d: header %+v after %d records, epoch %d", seq, h, len(leaves.hashes), epoch)
 		}
 		epoch = h.Epoch
 		for i, item := range b.Items {
@@ -295,30 +315,45 @@ func (r *rig) records() []entry {
 			if len(item.Digest) != 8 {
 				r.Errorf("index %d: digest of %d bytes", index, len(item.Digest))
 			}
-			leaves = append(leaves, sha256.Sum256(append([]byte{0}, item.Record...)))
+			leaves.hashes = append(leaves.hashes, sha256.Sum256(append([]byte{0}, item.Record...)))
 			out = append(out, entry{Record: rec, Index: index, Batch: h, Bytes: item.Record, Sealed: item.Sealed})
 		}
-		if root := treeHash(leaves); h.Root != root || h.Size != uint64(len(leaves)) {
-			r.Fatalf("seq %d: root %v of %d, want %v of %d", seq, h.Root, h.Size, root, len(leaves))
+		if root := leaves.root(0, len(leaves.hashes)); h.Root != root || h.Size != uint64(len(leaves.hashes)) {
+			r.Fatalf("seq %d: root %v of %d, want %v of %d", seq, h.Root, h.Size, root, len(leaves.hashes))
 		}
 	}
 	return out
 }
 
-// treeHash is the definition of RFC 6962 section 2.1.
-func treeHash(leaves []events.Hash) events.Hash {
-	switch len(leaves) {
+// tree is the definition of RFC 6962 section 2.1. It keeps the roots of whole
+// subtrees: nothing that is appended changes them.
+type tree struct {
+	hashes []events.Hash
+	done   map[[2]int]events.Hash
+}
+
+// root is the root over n leaves from first on.
+func (t *tree) root(first, n int) events.Hash {
+	switch n {
 	case 0:
 		return sha256.Sum256(nil)
 	case 1:
-		return leaves[0]
+		return t.hashes[first]
+	}
+	whole := n&(n-1) == 0
+	if known, ok := t.done[[2]int{first, n}]; ok && whole {
+		return known
 	}
 	k := 1
-	for k*2 < len(leaves) {
+	for k*2 < n {
 		k *= 2
 	}
-	left, right := treeHash(leaves[:k]), treeHash(leaves[k:])
-	return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
+	left, right := t.root(first, k), t.root(first+k, n-k)
+	root := events.Hash(sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...)))
+	if whole {
+		t.done[[2]int{first, n}] = root
+	}
+	return root
 }
 
 // facts is the records of events with these ids, findings left out.

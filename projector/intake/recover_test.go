@@ -195,9 +195,8 @@ func TestTailIsTheWindow(t *testing.T) {
 	in := r.start(func(c *Config) { c.Now = clock.now })
 	const n = 40
 	for i := range n {
-		ev := issued(fmt.Sprint("e", i))
-		r.publish(ev)
-		r.drained()
+		r.publish(issued(fmt.Sprint("e", i)))
+		r.until("it is logged", func() bool { return in.Stats().Records == uint64(i+1) })
 	}
 	in.stop()
 	last, err := r.log.Last(t.Context())
@@ -233,8 +232,8 @@ func TestTailIsBoundedInIDs(t *testing.T) {
 	r := newRig(t)
 	in := r.start()
 	for i := range 5 {
-		r.publishBatch(issuedMany(fmt.Sprint("b", i), 700)...)
-		r.drained()
+		r.publishBatch(issuedMany(fmt.Sprint("b", i), 300)...)
+		r.until("it is logged", func() bool { return in.Stats().Records == uint64(300*(i+1)) })
 	}
 	in.stop()
 	w, err := r.build(func(c *Config) { c.DedupIDs = 1000 }).recover(t.Context())
@@ -242,7 +241,7 @@ func TestTailIsBoundedInIDs(t *testing.T) {
 	if got := w.window.len; got != 1000 {
 		t.Errorf("%d events remembered, want 1000", got)
 	}
-	if _, known := w.window.find(events.EventRef("acme", "//id.example.com/a", "b4-0699")); !known {
+	if _, known := w.window.find(events.EventRef("acme", "//id.example.com/a", "b4-0299")); !known {
 		t.Error("the last event is not remembered")
 	}
 }
@@ -261,7 +260,7 @@ func TestControlStateComesFromTheWholeLane(t *testing.T) {
 	r.drained()
 	for i := range 10 {
 		r.publish(signedBy(fmt.Sprint("e", i), "k1"))
-		r.drained()
+		r.until("it is logged", func() bool { return in.Stats().Records == uint64(i+2) })
 	}
 	in.stop()
 	again := r.start(func(c *Config) { c.DedupWindow = time.Minute }, func(in *Intake) { in.recent = 1 })
@@ -361,8 +360,8 @@ func TestUntamperedBatchIsContinued(t *testing.T) {
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := natsdtest.StartIn(t, natsd.Config{Dir: dir})
-	u, err := url.Parse(first.URL())
+	r := rigIn(t, dir)
+	u, err := url.Parse(r.server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,11 +369,10 @@ func TestServerRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rigOn(t, first, natsdtest.JetStream(t, first, natsd.Projector))
 	in := r.start()
 	r.publish(issued("before"))
 	r.drained()
-	natsdtest.Stop(t, first)
+	natsdtest.Stop(t, r.server)
 	natsdtest.StartIn(t, natsd.Config{Dir: dir, Port: port})
 	r.until("publishing works again", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
