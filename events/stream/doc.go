@@ -16,9 +16,11 @@
 //     acknowledged, survives kill -9 of the server, and power loss where the
 //     server syncs every write (internal/natsd does).
 //   - A message is in the intake until it was acknowledged and every one before
-//     it of its shard, and gone within a second after. One on a subject that
-//     nobody foresaw is delivered as well, with a tenant and type that no event
-//     on it agrees with.
+//     it of its shard, and gone within a second after. One that stays
+//     unacknowledged keeps only itself there: after IntakeConfig.HeldFor (10 s)
+//     what was acknowledged behind it is removed one by one, and nothing else.
+//     One on a subject that nobody foresaw is delivered as well, with a tenant
+//     and type that no event on it agrees with.
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing: Ensure puts it back, and it is delivered all that is there. A
 //     reader notices a stream that was made anew ([ErrIntakeReplaced]).
@@ -85,7 +87,8 @@
 //
 // It does not decode or judge messages. It delivers at least once: whoever
 // reads the intake must know what it has dealt with. It does not elect a
-// writer; ErrFenced tells the loser. A lane of the log read by itself is not
+// writer; ErrFenced tells the loser. It delivers no more of a lane of the intake
+// while 20,000 messages of it are held. A lane of the log read by itself is not
 // checked for holes. On a replicated keyring what was erased stays in the Raft
 // log of each server until its next snapshot, and with JetStream's own
 // encryption erasing is a plain delete: values are ciphertext for that reason.

@@ -84,11 +84,18 @@ func (i *Intake) emptyNow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
 	to, err := i.dealtWith(ctx)
-	if err != nil || to <= i.emptied || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
+	if err != nil {
 		return
 	}
-	if i.purge(ctx, to+1) == nil {
+	behind := i.behind(to)
+	if to <= i.emptied && !behind || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
+		return
+	}
+	if to > i.emptied && i.purge(ctx, to+1) == nil {
 		i.emptied = to
+	}
+	if behind {
+		i.removeBehind(ctx)
 	}
 }
 

@@ -55,6 +55,9 @@ type Intake struct {
 	created  time.Time
 	left     left
 	emptied  uint64 // the stream begins behind it; of the goroutine that empties
+	dealt    dealtByLane
+	stall    stall         // of the goroutine that empties
+	patience time.Duration // how long a message that is held may keep others in the stream
 	control  *buffer[IntakeMessage]
 	access   *buffer[IntakeMessage]
 	stop     context.CancelFunc
@@ -70,11 +73,17 @@ func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
 
 // OpenIntakeOf is OpenIntake for a shard.
 func OpenIntakeOf(ctx context.Context, js jetstream.JetStream, shard uint16) (*Intake, error) {
+	return OpenIntakeWith(ctx, js, IntakeConfig{Shard: shard})
+}
+
+// OpenIntakeWith is OpenIntake with a configuration.
+func OpenIntakeWith(ctx context.Context, js jetstream.JetStream, cfg IntakeConfig) (*Intake, error) {
+	cfg = cfg.withDefaults()
 	s, err := js.Stream(ctx, IntakeStream)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", IntakeStream, err)
 	}
-	controlName, accessName := consumerOf(ControlConsumer, shard), consumerOf(AccessConsumer, shard)
+	controlName, accessName := consumerOf(ControlConsumer, cfg.Shard), consumerOf(AccessConsumer, cfg.Shard)
 	control, err := s.Consumer(ctx, controlName)
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", controlName, IntakeStream, err)
@@ -83,7 +92,7 @@ func OpenIntakeOf(ctx context.Context, js jetstream.JetStream, shard uint16) (*I
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", accessName, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, shard: shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created}
+	i := &Intake{conn: js.Conn(), stream: s, shard: cfg.Shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created, patience: cfg.HeldFor}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
@@ -107,6 +116,7 @@ func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMe
 			return nil
 		}
 		m := newIntakeMessage(msg, meta)
+		m.ack = i.dealtOf(b).acknowledges(m.Seq, m.ack)
 		if b == i.access {
 			m.After = i.left.before(m.Seq)
 		}
@@ -151,6 +161,7 @@ func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Cont
 			return nil, err
 		}
 		b.clear()
+		i.dealtOf(b).forget()
 		if b == i.access {
 			i.left.clear()
 		}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -61,4 +62,25 @@ func (t Topology) consumersOf(shard uint16, prefix string, others ...string) []j
 		one(ControlConsumer, t.ControlAckWait, controlSubjects(prefix)),
 		one(AccessConsumer, t.AccessAckWait, append([]string{prefix + ">"}, others...)),
 	}
+}
+
+// IntakeConfig is how the intake is read. Its zero value is a valid one.
+type IntakeConfig struct {
+	// Shard is whose messages are read. Default 0.
+	Shard uint16
+	// HeldFor is how long a message that is not acknowledged keeps in the stream
+	// what was acknowledged behind it: after that those are removed one by one,
+	// each for a write of its own. Default 10 s, which is longer than a message
+	// is in hand that is not held.
+	HeldFor time.Duration
+	// Log is told what was found wrong and put right. Default: nothing is logged.
+	Log *slog.Logger
+}
+
+func (c IntakeConfig) withDefaults() IntakeConfig {
+	orDefault(&c.HeldFor, heldFor)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
 }

@@ -121,7 +121,7 @@ func projector(shards int) []string {
 		consume(stream.IntakeStream), reset(stream.IntakeStream),
 		consume(logs...), create(logs...),
 		consume(objects), create(objects),
-		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream, objects),
+		api1("STREAM.MSG.DELETE", stream.IntakeStream, stream.KeyringStream, stream.LocksStream, objects),
 		api1("STREAM.PURGE", objects, stream.IntakeStream),
 	)
 }

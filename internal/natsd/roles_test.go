@@ -66,6 +66,7 @@ func jetStreamRights() []right {
 		pub("$JS.API.CONSUMER.CREATE.RESCIND_REVOCATIONS.x", operator),
 		pub("$JS.API.CONSUMER.CREATE.RESCIND_QUARANTINE.x", operator),
 		pub("$JS.API.CONSUMER.CREATE.OBJ_RESCIND_SNAPSHOTS.x", operator, projector),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_INTAKE", operator, projector),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_INTAKE", operator, projector),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_LOG", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.GET.RESCIND_KEYRING", operator, projector, api),
@@ -85,7 +86,6 @@ func jetStreamRights() []right {
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_QUARANTINE", operator),
 		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_LOCKS", operator, projector, api),
 		pub("$JS.API.STREAM.MSG.DELETE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
-		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_INTAKE", operator),
 		pub("$JS.API.STREAM.PURGE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
 		pub("$JS.API.STREAM.PURGE.RESCIND_INTAKE", operator, projector),
 	}
