@@ -24,6 +24,9 @@
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing: Ensure puts it back, and it is delivered all that is there. A
 //     reader notices a stream that was made anew ([ErrIntakeReplaced]).
+//   - An Intake that is opened, or connected again, is delivered all that is in
+//     the stream, whatever its consumers say that was dealt with: one that is
+//     ahead of its stream, as after a restored backup, skips nothing. It says so.
 //   - A full intake and a full log refuse; neither drops its oldest.
 //   - Where there are several shards, a message is delivered to the reader of its
 //     tenant's shard (events.ShardOf) and to no other, and waits for it while
@@ -86,7 +89,8 @@
 // # What it does not do
 //
 // It does not decode or judge messages. It delivers at least once: whoever
-// reads the intake must know what it has dealt with. It does not elect a
+// reads the intake must know what it has dealt with. It keeps no consumer but the
+// intake's: other readers know where they are, and ask from there. It does not elect a
 // writer; ErrFenced tells the loser. It delivers no more of a lane of the intake
 // while 20,000 messages of it are held. A lane of the log read by itself is not
 // checked for holes. On a replicated keyring what was erased stays in the Raft

@@ -88,10 +88,10 @@ func (i *Intake) emptyNow(ctx context.Context) {
 		return
 	}
 	behind := i.behind(to)
-	if to <= i.emptied && !behind || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
+	if to == i.emptied && !behind || i.check(ctx) != nil { // of a stream that was made anew the sequences are other messages
 		return
 	}
-	if to > i.emptied && i.purge(ctx, to+1) == nil {
+	if to > 0 && to != i.emptied && i.purge(ctx, to+1) == nil {
 		i.emptied = to
 	}
 	if behind {
@@ -124,8 +124,8 @@ func (i *Intake) dealtWith(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	i.left.release(control.Delivered.Stream)
-	to := access.AckFloor.Stream
+	i.left.release(i.dealt.control.upTo(control.Delivered.Stream))
+	to := i.dealt.access.upTo(access.AckFloor.Stream) // of what is beyond, this reader knows nothing
 	if control.NumAckPending > 0 || control.NumPending > 0 {
 		to = min(to, control.AckFloor.Stream)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type Intake struct {
 	shard    uint16
 	subjects []string // that hold its messages
 	created  time.Time
+	log      *slog.Logger
 	left     left
 	emptied  uint64 // the stream begins behind it; of the goroutine that empties
 	dealt    dealtByLane
@@ -92,7 +94,7 @@ func OpenIntakeWith(ctx context.Context, js jetstream.JetStream, cfg IntakeConfi
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", accessName, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, shard: cfg.Shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created, patience: cfg.HeldFor}
+	i := &Intake{conn: js.Conn(), stream: s, shard: cfg.Shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created, patience: cfg.HeldFor, log: cfg.Log}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
@@ -111,6 +113,7 @@ func (i *Intake) follow(run context.Context, consumer string, b *buffer[IntakeMe
 		if err != nil {
 			return err
 		}
+		i.dealtOf(b).delivered(meta.Sequence.Stream)
 		if skip(msg.Subject()) {
 			i.left.add(meta.Sequence.Stream, msg)
 			return nil
@@ -141,11 +144,9 @@ func deliveredBy(filters []string) func(subject string) bool {
 	}
 }
 
-// reopen opens a consumer and has delivered again, now, what was delivered and
-// not acknowledged: to a reader that is gone, or over a connection that broke.
-// Without it that would wait for the consumer's AckWait. What b holds would
-// come twice and is dropped. A consumer that is gone, and a stream that was
-// made anew, are for Ensure and a new start.
+// reopen opens a consumer and has delivered again, now, all that is in the
+// stream: see rewind. What b holds would come twice and is dropped. A consumer
+// that is gone, and a stream that was made anew, are for Ensure and a new start.
 func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Context) (jetstream.Consumer, error) {
 	return func(ctx context.Context) (jetstream.Consumer, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestWait)
@@ -165,8 +166,7 @@ func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Cont
 		if b == i.access {
 			i.left.clear()
 		}
-		_, err = i.stream.ResetConsumer(ctx, name)
-		return c, err
+		return c, i.rewind(ctx, c)
 	}
 }
 

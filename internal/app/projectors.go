@@ -56,7 +56,8 @@ func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(c
 	if err := a.started(ctx, b.js, shard); err != nil {
 		return nil, err
 	}
-	cfg.Open = func(ctx context.Context) (intake.Source, error) { return stream.OpenIntakeOf(ctx, b.js, shard) }
+	reading := stream.IntakeConfig{Shard: shard, Log: a.log.With("role", config.RoleIntake)}
+	cfg.Open = func(ctx context.Context) (intake.Source, error) { return stream.OpenIntakeWith(ctx, b.js, reading) }
 	cfg.Elect = func(ctx context.Context) (context.Context, func(), error) {
 		return stream.Elect(ctx, b.js, intakeLock(shard), intakeTTL)
 	}
