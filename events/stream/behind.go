@@ -15,24 +15,24 @@ const (
 	dealtAtMost   = 1 << 20          // sequences that are kept; what is beyond goes with a purge, or when another reader comes
 )
 
-// dealt is what one consumer has delivered to this reader since it was opened,
-// and what of it was acknowledged and may still be in the stream. Whoever acknowledges has dealt with the message for good, so that one
+// dealt is what one consumer has behind it and in hand since this reader opened
+// it, and what of that was acknowledged and may still be in the stream. Whoever acknowledges has dealt with the message for good, so that one
 // may go, whatever the consumer knows of it, and whoever else has it in hand.
 type dealt struct {
 	mu   sync.Mutex
 	seqs []uint64 // in the order of acknowledgement
-	last uint64   // the highest that was delivered
+	last uint64   // the highest that was delivered or, before this reader, acknowledged
 	turn int      // how often it was forgotten
 }
 
-// delivered notes that seq was delivered.
+// delivered notes that seq, or all up to it, was delivered.
 func (d *dealt) delivered(seq uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.last = max(d.last, seq)
 }
 
-// upTo is seq, or the highest that was delivered where that is lower.
+// upTo is seq, or the last where that is lower.
 func (d *dealt) upTo(seq uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -116,9 +116,12 @@ func TestMessageInHandIsWaitedFor(t *testing.T) {
 	in := w.impatient(t, 0, time.Hour)
 	held := holding(t, in, 20, func(m stream.IntakeMessage) bool { return m.Seq == 11 })
 	eventually(t, "what is before it is gone", func() bool { return w.state(t, stream.IntakeStream).FirstSeq == held[0] })
-	in.Close() // which empties once more
 	if st := w.state(t, stream.IntakeStream); st.Msgs != 10 {
 		t.Errorf("%d messages in the intake, want 10", st.Msgs)
+	}
+	in.Close() // which empties once more
+	if st := w.state(t, stream.IntakeStream); st.Msgs != 10 {
+		t.Errorf("%d messages in the intake once it is closed, want 10", st.Msgs)
 	}
 }
 

@@ -24,9 +24,9 @@
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing: Ensure puts it back, and it is delivered all that is there. A
 //     reader notices a stream that was made anew ([ErrIntakeReplaced]).
-//   - An Intake that is opened, or connected again, is delivered all that is in
-//     the stream, whatever its consumers say that was dealt with: one that is
-//     ahead of its stream, as after a restored backup, skips nothing. It says so.
+//   - A consumer of the intake that is ahead of its stream when it is opened, or
+//     connected again, as after a restored backup, skips nothing: it is set back to
+//     the stream's start, and that is logged as an error.
 //   - A full intake and a full log refuse; neither drops its oldest.
 //   - Where there are several shards, a message is delivered to the reader of its
 //     tenant's shard (events.ShardOf) and to no other, and waits for it while
@@ -89,8 +89,10 @@
 // # What it does not do
 //
 // It does not decode or judge messages. It delivers at least once: whoever
-// reads the intake must know what it has dealt with. It keeps no consumer but the
-// intake's: other readers know where they are, and ask from there. It does not elect a
+// reads the intake must know what it has dealt with. It cannot see
+// that a consumer was ahead of its stream once the stream has grown past it:
+// after restoring one, open the intake before publishers come back. No other
+// reader has a consumer that lasts: they know where they are, and ask from there. It does not elect a
 // writer; ErrFenced tells the loser. It delivers no more of a lane of the intake
 // while 20,000 messages of it are held. A lane of the log read by itself is not
 // checked for holes. On a replicated keyring what was erased stays in the Raft

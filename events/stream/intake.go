@@ -144,9 +144,11 @@ func deliveredBy(filters []string) func(subject string) bool {
 	}
 }
 
-// reopen opens a consumer and has delivered again, now, all that is in the
-// stream: see rewind. What b holds would come twice and is dropped. A consumer
-// that is gone, and a stream that was made anew, are for Ensure and a new start.
+// reopen opens a consumer and has delivered again, now, what was delivered and
+// not acknowledged: to a reader that is gone, or over a connection that broke.
+// Without it that would wait for the consumer's AckWait. What b holds would
+// come twice and is dropped. A consumer that is gone, and a stream that was
+// made anew, are for Ensure and a new start.
 func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Context) (jetstream.Consumer, error) {
 	return func(ctx context.Context) (jetstream.Consumer, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestWait)
@@ -166,7 +168,7 @@ func (i *Intake) reopen(name string, b *buffer[IntakeMessage]) func(context.Cont
 		if b == i.access {
 			i.left.clear()
 		}
-		return c, i.rewind(ctx, c)
+		return c, i.resume(ctx, c, i.dealtOf(b))
 	}
 }
 
