@@ -103,7 +103,7 @@ func (r *rig) revokeOne(ctx context.Context, f *feed.Feed, pub *stream.Publisher
 	claims := revocation.Claims{Tenant: "acme", Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())}
 	began := time.Now()
 	err = pub.Publish(ctx, events.Event{
-		ID: uuid.NewString(), Source: "rescind:bench", Type: events.TokenRevoked, Tenant: "acme", Environment: "dev",
+		ID: uuid.NewString(), Source: "bench", Type: events.TokenRevoked, Tenant: "acme", Environment: "dev",
 		Data: events.Data{Issuer: workload.Issuer, TokenID: jti, Reason: "test"},
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 	ReasonHealth      Reason = "health_claim" // a listed health claim
 	ReasonExposed     Reason = "exposed"      // a personal value repeated in a member that is kept in clear
 	ReasonConflict    Reason = "conflict"     // the id was seen with other content
-	ReasonReserved    Reason = "reserved"     // a type that only Rescind's own services publish
+	ReasonReserved    Reason = "reserved"     // a type or source that only Rescind's own services publish
 	ReasonDefect      Reason = "defect"       // a fault of ours: the event is parked, not lost
 )
 

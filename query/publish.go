@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
@@ -102,10 +101,6 @@ func (s *Server) judge(p *Principal, decoded []events.Decoded) (accepted []event
 	return accepted, refused
 }
 
-// ownSources begins the sources of Rescind's own services: nobody else may use
-// one, or take an id of theirs.
-const ownSources = "rescind:"
-
 // mayPublish says why the caller may not publish ev, which is valid, or nil.
 func mayPublish(p *Principal, ev *events.Event) *events.Refusal {
 	refuse := func(r events.Reason, detail string) *events.Refusal {
@@ -114,8 +109,8 @@ func mayPublish(p *Principal, ev *events.Event) *events.Refusal {
 	switch {
 	case !p.Reaches(ev.Tenant):
 		return refuse(events.ReasonMismatch, "the access token does not reach the event's tenant")
-	case strings.HasPrefix(ev.Source, ownSources):
-		return refuse(events.ReasonReserved, "sources that begin with "+ownSources+" are Rescind's own")
+	case events.OwnSource(ev.Source):
+		return refuse(events.ReasonReserved, events.DetailOwnSource)
 	case ev.Type.Reserved():
 		return refuse(events.ReasonReserved, ev.Type.Name()+" is published by Rescind alone")
 	case !p.Has(ScopeEventsWrite) && ev.Type != events.TokenVerified && ev.Type != events.TokenRejected:

@@ -69,6 +69,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 	const objects = "OBJ_" + stream.SnapshotBucket
 	want := map[string][2]string{ // address, stream
 		"events":          {with(stream.EventSubjects, "{tenant}.{type}"), stream.IntakeStream},
+		"ownEvents":       {with(stream.EventSubjects, "{tenant}.{type}") + ".service", stream.IntakeStream},
 		"log":             {with(stream.LogSubjects, "{lane}"), stream.LogStream},
 		"quarantine":      {with(stream.QuarantineSubjects, "{entry}"), stream.QuarantineStream},
 		"replayed":        {with(stream.ReplayedSubjects, "{entry}"), stream.QuarantineStream},

@@ -57,7 +57,11 @@
 //     its acknowledgement was lost is not stored twice within two minutes.
 //     Events of one tenant and type arrive in the order they were given in.
 //   - An event that the intake would refuse for what is in it does not leave the
-//     process of the Publisher.
+//     process of the Publisher, nor one with a source of our own where it is not
+//     a service of ours (PublisherConfig.Service).
+//   - What a service of ours says in its own name arrives as such
+//     (IntakeMessage.Service): its subject is one on which neither issuers nor
+//     verifiers may publish ([ServiceSubject]).
 //   - [KeyStore.Create] writes up to a thousand entries all or none.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the
 //     server that answers. A fence reaches those who listen, without its value.
@@ -70,7 +74,7 @@
 // # Shapes and units
 //
 // A Publisher sends CloudEvents in protobuf batches of one tenant and one type,
-// on [EventSubject]; messages of the log are events.Batch in CBOR; an entry of the
+// on [EventSubject] or [ServiceSubject]; messages of the log are events.Batch in CBOR; an entry of the
 // quarantine is JSON, the event in it as it arrived. Sequences are those of JetStream, from 1; 0 means none. All
 // of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
 //

@@ -27,6 +27,7 @@ type IntakeMessage struct {
 	Seq         uint64         // in the intake stream: unique beside Intake.Created
 	Subject     string         // that it was published on
 	Message     events.Message // tenant and type as the subject says
+	Service     bool           // one of our own services published it, in its own name
 	Redelivered bool           // it was delivered before; false says nothing after the intake was opened anew
 	Received    time.Time      // when the stream stored it
 	After       uint64         // of access: the last control message stored before it is not beyond this; 0 for none
@@ -191,7 +192,7 @@ func newIntakeMessage(msg jetstream.Msg, meta *jetstream.MsgMetadata) IntakeMess
 	tenant, t, _ := ParseEventSubject(subject) // where it is malformed, the event disagrees and is refused
 	header := msg.Headers()
 	return IntakeMessage{
-		Seq: meta.Sequence.Stream, Subject: subject, Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp, Behind: meta.NumPending,
+		Seq: meta.Sequence.Stream, Subject: subject, Service: fromService(subject), Redelivered: meta.NumDelivered > 1, Received: meta.Timestamp, Behind: meta.NumPending,
 		Message: events.Message{
 			ContentType: contentType(header), Header: header, Body: msg.Data(), Tenant: tenant, Type: t,
 		},

@@ -27,8 +27,18 @@ const headerBytes = 1 << 10
 
 // kind is what all events of a message share.
 type kind struct {
-	tenant string
-	t      events.Type
+	tenant  string
+	t       events.Type
+	service bool // they are our own services'
+}
+
+func kindOf(ev *events.Event) kind { return kind{ev.Tenant, ev.Type, events.OwnSource(ev.Source)} }
+
+func (k kind) subject() string {
+	if k.service {
+		return ServiceSubject(k.tenant, k.t)
+	}
+	return EventSubject(k.tenant, k.t)
 }
 
 // line is the events that wait to be sent on one subject, oldest first. One
@@ -65,6 +75,9 @@ func (p *Publisher) enqueue(ctx context.Context, it *item) error {
 func (p *Publisher) encode(it *item) error {
 	if r := p.policy.Validate(&it.ev, time.Now()); r != nil {
 		return r
+	}
+	if events.OwnSource(it.ev.Source) && !p.cfg.Service {
+		return &events.Refusal{ID: it.ev.ID, Source: it.ev.Source, Reason: events.ReasonReserved, Detail: events.DetailOwnSource}
 	}
 	scratch := p.scratch.Get().(*[]byte)
 	defer p.scratch.Put(scratch)
@@ -105,10 +118,10 @@ func (p *Publisher) append(it *item) bool {
 	if p.closed {
 		return false
 	}
-	k := kind{it.ev.Tenant, it.ev.Type}
+	k := kindOf(&it.ev)
 	l, ok := p.lines[k]
 	if !ok {
-		l = &line{kind: k, subject: EventSubject(k.tenant, k.t), full: make(chan struct{}, 1)}
+		l = &line{kind: k, subject: k.subject(), full: make(chan struct{}, 1)}
 		p.lines[k] = l
 		p.sending.Go(func() { p.send(l) })
 	}

@@ -57,6 +57,7 @@ const (
 	LockSubjects       = lockPrefix + "*"
 
 	eventPrefix      = "rescind.events."
+	serviceSuffix    = ".service"        // behind the type: what one of our own services publishes
 	shardPrefix      = "rescind.intake." // what of several shards is stored under: .<shard>.<tenant>.<type>
 	logPrefix        = "rescind.log."
 	keyringPrefix    = "rescind.keyring."
@@ -71,12 +72,27 @@ func EventSubject(tenant string, t events.Type) string {
 	return eventPrefix + tenant + "." + t.Name()
 }
 
-// ParseEventSubject reads what EventSubject wrote. The type need not be known.
+// ServiceSubject is the subject on which our own services publish an event of
+// type t of a tenant in their own name: with a source under events.OwnSources.
+// No issuer or verifier may publish on it. A tenant of "*" makes it a filter.
+func ServiceSubject(tenant string, t events.Type) string {
+	return EventSubject(tenant, t) + serviceSuffix
+}
+
+// fromService reports whether s is what ServiceSubject writes.
+func fromService(s string) bool {
+	_, _, err := ParseEventSubject(s)
+	return err == nil && strings.HasSuffix(s, serviceSuffix)
+}
+
+// ParseEventSubject reads what EventSubject or ServiceSubject wrote. The type
+// need not be known.
 // Where s is not of that shape, tenant and t are what it says all the same, so
 // that an event on it agrees with nothing and is refused.
 func ParseEventSubject(s string) (tenant string, t events.Type, err error) {
 	rest, ours := strings.CutPrefix(s, eventPrefix)
 	tenant, name, _ := strings.Cut(rest, ".")
+	name = strings.TrimSuffix(name, serviceSuffix)
 	t = events.TypeNamed(name)
 	switch {
 	case !ours:
@@ -124,7 +140,7 @@ func controlSubjects(prefix string) []string {
 	var subjects []string
 	for _, t := range events.Types() {
 		if t.Lane() == events.Control {
-			subjects = append(subjects, prefix+"*."+t.Name())
+			subjects = append(subjects, prefix+"*."+t.Name(), prefix+"*."+t.Name()+serviceSuffix)
 		}
 	}
 	slices.Sort(subjects)

@@ -19,6 +19,10 @@ func TestEventSubjectParsesToItself(t *testing.T) {
 		if err != nil || gotTenant != tenant || gotType != typ {
 			t.Fatalf("got %q, %q, %v", gotTenant, gotType, err)
 		}
+		gotTenant, gotType, err = stream.ParseEventSubject(stream.ServiceSubject(tenant, typ))
+		if err != nil || gotTenant != tenant || gotType != typ {
+			t.Fatalf("of a service: got %q, %q, %v", gotTenant, gotType, err)
+		}
 	})
 }
 
@@ -26,7 +30,7 @@ func TestMalformedEventSubjectNamesNoKnownType(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
 		"", "rescind", "rescind.events", "rescind.events.", "rescind.events.acme", "rescind.events.acme.", "rescind.events.acme.token",
-		"rescind.events.acme.token.issued.v1", "rescind.events.ac me.token.issued", "rescind.events.*.token.issued",
+		"rescind.events.acme.token.issued.v1", "rescind.events.acme.token.issued.service.service", "rescind.events.acme.token.service", "rescind.events.acme.service", "rescind.events.ac me.token.issued", "rescind.events.*.token.issued",
 		"rescind.events..token.issued", "rescind.log.control", "token.issued",
 	} {
 		tenant, typ, err := stream.ParseEventSubject(s)
@@ -50,9 +54,10 @@ func TestUnknownTypeParses(t *testing.T) {
 func FuzzParseEventSubject(f *testing.F) {
 	f.Add("rescind.events.acme.token.issued")
 	f.Add("rescind.events.acme.token")
+	f.Add("rescind.events.acme.token.issued.service")
 	f.Fuzz(func(t *testing.T, s string) {
 		tenant, typ, err := stream.ParseEventSubject(s)
-		if err == nil && stream.EventSubject(tenant, typ) != s {
+		if err == nil && stream.EventSubject(tenant, typ) != s && stream.ServiceSubject(tenant, typ) != s {
 			t.Fatalf("%q parsed as %q, %q", s, tenant, typ)
 		}
 	})

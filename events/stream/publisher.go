@@ -29,6 +29,10 @@ type PublisherConfig struct {
 	Environment string
 	// Source is given to events that name none: a URI-reference of the publisher.
 	Source string
+	// Service says that this is one of Rescind's own services: events with a
+	// source of our own are published where the credentials of issuers and
+	// verifiers do not reach. Without it such an event is refused.
+	Service bool
 	// BatchEvents is how many events travel in one message at most. Default
 	// 500, 1 to 1000. They are of one tenant and one type.
 	BatchEvents int

@@ -144,7 +144,7 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.keys, err = a.keyring(ctx, b); err != nil {
 		return nil, err
 	}
-	if p.publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, RetryFor: drain, Log: a.log}); err != nil {
+	if p.publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, Service: true, RetryFor: drain, Log: a.log}); err != nil {
 		return nil, err
 	}
 	a.closers = append(a.closers, func() {

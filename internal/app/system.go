@@ -58,7 +58,7 @@ func (a *app) say(ctx context.Context, js jetstream.JetStream, t events.Type, sh
 	if err != nil {
 		return err
 	}
-	if _, err := js.Publish(ctx, stream.EventSubject(tenant, t), body); err != nil {
+	if _, err := js.Publish(ctx, stream.ServiceSubject(tenant, t), body); err != nil {
 		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
 	return nil

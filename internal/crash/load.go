@@ -305,8 +305,5 @@ func (l *Load) Published(id checker.Identity) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ok := l.published[id]
-	return ok || id.Tenant != tenant || len(id.Source) >= len(own) && id.Source[:len(own)] == own
+	return ok || id.Tenant != tenant || events.OwnSource(id.Source)
 }
-
-// own is how the sources of Rescind's own events begin.
-const own = "rescind:"

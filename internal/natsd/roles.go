@@ -115,7 +115,7 @@ func projector(shards int) []string {
 		[]string{
 			stream.RevocationsSubject, stream.FeedKeysSubject,
 			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
-			"rescind.events.*.system.*",
+			stream.ServiceSubject("*", events.TypeNamed("system.*")),
 		},
 		lanes(shards), info(all...), direct(all...), leader(all...),
 		consume(stream.IntakeStream), reset(stream.IntakeStream),

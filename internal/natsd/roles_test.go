@@ -44,6 +44,7 @@ func rights() []right {
 	}
 	for _, typ := range events.Types() {
 		table = append(table, pub(stream.EventSubject("acme", typ), publishersOf(typ)...))
+		table = append(table, pub(stream.ServiceSubject("acme", typ), servicesOf(typ)...))
 	}
 	return table
 }
@@ -146,13 +147,19 @@ func publishersOf(typ events.Type) []natsd.Role {
 	switch category, _, _ := strings.Cut(typ.Name(), "."); {
 	case typ == events.TokenVerified, typ == events.TokenRejected:
 		return []natsd.Role{api, verifier}
-	case category == "system":
-		return []natsd.Role{api, projector}
-	case slices.Contains([]string{"request", "hold", "audit", "finding", "revocation"}, category):
+	case slices.Contains([]string{"system", "request", "hold", "audit", "finding", "revocation"}, category):
 		return []natsd.Role{api}
 	default:
 		return []natsd.Role{api, issuer}
 	}
+}
+
+// servicesOf is who publishes typ in our own name.
+func servicesOf(typ events.Type) []natsd.Role {
+	if strings.HasPrefix(typ.Name(), "system.") {
+		return []natsd.Role{api, projector}
+	}
+	return []natsd.Role{api}
 }
 
 // Every right of the table is tried by every role on a server without streams,

@@ -106,9 +106,16 @@ func refused(m *events.Message, why *events.Refusal) []events.Decoded {
 
 func (l *lane) validate(k *candidate, now time.Time) {
 	k.refusal = l.cfg.Policy.Validate(k.event, now)
-	if k.refusal == nil && k.event.Source == controls.Source {
-		k.refuse(events.ReasonReserved, "source "+controls.Source+" is our own")
+	if k.refusal == nil && ownSource(k) {
+		k.refuse(events.ReasonReserved, events.DetailOwnSource)
 	}
+}
+
+// ownSource reports whether k has a source of our own that whoever published it
+// may not use: the subject says whether a service of ours did. The source of
+// findings is the intake's alone.
+func ownSource(k *candidate) bool {
+	return k.event.Source == controls.Source || events.OwnSource(k.event.Source) && !k.from.Service
 }
 
 // identify gives k its identity, and the digest that tells it from another of

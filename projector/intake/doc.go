@@ -50,6 +50,8 @@
 //     quarantined as a defect, before the tree or the window has it. An event
 //     that revokes is logged although a control failed on it, with a finding
 //     that says so: a fault in a rule must not keep a revoked token good.
+//   - A source of our own (events.OwnSources) is accepted from our own services
+//     alone, as the subject tells them apart; that of findings from nobody.
 //   - A refused event is kept as a fact, and its payload sealed, except where
 //     the payload is the offence: then it is dropped.
 //   - Control never waits for access but for the batch that is being appended

@@ -55,7 +55,7 @@ func Start(t testing.TB) *Kit {
 	k.check(err)
 	k.Log, err = stream.OpenLog(t.Context(), k.JS)
 	k.check(err)
-	k.Publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: k.Conn, Environment: Environment, Source: "test"})
+	k.Publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: k.Conn, Environment: Environment, Source: "test", Service: true})
 	k.check(err)
 	t.Cleanup(func() { _ = k.Publisher.Close(context.Background()) })
 	k.Keyring, k.Keys = k.keyring(k.Conn), k.keyring(k.Projector)
