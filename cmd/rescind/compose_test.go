@@ -10,12 +10,13 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/internal/secrets"
 )
 
 // composeProject loads the file that a user with Docker runs.
 func composeProject(t *testing.T) *types.Project {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithName("rescind"))
+	o, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithName("rescind"), cli.WithProfiles([]string{"rebuild"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +27,11 @@ func composeProject(t *testing.T) *types.Project {
 	return p
 }
 
-func TestComposeConfigurationIsValid(t *testing.T) {
-	t.Parallel()
-	s := composeProject(t).Services["rescind"]
+// composeConfig is the configuration that a service of the file starts with.
+func composeConfig(t *testing.T, service string) config.Config {
+	t.Helper()
 	var environ []string
-	for name, value := range s.Environment {
+	for name, value := range composeProject(t).Services[service].Environment {
 		environ = append(environ, name+"="+*value)
 	}
 	c, err := config.Load(config.Source{Environ: environ})
@@ -40,6 +41,25 @@ func TestComposeConfigurationIsValid(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// Only the service that rebuilds has the account that may replace the database,
+// and it is one of those that setup makes.
+func TestComposeRebuildHasItsAccount(t *testing.T) {
+	t.Parallel()
+	if c := composeConfig(t, "rescind"); c.ClickHouse.RebuilderUser != "" || c.ClickHouse.RebuilderPassword != "" {
+		t.Errorf("the service has the account %s", c.ClickHouse.RebuilderUser)
+	}
+	c := composeConfig(t, "rebuild")
+	if user := c.ClickHouse.RebuilderUser; !slices.Contains(secrets.ClickHouseUsers(), user) || string(c.ClickHouse.RebuilderPassword) != "file:/secrets/clickhouse/"+user {
+		t.Errorf("account %q with the password in %s", user, c.ClickHouse.RebuilderPassword)
+	}
+}
+
+func TestComposeConfigurationIsValid(t *testing.T) {
+	t.Parallel()
+	c := composeConfig(t, "rescind")
 	if c.NATS.URL != "nats://nats:4222" || c.ClickHouse.Addr != "clickhouse:9000" || !strings.HasSuffix(c.HTTP.Addr, ":8080") {
 		t.Errorf("addresses: %s, %s, %s", c.NATS.URL, c.ClickHouse.Addr, c.HTTP.Addr)
 	}
@@ -53,7 +73,7 @@ func TestComposeConfigurationIsValid(t *testing.T) {
 func TestComposeCommandsParse(t *testing.T) {
 	t.Parallel()
 	p := composeProject(t)
-	lines := [][]string{p.Services["setup"].Command, p.Services["rescind"].Command, p.Services["rescind"].HealthCheck.Test[2:]}
+	lines := [][]string{p.Services["setup"].Command, p.Services["rescind"].Command, p.Services["rescind"].HealthCheck.Test[2:], p.Services["rebuild"].Command}
 	for _, line := range lines {
 		cmd, rest, err := newRoot(nil).Find(line)
 		if err != nil || cmd.Name() == "rescind" {
@@ -72,13 +92,13 @@ func TestComposeCommandsParse(t *testing.T) {
 func TestComposeServices(t *testing.T) {
 	t.Parallel()
 	p := composeProject(t)
-	images := map[string]string{"nats": `^nats:2\.15`, "clickhouse": `^clickhouse/clickhouse-server:26\.`, "rescind": `^rescind$`, "setup": `^rescind$`}
+	images := map[string]string{"nats": `^nats:2\.15`, "clickhouse": `^clickhouse/clickhouse-server:26\.`, "rescind": `^rescind$`, "setup": `^rescind$`, "rebuild": `^rescind$`}
 	for name, want := range images {
 		s, ok := p.Services[name]
 		if !ok || !regexp.MustCompile(want).MatchString(s.Image) {
 			t.Errorf("%s: image %q, want %s", name, s.Image, want)
 		}
-		if name != "setup" && s.HealthCheck == nil {
+		if name != "setup" && name != "rebuild" && s.HealthCheck == nil {
 			t.Errorf("%s has no health check", name)
 		}
 		for _, port := range s.Ports {

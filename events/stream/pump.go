@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -43,6 +44,8 @@ func (p *pump) run(ctx context.Context) error {
 			return ErrClosed
 		case errors.As(err, &stop):
 			return stop.error
+		case p.conn.IsClosed(): // for good: it does not reconnect
+			return fmt.Errorf("read: %w", nats.ErrConnectionClosed)
 		case received:
 			failures = 0
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rescindhq/rescind/internal/engine"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/rebuild"
 	"github.com/rescindhq/rescind/internal/secrets"
 	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/query/store"
@@ -76,9 +77,10 @@ func Users(keys *secrets.Folder, database string) ([]engine.User, error) {
 		"migrator":  append(audit.MigratorGrants(database), "CREATE DATABASE ON "+database+".*"),
 		"projector": audit.Grants(database),
 		"api":       store.Grants(database),
+		"rebuilder": rebuild.Grants(database),
 	}
 	var out []engine.User
-	for _, name := range []string{"migrator", "projector", "api"} {
+	for _, name := range []string{"migrator", "projector", "api", "rebuilder"} {
 		password, err := secrets.ReadPassword(keys.ClickHousePassword(name))
 		if err != nil {
 			return nil, err

@@ -244,7 +244,7 @@ func configuration(nats, clickhouse string, creds func(natsd.Role) string, keys 
 		MigratorUser: "migrator", MigratorPassword: password("migrator"),
 		ProjectorUser: "projector", ProjectorPassword: password("projector"),
 		APIUser: "api", APIPassword: password("api"),
-		RebuilderUser: "owner", RebuilderPassword: password("owner"),
+		RebuilderUser: "rebuilder", RebuilderPassword: password("rebuilder"),
 	}
 	c.NATS.IntakeMaxBytes = intakeBytes
 	c.Auth = config.Auth{Issuer: TokenIssuer, Audience: TokenAudience, JWKS: keys.JWKS()}

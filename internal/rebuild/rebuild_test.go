@@ -21,6 +21,7 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/internal/rebuild"
+	"github.com/rescindhq/rescind/internal/secrets"
 	"github.com/rescindhq/rescind/internal/verify"
 	"github.com/rescindhq/rescind/internal/workload"
 	"github.com/rescindhq/rescind/projector/ledger"
@@ -47,6 +48,18 @@ func startOf(t *testing.T, shards int) *bench {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// rebuilder is the options of the account that a deployment makes for a rebuild.
+func (b *bench) rebuilder() *clickhouse.Options {
+	b.t.Helper()
+	o := devtest.Options(b.Stack)
+	o.Auth.Username = "rebuilder"
+	var err error
+	if o.Auth.Password, err = secrets.ReadPassword(b.Keys.ClickHousePassword("rebuilder")); err != nil {
+		b.t.Fatal(err)
+	}
+	return o
 }
 
 func (b *bench) js(role natsd.Role) jetstream.JetStream {
@@ -96,7 +109,7 @@ func differences(all verify.Reports) (out []verify.Difference) {
 }
 
 func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
-	cfg := rebuild.TablesConfig{Options: devtest.Options(b.Stack), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
+	cfg := rebuild.TablesConfig{Options: b.rebuilder(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
 		r, err := b.verify(ctx, conn)
 		if err == nil && !r.Clean() {
 			err = fmt.Errorf("%v", differences(r))

@@ -10,7 +10,9 @@ import (
 
 // ClickHouseUsers are the database users of a deployment: owner in dev, the
 // others everywhere.
-func ClickHouseUsers() []string { return []string{"owner", "migrator", "projector", "api"} }
+func ClickHouseUsers() []string {
+	return []string{"owner", "migrator", "projector", "api", "rebuilder"}
+}
 
 // ClickHousePassword is the path of the password of one of ClickHouseUsers.
 func (f *Folder) ClickHousePassword(user string) string {
