@@ -75,7 +75,6 @@ func TestProblems(t *testing.T) {
 	}{
 		{invalid("m", "d"), KindInvalid, 422},
 		{badBody("d"), KindBody, 400},
-		{badParameter("p", "d"), KindParameter, 400},
 		{errTenant, KindTenant, 403},
 		{errTooLarge, KindTooLarge, 413},
 		{&http.MaxBytesError{}, KindTooLarge, 413},

@@ -65,10 +65,6 @@ func badBody(format string, args ...any) error {
 	return &problemError{KindBody, http.StatusBadRequest, "the body cannot be read", fmt.Sprintf(format, args...), ""}
 }
 
-func badParameter(name, format string, args ...any) error {
-	return &problemError{KindParameter, http.StatusBadRequest, "a parameter is not acceptable", fmt.Sprintf(format, args...), name}
-}
-
 var (
 	errTenant   = &problemError{KindTenant, http.StatusForbidden, "the token does not reach this tenant", "its claim tenants does not name it", "tenant"}
 	errTooLarge = &problemError{KindTooLarge, http.StatusRequestEntityTooLarge, "the body is too large", fmt.Sprintf("the limit is %d bytes", events.MaxMessageBytes), ""}

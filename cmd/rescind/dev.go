@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/dev"
 )
 
@@ -19,6 +20,9 @@ when it is ready: addresses, tokens and credentials. Ctrl-C stops it in order;
 started again on the same folder it finds everything again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Shards < 1 || o.Shards > events.MaxShards {
+				return usage("--shards %d: want 1 to %d", o.Shards, events.MaxShards)
+			}
 			o.Getenv, o.Progress = env.getenv, progress(cmd)
 			o.Log = newLogger(cmd, "info")
 			if quiet, _ := cmd.Flags().GetBool("quiet"); quiet {

@@ -128,14 +128,6 @@ func (l *Log) takeItem(seq uint64, it *item) {
 	l.Records = append(l.Records, r)
 }
 
-// Last is the sequence of the last message, 0 for none.
-func (l *Log) Last() uint64 {
-	if len(l.Batches) == 0 {
-		return 0
-	}
-	return l.Batches[len(l.Batches)-1].Seq
-}
-
 // Holds compares the log with what publishers sent: acknowledged events must be
 // there, and of what is there, those with a source that published says is
 // ours must be among those that were sent.
