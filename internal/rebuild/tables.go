@@ -52,7 +52,7 @@ type Built struct {
 func Grants(database string) []string {
 	return []string{
 		"ALL ON " + database + ".*", "ALL ON " + database + buildSuffix + ".*", "ALL ON " + database + oldSuffix + "*.*",
-		"SELECT ON system.*", "KILL QUERY ON *.*", "TABLE ENGINE ON MergeTree",
+		"SELECT ON system.*", "KILL QUERY ON *.*", "TABLE ENGINE ON MergeTree", "TABLE ENGINE ON Atomic",
 	}
 }
 
