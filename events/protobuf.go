@@ -161,7 +161,7 @@ func (r *eventProto) attribute(entry []byte) {
 		r.fail()
 		return
 	}
-	r.keep(string(name), v)
+	r.keep(name, v)
 }
 
 // attributeValue is a CloudEventAttributeValue.
@@ -221,20 +221,19 @@ func readTimestamp(raw []byte) (t time.Time, ok bool) {
 }
 
 // keep takes the attribute of that name.
-func (r *eventProto) keep(name string, v attributeValue) {
-	_, to, _ := r.e.text([]byte(name))
-	required := name == "id" || name == "source" || name == "type" || name == "specversion" || name == "data" || name == "data_base64"
-	if r.again(name, to != nil) || required {
+func (r *eventProto) keep(name []byte, v attributeValue) {
+	i, to, _ := r.e.text(name)
+	if r.again(name, i, to != nil) || elsewhere(name) {
 		r.refuse("the event says %.40q twice, or where it does not belong", name)
 		return
 	}
 	switch {
 	case v.odd || v.kind == 0:
 		r.refuse("attribute %.40q: want one value", name)
-	case name == "time" && v.kind == attrTimestamp:
+	case v.kind == attrTimestamp && string(name) == "time":
 		r.e.at = v.at
 	case to == nil:
-		r.extension(name, v.text)
+		r.extension(string(name), v.text)
 	case v.kind != attrString:
 		r.refuse("%.40s: want a string", name)
 	default:
@@ -242,10 +241,20 @@ func (r *eventProto) keep(name string, v attributeValue) {
 	}
 }
 
-// again reports whether the attribute of that name was there before.
-func (r *eventProto) again(name string, ours bool) bool {
+// elsewhere reports whether the attribute of that name has a field of its own.
+func elsewhere(name []byte) bool {
+	switch string(name) {
+	case "id", "source", "type", "specversion", "data", "data_base64":
+		return true
+	default:
+		return false
+	}
+}
+
+// again reports whether the attribute of that name was there before: the i-th
+// where it is one of ours.
+func (r *eventProto) again(name []byte, i int, ours bool) bool {
 	if ours {
-		i, _, _ := r.e.text([]byte(name))
 		bit := uint32(1) << (16 + i)
 		was := r.seen&bit != 0
 		r.seen |= bit
@@ -254,8 +263,8 @@ func (r *eventProto) again(name string, ours bool) bool {
 	if r.other == nil {
 		r.other = map[string]struct{}{}
 	}
-	_, was := r.other[name]
-	r.other[name] = struct{}{}
+	_, was := r.other[string(name)]
+	r.other[string(name)] = struct{}{}
 	return was
 }
 

@@ -15,18 +15,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/bench"
+	"github.com/rescindhq/rescind/internal/heap"
 )
 
-func newBench(environment) *cobra.Command {
+func newBench(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure against floors on this machine, in the same run", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchIngest(), newBenchRevoke())
+	cmd.AddCommand(newBenchIngest(env), newBenchRevoke(env))
 	return cmd
 }
 
-func newBenchIngest() *cobra.Command {
+func newBenchIngest(env environment) *cobra.Command {
 	var cfg bench.IngestConfig
 	var profiler string
 	cmd := &cobra.Command{
@@ -58,6 +59,7 @@ with --apart. A run that loses an event fails.`,
 			if err := cfg.Validate(); err != nil {
 				return usage("bench ingest: %w", err)
 			}
+			defer heap.Keep(env.getenv)() // as serve and dev do
 			return profiled(profiler, func() error {
 				return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 					cfg.Dir, cfg.Progress = dir, progress(cmd)
@@ -95,7 +97,7 @@ func profiled(path string, do func() error) error {
 	return errors.Join(err, f.Close())
 }
 
-func newBenchRevoke() *cobra.Command {
+func newBenchRevoke(env environment) *cobra.Command {
 	var cfg bench.RevokeConfig
 	cmd := &cobra.Command{
 		Use: "revoke", Short: "From a revocation to a verifier that refuses, and the set itself", Args: cobra.NoArgs,
@@ -103,6 +105,7 @@ func newBenchRevoke() *cobra.Command {
 			if cfg.Revocations < 1 || cfg.Entries < 1 {
 				return usage("bench revoke: --revocations and --entries want 1 or more")
 			}
+			defer heap.Keep(env.getenv)()
 			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 				cfg.Dir, cfg.Progress = dir, progress(cmd)
 				return bench.Revoke(ctx, cfg)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/internal/heap"
 )
 
 func newDev(env environment) *cobra.Command {
@@ -28,6 +29,7 @@ started again on the same folder it finds everything again.`,
 			if quiet, _ := cmd.Flags().GetBool("quiet"); quiet {
 				o.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			}
+			defer heap.Keep(env.getenv)()
 			return dev.Run(cmd.Context(), o, func(f *dev.File) error {
 				return show(cmd, f, func(w io.Writer) { printStack(w, o.Dir, f) })
 			})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rescindhq/rescind/internal/app"
 	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/internal/heap"
 )
 
 // notSettings are the RESCIND_ variables that are not part of the
@@ -51,6 +52,7 @@ Settings come from flags, then RESCIND_* variables, then the --config file.`,
 			if validate {
 				return show(cmd, map[string]bool{"valid": true}, func(w io.Writer) { fmt.Fprintln(w, "the configuration is valid") })
 			}
+			defer heap.Keep(env.getenv)()
 			return app.Run(cmd.Context(), app.Config{Config: cfg, Getenv: env.getenv, Log: newLogger(cmd, cfg.Log)})
 		},
 	}

@@ -18,11 +18,12 @@ type Tree struct {
 var factory = compact.RangeFactory{Hash: hashChildren}
 
 func hashChildren(left, right []byte) []byte {
-	h := sha256.New()
-	h.Write([]byte{1})
-	h.Write(left)
-	h.Write(right)
-	return h.Sum(nil)
+	var node [1 + 2*sha256.Size]byte
+	node[0] = 1
+	copy(node[1:], left)
+	copy(node[1+sha256.Size:], right)
+	sum := sha256.Sum256(node[:])
+	return sum[:]
 }
 
 // New is the empty tree.
