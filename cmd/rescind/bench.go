@@ -27,6 +27,10 @@ func newBench(env environment) *cobra.Command {
 	return cmd
 }
 
+// madeAhead is about what the events take that are made before the clock starts:
+// no deployment has them in its memory.
+const madeAhead = 256 << 20
+
 func newBenchIngest(env environment) *cobra.Command {
 	var cfg bench.IngestConfig
 	var profiler string
@@ -59,7 +63,7 @@ with --apart. A run that loses an event fails.`,
 			if err := cfg.Validate(); err != nil {
 				return usage("bench ingest: %w", err)
 			}
-			defer heap.Keep(env.getenv)() // as serve and dev do
+			defer heap.Keep(env.getenv, heap.Goal+madeAhead)() // as serve and dev do
 			return profiled(profiler, func() error {
 				return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 					cfg.Dir, cfg.Progress = dir, progress(cmd)
@@ -105,7 +109,7 @@ func newBenchRevoke(env environment) *cobra.Command {
 			if cfg.Revocations < 1 || cfg.Entries < 1 {
 				return usage("bench revoke: --revocations and --entries want 1 or more")
 			}
-			defer heap.Keep(env.getenv)()
+			defer heap.Keep(env.getenv, heap.Goal)()
 			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
 				cfg.Dir, cfg.Progress = dir, progress(cmd)
 				return bench.Revoke(ctx, cfg)

@@ -29,7 +29,7 @@ started again on the same folder it finds everything again.`,
 			if quiet, _ := cmd.Flags().GetBool("quiet"); quiet {
 				o.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			}
-			defer heap.Keep(env.getenv)()
+			defer heap.Keep(env.getenv, heap.Goal)()
 			return dev.Run(cmd.Context(), o, func(f *dev.File) error {
 				return show(cmd, f, func(w io.Writer) { printStack(w, o.Dir, f) })
 			})

@@ -52,7 +52,7 @@ Settings come from flags, then RESCIND_* variables, then the --config file.`,
 			if validate {
 				return show(cmd, map[string]bool{"valid": true}, func(w io.Writer) { fmt.Fprintln(w, "the configuration is valid") })
 			}
-			defer heap.Keep(env.getenv)()
+			defer heap.Keep(env.getenv, heap.Goal)()
 			return app.Run(cmd.Context(), app.Config{Config: cfg, Getenv: env.getenv, Log: newLogger(cmd, cfg.Log)})
 		},
 	}

@@ -4,8 +4,8 @@
 // # What it is
 //
 // [Keep] looks at what was alive after the last collection and sets the
-// collector's percentage so that the next one begins when the heap reaches
-// [Goal]. A process that needs little is collected every 400 % instead of every
+// collector's percentage so that the next one begins when the heap reaches a
+// goal: [Goal] in a deployment. A process that needs little is collected every 400 % instead of every
 // 100 %; one that needs much, every 50 %, and stays within what it may have.
 //
 // # Guarantees

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Goal is how large the heap may grow before it is collected, where what is
-// alive allows that. With what the process takes beside its heap it is less
-// than 512 MiB.
+// Goal is how large the heap of a deployment's process may grow before it is
+// collected, where what is alive allows that. With what the process takes beside
+// its heap it is less than 512 MiB.
 const Goal = 400 << 20
 
 const (
@@ -18,13 +18,13 @@ const (
 	every = time.Second // how often it is looked at; what is alive grows slowly
 )
 
-// Keep has the collector aim at Goal until stop is called, unless the
-// environment says something else.
-func Keep(getenv func(string) string) (stop func()) {
+// Keep has the collector aim at a heap of goal bytes until stop is called,
+// unless the environment says something else.
+func Keep(getenv func(string) string, goal uint64) (stop func()) {
 	if getenv("GOGC") != "" || getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	k := keeper{set: most}
+	k := keeper{goal: goal, set: most}
 	before := debug.SetGCPercent(most)
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -37,7 +37,10 @@ func Keep(getenv func(string) string) (stop func()) {
 }
 
 // keeper knows what it has set.
-type keeper struct{ set int }
+type keeper struct {
+	goal uint64
+	set  int // percent
+}
 
 func (k *keeper) run(done <-chan struct{}) {
 	tick := time.NewTicker(every)
@@ -55,18 +58,18 @@ func (k *keeper) run(done <-chan struct{}) {
 // adjust sets what suits so many bytes that are alive. Small differences are
 // left alone: each change stops all goroutines for a moment.
 func (k *keeper) adjust(alive uint64) {
-	if p := percent(alive); p < k.set*9/10 || p > k.set*11/10 {
+	if p := percent(alive, k.goal); p < k.set*9/10 || p > k.set*11/10 {
 		debug.SetGCPercent(p)
 		k.set = p
 	}
 }
 
 // percent is how much the heap may grow beyond what is alive.
-func percent(alive uint64) int {
-	if alive >= Goal {
+func percent(alive, goal uint64) int {
+	if alive >= goal {
 		return least
 	}
-	return int(min(max((Goal-alive)*100/max(alive, 1), least), most))
+	return int(min(max((goal-alive)*100/max(alive, 1), least), most))
 }
 
 // alive is the bytes that the last collection has found in use; 0 before the

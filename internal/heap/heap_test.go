@@ -14,7 +14,7 @@ func TestPercentAimsAtTheGoal(t *testing.T) {
 		alive uint64
 		want  int
 	}{{0, most}, {1, most}, {80 * mib, most}, {100 * mib, 300}, {200 * mib, 100}, {250 * mib, 60}, {300 * mib, least}, {Goal, least}, {10 * Goal, least}} {
-		if got := percent(c.alive); got != c.want {
+		if got := percent(c.alive, Goal); got != c.want {
 			t.Errorf("%d MiB alive: %d %%, want %d", c.alive/mib, got, c.want)
 		}
 	}
@@ -29,7 +29,7 @@ func percentNow() int {
 
 func TestKeepFollowsWhatIsAlive(t *testing.T) {
 	before := percentNow()
-	stop := Keep(func(string) string { return "" })
+	stop := Keep(func(string) string { return "" }, Goal)
 	if got := percentNow(); got != most {
 		t.Errorf("%d %% at first, want %d", got, most)
 	}
@@ -40,7 +40,7 @@ func TestKeepFollowsWhatIsAlive(t *testing.T) {
 
 	held := make([]byte, 200*mib)
 	runtime.GC()
-	k := keeper{set: most}
+	k := keeper{goal: Goal, set: most}
 	k.adjust(alive())
 	if got := percentNow(); got < 80 || got > 100 {
 		t.Errorf("%d %% with 200 MiB alive, want about 100", got)
@@ -62,7 +62,7 @@ func TestKeepLeavesTheEnvironmentAlone(t *testing.T) {
 				return "150"
 			}
 			return ""
-		})
+		}, Goal)
 		if got := percentNow(); got != before {
 			t.Errorf("%s is set: %d %%, want %d as before", name, got, before)
 		}
