@@ -90,8 +90,8 @@ func (k *Keyring) Subjects(ctx context.Context, people []Person) ([]SubjectKey, 
 	for at, p := range found {
 		k.subjects.put(at.handle, p, mark)
 	}
-	for i, at := range seats {
-		if p, ok := found[at]; ok {
+	for _, i := range rest.places {
+		if p, ok := found[seats[i]]; ok {
 			out[i] = p.subjectKey()
 		}
 	}
@@ -134,6 +134,7 @@ func (p *known) subjectKey() SubjectKey {
 // questions is who has to be asked about in the store.
 type questions struct {
 	seats     []seat         // each once
+	places    []int          // where they were asked for, each time
 	confirmed map[seat]known // of these, who was known: only the fence has to be looked for
 }
 
@@ -160,7 +161,11 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 	})
 	asked := map[seat]bool{}
 	for i, at := range seats {
-		if !answered[i] && !asked[at] {
+		if answered[i] {
+			continue
+		}
+		rest.places = append(rest.places, i)
+		if !asked[at] {
 			asked[at] = true
 			rest.seats = append(rest.seats, at)
 		}
