@@ -59,7 +59,7 @@ func Decode(m Message) ([]Decoded, error) {
 		return m.decodeProtobufBatch()
 	case ContentTypeProtobuf:
 		out := make([]Decoded, 1)
-		m.decodeProtobuf(&out[0], m.Body)
+		m.decodeProtobuf(&out[0], m.Body, new(ownTexts))
 		return out, nil
 	case ContentTypeJSON:
 		return []Decoded{m.decodeBinary()}, nil
@@ -161,12 +161,14 @@ func (m *Message) decodeOne(d *Decoded, raw []byte) {
 		d.Refusal = refuse(ReasonNotJSON, "event is not UTF-8")
 		return
 	}
-	var e envelope
+	e := envelope{data: &d.Event.Data}
 	wrong, err := e.read(raw)
 	switch {
 	case err != nil:
+		d.Event = Event{}
 		d.Refusal = refuse(ReasonNotJSON, "event is not a JSON object: %s", err)
 	case wrong != nil:
+		d.Event = Event{}
 		d.Refusal = wrong
 		d.name(&e)
 	default:
@@ -179,6 +181,7 @@ func (m *Message) decodeBinary() (d Decoded) {
 		SpecVersion: m.attribute("specversion"), ID: m.attribute("id"), Source: m.attribute("source"),
 		Type: m.attribute("type"), Time: m.attribute("time"), Subject: m.attribute("subject"),
 		Environment: m.attribute("rescindenv"), Tenant: m.attribute("rescindtenant"), offence: m.extensionOffence(),
+		data: &d.Event.Data,
 	}
 	d.Raw = m.Body
 	if !utf8.Valid(m.Body) || len(m.Body) > 0 && !json.Valid(m.Body) {
@@ -196,7 +199,7 @@ func (m *Message) decodeBinary() (d Decoded) {
 		return d
 	}
 	d.Raw = raw
-	e.data, e.faulty = decodeData(m.Body)
+	*e.data, e.faulty = decodeData(m.Body)
 	m.open(&d, &e)
 	return d
 }
@@ -242,33 +245,52 @@ func (m *Message) open(d *Decoded, e *envelope) {
 	}
 }
 
-// event fills ev, or says what is wrong with e.
+// event fills ev, which has its data, or says what is wrong with e. Of an event
+// whose attributes are at fault there is no data.
 func (e *envelope) event(ev *Event) *Refusal {
-	if e.offence != nil {
-		return e.offence
-	}
-	if e.SpecVersion != "1.0" {
-		return refuse(ReasonSchema, "specversion: want \"1.0\"")
-	}
-	if e.Subject != "" {
-		return refuse(ReasonExposed, "subject is not used: it would be an identifier in the clear")
-	}
-	if e.DataBase64 != "" {
-		return refuse(ReasonContentType, "data_base64: want JSON in data")
+	if r := e.unusable(); r != nil {
+		ev.Data = Data{}
+		return r
 	}
 	ev.Environment = e.Environment
-	at := e.at
-	if at.IsZero() {
-		if e.Time == "" {
-			return refuse(ReasonMissing, "time is missing")
-		}
-		var err error
-		if at, err = parseTime(e.Time); err != nil {
-			return refuse(ReasonSchema, "time is not RFC 3339")
-		}
+	at, r := e.when()
+	if r != nil {
+		ev.Data = Data{}
+		return r
 	}
-	ev.Time, ev.Data = at.UTC().Truncate(time.Microsecond), e.data
+	ev.Time = at.UTC().Truncate(time.Microsecond)
 	return e.faulty
+}
+
+// unusable says which attribute refuses the event, whatever the others say.
+func (e *envelope) unusable() *Refusal {
+	switch {
+	case e.offence != nil:
+		return e.offence
+	case e.SpecVersion != "1.0":
+		return refuse(ReasonSchema, "specversion: want \"1.0\"")
+	case e.Subject != "":
+		return refuse(ReasonExposed, "subject is not used: it would be an identifier in the clear")
+	case e.DataBase64 != "":
+		return refuse(ReasonContentType, "data_base64: want JSON in data")
+	default:
+		return nil
+	}
+}
+
+// when is the time of the event.
+func (e *envelope) when() (time.Time, *Refusal) {
+	switch {
+	case !e.at.IsZero():
+		return e.at, nil
+	case e.Time == "":
+		return e.at, refuse(ReasonMissing, "time is missing")
+	}
+	at, err := parseTime(e.Time)
+	if err != nil {
+		return at, refuse(ReasonSchema, "time is not RFC 3339")
+	}
+	return at, nil
 }
 
 // parseTime reads RFC 3339 and refuses what time.Parse takes beside it: an

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// envelope is the attributes of a CloudEvent, and its data as far as it could
-// be read.
+// envelope is the attributes of a CloudEvent, and where its data goes as far as
+// it can be read.
 type envelope struct {
 	SpecVersion string          `json:"specversion"`
 	ID          string          `json:"id"`
@@ -21,7 +21,7 @@ type envelope struct {
 	Data        json.RawMessage `json:"data,omitempty"` // of binary mode, to write it down
 
 	at        time.Time // where it is not said as text
-	data      Data
+	data      *Data
 	faulty    *Refusal // of data
 	offence   *Refusal // of an attribute that is none of these and is not kept
 	offending string   // its name: the first in order counts
@@ -55,7 +55,7 @@ func (r *envelopeReader) attribute(name []byte) {
 	switch {
 	case to == nil && string(name) == "data":
 		r.once(len(envelopeNames), "data")
-		r.e.data, r.e.faulty = r.data()
+		*r.e.data, r.e.faulty = r.data()
 	case to == nil:
 		r.extension(string(name))
 	case r.once(i, envelopeNames[i]) && r.null():

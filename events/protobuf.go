@@ -46,9 +46,9 @@ func (m *Message) decodeProtobufBatch() ([]Decoded, error) {
 	if r != nil {
 		return nil, r
 	}
-	out := make([]Decoded, len(raws))
+	out, own := make([]Decoded, len(raws)), new(ownTexts)
 	for i, raw := range raws {
-		m.decodeProtobuf(&out[i], raw)
+		m.decodeProtobuf(&out[i], raw, own)
 	}
 	return out, nil
 }
@@ -73,14 +73,18 @@ func splitProtobuf(body []byte) ([][]byte, *Refusal) {
 	return raws, nil
 }
 
-func (m *Message) decodeProtobuf(d *Decoded, raw []byte) {
+func (m *Message) decodeProtobuf(d *Decoded, raw []byte, own *ownTexts) {
 	d.Raw = raw
-	in := eventProto{protoReader: protoReader{b: raw}}
+	in := eventProto{protoReader: protoReader{b: raw}, id: &d.Event.ID, e: envelope{data: &d.Event.Data}, own: own}
 	in.read()
+	own.give()
+	in.e.ID = d.Event.ID
 	switch {
 	case in.broken:
+		d.Event = Event{}
 		d.Refusal = refuse(ReasonNotProtobuf, "event is not a CloudEvent in protobuf: it is cut, malformed or not UTF-8")
 	case in.wrong != nil:
+		d.Event = Event{}
 		d.Refusal = in.wrong
 		d.name(&in.e)
 	default:
@@ -92,7 +96,9 @@ func (m *Message) decodeProtobuf(d *Decoded, raw []byte) {
 // and the rest read all the same.
 type eventProto struct {
 	protoReader
+	id    *string
 	e     envelope
+	own   *ownTexts
 	seen  uint32 // a bit for each field that may come once
 	other map[string]struct{}
 	wrong *Refusal
@@ -127,7 +133,7 @@ func (r *eventProto) field(num protowire.Number) {
 	r.seen |= bit
 	switch num {
 	case ceID:
-		r.e.ID = string(r.text())
+		r.own.keep(r.id, r.text())
 	case ceSource:
 		r.e.Source = intern(r.text())
 	case ceSpecVersion:
@@ -135,7 +141,7 @@ func (r *eventProto) field(num protowire.Number) {
 	case ceType:
 		r.e.Type = intern(r.text())
 	case ceBinaryData, ceTextData:
-		r.e.data, r.e.faulty = decodeData(r.text())
+		*r.e.data, r.e.faulty = decodeData(r.text())
 	case ceProtoData:
 		r.protoData(r.bytes())
 	}
@@ -307,12 +313,12 @@ func (r *eventProto) protoData(raw []byte) {
 		r.e.faulty = refuse(ReasonContentType, "proto_data: want a %s", dataTypeName)
 		return
 	}
-	data := dataProto{protoReader: protoReader{b: value}}
+	data := dataProto{protoReader: protoReader{b: value}, d: r.e.data, own: r.own}
 	data.read()
 	if data.broken {
 		r.fail()
 	}
-	r.e.data, r.e.faulty = data.d, data.wrong
+	r.e.faulty = data.wrong
 }
 
 // ContentTypeOf is the content type of one event as Decoded.Raw keeps it. How

@@ -8,7 +8,8 @@ import (
 // memberNames, from 1.
 type dataProto struct {
 	protoReader
-	d     Data
+	d     *Data
+	own   *ownTexts
 	seen  uint32
 	wrong *Refusal
 }
@@ -75,7 +76,7 @@ func (r *dataProto) member(m int) {
 		if b := r.text(); repeats {
 			*to = intern(b)
 		} else {
-			*to = string(b)
+			r.own.keep(to, b)
 		}
 		return
 	}
