@@ -132,30 +132,32 @@ func appendTime(b []byte, ev *Event) []byte {
 
 // appendProtobuf appends d as a dev.rescind.v1.Data, its fields in order.
 func (d *Data) appendProtobuf(b []byte) ([]byte, error) {
-	for m := range unknownMember {
-		num := protowire.Number(m + 1)
-		if to, _ := d.textMember(m); to != nil {
-			b = appendString(b, num, *to)
-			continue
-		}
-		if at := d.timeMember(m); at != nil {
-			b = appendNumberField(b, num, uint64(*at))
-			continue
-		}
-		switch m {
-		case audMember:
-			b = appendStrings(b, num, d.Audience)
-		case attributesMember:
-			b = appendStringMap(b, num, d.Attributes)
-		case viewMember:
-			b = appendNumberField(b, num, d.View)
-		case consentMember:
-			b = d.Consent.appendProtobuf(b, num)
-		case personalMember:
-			return appendPersonal(b, num, d.Personal)
-		}
-	}
-	return b, nil
+	b = appendString(b, tenantMember+1, d.Tenant)
+	b = appendString(b, issMember+1, d.Issuer)
+	b = appendString(b, subMember+1, d.Subject)
+	b = appendString(b, jtiMember+1, d.TokenID)
+	b = appendString(b, sidMember+1, d.SessionID)
+	b = appendString(b, clientMember+1, d.ClientID)
+	b = appendString(b, grantMember+1, d.GrantID)
+	b = appendStrings(b, audMember+1, d.Audience)
+	b = appendString(b, scopeMember+1, d.Scope)
+	b = appendNumberField(b, iatMember+1, uint64(d.IssuedAt))
+	b = appendNumberField(b, expMember+1, uint64(d.Expires))
+	b = appendNumberField(b, nbfMember+1, uint64(d.NotBefore))
+	b = appendString(b, kidMember+1, d.KeyID)
+	b = appendString(b, algMember+1, d.Algorithm)
+	b = appendString(b, actorMember+1, d.Actor)
+	b = appendString(b, outcomeMember+1, d.Outcome)
+	b = appendString(b, reasonMember+1, d.Reason)
+	b = appendStringMap(b, attributesMember+1, d.Attributes)
+	b = appendNumberField(b, viewMember+1, d.View)
+	b = d.Consent.appendProtobuf(b, consentMember+1)
+	b = appendNumberField(b, issuedBeforeMember+1, uint64(d.IssuedBefore))
+	b = appendString(b, ticketMember+1, d.Ticket)
+	b = appendString(b, textNoteMember+1, d.Note)
+	b = appendString(b, ipMember+1, d.IP)
+	b = appendString(b, userAgentMember+1, d.UserAgent)
+	return appendPersonal(b, personalMember+1, d.Personal)
 }
 
 // appendStrings appends each of list, the empty ones too.
