@@ -105,7 +105,7 @@ func benchEvent(b *testing.B, timed string) {
 	for _, each := range chunks {
 		c := l.chunk(each)
 		step("open", func() { l.open(b.Context(), c) })
-		step("seal", func() { l.seal(b.Context(), c) })
+		step("seal", func() { l.seal(c, l.people(b.Context(), []*chunk{c})) })
 		step("enter", func() {
 			for i := range c.candidates {
 				if k := &c.candidates[i]; !k.live() || w.enter(b.Context(), k, c.received) != nil {

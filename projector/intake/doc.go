@@ -64,7 +64,7 @@
 //   - A revocation outlives every token that it revokes, as long as tokens live
 //     no longer than Config.MaxLifetime or say when they expire.
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
-//     a lane), four chunks a lane in hand (512 KiB of messages each, or one
+//     a lane), eight chunks a lane in hand (512 KiB of messages each, or one
 //     message of 1 MiB; decoded and sealed about ten times that), one batch, the
 //     window (24 bytes an id and 4 to 8 for its slot), and what the controls
 //     remember.

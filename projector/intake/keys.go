@@ -72,34 +72,50 @@ func (l *lane) keysOf(ctx context.Context, name string) *tenantKeys {
 	return k
 }
 
-// people gives each event that names a person that person's key, and every
-// other its tenant's. Where the keyring cannot be reached events are held; where
-// the entry of one person is damaged, that person's events are refused as
-// defects.
-func (l *lane) people(ctx context.Context, c *chunk) []seal.SubjectKey {
-	people := make([]seal.Person, 0, len(c.candidates))
+// people gives each event of cs that names a person the place of that person's
+// key among those it returns. Where the keyring cannot be reached events are
+// held; where the entry of one person is damaged, that person's events are
+// refused as defects.
+func (l *lane) people(ctx context.Context, cs []*chunk) []seal.SubjectKey {
+	keys, errs := l.subjects(ctx, l.enumerate(cs))
+	if errs == nil {
+		return keys
+	}
+	for _, c := range cs {
+		c.without(errs)
+	}
+	return keys
+}
+
+// enumerate is the people that events of cs name, each once, and notes their
+// places in the events.
+func (l *lane) enumerate(cs []*chunk) []seal.Person {
+	people := make([]seal.Person, 0, len(cs[0].candidates))
 	if l.places == nil {
 		l.places = map[seal.Person]int{}
 	}
 	defer clear(l.places)
-	for i := range c.candidates {
-		k := &c.candidates[i]
-		if !k.live() || k.event.Data.Subject == "" {
-			continue
+	for _, c := range cs {
+		for i := range c.candidates {
+			k := &c.candidates[i]
+			if !k.live() || k.event.Data.Subject == "" {
+				continue
+			}
+			p := seal.Person{Tenant: k.event.Tenant, Issuer: k.event.Data.Issuer, Subject: k.event.Data.Subject}
+			place, known := l.places[p]
+			if !known {
+				place = len(people)
+				l.places[p] = place
+				people = append(people, p)
+			}
+			k.person = place
 		}
-		p := seal.Person{Tenant: k.event.Tenant, Issuer: k.event.Data.Issuer, Subject: k.event.Data.Subject}
-		place, known := l.places[p]
-		if !known {
-			place = len(people)
-			l.places[p] = place
-			people = append(people, p)
-		}
-		k.person = place
 	}
-	keys, errs := l.subjects(ctx, people)
-	if errs == nil {
-		return keys
-	}
+	return people
+}
+
+// without ends the events whose person's key could not be had: errs says why.
+func (c *chunk) without(errs []error) {
 	for i := range c.candidates {
 		switch k := &c.candidates[i]; {
 		case !k.live() || k.person < 0 || errs[k.person] == nil:
@@ -109,7 +125,6 @@ func (l *lane) people(ctx context.Context, c *chunk) []seal.SubjectKey {
 			k.hold()
 		}
 	}
-	return keys
 }
 
 // keyOf is what k is sealed under.

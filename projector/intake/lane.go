@@ -16,6 +16,11 @@ const (
 	// fit into one batch. A single message may have more.
 	chunkBytes = 512 << 10
 
+	// together is how many chunks are given their keys in one call of the
+	// keyring, where as many wait: whatever people are new, the store takes
+	// milliseconds of processor time for a call.
+	together = 3
+
 	// smallShare is how many events at least a goroutine is worth.
 	smallShare = 64
 )
@@ -75,22 +80,23 @@ func (c *chunk) refused() (out []*candidate) {
 }
 
 // lane takes the messages of one lane through the steps that need no order:
-// take and decode, then keys and records. Each is a goroutine that has one chunk
-// in hand, so that they overlap with each other and with the append.
+// take and decode, then keys and records. Each is a goroutine, so that they
+// overlap with each other and with the append: the first has one chunk in hand,
+// the second a few, and as many wait between them.
 type lane struct {
 	in     *Intake
 	cfg    *Config
 	lane   events.Lane
 	source Source
 
-	places map[seal.Person]int // of the chunk that is sealed; kept for its room
+	places map[seal.Person]int // of the chunks that are sealed; kept for its room
 }
 
 // run takes until take ends, and gives to out what it took, prepared, as long
 // as hold does. It closes out. The error says why the source ended; nil where
 // take did.
 func (l *lane) run(take, hold context.Context, out chan<- *chunk) error {
-	opened := make(chan *chunk)
+	opened := make(chan *chunk, together-1)
 	var g errgroup.Group
 	g.Go(func() error {
 		defer close(opened)
@@ -99,9 +105,7 @@ func (l *lane) run(take, hold context.Context, out chan<- *chunk) error {
 	g.Go(func() error {
 		defer close(out)
 		for c := range opened {
-			l.seal(hold, c)
-			l.in.refuse(hold, c.refused(), c.received)
-			if !give(hold, out, c) {
+			if !l.finish(hold, behind(c, opened), out) {
 				break
 			}
 		}
@@ -110,6 +114,37 @@ func (l *lane) run(take, hold context.Context, out chan<- *chunk) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// behind is c and the chunks that wait behind it, as many as are given their
+// keys together.
+func behind(c *chunk, opened <-chan *chunk) []*chunk {
+	cs := []*chunk{c}
+	for len(cs) < together {
+		select {
+		case c, open := <-opened:
+			if !open {
+				return cs
+			}
+			cs = append(cs, c)
+		default:
+			return cs
+		}
+	}
+	return cs
+}
+
+// finish gives cs to out, prepared, and reports whether hold lasted.
+func (l *lane) finish(hold context.Context, cs []*chunk, out chan<- *chunk) bool {
+	people := l.people(hold, cs)
+	for _, c := range cs {
+		l.seal(c, people)
+		l.in.refuse(hold, c.refused(), c.received)
+		if !give(hold, out, c) {
+			return false
+		}
+	}
+	return true
 }
 
 func give(ctx context.Context, to chan<- *chunk, c *chunk) bool {

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -11,8 +10,7 @@ import (
 )
 
 // seal turns each event into its record and its sealed part.
-func (l *lane) seal(ctx context.Context, c *chunk) {
-	people := l.people(ctx, c)
+func (l *lane) seal(c *chunk, people []seal.SubjectKey) {
 	l.step("record", c, func(k *candidate) {
 		if err := l.record(k, k.keyOf(people), c.received); err != nil {
 			k.defect()

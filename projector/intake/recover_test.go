@@ -77,7 +77,7 @@ func TestCoveredMessageIsSkipped(t *testing.T) {
 		l := &lane{in: again.Intake, cfg: &again.cfg}
 		c := l.chunk([]stream.IntakeMessage{kept[i].IntakeMessage})
 		l.open(t.Context(), c)
-		l.seal(t.Context(), c)
+		l.seal(c, l.people(t.Context(), []*chunk{c}))
 		r.check(w.take(t.Context(), c))
 	}
 	r.check(w.flush(t.Context()))

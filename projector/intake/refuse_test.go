@@ -382,7 +382,7 @@ func TestRecordThatCannotBeReadIsADefect(t *testing.T) {
 	c := l.chunk([]stream.IntakeMessage{{Message: events.Message{Tenant: "acme", Type: events.TokenIssued, Body: structured("cursed", func(_, _ map[string]any) {})}}})
 	l.open(t.Context(), c)
 	c.candidates[0].event.Data.Actor = "\xff"
-	l.seal(t.Context(), c)
+	l.seal(c, l.people(t.Context(), []*chunk{c}))
 	if k := &c.candidates[0]; k.refusal == nil || k.refusal.Reason != events.ReasonDefect {
 		t.Errorf("refusal: %v", k.refusal)
 	}
