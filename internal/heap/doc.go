@@ -19,7 +19,7 @@
 //
 // # Shapes and units
 //
-// Bytes of heap, as runtime/metrics has them. The process takes about 60 MiB
+// Bytes of heap, as runtime/metrics has them. The process takes about 110 MiB
 // more: stacks, the runtime and what the last collection has not returned.
 //
 // # Concurrency

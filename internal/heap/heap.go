@@ -10,7 +10,7 @@ import (
 // Goal is how large the heap of a deployment's process may grow before it is
 // collected, where what is alive allows that. With what the process takes beside
 // its heap it is less than 512 MiB.
-const Goal = 400 << 20
+const Goal = 320 << 20
 
 const (
 	most  = 400 // percent: beyond it little is left to gain

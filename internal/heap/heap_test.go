@@ -13,7 +13,7 @@ func TestPercentAimsAtTheGoal(t *testing.T) {
 	for _, c := range []struct {
 		alive uint64
 		want  int
-	}{{0, most}, {1, most}, {80 * mib, most}, {100 * mib, 300}, {200 * mib, 100}, {250 * mib, 60}, {300 * mib, least}, {Goal, least}, {10 * Goal, least}} {
+	}{{0, most}, {1, most}, {64 * mib, most}, {80 * mib, 300}, {160 * mib, 100}, {200 * mib, 60}, {300 * mib, least}, {Goal, least}, {10 * Goal, least}} {
 		if got := percent(c.alive, Goal); got != c.want {
 			t.Errorf("%d MiB alive: %d %%, want %d", c.alive/mib, got, c.want)
 		}
@@ -42,8 +42,8 @@ func TestKeepFollowsWhatIsAlive(t *testing.T) {
 	runtime.GC()
 	k := keeper{goal: Goal, set: most}
 	k.adjust(alive())
-	if got := percentNow(); got < 80 || got > 100 {
-		t.Errorf("%d %% with 200 MiB alive, want about 100", got)
+	if got := percentNow(); got < least || got > 60 {
+		t.Errorf("%d %% with 200 MiB alive, want about 60", got)
 	}
 	set := k.set
 	k.adjust(alive() + mib)
