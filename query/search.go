@@ -323,7 +323,7 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 		return nil, sealedUnreadable, nil
 	}
 	plain, err := s.cfg.Keyring.Open(ctx, seal.OpenRequest{
-		Tenant: r.Tenant, Source: r.Source, ID: r.ID, Ref: r.SubjectRef, Generation: r.DataKey, Sealed: sealed,
+		Tenant: r.Tenant, Source: r.Source, ID: r.ID, Ref: r.SubjectRef, Generation: r.DataKey, Sealed: sealed, Hash: r.PayloadHash,
 	})
 	switch {
 	case errors.Is(err, seal.ErrDestroyed):

@@ -16,6 +16,7 @@ type OpenRequest struct {
 	Ref                events.Ref // SubjectRef; zero where the tenant's own key sealed it
 	Generation         uint32     // DataKey
 	Sealed             []byte
+	Hash               events.Hash // PayloadHash; what SealPersonalTo sealed opens only with it
 }
 
 // Open is the plain bytes of a sealed personal part. The error wraps

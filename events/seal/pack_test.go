@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"github.com/rescindhq/rescind/internal/workload"
@@ -33,10 +37,37 @@ func TestPackingComesBack(t *testing.T) {
 		checkPacked(t, bytes.Repeat([]byte{'z'}, n))
 		checkPacked(t, bytes.Repeat([]byte{0xff}, n))
 	}
-	pieces := append([]string{"", "a", "zz", "DEADBEEF", "0", strings.Repeat("0a", 70), "Mozilla/5.0", "\x00\xff"}, phrases[:]...)
+	pieces := append([]string{"", "a", "zz", "DEADBEEF", "0", strings.Repeat("0a", 70), "Mozilla/5.0", "\x00\xff"}, append(phrases[:], members...)...)
 	rapid.Check(t, func(rt *rapid.T) {
 		checkPacked(rt, []byte(strings.Join(rapid.SliceOf(rapid.SampledFrom(pieces)).Draw(rt, "pieces"), "")))
 	})
+}
+
+// members are what has a token of its own, and what only looks so.
+var members = []string{
+	anID, "\x01\x78\x24" + anID, "\x02\x78\x24" + anID, "\x03\x78\x24" + anID, "\x04\x78\x24" + anID, "\x05\x78\x24" + anID,
+	"\x00\x78\x24" + anID, strings.ToUpper(anID), anID[:35], "\x02\x78\x24" + anID[:35], strings.ReplaceAll(anID, "-", "0"), anID[:20] + "g" + anID[21:],
+	strings.Repeat("-", 36), "\x02\x78\x25" + anID,
+	"\x05\x67" + "1.2.3.4", "\x05\x6f" + "255.255.255.255", "\x05\x6a" + "192.168.00", "\x05\x68" + "01.2.3.4", "\x05\x68" + "1.2.3.4 ", "\x05\x66" + "1.2.3.4",
+	"\x05\x78\x07" + "1.2.3.4", "\x05\x69" + "1.256.3.4", "\x05\x69" + "1.2.3.256", "\x05\x70" + "2001:DB8:1::1:22", "\x05\x74" + "fe80::1234:5678%eth0",
+	"\x05\x62::", "\x05\x6b2001:db8::1", "\x05\x6b2001:DB8::1", "\x05\x6cfe80::1%eth0", "\x05\x6e::ffff:1.2.3.4", "\x05\x6b::1.2.3.4",
+	"\x05\x78\x262001:db8:1111:2222:3333:4444:5555:6666", "\x05\x77" + "2001:db8:1111:2222:3::4", "\x05\x78\x18" + "2001:db8:1111:2222:33::4", "\x05", "\x05\x67", "\x05\x78", "\x01", "\x04\x78\x24",
+}
+
+const anID = "019a1b2c-3d4e-7f60-8a9b-acbdcedf0011"
+
+// TestMembersTakeTheirBytes: a UUID takes 17 and an address 5 or 17, whatever
+// is beside them.
+func TestMembersTakeTheirBytes(t *testing.T) {
+	t.Parallel()
+	for plain, want := range map[string]int{
+		"\x01\x78\x24" + anID: 17, "\x02\x78\x24" + anID: 17, "\x03\x78\x24" + anID: 17, "\x04\x78\x24" + anID: 17, anID: 17,
+		"\x05\x67" + "1.2.3.4": 5, "\x05\x6f" + "255.255.255.255": 5, "\x05\x6b2001:db8::1": 14, "\x05\x70" + "2001:db8:1::1:22": 17, "\x05\x78\x262001:db8:1111:2222:3333:4444:5555:6666": 17,
+	} {
+		if got := appendPacked(nil, []byte(plain)); len(got) != want {
+			t.Errorf("%q takes %d bytes, want %d: %x", plain, len(got), want, got)
+		}
+	}
 }
 
 // TestPackingTakesTheFirstTokenThatFits: what is packed is, byte for byte, what
@@ -44,7 +75,7 @@ func TestPackingComesBack(t *testing.T) {
 func TestPackingTakesTheFirstTokenThatFits(t *testing.T) {
 	t.Parallel()
 	piece := rapid.OneOf(
-		rapid.SampledFrom(phrases[:]), rapid.StringMatching(`[0-9a-f]{1,12}`), rapid.StringMatching(`[0-9a-f]{120,140}`),
+		rapid.SampledFrom(phrases[:]), rapid.SampledFrom(members), rapid.StringMatching(`[0-9a-f]{1,12}`), rapid.StringMatching(`[0-9a-f]{120,140}`),
 		rapid.StringMatching(`[a-gMC.h/ ]{1,4}`), rapid.StringMatching(`[0-9A-F@-]{1,20}`),
 		rapid.Map(rapid.SampledFrom(phrases[:]), func(p string) string { return p[:len(p)-1] }), rapid.String(),
 	)
@@ -65,10 +96,7 @@ func packedPlainly(plain []byte) (out []byte) {
 			i++
 			continue
 		}
-		out = append(appendLiteral(out, plain[literal:i]), token)
-		if token < phraseToken {
-			out, _ = hex.AppendDecode(out, plain[i:i+n])
-		}
+		out = append(append(appendLiteral(out, plain[literal:i]), token), bodyPlainly(token, string(plain[i:i+n]))...)
 		i += n
 		literal = i
 	}
@@ -81,6 +109,22 @@ func firstToken(b []byte) (token byte, n int) {
 			return phraseToken + byte(i), len(p)
 		}
 	}
+	if m := regexpMember.Find(b); m != nil {
+		if _, err := uuid.Parse(string(m[len(m)-36:])); err == nil && len(m) == 39 {
+			return idToken + m[0], 39
+		}
+		return idToken, 36
+	}
+	if len(b) > 2 && b[0] == 5 {
+		var m map[int]string
+		if rest, err := cbor.UnmarshalFirst(append([]byte{0xa1}, b...), &m); err == nil {
+			whole := len(b) - len(rest)
+			again, _ := cbor.Marshal(m)
+			if addr, err := netip.ParseAddr(m[5]); err == nil && addr.Zone() == "" && addr.String() == m[5] && bytes.Equal(again[1:], b[:whole]) && (addr.Is4() || len(m[5]) >= 16) {
+				return addressToken + byte(addr.BitLen()/128), whole
+			}
+		}
+	}
 	for n < len(b) && n < 2*maxHex && bytes.IndexByte([]byte("0123456789abcdef"), b[n]) >= 0 {
 		n++
 	}
@@ -90,11 +134,30 @@ func firstToken(b []byte) (token byte, n int) {
 	return byte(hexToken + n - minHex), 2 * n
 }
 
+var regexpMember = regexp.MustCompile(`^(?s:[\x01-\x04]x\x24)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+// bodyPlainly is what belongs to a token that stands for text.
+func bodyPlainly(token byte, text string) []byte {
+	switch {
+	case token < phraseToken || token < addressToken && token >= idToken:
+		if token >= idToken {
+			text = strings.ReplaceAll(text[len(text)-36:], "-", "")
+		}
+		b, _ := hex.DecodeString(text[:len(text)&^1])
+		return b
+	case token >= addressToken:
+		var m map[int]string
+		_ = cbor.Unmarshal([]byte("\xa1"+text), &m)
+		return netip.MustParseAddr(m[5]).AsSlice()
+	}
+	return nil
+}
+
 // TestEveryPhraseIsReached: one behind a shorter one would never be used.
 func TestEveryPhraseIsReached(t *testing.T) {
 	t.Parallel()
-	if len(phrases) > 64 {
-		t.Fatalf("%d phrases, want at most 64", len(phrases))
+	if len(phrases) > idToken-phraseToken {
+		t.Fatalf("%d phrases, want at most %d", len(phrases), idToken-phraseToken)
 	}
 	for i, p := range phrases {
 		if got := appendPacked(nil, []byte(p)); !bytes.Equal(got, []byte{phraseToken + byte(i)}) {
@@ -104,12 +167,16 @@ func TestEveryPhraseIsReached(t *testing.T) {
 }
 
 // TestPhrasesDoNotChange: what was sealed would come back as something else.
-// New ones need another sealVersion.
+// New ones need another version.
 func TestPhrasesDoNotChange(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte(strings.Join(phrases[:], "\x00")))
-	if got := hex.EncodeToString(sum[:8]); got != "97b786282d159de0" {
+	if got := hex.EncodeToString(sum[:8]); got != "8bdd6d4fecc74088" {
 		t.Errorf("the phrases are %s", got)
+	}
+	sum = sha256.Sum256([]byte(strings.Join(phrases[:39], "\x00")))
+	if got := hex.EncodeToString(sum[:8]); got != "97b786282d159de0" {
+		t.Errorf("the phrases of version 2 are %s", got)
 	}
 }
 
@@ -120,7 +187,7 @@ func TestUnpackIsBounded(t *testing.T) {
 			t.Errorf("phrase %d is %d bytes", i, len(p))
 		}
 	}
-	for _, bad := range []string{"\x00", "\x05abc", "\x80abc", "\xbf" + strings.Repeat("x", 66), "\xff", string(rune(0)) + "a\xfe"} {
+	for _, bad := range []string{"\x00", "\x05abc", "\x80abc", "\xbf" + strings.Repeat("x", 66), "\xff", string(rune(0)) + "a\xfe", "\xf0" + strings.Repeat("x", 15), "\xf4", "\xf5abc", "\xf6" + strings.Repeat("x", 15), "\xf7" + strings.Repeat("x", 40)} {
 		if got, err := unpack([]byte(bad)); err == nil {
 			t.Errorf("%x unpacked as %q", bad, got)
 		}
@@ -157,6 +224,10 @@ func TestPersonalPartsAreSmall(t *testing.T) {
 
 func FuzzUnpack(f *testing.F) {
 	f.Add([]byte("\x02abc\x80\x01\x02\x03\x04\xc0"))
+	f.Add([]byte("\xf2abcdefghijklmnop\xf5abcd\xf6abcdefghijklmnop"))
+	for _, m := range members {
+		f.Add([]byte(m))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if plain, err := unpack(b); err == nil && len(plain) > 60*len(b) {
 			t.Fatalf("%d bytes of %d", len(plain), len(b))

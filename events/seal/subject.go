@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -23,8 +24,13 @@ type SubjectKey struct {
 	ready *siv // of key; nil where it has to be made
 }
 
-// sealVersion is AES-SIV of the packed part, with phrases as they are.
-const sealVersion = 2
+// The first byte of what is sealed: AES-SIV of the packed part in each. What a
+// version means never changes.
+const (
+	sealedBefore    = 2 // bound to the event, packed without members; only opened
+	sealedForEvent  = 3 // bound to tenant, source and id
+	sealedForPerson = 4 // bound to tenant and reference
+)
 
 // maxSealed is how long the sealed form of n bytes can be.
 func maxSealed(n int) int { return 1 + tagSize + n + (n+literalTokens-1)/literalTokens }
@@ -36,22 +42,57 @@ func (s *SubjectKey) Seal(tenant, source, id string, plain []byte) ([]byte, erro
 }
 
 // SealTo is Seal, appended to dst. Where dst has room for 17 bytes more than
-// plain, and one in 128, it allocates nothing.
+// plain, and one in 128, it allocates nothing, but for the text of an address of
+// IPv6.
 func (s *SubjectKey) SealTo(dst []byte, tenant, source, id string, plain []byte) ([]byte, error) {
-	if s.Erased {
-		return nil, fmt.Errorf("seal: %w", ErrDestroyed)
+	if err := s.usable(); err != nil {
+		return nil, err
 	}
-	if s.Generation == 0 {
-		return nil, errors.New("seal: no key")
-	}
-	return s.cipher().sealPacked(append(dst, sealVersion), plain, tenant, source, id), nil
+	return s.cipher().sealPacked(append(dst, sealedForEvent), plain, tenant, source, id), nil
 }
 
+// SealPersonalTo is SealTo for the personal part of an event whose record will
+// name the SHA-256 of what is returned. A person's own key seals it for the
+// person, so that parts of one person that say the same are the same bytes; the
+// tenant's key, which seals for many, for the event.
+func (s *SubjectKey) SealPersonalTo(dst []byte, tenant, source, id string, plain []byte) ([]byte, error) {
+	if s.Ref.IsZero() {
+		return s.SealTo(dst, tenant, source, id, plain)
+	}
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	return s.cipher().sealPacked(append(dst, sealedForPerson), plain, tenant, string(s.Ref[:])), nil
+}
+
+func (s *SubjectKey) usable() error {
+	if s.Erased {
+		return fmt.Errorf("seal: %w", ErrDestroyed)
+	}
+	if s.Generation == 0 {
+		return errors.New("seal: no key")
+	}
+	return nil
+}
+
+// open is the plain bytes of r. What is sealed for a person says nothing of the
+// event, so there it is the record's hash that binds the two.
 func (s *SubjectKey) open(r *OpenRequest) ([]byte, error) {
-	if len(r.Sealed) == 0 || r.Sealed[0] != sealVersion {
+	if len(r.Sealed) == 0 {
 		return nil, ErrSealed
 	}
-	packed, err := s.cipher().open(r.Sealed[1:], r.Tenant, r.Source, r.ID)
+	bound := []string{r.Tenant, r.Source, r.ID}
+	switch r.Sealed[0] {
+	case sealedBefore, sealedForEvent:
+	case sealedForPerson:
+		if sha256.Sum256(r.Sealed) != r.Hash {
+			return nil, ErrSealed
+		}
+		bound = []string{r.Tenant, string(s.Ref[:])}
+	default:
+		return nil, ErrSealed
+	}
+	packed, err := s.cipher().open(r.Sealed[1:], bound...)
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,7 @@ func (r *rig) open(e entry) []byte {
 	r.Helper()
 	plain, err := r.keyring.Open(r.Context(), seal.OpenRequest{
 		Tenant: e.Tenant, Source: e.Source, ID: e.ID, Ref: e.SubjectRef, Generation: e.DataKey, Sealed: e.Sealed,
+		Hash: e.PayloadHash,
 	})
 	r.check(err)
 	return plain

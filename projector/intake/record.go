@@ -60,7 +60,7 @@ func (w *scratch) sealPersonal(ev *events.Event, key *seal.SubjectKey) (_ []byte
 	if w.plain, err = p.AppendTo(w.plain[:0]); err != nil {
 		return nil, fmt.Errorf("encode personal part: %w", err)
 	}
-	if w.coded, err = key.SealTo(w.coded[:0], ev.Tenant, ev.Source, ev.ID, w.plain); err != nil {
+	if w.coded, err = key.SealPersonalTo(w.coded[:0], ev.Tenant, ev.Source, ev.ID, w.plain); err != nil {
 		return nil, err
 	}
 	return w.keep(w.coded), nil

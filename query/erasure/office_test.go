@@ -159,6 +159,7 @@ func (o *office) wantForgotten(subject string) {
 	for _, e := range o.of(events.RequestReceived) {
 		_, err := o.kit.Keyring.Open(o.t.Context(), seal.OpenRequest{
 			Tenant: e.Record.Tenant, Source: e.Record.Source, ID: e.Record.ID, Ref: e.Record.SubjectRef, Generation: e.Record.DataKey, Sealed: e.Sealed,
+			Hash: e.Record.PayloadHash,
 		})
 		if len(e.Sealed) > 0 && !errors.Is(err, seal.ErrDestroyed) {
 			o.t.Errorf("the request still opens: %v", err)

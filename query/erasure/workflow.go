@@ -319,6 +319,7 @@ func (w *Workflow) open(ctx context.Context, r *Request) (events.Personal, error
 	}
 	plain, err := w.cfg.Keyring.Open(ctx, seal.OpenRequest{
 		Tenant: o.Tenant, Source: o.Source, ID: o.ID, Ref: o.SubjectRef, Generation: o.DataKey, Sealed: r.origin.Sealed,
+		Hash: o.PayloadHash,
 	})
 	if err != nil {
 		return events.Personal{}, fmt.Errorf("open request: %w", err)
