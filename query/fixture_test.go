@@ -104,7 +104,7 @@ func (p *parts) Event(_ context.Context, tenant string, shard uint16, index uint
 	return query.Row{}, query.ErrNotFound
 }
 
-func (p *parts) Sealed(_ context.Context, _ string, _ uint16, indices []uint64) (map[uint64][]byte, error) {
+func (p *parts) Sealed(_ context.Context, _ string, _ uint16, indices []uint64, _ []events.Ref) (map[uint64][]byte, error) {
 	out := map[uint64][]byte{}
 	for _, i := range indices {
 		if b := p.sealed[i]; b != nil {

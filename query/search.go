@@ -289,15 +289,16 @@ const opensAtATime = 16
 // order.
 func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
 	var indices []uint64
+	var people []events.Ref
 	for _, r := range rows {
 		if !r.Record.PayloadHash.IsZero() {
-			indices = append(indices, r.Index)
+			indices, people = append(indices, r.Index), append(people, r.Record.SubjectRef)
 		}
 	}
 	if len(indices) == 0 {
 		return nil
 	}
-	sealed, err := s.cfg.Events.Sealed(ctx, rows[0].Record.Tenant, rows[0].Shard, indices)
+	sealed, err := s.cfg.Events.Sealed(ctx, rows[0].Record.Tenant, rows[0].Shard, indices, people)
 	if err != nil {
 		return err
 	}

@@ -84,9 +84,10 @@ type EventStore interface {
 	Event(ctx context.Context, tenant string, shard uint16, index uint64) (Row, error)
 
 	// Sealed returns the sealed personal parts of the tenant's events at
-	// these indices of a shard, at most MaxLimit of them. An index without
-	// one, or of another tenant, is not in the map.
-	Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64) (map[uint64][]byte, error)
+	// these indices of a shard, at most MaxLimit of them. People are the
+	// subjects of these events. An index without a part, or of another tenant
+	// or subject, is not in the map.
+	Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64, people []events.Ref) (map[uint64][]byte, error)
 }
 
 // FindingState says where a finding stands.

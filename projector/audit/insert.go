@@ -17,8 +17,8 @@ import (
 var (
 	insertEvents = eventrow.Insert + fenced
 
-	insertPayloads = "INSERT INTO payloads (shard, `index`, tenant, received, sealed)\n" +
-		"SELECT {shard:UInt16}, `index`, tenant, fromUnixTimestamp64Micro(received, 'UTC'), sealed\nFROM incoming" + fenced
+	insertPayloads = "INSERT INTO payloads (shard, `index`, tenant, subject_ref, received, sealed)\n" +
+		"SELECT {shard:UInt16}, `index`, tenant, subject_ref, fromUnixTimestamp64Micro(received, 'UTC'), sealed\nFROM incoming" + fenced
 
 	insertBatches = `INSERT INTO batches (shard, first, count, lane, epoch, seq, written, size, root, holder)
 SELECT {shard:UInt16}, first, count, lane, epoch, seq, fromUnixTimestamp64Micro(written, 'UTC'), size, root, {holder:String}
@@ -88,14 +88,15 @@ func named(table string, c *chunk, err error) error {
 func payloadBlock(c *chunk, which []int) (*ext.Table, error) {
 	n := len(which)
 	index, received := make([]uint64, n), make([]int64, n)
-	tenant, sealed := make([]string, n), make([][]byte, n)
+	tenant, person, sealed := make([]string, n), make([][]byte, n), make([][]byte, n)
 	for i, at := range which {
 		r := &c.rows[at]
-		index[i], received[i], tenant[i], sealed[i] = r.Index, r.Record.Received, r.Record.Tenant, c.items[at].Sealed
+		index[i], received[i], tenant[i] = r.Index, r.Record.Received, r.Record.Tenant
+		person[i], sealed[i] = r.Record.SubjectRef[:], c.items[at].Sealed
 	}
 	return block(
 		wire{"index", "UInt64", index}, wire{"received", "Int64", received},
-		wire{"tenant", "String", tenant}, wire{"sealed", "String", sealed},
+		wire{"tenant", "String", tenant}, wire{"subject_ref", "FixedString(16)", person}, wire{"sealed", "String", sealed},
 	)
 }
 

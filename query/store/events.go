@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -153,11 +154,20 @@ type sealed struct {
 	tenant  string
 	shard   uint16
 	indices []uint64
+	people  []events.Ref
 }
 
+// SQL looks among the parts of those people, and among those that were written
+// when the table did not say whose they are.
 func (q sealed) SQL() (string, []any) {
 	w := new(where)
+	people := []string{events.Ref{}.String()}
+	for _, p := range q.people {
+		people = append(people, p.String())
+	}
+	slices.Sort(people)
 	w.and("tenant = {tenant:String}", "tenant", q.tenant)
+	w.and("subject_ref IN arrayMap(p -> toFixedString(unhex(p), 16), {people:Array(String)})", "people", slices.Compact(people))
 	w.and("shard = {shard:UInt16}", "shard", q.shard)
 	w.and("`index` IN {indices:Array(UInt64)}", "indices", q.indices)
 	return "SELECT `index`, sealed\nFROM payloads\nWHERE " + w.String(), w.args

@@ -23,7 +23,7 @@ func questions() map[string]question {
 	out := map[string]question{
 		"event":             event{tenant: "acme", index: 7},
 		"event, any tenant": event{index: 7},
-		"sealed":            sealed{tenant: "acme", indices: []uint64{1, 2}},
+		"sealed":            sealed{tenant: "acme", indices: []uint64{1, 2}, people: []events.Ref{{3}, {1}, {3}}},
 		"findings":          findings{query.FindingSearch{Tenant: "acme"}, 100},
 		"findings, all of it": findings{query.FindingSearch{
 			Tenant: "acme", ID: "f1", State: query.FindingOpen, Control: "key-known", Before: ptr(9), Limit: 5,

@@ -41,7 +41,7 @@ func TestEveryQuestionIsPutToOneShard(t *testing.T) {
 		if got, err := s.Issuers(t.Context(), "acme", k, 9); err != nil || !cmp.Equal(got, []string{"https://" + want + ".example"}) {
 			t.Errorf("issuers of shard %d: %v, %v", k, got, err)
 		}
-		if got, err := s.Sealed(t.Context(), "acme", k, []uint64{2}); err != nil || string(got[2]) != want {
+		if got, err := s.Sealed(t.Context(), "acme", k, []uint64{2}, nil); err != nil || string(got[2]) != want {
 			t.Errorf("sealed parts of shard %d: %v, %v", k, got, err)
 		}
 		got, err := s.Findings(t.Context(), query.FindingSearch{Tenant: "acme", Shard: k})

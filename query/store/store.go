@@ -213,7 +213,7 @@ func (s *Store) Event(ctx context.Context, tenant string, shard uint16, index ui
 }
 
 // Sealed implements query.EventStore.
-func (s *Store) Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64) (map[uint64][]byte, error) {
+func (s *Store) Sealed(ctx context.Context, tenant string, shard uint16, indices []uint64, people []events.Ref) (map[uint64][]byte, error) {
 	switch {
 	case tenant == "":
 		return nil, fmt.Errorf("sealed parts: %w: no tenant", ErrSearch)
@@ -224,7 +224,7 @@ func (s *Store) Sealed(ctx context.Context, tenant string, shard uint16, indices
 	if len(indices) == 0 {
 		return out, nil
 	}
-	err := s.ask(ctx, sealed{tenant: tenant, shard: shard, indices: indices}, func(scan func(...any) error) error {
+	err := s.ask(ctx, sealed{tenant: tenant, shard: shard, indices: indices, people: people}, func(scan func(...any) error) error {
 		var index uint64
 		var part []byte
 		err := scan(&index, &part)

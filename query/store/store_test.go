@@ -180,18 +180,40 @@ func TestSealedPartsOfOneTenant(t *testing.T) {
 	insertSealed(t, conn, "acme", 1, string(sum[:]))
 	insertSealed(t, conn, "acme", 2, "two")
 	insertSealed(t, conn, "umbrella", 3, "three")
-	got, err := New(conn).Sealed(t.Context(), "acme", 0, []uint64{1, 3, 4})
+	got, err := New(conn).Sealed(t.Context(), "acme", 0, []uint64{1, 3, 4}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(map[uint64][]byte{1: sum[:]}, got); d != "" {
 		t.Fatal(d)
 	}
-	if got, err := New(conn).Sealed(t.Context(), "acme", 0, nil); err != nil || len(got) != 0 {
+	if got, err := New(conn).Sealed(t.Context(), "acme", 0, nil, nil); err != nil || len(got) != 0 {
 		t.Fatalf("none asked: %v, err %v", got, err)
 	}
-	if _, err := New(conn).Sealed(t.Context(), "acme", 0, make([]uint64, query.MaxLimit+1)); !errors.Is(err, ErrSearch) {
+	if _, err := New(conn).Sealed(t.Context(), "acme", 0, make([]uint64, query.MaxLimit+1), nil); !errors.Is(err, ErrSearch) {
 		t.Fatalf("too many: err %v", err)
+	}
+}
+
+// TestSealedPartsOfPeople: a part is found by whose it is, or where the table
+// does not say so.
+func TestSealedPartsOfPeople(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	insertSealed(t, conn, "acme", 1, "nobody's")
+	for i, person := range []events.Ref{{7}, {7}, {0xff, 15: 1}} {
+		err := conn.Exec(t.Context(), "INSERT INTO payloads (shard, `index`, tenant, subject_ref, sealed) VALUES (0, ?, 'acme', unhex(?), ?)",
+			uint64(2+i), person.String(), fmt.Sprint("part ", 2+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := New(conn).Sealed(t.Context(), "acme", 0, []uint64{1, 2, 4}, []events.Ref{{0xff, 15: 1}, {7}, {7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[uint64][]byte{1: []byte("nobody's"), 2: []byte("part 2"), 4: []byte("part 4")}, got); d != "" {
+		t.Fatal(d)
 	}
 }
 
@@ -200,7 +222,7 @@ func TestWithoutATenantNothingIsSearched(t *testing.T) {
 	s, ctx := New(nil), context.Background()
 	_, search := s.Search(ctx, query.Search{})
 	_, count := s.Count(ctx, query.Search{})
-	_, sealed := s.Sealed(ctx, "", 0, []uint64{1})
+	_, sealed := s.Sealed(ctx, "", 0, []uint64{1}, nil)
 	_, findings := s.Findings(ctx, query.FindingSearch{})
 	_, issuers := s.Issuers(ctx, "", 0, 1)
 	_, both := s.Search(ctx, query.Search{Tenant: "acme", AllTenants: true})
@@ -233,7 +255,7 @@ func TestGrantsLetReadAndNoMore(t *testing.T) {
 	if err != nil || len(rows) != 2 {
 		t.Fatalf("%d rows, err %v", len(rows), err)
 	}
-	if _, err := New(reader).Sealed(t.Context(), "acme", 0, []uint64{1}); err != nil {
+	if _, err := New(reader).Sealed(t.Context(), "acme", 0, []uint64{1}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{
