@@ -108,16 +108,23 @@ func TestPartsOfTheEarlierTableAreSortedByPerson(t *testing.T) {
 }
 
 // TestAnInsertThatIsUnderWayIsWaitedFor: a projector of the earlier version has
-// begun to insert into the table that is replaced.
+// begun to insert into the table that has just been replaced.
 func TestAnInsertThatIsUnderWayIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	o, db := earlier(t)
-	execAll(t, db, "ALTER TABLE payloads DELETE WHERE `index` = 9 AND shard = 1 SETTINGS mutations_sync = 1")
+	p, err := migrations(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), byPerson-1); err != nil {
+		t.Fatal(err)
+	}
+	execAll(t, db, "ALTER TABLE payloads DELETE WHERE `index` = 9 AND shard = 1 SETTINGS mutations_sync = 1", exchangePayloads)
 	id := "rescind-audit." + o.Auth.Database + ".1.earlier"
 	inserted := make(chan error, 1)
 	go func() {
 		ctx := clickhouse.Context(context.Background(), clickhouse.WithQueryID(id))
-		_, err := db.ExecContext(ctx, "INSERT INTO payloads (shard, `index`, tenant, received, sealed)\n"+
+		_, err := db.ExecContext(ctx, "INSERT INTO payloads_by_person (shard, `index`, tenant, received, sealed)\n"+
 			"SELECT 1, 9, 'acme', fromUnixTimestamp64Micro(toInt64(9), 'UTC'), 'part 19' FROM numbers(1) WHERE sleep(3) = 0")
 		inserted <- err
 	}()

@@ -142,9 +142,11 @@ WHERE shard = {shard:UInt16};
 SELECT `index`, sealed
 FROM payloads
 WHERE tenant = {tenant:String}
+  AND subject_ref IN arrayMap(p -> toFixedString(unhex(p), 16), {people:Array(String)})
   AND shard = {shard:UInt16}
   AND `index` IN {indices:Array(UInt64)};
 --   tenant = acme
+--   people = [ 01000000000000000000000000000000 03000000000000000000000000000000]
 --   shard = 0
 --   indices = [1 2]
 
