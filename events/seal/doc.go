@@ -13,8 +13,12 @@
 //
 // # Guarantees
 //
-//   - What is sealed opens only for the same tenant, source and id, and only if
-//     not one bit was changed.
+//   - What is sealed for an event opens only for the same tenant, source and
+//     id; what is sealed for a person only for that person, and only beside a
+//     record that names its hash. Both only if not one bit was changed.
+//   - The personal parts of two events that say the same of one person are the
+//     same bytes; of two people, or under a tenant's own key, never.
+//   - What an earlier version sealed opens.
 //   - A key that Subjects returned is durable: after a crash of anything, the
 //     same person has the same reference and key.
 //   - However many processes meet a person at once, they agree on one reference
@@ -47,17 +51,18 @@
 //
 // # Shapes and units
 //
-// A sealed part is a version byte (2), a 16-byte tag and the ciphertext of the
+// A sealed part is a version byte, a 16-byte tag and the ciphertext of the
 // packed plain part: never more than 17 bytes and one in 128 longer than the
-// plain one. Packing writes hex digits as bytes and some forty names of clients
-// and mail hosts as one byte each. The length of a sealed part tells how long
+// plain one. Versions are 3 for an event, 4 for a person and 2, which is 3
+// without some tokens and is only opened. Packing writes hex digits, UUIDs and
+// addresses as bytes and some fifty names of clients and mail hosts as one byte each. The length of a sealed part tells how long
 // the packed one is, and so something of how it is made up: that a client is a
 // common one, that an identifier is hex. No member's length depends on what is
 // in another. What comes out of unpacking is at most sixty times as long.
 //
 // The cipher is AES-SIV (RFC 5297) under 512 bits, half of them for AES-256-CMAC
 // and half for AES-256-CTR. The additional data, one string, are tenant, source
-// and id, each behind its length in 4 bytes, big-endian.
+// and id, or tenant and reference, each behind its length in 4 bytes, big-endian.
 //
 // AES-SIV makes its tag from all that is sealed and counts from the tag: two
 // messages share a key stream only if their tags are the same, for which 2^48
@@ -66,8 +71,9 @@
 // of AES-GCM; and the nonce that is not stored is 24 of the bytes that an event
 // costs for years. A nonce made of the event's id would not do: a second event
 // of the same id, which a publisher can send, would repeat it. What is lost is
-// that whoever holds two sealed parts of one tenant, source and id sees whether
-// they were the same: their digests would tell as well.
+// that whoever holds two sealed parts of one person, or of one event, sees
+// whether they were the same: their digests would tell as well. What that means
+// is in docs/adr/0010.
 //
 // A stored entry is wrapped by XAES-256-GCM, which is AES-256-GCM under a key
 // derived for each message from a random nonce: the first 4 bytes of the KEK's
