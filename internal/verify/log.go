@@ -202,7 +202,7 @@ func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
 		return nil
 	}
 	if len(hash) > 0 {
-		if err := r.v.payloads.expect(entry{index, payloadDigest(rec.text(memberTenant), rec.number(memberReceived), hash)}); err != nil {
+		if err := r.v.payloads.expect(entry{index, payloadDigest(rec.text(memberTenant), rec.person(), rec.number(memberReceived), hash)}); err != nil {
 			return err
 		}
 	}
@@ -239,8 +239,8 @@ func batchDigest(count uint64, lane string, epoch, seq uint64, written int64, si
 	return half(b, root, []byte(lane))
 }
 
-func payloadDigest(tenant string, received int64, hash []byte) digest {
-	return half(binary.BigEndian.AppendUint64(nil, uint64(received)), hash, []byte(tenant))
+func payloadDigest(tenant, person string, received int64, hash []byte) digest {
+	return half(binary.BigEndian.AppendUint64(nil, uint64(received)), hash, []byte(person), []byte(tenant))
 }
 
 // report is what was read.

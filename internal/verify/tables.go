@@ -62,13 +62,14 @@ func (v *verifier) explainEvent(ctx context.Context, index uint64) (out []Differ
 type payload struct {
 	index    uint64
 	tenant   string
+	person   string
 	received int64
 	sealed   string
 }
 
-const payloadColumns = "SELECT `index`, tenant, toUnixTimestamp64Micro(received), sealed FROM payloads"
+const payloadColumns = "SELECT `index`, tenant, subject_ref, toUnixTimestamp64Micro(received), sealed FROM payloads"
 
-func (p *payload) dests() []any { return []any{&p.index, &p.tenant, &p.received, &p.sealed} }
+func (p *payload) dests() []any { return []any{&p.index, &p.tenant, &p.person, &p.received, &p.sealed} }
 
 func payloadsTable(v *verifier, dir string) *table {
 	p := new(payload)
@@ -77,7 +78,7 @@ func payloadsTable(v *verifier, dir string) *table {
 		if err := scan(p.dests()...); err != nil {
 			return entry{}, err
 		}
-		return entry{p.index, payloadDigest(p.tenant, p.received, sum(p.sealed))}, nil
+		return entry{p.index, payloadDigest(p.tenant, p.person, p.received, sum(p.sealed))}, nil
 	}
 	t.explain = v.explainPayload
 	return t.open(v, dir)
@@ -101,6 +102,7 @@ func (v *verifier) explainPayload(ctx context.Context, index uint64) (out []Diff
 		}
 		out = append(out, compare(Payloads, index,
 			pair{"tenant", fmt.Sprintf("%.60q", want.text(memberTenant)), fmt.Sprintf("%.60q", p.tenant)},
+			pair{"subject_ref", fmt.Sprintf("%x", want.person()), fmt.Sprintf("%x", p.person)},
 			pair{"received", fmt.Sprint(want.number(memberReceived)), fmt.Sprint(p.received)},
 			pair{"sealed", fmt.Sprintf("sha256:%x", hash), fmt.Sprintf("sha256:%x", sum(p.sealed))})...)
 		return nil

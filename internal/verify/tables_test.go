@@ -34,10 +34,11 @@ func TestTamperedTables(t *testing.T) {
 	b.exec("ALTER TABLE events UPDATE shard = 9 WHERE `index` = 34")
 	revoking := b.ask("SELECT min(`index`) FROM events WHERE revokes")
 	b.exec("ALTER TABLE events UPDATE revoked_expires = revoked_expires + 1 WHERE `index` = %d", revoking)
-	missing, changed, moved, twice := sealed(0), sealed(1), sealed(2), sealed(3)
+	missing, changed, moved, twice, whose := sealed(0), sealed(1), sealed(2), sealed(3), sealed(4)
 	b.exec("ALTER TABLE payloads DELETE WHERE `index` = %d", missing)
 	b.exec("ALTER TABLE payloads UPDATE sealed = concat(substring(sealed, 1, 20), 'x', substring(sealed, 22)) WHERE `index` = %d", changed)
 	replace(b, "payloads", moved, "received", "received + 1")
+	replace(b, "payloads", whose, "subject_ref", "reverse(subject_ref)::FixedString(16)")
 	b.exec("INSERT INTO payloads SELECT * FROM payloads WHERE `index` = %d", twice)
 	batches := func(n int) uint64 { return b.ask("SELECT first FROM batches ORDER BY first LIMIT 1 OFFSET %d", n) }
 	gone, root, again := batches(1), batches(2), batches(3)
@@ -52,11 +53,11 @@ func TestTamperedTables(t *testing.T) {
 		fmt.Sprintf("events changed %d alg", signed), "events changed 31 id", "events changed 31 ticket", "events changed 32 revoked_scope", "events changed 33 attributes",
 		"events missing 34", "shard 9 events extra 34", fmt.Sprintf("events changed %d revoked_expires", revoking),
 		fmt.Sprintf("payloads missing %d", missing), fmt.Sprintf("payloads changed %d sealed", changed),
-		fmt.Sprintf("payloads changed %d received", moved), fmt.Sprintf("payloads extra %d", twice),
+		fmt.Sprintf("payloads changed %d received", moved), fmt.Sprintf("payloads changed %d subject_ref", whose), fmt.Sprintf("payloads extra %d", twice),
 		fmt.Sprintf("batches missing %d", gone), fmt.Sprintf("batches changed %d root", root), fmt.Sprintf("batches extra %d", again),
 	)
-	if r.Total != 19 { // the two columns of 31 are one row
-		t.Errorf("%d differences counted, want 19", r.Total)
+	if r.Total != 20 { // the two columns of 31 are one row
+		t.Errorf("%d differences counted, want 20", r.Total)
 	}
 	for _, d := range r.Differences {
 		if strings.Contains(d.String(), "someone@") {

@@ -52,6 +52,7 @@ const (
 	memberTenant      = 4
 	memberType        = 6
 	memberReceived    = 8
+	memberSubjectRef  = 10
 	memberReason      = 22
 	memberPayloadHash = 25
 	memberRevocation  = 27
@@ -113,6 +114,13 @@ func (r record) into(member uint64, v any) {
 	if raw, ok := r[member]; ok {
 		_ = strict.Unmarshal(raw, v) // a member of another kind reads as none, and then differs from its row
 	}
+}
+
+// person is the record's subject_ref as a row of payloads has it.
+func (r record) person() string {
+	ref := make([]byte, 0, 16)
+	r.into(memberSubjectRef, &ref)
+	return string(append(ref, make([]byte, 16)...)[:16])
 }
 
 // identity is the first half of SHA-256 over tenant, source and id, each with
