@@ -169,8 +169,8 @@ func (r *rig) bareStore(ctx context.Context, rows *bareRows, due <-chan int) err
 
 var insertBareEvents = strings.Replace(eventrow.Insert, "INSERT INTO events", "INSERT INTO bare_events", 1)
 
-const insertBarePayloads = "INSERT INTO bare_payloads (shard, `index`, tenant, received, sealed) " +
-	"SELECT 0, `index`, tenant, fromUnixTimestamp64Micro(received, 'UTC'), sealed FROM incoming"
+const insertBarePayloads = "INSERT INTO bare_payloads (shard, `index`, tenant, subject_ref, received, sealed) " +
+	"SELECT 0, `index`, tenant, subject_ref, fromUnixTimestamp64Micro(received, 'UTC'), sealed FROM incoming"
 
 // insertBare inserts rows into both tables at once.
 func (r *rig) insertBare(ctx context.Context, rows *bareRows) error {
@@ -199,11 +199,12 @@ type bareRows struct {
 	index    []uint64
 	received []int64
 	tenant   []string
+	person   [][]byte
 	sealed   [][]byte
 }
 
 func (b *bareRows) slice(from, to int) *bareRows {
-	return &bareRows{b.events[from:to], b.index[from:to], b.received[from:to], b.tenant[from:to], b.sealed[from:to]}
+	return &bareRows{b.events[from:to], b.index[from:to], b.received[from:to], b.tenant[from:to], b.person[from:to], b.sealed[from:to]}
 }
 
 // bareRows has the same references for the same people and tokens, as ours do,
@@ -214,13 +215,14 @@ func (r *rig) bareRows(ctx context.Context, evs []events.Event) (*bareRows, erro
 		return nil, err
 	}
 	n, now := len(evs), time.Now()
-	b := &bareRows{make([]eventrow.Row, n), make([]uint64, n), make([]int64, n), make([]string, n), make([][]byte, n)}
+	b := &bareRows{make([]eventrow.Row, n), make([]uint64, n), make([]int64, n), make([]string, n), make([][]byte, n), make([][]byte, n)}
 	for i := range evs {
 		d, rec := &evs[i].Data, events.NewRecord(&evs[i], "dev", now)
 		rec.SubjectRef, rec.TokenRef, rec.SessionRef = reference(d.Subject), reference(d.TokenID), reference(d.SessionID)
 		row := eventrow.Row{Index: uint64(i), Record: *rec}
 		noise := make([]byte, sealed+len(row.Record.PayloadHash))
 		_, _ = rand.Read(noise) // never fails
+		b.person[i] = append([]byte{}, rec.SubjectRef[:]...)
 		b.sealed[i] = noise[:sealed:sealed]
 		copy(row.Record.PayloadHash[:], noise[sealed:])
 		b.events[i], b.index[i], b.received[i], b.tenant[i] = row, uint64(i), rec.Received, rec.Tenant
@@ -245,11 +247,11 @@ func (r *rig) sealedSize(ctx context.Context) (int, error) {
 }
 
 func (b *bareRows) payloads() (*ext.Table, error) {
-	t, err := ext.NewTable(eventrow.Incoming, ext.Column("index", "UInt64"), ext.Column("received", "Int64"), ext.Column("tenant", "String"), ext.Column("sealed", "String"))
+	t, err := ext.NewTable(eventrow.Incoming, ext.Column("index", "UInt64"), ext.Column("received", "Int64"), ext.Column("tenant", "String"), ext.Column("subject_ref", "FixedString(16)"), ext.Column("sealed", "String"))
 	if err != nil {
 		return nil, err
 	}
-	for i, values := range []any{b.index, b.received, b.tenant, b.sealed} {
+	for i, values := range []any{b.index, b.received, b.tenant, b.person, b.sealed} {
 		if _, err := t.Block().Columns[i].Append(values); err != nil {
 			return nil, err
 		}

@@ -212,7 +212,7 @@ func storeBare(b *testing.B, f *fence, c *chunk) error {
 	if err != nil {
 		return err
 	}
-	const payloads = "INSERT INTO payloads (shard, `index`, tenant, received, sealed) SELECT 0, `index`, tenant, fromUnixTimestamp64Micro(received, 'UTC'), sealed FROM incoming"
+	const payloads = "INSERT INTO payloads (shard, `index`, tenant, subject_ref, received, sealed) SELECT 0, `index`, tenant, subject_ref, fromUnixTimestamp64Micro(received, 'UTC'), sealed FROM incoming"
 	if err := f.exec(clickhouse.Context(ctx, clickhouse.WithExternalTable(t)), payloads); err != nil {
 		return err
 	}
