@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,11 @@ func newVerify(env environment) *cobra.Command {
 		Use: "verify", Short: "Compare ClickHouse and the revocation feed with the log", Args: cobra.NoArgs,
 		Long: `Verify reads the log, and says what ClickHouse or the revocation feed has
 otherwise: missing, extra, changed or reordered, by index. It changes nothing.
-Exit code 0: no difference; 3: there are some. What is not projected yet is lag
-and no difference, so a deployment may go on working meanwhile.
+Exit code 0: no difference; 3: there are some. What is not projected yet was not
+compared: it is lag, and said so, and no difference until it is older than
+--max-lag. So a deployment may go on working meanwhile. With --wait it first
+waits until the stores have all that the log has now; what they still lack when
+the time is up is missing.
 
 Where tenants are split over shards it says so of each, or with --shard of one.
 
@@ -36,13 +40,15 @@ serve by the same --config, RESCIND_* variables and flags.`,
 	f.Uint64Var(&o.From, "from", 0, "first `index` to compare with ClickHouse")
 	f.Uint64Var(&o.To, "to", 0, "last `index` to compare with ClickHouse, 0 for no bound")
 	f.IntVar(&o.Limit, "limit", 100, "differences to show; all are counted")
-	f.StringVar(&o.Scratch, "scratch", "", "`folder` for temporary files, about 170 bytes a record")
+	f.DurationVar(&o.MaxLag, "max-lag", 10*time.Minute, "how old what is not projected may be")
+	f.DurationVar(&o.Wait, "wait", 0, "how long to wait for the stores to catch up")
+	f.StringVar(&o.Scratch, "scratch", "", "`folder` for temporary files, about 200 bytes a record")
 	return cmd
 }
 
 func runVerify(cmd *cobra.Command, env environment, o verify.Config) error {
-	if o.Limit < 1 || o.To != 0 && o.To < o.From {
-		return usage("--limit must be at least 1, and --to not below --from")
+	if o.Limit < 1 || o.To != 0 && o.To < o.From || o.MaxLag <= 0 || o.Wait < 0 {
+		return usage("--limit must be at least 1, --to not below --from, --max-lag above 0 and --wait not below")
 	}
 	cfg, err := storeConfig(cmd, env, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -91,6 +97,9 @@ func printVerified(w io.Writer, r *verify.Report) {
 	if r.Log.Root != "" {
 		fmt.Fprintf(w, "root %s\n", r.Log.Root)
 	}
+	for _, note := range lags(r) {
+		fmt.Fprintln(w, note)
+	}
 	if r.Clean {
 		fmt.Fprintln(w, "no difference")
 		return
@@ -103,6 +112,24 @@ func printVerified(w io.Writer, r *verify.Report) {
 		fmt.Fprintf(w, "%s%s %s: %d", map[bool]string{true: " (", false: ", "}[i == 0], c.Place, c.Kind, c.Count)
 	}
 	fmt.Fprintln(w, ")")
+}
+
+// lags is what a report did not compare.
+func lags(r *verify.Report) (notes []string) {
+	note := func(n uint64, what string, since *time.Time) {
+		if n == 0 {
+			return
+		}
+		line := fmt.Sprintf("%d %s", n, what)
+		if since != nil {
+			line += fmt.Sprintf(", the oldest for %s", time.Since(*since).Round(time.Second))
+		}
+		notes = append(notes, line)
+	}
+	note(r.ClickHouse.NotProjected, "events behind, not compared", r.ClickHouse.Since)
+	note(r.ClickHouse.NotMarked, "duplicates not marked yet", nil)
+	note(r.Feed.NotInFeed, "revocations and lifts behind, not compared", r.Feed.Since)
+	return notes
 }
 
 // addStoreFlags declares how a command finds the stores themselves.

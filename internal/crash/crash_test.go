@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rescindhq/rescind/internal/crash"
 	"github.com/rescindhq/rescind/internal/engine"
@@ -38,11 +39,12 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestKillEverything kills whatever can be killed, at random, under load.
+// TestKillEverything kills whatever can be killed, at random, under load, and
+// makes this or that stand still.
 func TestKillEverything(t *testing.T) {
 	t.Parallel()
 	r := crash.Run{Seed: setting(t, "RESCIND_CRASH_SEED", rand.Uint64()), Kills: int(setting(t, "RESCIND_CRASH_KILLS", 200))}
-	intakes := int(setting(t, "RESCIND_CRASH_INTAKES", 2))
-	t.Logf("RESCIND_CRASH_SEED=%d RESCIND_CRASH_KILLS=%d RESCIND_CRASH_INTAKES=%d", r.Seed, r.Kills, intakes)
-	crash.NewSite(t, crash.Options{Intakes: intakes}).Harness(r)
+	copies := int(setting(t, "RESCIND_CRASH_COPIES", 2))
+	t.Logf("RESCIND_CRASH_SEED=%d RESCIND_CRASH_KILLS=%d RESCIND_CRASH_COPIES=%d", r.Seed, r.Kills, copies)
+	crash.NewSite(t, crash.Options{Copies: copies, Latency: 10 * time.Millisecond}).Harness(r)
 }

@@ -26,27 +26,43 @@ func (s *Site) Harness(r Run) {
 			s.t.Logf("seed %d, strikes:\n%s\nprocesses that ended by themselves:\n%s", r.Seed, strings.Join(history, "\n"), s.Ends())
 		}
 	}()
-	for _, strike := range Plan(r.Seed, r.Kills, s.victims()) {
+	var frozen sync.WaitGroup
+	defer frozen.Wait() // who stands still could not stop
+	for _, strike := range Plan(r.Seed, r.Kills, s.victims(), s.freezable()) {
 		if err := s.pause(strike, l); err != nil {
 			s.t.Fatal(err)
 		}
-		history = append(history, fmt.Sprintf("%7.2fs acknowledged=%d %v", time.Since(began).Seconds(), l.Count(), strike.Victims))
+		history = append(history, fmt.Sprintf("%7.2fs acknowledged=%d %s", time.Since(began).Seconds(), l.Count(), strike))
+		if strike.Freeze > 0 {
+			frozen.Go(func() { s.Role(strike.Victims[0]).Freeze(strike.Freeze) })
+			continue
+		}
 		s.strike(strike.Victims)
 	}
+	frozen.Wait()
 	struck := time.Since(began)
 	s.Verify(l)
 	s.Sound()
-	kills, starts := s.tally()
+	kills, freezes, starts := s.tally()
 	if least := kills.total(); l.Count() < least {
 		s.t.Errorf("%d events under %d kills: %v", l.Count(), least, errNoProgress)
 	}
-	s.t.Logf("seed %d: %d kills (%v), %d starts, %d events acknowledged, struck for %s, checked after %s\nended by themselves:\n%s",
-		r.Seed, kills.total(), kills, starts, l.Count(), struck.Round(time.Second), (time.Since(began) - struck).Round(time.Second), s.Ends())
+	s.t.Logf("seed %d: %d kills (%v), %d freezes, %d starts, %d events acknowledged, struck for %s, checked after %s\nended by themselves:\n%s",
+		r.Seed, kills.total(), kills, freezes, starts, l.Count(), struck.Round(time.Second), (time.Since(began) - struck).Round(time.Second), s.Ends())
 }
 
 // victims is the names of everything that can be killed.
 func (s *Site) victims() (names []string) {
 	for _, p := range s.processes() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// freezable is the names of everything that can be made to stand still: of
+// ClickHouse that would only be what supervises it.
+func (s *Site) freezable() (names []string) {
+	for _, p := range append([]*Process{s.NATS}, s.Roles...) {
 		names = append(names, p.Name)
 	}
 	return names
@@ -99,11 +115,12 @@ func (k tally) String() string {
 	return strings.Join(parts, ", ")
 }
 
-func (s *Site) tally() (kills tally, starts int) {
+func (s *Site) tally() (kills tally, freezes, starts int) {
 	kills = tally{}
 	for _, p := range s.processes() {
 		kills[p.Name] = p.Kills()
+		freezes += p.Freezes()
 		starts += p.Starts()
 	}
-	return kills, starts
+	return kills, freezes, starts
 }

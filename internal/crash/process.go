@@ -37,6 +37,7 @@ type Process struct {
 	changed  *sync.Cond
 	cmd      *exec.Cmd // that runs now; nil between two
 	kills    int
+	freezes  int
 	starts   int
 	ends     []string // why it ended by itself
 	killed   bool     // this one is ending because of Kill or Restart
@@ -178,6 +179,25 @@ func (p *Process) Kill() {
 	}
 }
 
+// Freeze stops the program for a while, all threads of it, as a pause of the
+// machine would: what it was about to do it does later. It may be killed
+// meanwhile.
+func (p *Process) Freeze(d time.Duration) {
+	p.mu.Lock()
+	for p.cmd == nil && !p.gone {
+		p.changed.Wait()
+	}
+	cmd := p.cmd
+	if cmd == nil || cmd.Process.Signal(syscall.SIGSTOP) != nil { // it ended by itself just now
+		p.mu.Unlock()
+		return
+	}
+	p.freezes++
+	p.mu.Unlock()
+	p.idle(d)
+	_ = cmd.Process.Signal(syscall.SIGCONT) // fails where it was killed
+}
+
 // Restart ends the program in good order, as an operator would, and returns
 // when it is gone. It is started again at once.
 func (p *Process) Restart() error {
@@ -237,6 +257,9 @@ func (p *Process) Stop() error {
 // Kills, Starts and Ends are what happened to it: how often it was killed and
 // started, and why it ended by itself.
 func (p *Process) Kills() int { p.mu.Lock(); defer p.mu.Unlock(); return p.kills }
+
+// Freezes is how often it was made to stand still.
+func (p *Process) Freezes() int { p.mu.Lock(); defer p.mu.Unlock(); return p.freezes }
 
 // Starts is how often it was started.
 func (p *Process) Starts() int { p.mu.Lock(); defer p.mu.Unlock(); return p.starts }

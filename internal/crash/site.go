@@ -41,11 +41,16 @@ type Options struct {
 	// Dir is where everything is kept. Default: a folder of the test's own. A
 	// folder in which a site was is found again.
 	Dir string
-	// Intakes is how many intake processes run, of which one writes. Default 1.
-	Intakes int
+	// Copies is how many processes run of each role of which one works at a time
+	// and the others stand by: intake, audit and revoke. Default 1.
+	Copies int
 	// Wires puts a Wire between the roles and NATS, and one between them and
 	// ClickHouse.
 	Wires bool
+	// Latency is how long what roles and publishers say to NATS and ClickHouse is
+	// on its way, and the answer again. It makes Wires. What is under way when a
+	// process is struck is then some of it, most of the time. Default 0.
+	Latency time.Duration
 	// IntakeMaxBytes bounds what waits in the intake. Default 64 MiB.
 	IntakeMaxBytes int64
 }
@@ -104,12 +109,13 @@ func NewSite(t testing.TB, o Options) *Site {
 	if s.Dir == "" {
 		s.Dir = t.TempDir()
 	}
-	if s.opts.Intakes == 0 {
-		s.opts.Intakes = 1
+	if s.opts.Copies == 0 {
+		s.opts.Copies = 1
 	}
 	if s.opts.IntakeMaxBytes == 0 {
 		s.opts.IntakeMaxBytes = 64 << 20
 	}
+	s.opts.Wires = s.opts.Wires || s.opts.Latency > 0
 	s.must(s.prepare())
 	s.startServers()
 	s.must(s.migrate())
@@ -146,6 +152,8 @@ func (s *Site) startServers() {
 	s.ClickHouse = s.server(child{Server: clickHouseServer, Dir: s.Dir, Port: s.ports.clickHouse, HTTPPort: s.ports.clickHouseHTTP})
 	if s.opts.Wires {
 		s.NATSWire, s.ClickHouseWire = NewWire(s.t, addr(s.ports.nats)), NewWire(s.t, addr(s.ports.clickHouse))
+		s.NATSWire.Delay(s.opts.Latency)
+		s.ClickHouseWire.Delay(s.opts.Latency)
 	}
 }
 
@@ -156,18 +164,18 @@ func (s *Site) server(c child) *Process {
 	return startProcess(s.t, c.Server, s.Dir, command)
 }
 
-// startRoles starts each role in a process of its own.
+// startRoles starts each role in processes of their own.
 func (s *Site) startRoles() {
-	for i := range s.opts.Intakes {
-		name := config.RoleIntake
-		if s.opts.Intakes > 1 {
-			name = fmt.Sprint(name, "-", i+1)
+	for _, role := range []string{config.RoleIntake, config.RoleAudit, config.RoleRevoke} {
+		for i := range s.opts.Copies {
+			name := role
+			if s.opts.Copies > 1 {
+				name = fmt.Sprint(name, "-", i+1)
+			}
+			s.start(name, role)
 		}
-		s.start(name, config.RoleIntake)
 	}
-	for _, role := range []string{config.RoleAudit, config.RoleRevoke, config.RoleAPI} {
-		s.start(role, role)
-	}
+	s.start(config.RoleAPI, config.RoleAPI)
 }
 
 func (s *Site) start(name, role string) {

@@ -4,7 +4,7 @@
 // # What it is
 //
 // [Run] reads the log of each shard from its beginning, its rows in the tables
-// events, payloads and batches, and the newest snapshot and the deltas, which
+// events, payloads, batches and duplicates, and the newest snapshot and the deltas, which
 // are of all shards, and compares. It is
 // a second reader of everything, written against the formats and not against
 // the code that writes them: its own CBOR, its own Merkle tree, its own SQL,
@@ -15,21 +15,29 @@
 // # Guarantees
 //
 //   - A row of events, payloads or batches that is missing, there twice,
-//     changed in any column that a projector writes, or in another's place is
+//     changed in any column that the log determines, or in another's place is
 //     named with its index, and with its column where one changed.
 //   - A row under a shard that does not exist is named with that and its index.
 //   - A log is named at fault where a record or a header was changed, a record is
 //     of a tenant of another shard, a batch is
-//     missing, repeated or out of order, an event is in it twice and
-//     not marked as a duplicate of its first, an epoch or what was covered of the intake goes
-//     back, or a tree root is not that of the records.
+//     missing, repeated or out of order, an epoch or what was covered of the
+//     intake goes back, or a tree root is not that of the records.
 //   - A feed is named at fault where the snapshot or a delta was changed, a
 //     delta is missing or out of order, there is no snapshot and not the first
 //     delta, or the set that both amount to lacks a
 //     living revocation or lift of a log, has one that no log has, or says
 //     something else of it, or of how far a log is in it.
-//   - What has not been projected or told to verifiers yet is counted as lag
-//     and is no difference: a deployment at work can be verified.
+//   - A mark of a duplicate that names another first event than the log has, or
+//     says otherwise whether both say the same, is named; and so is one that is
+//     missing although a search of its index is recorded, or after
+//     [Config.MarkWithin]. Before it is counted as not marked yet.
+//   - What has not been projected or told to verifiers yet was not compared. It
+//     is counted as lag, with the age of the oldest, and is no difference: a
+//     deployment at work can be verified. It is missing, by index, where a
+//     projector has recorded that it had it, or where a run has waited for it
+//     ([Config.Wait]); and in one difference, with its first and last index, when
+//     it is older than [Config.MaxLag]. So rows that somebody takes from the end
+//     of every table, however many, pass for lag no longer than that.
 //   - Nothing is written: not to the stores, which need no right to write, and
 //     to the disk only digests.
 //   - Memory does not grow with the number of records, only with that of living

@@ -69,6 +69,9 @@ func (f *feed) expect(now int64) {
 		if h := f.head(); h != nil {
 			log.upTo = h.Place(k).LogSeq
 		}
+		if v := f.of[k]; v != nil {
+			log.due = v.due.control
+		}
 		f.folds = append(f.folds, log)
 	}
 }
@@ -279,6 +282,9 @@ func (f *feed) whole() bool { return f.snapshot != nil || f.first <= 1 }
 func (f *feed) check(ctx context.Context) error {
 	if err := f.readOthers(ctx); err != nil {
 		return err
+	}
+	for _, shard := range f.cfg.Only {
+		f.late(f.of[shard])
 	}
 	h := f.head()
 	if h == nil {

@@ -70,7 +70,11 @@ type fold struct {
 	upTo   uint64 // sequence in the log's stream that the feed has reached
 	now    int64  // ms
 	set    set
+	due    uint64 // sequence that the feed should have reached
 	behind uint64 // revocations and lifts above upTo
+	owed   uint64 // of them up to due
+	first  uint64 // index of the first of them
+	since  int64  // when that was received, µs
 
 	end      uint64 // sequence of the last message of the log
 	position uint64 // index of the last control record up to upTo
@@ -97,7 +101,7 @@ func (f *fold) record(index, seq uint64, r record) {
 		return
 	}
 	if seq > f.upTo {
-		f.behind++
+		f.late(index, seq, r)
 		return
 	}
 	v := record{}
@@ -110,6 +114,17 @@ func (f *fold) record(index, seq uint64, r record) {
 	}
 	if k.hash != [16]byte{} && k.id != [16]byte{} && !over(h.expires, f.now) {
 		f.set.apply(k, h)
+	}
+}
+
+// late counts a record that the feed has not reached.
+func (f *fold) late(index, seq uint64, r record) {
+	if f.behind == 0 {
+		f.first, f.since = index, r.number(memberReceived)
+	}
+	f.behind++
+	if seq <= f.due {
+		f.owed++
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"sort"
 )
 
@@ -187,7 +186,7 @@ func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
 	rec, err := decodeRecord(it.Record)
 	if err != nil {
 		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: "the record cannot be decoded"})
-	} else if err := r.v.identities.put(rec.identity(), index); err != nil {
+	} else if err := r.v.identities.put(rec.identity(), index, it.Digest); err != nil {
 		return err
 	} else if other := shardOf(rec.text(memberTenant), r.v.cfg.Shards); other != r.v.shard {
 		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: fmt.Sprintf("the record's tenant is of shard %d", other)})
@@ -251,72 +250,4 @@ func (r *logReader) report() LogReport {
 		out.Root = hex.EncodeToString(root[:])
 	}
 	return out
-}
-
-// identities finds events that are in the log twice.
-type identities struct {
-	spill  *spill
-	marked map[uint64]uint64 // duplicate to first, as the audit side has found them
-	known  uint64            // duplicates that are marked
-}
-
-const readMarked = "SELECT `index`, first FROM duplicates WHERE shard = {shard:UInt16}"
-
-// load reads what the audit side has marked: events that came again when the
-// intake no longer remembered them. They stay in the log.
-func (d *identities) load(ctx context.Context, v *verifier) error {
-	d.marked = map[uint64]uint64{}
-	err := v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
-		var index, first uint64
-		err := scan(&index, &first)
-		if _, twice := d.marked[index]; twice {
-			v.found.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "a second row of this index"})
-		}
-		d.marked[index] = first
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read duplicates: %w", err)
-	}
-	return nil
-}
-
-func (d *identities) put(id digest, index uint64) error {
-	return d.spill.put(int(id[0])%spillParts, entry{index, id})
-}
-
-func (d *identities) check(f *findings) error {
-	for part := range spillParts {
-		all, err := d.spill.take(part)
-		if err != nil {
-			return err
-		}
-		slices.SortStableFunc(all, func(a, b entry) int { return slices.Compare(a.digest[:], b.digest[:]) })
-		first := 0 // of those with one identity
-		for i := 1; i < len(all); i++ {
-			if all[i].digest == all[first].digest {
-				d.again(f, all[i].index, all[first].index)
-			} else {
-				first = i
-			}
-		}
-	}
-	for index := range d.marked {
-		f.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "it is marked as a duplicate and is none"})
-	}
-	return nil
-}
-
-// again judges an event that is in the log a second time.
-func (d *identities) again(f *findings, index, first uint64) {
-	said, marked := d.marked[index]
-	switch {
-	case !marked:
-		f.add(Difference{Place: Log, Kind: Extra, Index: index, Detail: fmt.Sprintf("the same event as index %d, and not marked as a duplicate", first)})
-		return
-	case said != first:
-		f.add(Difference{Place: Duplicates, Kind: Changed, Index: index, Column: "first", Want: fmt.Sprint(first), Got: fmt.Sprint(said)})
-	}
-	delete(d.marked, index)
-	d.known++
 }

@@ -187,39 +187,3 @@ func repeat(t *testing.T, last, m *jetstream.RawStreamMsg) *jetstream.RawStreamM
 		b.Header.Epoch = before.Epoch
 	})
 }
-
-// TestMarkedDuplicates verifies a log with an event three times: it is known
-// where the tables say of which event each is a repetition, and only then.
-func TestMarkedDuplicates(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(60)
-	log := b.messages()
-	log = append(log, repeat(t, log[len(log)-1], log[2]))
-	log = append(log, repeat(t, log[len(log)-1], log[2]))
-	first, second := header(t, log[2]).First, header(t, log[len(log)-2]).First
-	nc := natsdtest.Connect(t, elsewhere(t, log), natsd.Auditor)
-	mark := func(index, first uint64) {
-		b.exec("INSERT INTO duplicates (shard, `index`, first, content) VALUES (0, %d, %d, 'same')", index, first)
-	}
-	duplicates := func(want ...string) {
-		t.Helper()
-		var got []string
-		for _, d := range b.verify(verify.Config{NATS: nc}).Differences {
-			if d.Place == verify.Log || d.Place == verify.Duplicates {
-				got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.Place, d.Kind, d.Index, d.Column)))
-			}
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("found %q, want %q", got, want)
-		}
-	}
-	duplicates(fmt.Sprintf("log extra %d", second), fmt.Sprintf("log extra %d", second+1))
-	mark(second, first)
-	mark(second+1, first)
-	duplicates()
-	b.exec("ALTER TABLE duplicates UPDATE first = %d WHERE `index` = %d", first+1, second)
-	mark(second+1, first)
-	duplicates(fmt.Sprintf("duplicates changed %d first", second), fmt.Sprintf("duplicates extra %d", second+1))
-}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Kind is how something differs.
@@ -70,7 +71,7 @@ func (d Difference) String() string {
 
 func (p Place) store() string {
 	switch p {
-	case Events, Payloads, Batches:
+	case Events, Payloads, Batches, Duplicates:
 		return "clickhouse"
 	default:
 		return "feed"
@@ -139,7 +140,10 @@ type TablesReport struct {
 	Payloads     uint64 `json:"payloads"`
 	Batches      uint64 `json:"batches"`
 	Duplicates   uint64 `json:"duplicates"`    // records that repeat an event and are marked so
-	NotProjected uint64 `json:"not_projected"` // records at and above the position: lag, no difference
+	NotMarked    uint64 `json:"not_marked"`    // records that repeat an event and are to be marked: lag, no difference
+	NotProjected uint64 `json:"not_projected"` // records at and above the position, which were not compared: lag, no difference
+
+	Since *time.Time `json:"not_projected_since,omitempty"` // when the first of those was logged
 }
 
 // RevocationsPart is what the feed holds.
@@ -149,6 +153,8 @@ type RevocationsPart struct {
 	Deltas      uint64 `json:"deltas"`   // of all shards
 	SnapshotSeq uint64 `json:"snapshot_seq"`
 	NotInFeed   uint64 `json:"not_in_feed"` // revocations and lifts behind the position: lag, no difference
+
+	Since *time.Time `json:"not_in_feed_since,omitempty"` // when the first of those was received
 }
 
 // findings collects differences: all are counted, the first are kept.

@@ -62,6 +62,28 @@ func (s source) info(ctx context.Context, stream string) (info, error) {
 	return info{created: answer.Created, firstSeq: answer.State.First, lastSeq: answer.State.Last}, nil
 }
 
+// last is the last message of a subject, none where there is none.
+func (s source) last(ctx context.Context, stream, subject string) (message, error) {
+	question, err := json.Marshal(map[string]any{"last_by_subj": subject})
+	if err != nil {
+		return message{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	m, err := s.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, question)
+	if err != nil {
+		return message{}, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	var a answer
+	if _, err := a.take(m); err != nil {
+		return message{}, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	if len(a.got) == 0 {
+		return message{}, nil
+	}
+	return a.got[0], nil
+}
+
 // walk gives each message of a subject from sequence from to last, in order.
 // A message that is not there is left out: the caller sees it by the sequence.
 func (s source) walk(ctx context.Context, stream, subject string, from, last uint64, each func(message) error) error {

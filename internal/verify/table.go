@@ -24,6 +24,7 @@ type table struct {
 	count     uint64 // rows
 	ahead     uint64 // rows at and above the recorded position that are in the log
 	lag       uint64 // records that are not there, at and above that position
+	behind    uint64 // the first of them
 	suspects  []suspect
 }
 
@@ -105,6 +106,9 @@ func (t *table) merge(want, got []entry, position, end, fresh uint64) {
 
 func (t *table) absent(want entry, position uint64) {
 	if want.index >= position {
+		if t.lag == 0 {
+			t.behind = want.index
+		}
 		t.lag++
 		return
 	}

@@ -22,8 +22,8 @@ type Config struct {
 	// NATS is a connection that may ask about and read, by direct get, the
 	// log, the deltas and the snapshots.
 	NATS *nats.Conn
-	// ClickHouse is a connection whose account may select from events,
-	// payloads and batches.
+	// ClickHouse is a connection whose account may select from events, payloads,
+	// batches, duplicates and searches.
 	ClickHouse driver.Conn
 	// FeedKey is the public key that verifiers trust.
 	FeedKey ed25519.PublicKey
@@ -44,7 +44,19 @@ type Config struct {
 	// Settle is how long a batch whose records are in events may be without its
 	// row in batches. Default 5 s: the projector writes it right after them.
 	Settle time.Duration
-	// Scratch is the folder for temporary files, about 170 bytes a record.
+	// MaxLag is how old what is not projected, or not told to verifiers, may be:
+	// older, it is missing. Default 10 min: a projector that works is seconds
+	// behind, and what somebody has removed at the end of every table looks as if
+	// it were not there yet.
+	MaxLag time.Duration
+	// Wait is how long the stores may take to reach what the logs had when the
+	// run began. It reads when they have, or when the time is up; what they lack
+	// of that then is missing. Default 0: it does not wait.
+	Wait time.Duration
+	// MarkWithin is how long an event that is recorded may be in the log a second
+	// time without being marked. Default 70 min: a projector searches every hour.
+	MarkWithin time.Duration
+	// Scratch is the folder for temporary files, about 200 bytes a record.
 	// Default: the system's.
 	Scratch string
 	// Progress is told, at most once a second, what is being read, how far it
@@ -64,13 +76,19 @@ func (c Config) withDefaults() Config {
 	if c.Limit == 0 {
 		c.Limit = 100
 	}
-	if c.Settle == 0 {
-		c.Settle = 5 * time.Second
-	}
+	orDefault(&c.Settle, 5*time.Second)
+	orDefault(&c.MaxLag, 10*time.Minute)
+	orDefault(&c.MarkWithin, 70*time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
+}
+
+func orDefault(d *time.Duration, otherwise time.Duration) {
+	if *d == 0 {
+		*d = otherwise
+	}
 }
 
 // Validate reports every fault at once.
@@ -91,6 +109,8 @@ func (c Config) Validate() error {
 	}
 	fault(c.To != 0 && c.To < c.From, "to is below from")
 	fault(c.Limit < 0, "limit is negative")
+	fault(c.MaxLag < 0, "max lag is negative")
+	fault(c.Wait < 0, "wait is negative")
 	return errors.Join(errs...)
 }
 
@@ -103,6 +123,9 @@ type verifier struct {
 	found  *findings
 	told   time.Time // when progress was told last
 	width  uint64    // indices in one part of a spill
+	due    due       // of a run that waits
+	at     progress  // of the projector, before the log was read
+	since  int64     // when the first record that is not projected was logged, µs; 0: none
 
 	log                       *logReader
 	fold                      *fold // that of the feed for this shard
@@ -143,6 +166,9 @@ func run(ctx context.Context, cfg Config) (_ Reports, err error) {
 		f.of[shard], reports = v, append(reports, v.report)
 	}
 	f.v = f.of[cfg.Only[0]]
+	if err := f.await(ctx); err != nil {
+		return nil, err
+	}
 	if err := f.read(ctx); err != nil {
 		return nil, err
 	}
@@ -166,34 +192,23 @@ func run(ctx context.Context, cfg Config) (_ Reports, err error) {
 func newVerifier(cfg Config, shard uint16, dir string) *verifier {
 	report := &Report{Shard: shard}
 	v := &verifier{cfg: cfg, shard: shard, source: source{cfg.NATS}, report: report, found: newFindings(report, cfg.Limit)}
-	v.log, v.identities = &logReader{v: v}, &identities{spill: newSpill(dir, "identities")}
+	v.log, v.identities = &logReader{v: v}, newIdentities(dir)
 	v.events, v.payloads, v.batches = eventsTable(v, dir), payloadsTable(v, dir), batchesTable(v, dir)
 	return v
 }
 
 // run verifies the log and the tables of the shard.
-func (v *verifier) run(ctx context.Context, f *feed) error {
-	position, err := v.position(ctx)
-	if err != nil {
+func (v *verifier) run(ctx context.Context, f *feed) (err error) {
+	if v.at, err = v.progress(ctx); err != nil {
 		return err
 	}
 	v.fold = f.folds[v.shard]
-	if err := v.readLog(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{v.readLog, v.compareTables, v.overdue, v.identities.of(v), v.settle} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := v.compareTables(ctx, position); err != nil {
-		return err
-	}
-	if err := v.identities.load(ctx, v); err != nil {
-		return err
-	}
-	if err := v.identities.check(v.found); err != nil {
-		return err
-	}
-	if err := v.settle(ctx, position); err != nil {
-		return err
-	}
-	v.sum(f, position)
+	v.sum(f)
 	return nil
 }
 
@@ -225,70 +240,44 @@ func (v *verifier) size(ctx context.Context, last uint64) (size uint64, err erro
 	return size, err
 }
 
-func (v *verifier) compareTables(ctx context.Context, position uint64) error {
+func (v *verifier) compareTables(ctx context.Context) error {
 	tables := []*table{v.events, v.payloads, v.batches}
 	for _, t := range tables {
 		if err := t.load(ctx); err != nil {
 			return err
 		}
 	}
-	in, err := v.source.info(ctx, logOf(v.shard))
+	fresh, err := v.fresh(ctx)
 	if err != nil {
 		return err
 	}
-	fresh, err := v.size(ctx, in.lastSeq)
-	if err != nil {
-		return err
-	}
+	v.checkSearched(fresh)
 	for _, t := range tables {
-		if err := t.compare(ctx, position, v.log.next, max(fresh, v.log.next)); err != nil {
+		if err := t.compare(ctx, v.position(), v.log.next, fresh); err != nil {
 			return fmt.Errorf("compare %s: %w", t.place, err)
 		}
 	}
 	return nil
 }
 
-// position is the index below which ClickHouse says it has everything.
-func (v *verifier) position(ctx context.Context) (position uint64, err error) {
-	err = v.rows(ctx, "SELECT max(first + count) FROM batches WHERE shard = {shard:UInt16}", nil, func(scan func(...any) error) error {
-		return scan(&position)
-	})
+// fresh is the size of the log now: what is in a table beyond what was read of
+// the log may have come since.
+func (v *verifier) fresh(ctx context.Context) (uint64, error) {
+	in, err := v.source.info(ctx, logOf(v.shard))
 	if err != nil {
-		return 0, fmt.Errorf("read position: %w", err)
+		return 0, err
 	}
-	return position, nil
+	size, err := v.size(ctx, in.lastSeq)
+	return max(size, v.log.next), err
 }
 
-// settle waits, where records above the position are in events, for the
-// position to move: the projector records a batch right after its records.
-func (v *verifier) settle(ctx context.Context, position uint64) error {
-	if v.events.ahead == 0 || !v.wants(position) {
-		return nil
-	}
-	tick := time.NewTicker(min(200*time.Millisecond, v.cfg.Settle))
-	defer tick.Stop()
-	for deadline := time.Now().Add(v.cfg.Settle); time.Now().Before(deadline); {
-		now, err := v.position(ctx)
-		if err != nil || now > position {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	v.found.add(Difference{Place: Batches, Kind: Missing, Index: position,
-		Detail: fmt.Sprintf("%d records from here on are in events, and no batch of them is recorded", v.events.ahead)})
-	return nil
-}
-
-func (v *verifier) sum(f *feed, position uint64) {
+func (v *verifier) sum(f *feed) {
 	r := v.report
 	r.Log = v.log.report()
-	r.ClickHouse = TablesReport{Position: position, Events: v.events.count, Payloads: v.payloads.count,
-		Batches: v.batches.count, Duplicates: v.identities.known, NotProjected: v.events.lag}
-	r.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind}
+	r.ClickHouse = TablesReport{Position: v.at.recorded, Events: v.events.count, Payloads: v.payloads.count,
+		Batches: v.batches.count, Duplicates: v.identities.known, NotMarked: v.identities.unmarked,
+		NotProjected: v.events.lag, Since: timeOf(v.since)}
+	r.Feed = RevocationsPart{Entries: v.fold.living(), Deltas: f.deltas, NotInFeed: v.fold.behind, Since: timeOf(v.fold.since)}
 	if h := f.head(); h != nil {
 		r.Feed.Position = h.Place(v.shard).Position
 	}

@@ -50,7 +50,7 @@ func New(conn driver.Conn) *Store { return &Store{conn: conn} }
 func Grants(database string) []string {
 	return []string{
 		"SELECT ON " + database + ".events", "SELECT ON " + database + ".payloads", "SELECT ON " + database + ".batches",
-		"SELECT ON " + database + ".duplicates",
+		"SELECT ON " + database + ".duplicates", "SELECT ON " + database + ".searches",
 	}
 }
 

@@ -1,0 +1,107 @@
+package verify_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/internal/verify"
+)
+
+// TestRowsTakenFromTheEnd takes the last rows from every table, which a
+// projector at work, with nothing to do, does not notice. It looks like lag at
+// first, and not for long.
+func TestRowsTakenFromTheEnd(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(30)
+	last := b.ask("SELECT max(first) FROM batches")
+	b.exec("TRUNCATE TABLE searches")
+	for _, table := range []string{"events DELETE WHERE `index`", "payloads DELETE WHERE `index`", "batches DELETE WHERE first"} {
+		b.exec("ALTER TABLE %s >= %d", table, last)
+	}
+	lag := b.verify(verify.Config{})
+	finds(t, lag)
+	end, since := lag.Log.Records, lag.ClickHouse.Since
+	if lag.ClickHouse.NotProjected != end-last || since == nil || time.Since(*since) > time.Minute || time.Since(*since) < 0 {
+		t.Errorf("%d not projected since %v, want %d of the last minute", lag.ClickHouse.NotProjected, since, end-last)
+	}
+
+	late := b.verify(verify.Config{MaxLag: time.Nanosecond})
+	finds(t, late, fmt.Sprintf("events missing %d", last))
+	if d := late.Differences; len(d) == 1 && (d[0].Last != end-1 || !strings.Contains(d[0].Detail, fmt.Sprintf("%d records are not projected", end-last))) {
+		t.Error(d[0])
+	}
+
+	began := time.Now()
+	finds(t, b.verify(verify.Config{Wait: 300 * time.Millisecond}), missingFrom(b, last)...)
+	if time.Since(began) < 300*time.Millisecond {
+		t.Error("it did not wait")
+	}
+
+	b.exec("INSERT INTO searches (shard, below, found) VALUES (0, %d, 0)", end) // a projector had recorded all of it
+	finds(t, b.verify(verify.Config{}), missingFrom(b, last)...)
+	b.exec("INSERT INTO searches (shard, below, found) VALUES (0, %d, 0)", end+1) // none had recorded that
+	finds(t, b.verify(verify.Config{}), fmt.Sprintf("duplicates extra %d", end+1))
+
+	for _, table := range []string{"searches", "events", "payloads", "batches"} {
+		b.exec("TRUNCATE TABLE %s", table)
+	}
+	finds(t, b.verify(verify.Config{MaxLag: time.Nanosecond}), "events missing 0")
+}
+
+// missingFrom is what all tables lack from an index on, as the log has it.
+func missingFrom(b *bench, from uint64) (out []string) {
+	b.t.Helper()
+	for _, m := range b.messages() {
+		batch, err := events.UnmarshalBatch(m.Data)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if batch.Header.First < from {
+			continue
+		}
+		out = append(out, fmt.Sprintf("batches missing %d", batch.Header.First))
+		for i, item := range batch.Items {
+			index := batch.Header.First + uint64(i)
+			out = append(out, fmt.Sprintf("events missing %d", index))
+			if len(item.Sealed) > 0 {
+				out = append(out, fmt.Sprintf("payloads missing %d", index))
+			}
+		}
+	}
+	return out
+}
+
+// TestSilentFeed: revocations that no verifier was told of are lag for a while,
+// and then missing; sooner where the run has waited for them.
+func TestSilentFeed(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(10)
+	first := b.ask("SELECT min(`index`) FROM events WHERE revokes")
+	nc := natsdtest.Connect(t, elsewhere(t, b.messages()), natsd.Auditor) // nobody feeds there
+	r := b.verify(verify.Config{NATS: nc})
+	finds(t, r)
+	if r.Feed.NotInFeed < 5 || r.Feed.Since == nil || time.Since(*r.Feed.Since) > time.Minute {
+		t.Errorf("%d not in the feed since %v", r.Feed.NotInFeed, r.Feed.Since)
+	}
+	finds(t, b.verify(verify.Config{NATS: nc, MaxLag: time.Nanosecond}), fmt.Sprintf("deltas missing %d", first))
+	finds(t, b.verify(verify.Config{NATS: nc, Wait: time.Millisecond}), fmt.Sprintf("deltas missing %d", first))
+}
+
+// TestWaitEndsWhenAllIsThere: a run that waits goes on as soon as it can.
+func TestWaitEndsWhenAllIsThere(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(30)
+	began := time.Now()
+	finds(t, b.verify(verify.Config{Wait: time.Hour}))
+	if took := time.Since(began); took > patience {
+		t.Errorf("it took %s", took)
+	}
+}
