@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -14,6 +15,10 @@ import (
 	"github.com/rescindhq/rescind/internal/verify"
 	"github.com/rescindhq/rescind/projector/revoke"
 )
+
+// rebuildTTL is that of the lock of migrations while a rebuild holds it: who was
+// killed is run again, and need not wait for long.
+const rebuildTTL = 10 * time.Second
 
 // RebuildOptions say what is rebuilt, and how.
 type RebuildOptions struct {
@@ -45,7 +50,7 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 	if err := stream.CheckShards(ctx, b.js, a.cfg.Shards); err != nil {
 		return out, fmt.Errorf("rebuild: %w", err)
 	}
-	release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
+	release, err := stream.AcquireLock(ctx, b.js, migrationLock, rebuildTTL)
 	if err != nil {
 		return out, fmt.Errorf("rebuild: lock: %w", err)
 	}
@@ -89,7 +94,10 @@ func (a *app) verifyTables(ctx context.Context, b *bus, conn driver.Conn) error 
 	if err != nil {
 		return err
 	}
-	reports, err := verify.Run(ctx, verify.Config{NATS: b.nc, ClickHouse: conn, FeedKey: key, Shards: a.cfg.Shards})
+	reports, err := verify.Run(ctx, verify.Config{
+		NATS: b.nc, ClickHouse: conn, FeedKey: key, Shards: a.cfg.Shards,
+		MaxLag: math.MaxInt64, // what has come since is read before the tables are put in place
+	})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/internal/deployment"
 	"github.com/rescindhq/rescind/internal/engine"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/rebuild"
 	"github.com/rescindhq/rescind/internal/secrets"
 )
 
@@ -97,7 +98,7 @@ func (c child) serveClickHouse(ctx context.Context, log *slog.Logger) (func(cont
 	if err != nil {
 		return nil, err
 	}
-	users = append(users, engine.User{Name: owner, Password: password, Grants: []string{"ALL ON " + database + ".*", "SELECT ON system.*", "TABLE ENGINE ON *"}})
+	users = append(users, engine.User{Name: owner, Password: password, Grants: append(rebuild.Grants(database), "TABLE ENGINE ON *")})
 	e, err := engine.Start(ctx, engine.Config{
 		Dir: filepath.Join(c.Dir, "engine"), TCPPort: c.Port, HTTPPort: c.HTTPPort, Users: users, Restart: true, Log: log,
 	})

@@ -3,6 +3,7 @@
 package crash_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -18,7 +19,8 @@ import (
 func TestSabotage(t *testing.T) {
 	for _, s := range sabotages {
 		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run", s.test, ".")
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run", s.test, "./"+cmp.Or(s.pkg, "internal/crash"))
+			cmd.Dir = moduleRoot
 			cmd.Env = append(append(os.Environ(), "GOFLAGS=-overlay="+s.overlay(t)), s.env...)
 			began := time.Now()
 			out, err := cmd.CombinedOutput()

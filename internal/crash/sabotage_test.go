@@ -11,7 +11,8 @@ import (
 // package's tests find it. They are run by hand, as doc.go says.
 type sabotage struct {
 	name   string
-	test   string // that has to fail
+	pkg    string // whose test has to fail; "" is this one
+	test   string // which
 	file   string // from the root of the module
 	was    string // there once in the file
 	broken string // put in its place
@@ -31,7 +32,12 @@ var sabotages = []sabotage{
 		broken: "err := p.cfg.Conn.PublishMsg(msg)\n_ = ctx",
 	},
 	{
-		name: "intake acknowledges before it appends", test: standsStill, file: "projector/intake/writer.go",
+		name: "intake acknowledges what it takes", test: killEverything, file: "projector/intake/lane.go",
+		was:    "\t\tc.arrivals[i].IntakeMessage = &messages[i]\n",
+		broken: "\t\tc.arrivals[i].IntakeMessage = &messages[i]\n\t\t_ = messages[i].Ack()\n",
+	},
+	{ // both leave in one write: only what fails an append on purpose comes between
+		name: "intake acknowledges before it appends", pkg: "projector/intake", test: "^TestTwoWritersNeverInterleave$|^TestGraceEnds$", file: "projector/intake/writer.go",
 		was:    "\tw.pending = p\n",
 		broken: "\tw.pending = p\n\tfor _, a := range w.draft.from {\n\t\tw.acknowledge(a)\n\t}\n",
 	},

@@ -28,7 +28,7 @@ import (
 const (
 	environment = "crash"
 	database    = "rescind"
-	owner       = "owner" // of the database, beside the accounts of the roles
+	owner       = "owner" // of the database, beside the accounts of the roles; it rebuilds
 	tenant      = "acme"
 )
 
@@ -179,7 +179,7 @@ func (s *Site) startRoles() {
 }
 
 func (s *Site) start(name, role string) {
-	s.Roles = append(s.Roles, startProcess(s.t, name, s.Dir, func() *exec.Cmd { return s.serve("serve", "--roles", role) }))
+	s.Roles = append(s.Roles, startProcess(s.t, name, s.Dir, func() *exec.Cmd { return s.Command("serve", "--roles", role) }))
 }
 
 // processes is every process of the site, in an order that does not change.
@@ -199,8 +199,8 @@ func (s *Site) Role(name string) *Process {
 	return nil
 }
 
-// serve is the rescind command with the settings of this site.
-func (s *Site) serve(args ...string) *exec.Cmd {
+// Command is the rescind command with the settings of this site.
+func (s *Site) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(s.exe, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, s.environ()...)
 	return cmd
@@ -222,6 +222,7 @@ func (s *Site) environ() []string {
 		"CLICKHOUSE_MIGRATOR_USER": "migrator", "CLICKHOUSE_MIGRATOR_PASSWORD": password("migrator"),
 		"CLICKHOUSE_PROJECTOR_USER": "projector", "CLICKHOUSE_PROJECTOR_PASSWORD": password("projector"),
 		"CLICKHOUSE_API_USER": "api", "CLICKHOUSE_API_PASSWORD": password("api"),
+		"CLICKHOUSE_REBUILDER_USER": owner, "CLICKHOUSE_REBUILDER_PASSWORD": password(owner),
 		"HTTP_ADDR": addr(s.ports.api), "AUTH_ISSUER": "idp", "AUTH_JWKS": s.keys.JWKS(),
 		"KEYS_KEK": "file:" + s.keys.KEK(), "KEYS_FEED": "file:" + s.keys.Feed(),
 	} {
@@ -245,7 +246,7 @@ func (s *Site) creds(role natsd.Role) string {
 // waits for the servers with that.
 func (s *Site) migrate() error {
 	for began := time.Now(); ; {
-		out, err := s.serve("migrate").CombinedOutput()
+		out, err := s.Command("migrate").CombinedOutput()
 		if err == nil {
 			return nil
 		}
@@ -277,9 +278,20 @@ func (s *Site) Streams() jetstream.JetStream {
 // Database is a connection to ClickHouse as its owner, past the wires.
 func (s *Site) Database() driver.Conn {
 	s.t.Helper()
-	if s.db != nil {
-		return s.db
+	if s.db == nil {
+		s.db = s.open(database)
 	}
+	return s.db
+}
+
+// Server is Database outside any database.
+func (s *Site) Server() driver.Conn {
+	s.t.Helper()
+	return s.open("")
+}
+
+func (s *Site) open(database string) driver.Conn {
+	s.t.Helper()
 	password, err := secrets.ReadPassword(s.keys.ClickHousePassword(owner))
 	s.must(err)
 	db, err := clickhouse.Open(&clickhouse.Options{
@@ -287,7 +299,6 @@ func (s *Site) Database() driver.Conn {
 	})
 	s.must(err)
 	s.t.Cleanup(func() { db.Close() })
-	s.db = db
 	return db
 }
 

@@ -115,8 +115,10 @@ func (t *tables) run(ctx context.Context) error {
 		{"read the log", t.project},
 		{"mark duplicates", t.search},
 		{"verify", t.verify},
-		{"fence the projector", t.fence},
 		{"read what came meanwhile", t.project},
+		{"fence the projector", t.fence}, // it takes the fence back if this lasts
+		{"read the rest", t.project},
+		{"give up the fence of the new tables", t.release},
 		{"put the new tables in place", t.swap},
 		{"drop what was replaced", t.drop},
 	} {
@@ -234,6 +236,17 @@ func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
 	defer live.Close()
 	for _, log := range t.Logs {
 		if err := audit.Fence(ctx, t.config(live, log)); err != nil {
+			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
+		}
+	}
+	return nil
+}
+
+// release lets whoever comes next have the fence of the new tables, without
+// waiting to see whether we still use it.
+func (t *tables) release(ctx context.Context, conn driver.Conn) error {
+	for _, log := range t.Logs {
+		if err := audit.Release(ctx, t.config(conn, log)); err != nil {
 			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
 		}
 	}

@@ -18,7 +18,8 @@ type Projector struct {
 	open open
 
 	// Of Run's goroutine.
-	failures int // in a row
+	failures int    // in a row
+	holder   string // under which it had the fence last; "" if it may take it from whoever has it
 
 	mu     sync.Mutex
 	status Status
@@ -49,6 +50,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errFenced):
 			p.standby(ctx)
+			p.holder = ""
 		default:
 			p.failed(err)
 			pause(ctx, p.backoff())
@@ -100,9 +102,13 @@ func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := f.unlessTaken(ctx, p.holder); err != nil {
+		return nil, nil, err
+	}
 	if err := f.acquire(ctx); err != nil {
 		return nil, nil, err
 	}
+	p.holder = f.holder
 	there, err := readState(ctx, f)
 	if err != nil {
 		return nil, nil, err
@@ -174,30 +180,42 @@ func (p *Projector) backoff() time.Duration {
 	return d
 }
 
-// standby returns once the projector that took over does nothing any more: its
-// position has stood still for a while and none of its queries is running.
-// Where there is nothing to project the two may change places; that costs a row
-// in fences and nothing else.
+// standbyLook is how often one that stands by looks whether it is wanted.
+const standbyLook = time.Second
+
+// standby returns once the fence was given up, or the projector that has it does
+// nothing any more: its position has stood still for a while and none of its
+// queries is running. Where there is nothing to project the two may change
+// places; that costs a row in fences and nothing else.
 func (p *Projector) standby(ctx context.Context) {
 	p.update(func(s *Status) { s.Standby = true })
 	p.log.Info("another projector has taken over, standing by")
-	for last := p.Position(); ctx.Err() == nil; {
-		pause(ctx, p.cfg.Standby)
+	last, since := p.Position(), time.Now()
+	for ctx.Err() == nil {
 		now, idle, err := p.observe(ctx)
-		if err != nil || idle && now == last {
+		switch {
+		case err != nil || idle && now == last && time.Since(since) >= p.cfg.Standby:
 			return
+		case now != last:
+			last, since = now, time.Now()
+			p.update(func(s *Status) { s.Position = now })
 		}
-		last = now
-		p.update(func(s *Status) { s.Position = now })
+		pause(ctx, min(p.cfg.Standby, standbyLook))
 	}
 }
 
 // observe says where the projector that has the fence stands, and whether it is
-// idle.
+// idle, or is an error: then nobody is known to have it.
 func (p *Projector) observe(ctx context.Context) (at Position, idle bool, err error) {
 	f, err := newFence(ctx, &p.cfg, &p.open)
 	if err != nil {
 		return at, false, err
+	}
+	switch holder, err := f.current(ctx); {
+	case err != nil:
+		return at, false, err
+	case holder == nobody:
+		return at, false, errVacant
 	}
 	running, err := f.others(ctx)
 	if err != nil {

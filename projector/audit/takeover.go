@@ -1,6 +1,9 @@
 package audit
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Fence takes the fence of a shard from whoever has it, and returns once
 // nothing of theirs is being inserted any more. A projector that is running
@@ -13,6 +16,47 @@ func Fence(ctx context.Context, cfg Config) error {
 		return err
 	}
 	return f.acquire(ctx)
+}
+
+// nobody is the holder of a fence that was given up: the least of all names, so
+// that whoever takes it at the same moment has it.
+const nobody = ""
+
+// Release takes the fence of a shard from whoever has it and gives it up: a
+// projector that stands by takes over at its next look.
+func Release(ctx context.Context, cfg Config) error {
+	cfg = cfg.withDefaults()
+	f, err := newFence(ctx, &cfg, new(open))
+	if err != nil {
+		return err
+	}
+	f.holder = nobody
+	return f.acquire(ctx)
+}
+
+// errVacant says that nobody has the fence.
+var errVacant = errors.New("nobody has the fence")
+
+const readHolder = "SELECT argMax(holder, (epoch, holder)) FROM fences WHERE shard = {shard:UInt16}"
+
+// current is the holder of the fence.
+func (f *fence) current(ctx context.Context) (holder string, err error) {
+	err = f.query(ctx, readHolder, func(scan func(...any) error) error { return scan(&holder) })
+	return holder, err
+}
+
+// unlessTaken is errFenced where somebody has taken the fence from mine. What
+// ended an insert may have been that it was killed for this: who then took the
+// fence back at once would take it from one who still needs it.
+func (f *fence) unlessTaken(ctx context.Context, mine string) error {
+	if mine == nobody {
+		return nil
+	}
+	holder, err := f.current(ctx)
+	if err == nil && holder != mine && holder != nobody {
+		err = errFenced
+	}
+	return err
 }
 
 // Search takes the fence of a shard and marks every duplicate that is in the
