@@ -5,8 +5,8 @@
 //
 // A [Site] is NATS, ClickHouse and each role of `rescind serve` in a process of
 // its own, started again whenever it ends. A [Load] publishes through the SDK and
-// the API and notes what was acknowledged. [Site.Harness] kills processes as a
-// [Plan] says; a [Wire] disturbs their connections. [Site.Verify] reads the log,
+// the API and notes what was acknowledged. [Site.Harness] kills processes, or
+// makes them stand still, as a [Plan] says; a [Wire] disturbs their connections. [Site.Verify] reads the log,
 // the tables and the feed with code of its own (package checker) and fails the
 // test for whatever is missing, there twice, changed or made up.
 //
@@ -21,11 +21,16 @@
 //     every acknowledged revocation is enforced by a verifier that starts then,
 //     and no token is refused that nobody revoked. That is so
 //     · whatever is killed with SIGKILL, one or all at once, at any moment;
+//     · when what writes stands still until another has taken over, and then goes on;
 //     · when ClickHouse is killed between its deduplication log and the rename of
 //     a part, in an insert into each of the tables;
 //     · when connections are cut, half closed, slow or refused;
 //     · when the disk of NATS or of ClickHouse is full for a while;
-//     · on a copy of the disks, of one instant or file by file.
+//     · on a copy of the disks, file by file or of one instant, and of that only
+//     what was synced.
+//   - A rebuild that is killed at any moment leaves the database that it was to
+//     replace, or the new one, and ends well when it is run again; readers never
+//     see fewer events than before.
 //   - A log that is removed and made anew under the site stops every role, and
 //     makes no revoked token active; an intake that is goes on with the new one.
 //   - One seed, number of kills and number of processes give one sequence of
@@ -39,10 +44,13 @@
 // # Shapes and units
 //
 // The environment tells TestKillEverything RESCIND_CRASH_KILLS (at least so many
-// processes are killed, default 200: a minute or two),
-// RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_INTAKES (processes
-// of that role, of which one writes; default 2). A kill comes every 0.4 s on average,
-// and every 0.6 s where nothing is acknowledged in between.
+// processes are killed, default 200: a few minutes),
+// RESCIND_CRASH_SEED (default: at random) and RESCIND_CRASH_COPIES (processes of
+// intake, audit and revoke each, of which one works; default 2). A kill comes
+// every 0.4 s on average, and every 0.6 s where nothing is acknowledged in
+// between; one strike in ten is a stand-still of 2.5 to 5 s. Everything that is
+// said to a server there is 10 ms on its way, so that most of the time something
+// is under way.
 //
 // # What was found out
 //
@@ -58,7 +66,8 @@
 // not be set for it.
 //
 // Power loss: as JetStream syncs every write before it is acknowledged, and our
-// tables sync parts, a disk of one instant holds all that was acknowledged. What
+// tables sync parts, what is on the disk at one instant holds all that was
+// acknowledged. Pages that were written and not synced are zeros in that copy. What
 // stands behind it in a block, half a message, is cut off, and an index that is
 // old or cut is made again from the blocks. A copy that is made file by file
 // while everything runs is as good if it is made in the right order: ClickHouse
@@ -68,6 +77,41 @@
 // In another order the copy of the tables may be ahead of that of the log, and
 // the projector stops (ErrLogReplaced); or an event is gone from the copy of the
 // intake before it is in that of the log.
+//
+// # What finds what
+//
+// sabotage_test.go has faults that are put into the code on purpose, each with
+// the test that has to fail. They are run by hand, each in a build of its own:
+//
+//	RESCIND_CRASH_KILLS=60 go test -tags sabotage -run TestSabotage -v -timeout 60m ./internal/crash
+//
+// By TestKillEverything, in 60 kills:
+//
+//	publisher does not wait for the answer       an acknowledged event is not in the log
+//	intake acknowledges what it takes            an acknowledged event is not in the log
+//	append without an answer is taken for done   an acknowledged event is not in the log
+//	a new writer does not remember the log       an event is in the log twice
+//	batches are recorded before their records    rows of events are missing
+//	inserts are not read back                    rows are there twice: the projector stops
+//	inserts without their fence                  rows are there twice
+//	the projector resumes one batch too late     the projector stops
+//	the feed resumes one batch too late          RESULT_A
+//	the feed skips what it had not published     RESULT_B
+//
+// By TestStandsStill: append without the expected sequence (two writers make a
+// log that contradicts itself, and its readers stop). By TestPowerLoss: JetStream
+// answers before it syncs (the log is behind the tables, and the projector stops),
+// and ClickHouse answers before it syncs a part (rows of events are missing).
+//
+// Two leave so short a time for harm that only a failure made on purpose finds
+// it, in the tests of their packages: an acknowledgement right before its append
+// (both leave in one write, and whoever takes over is given again what was not
+// logged), and a fence that does not wait for inserts under way.
+//
+// With processes killed alone, none standing still, one audit and nothing under
+// way, the first form of this harness missed acknowledging before appending,
+// appending without the expected sequence, and not waiting for an append's answer; and a
+// copy of files as they are in memory could not miss a sync.
 //
 // # Errors
 //
@@ -80,8 +124,10 @@
 //
 // # What it does not do
 //
-// It does not lose what was written and not synced: for that it would need a
-// file system of its own. It does not cut the power of a cluster. Traces of
+// Of what was not synced it loses the contents of files, not their names and
+// lengths: for that it would need a file system of its own. It does not cut the
+// power of a cluster. What is on the disk is told by Linux 6.5 and later, where
+// TMPDIR is on one. Traces of
 // system calls work on linux/amd64 only, pauses and limits of processes on
 // Linux.
 //

@@ -21,7 +21,7 @@ import (
 // ones or the new.
 func TestRebuildKilled(t *testing.T) {
 	t.Parallel()
-	const kills = 4
+	const kills = 3
 	s := crash.NewSite(t, crash.Options{})
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(10))

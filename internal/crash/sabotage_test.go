@@ -36,7 +36,7 @@ var sabotages = []sabotage{
 		was:    "\t\tc.arrivals[i].IntakeMessage = &messages[i]\n",
 		broken: "\t\tc.arrivals[i].IntakeMessage = &messages[i]\n\t\t_ = messages[i].Ack()\n",
 	},
-	{ // both leave in one write: only what fails an append on purpose comes between
+	{ // both leave in one write: only a failure on purpose comes between
 		name: "intake acknowledges before it appends", pkg: "projector/intake", test: "^TestTwoWritersNeverInterleave$|^TestGraceEnds$", file: "projector/intake/writer.go",
 		was:    "\tw.pending = p\n",
 		broken: "\tw.pending = p\n\tfor _, a := range w.draft.from {\n\t\tw.acknowledge(a)\n\t}\n",
@@ -72,24 +72,24 @@ var sabotages = []sabotage{
 		broken: "!= {holder:String}, 'fenced') < 2 OR 1`",
 	},
 	{
-		name: "earlier inserts are not waited for", test: killEverything, file: "projector/audit/fence.go",
+		name: "earlier inserts are not waited for", pkg: "projector/audit", test: "^TestTheFence", file: "projector/audit/fence.go",
 		was:    "\tif err := f.quiet(ctx); err != nil {",
 		broken: "\tif err := ctx.Err(); err != nil {",
 	},
 	{
 		name: "the projector resumes one batch too late", test: killEverything, file: "projector/audit/projector.go",
 		was:    "log, err := p.cfg.Read(ctx, there.Seq+1)",
-		broken: "log, err := p.cfg.Read(ctx, there.Seq+2)",
+		broken: "log, err := p.cfg.Read(ctx, there.Seq+1+min(there.Seq, 1))",
 	},
 	{
 		name: "the feed resumes one batch too late", test: killEverything, file: "projector/revoke/recover.go",
 		was:    "reader, err := log.Read(ctx, covered+1, events.Control)",
-		broken: "reader, err := log.Read(ctx, covered+2, events.Control)",
+		broken: "reader, err := log.Read(ctx, covered+1+min(covered, 1), events.Control)",
 	},
 	{
 		name: "the feed skips what it had not published", test: killEverything, file: "projector/revoke/recover.go",
 		was:    "\t\t\t\tw.pending = append(w.pending, batches[i:]...)\n",
-		broken: "",
+		broken: "\t\t\t\t_ = i\n",
 	},
 	{
 		name: "JetStream answers before it syncs", test: powerLoss, file: "internal/natsd/identity.go",
