@@ -18,8 +18,9 @@
 //   - The tests of this package hold the deployment to: every acknowledged event
 //     is in the log once and in ClickHouse once, nothing is there that nobody
 //     published, the index has no hole, every root recomputes, batches agree,
-//     every acknowledged revocation is enforced by a verifier that starts then,
-//     and no token is refused that nobody revoked. That is so
+//     every acknowledged revocation is enforced by a verifier that was there all
+//     the time and by one that starts then, and no token is refused that nobody
+//     revoked. That is so
 //     · whatever is killed with SIGKILL, one or all at once, at any moment;
 //     · when what writes stands still until another has taken over, and then goes on;
 //     · when ClickHouse is killed between its deduplication log and the rename of

@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/workload"
 	"github.com/rescindhq/rescind/revocation"
+	"github.com/rescindhq/rescind/revocation/feed"
 )
 
 // pace is the pause of a publisher after each call: what is wanted is not
@@ -26,9 +27,10 @@ const pace = 25 * time.Millisecond
 // operator of the API who revokes. They note what was acknowledged, and send
 // what was not again until it is, under the same id.
 type Load struct {
-	site    *Site
-	stop    context.CancelFunc
-	workers sync.WaitGroup
+	site     *Site
+	stop     context.CancelFunc
+	workers  sync.WaitGroup
+	follower *feed.Feed // a verifier that is there all the time
 
 	mu        sync.Mutex
 	published map[checker.Identity]bool // whether it was acknowledged
@@ -44,7 +46,7 @@ type Load struct {
 func StartLoad(s *Site, seed uint64) *Load {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(s.t.Context())
-	l := &Load{site: s, stop: stop, published: map[checker.Identity]bool{}}
+	l := &Load{site: s, stop: stop, follower: s.Follow(), published: map[checker.Identity]bool{}}
 	issues := func(t events.Type) bool { return t == events.TokenIssued || t == events.TokenRefreshed }
 	l.publish(ctx, seed, natsd.Issuer, issues)
 	l.publish(ctx, seed+1, natsd.Verifier, func(t events.Type) bool { return !issues(t) })

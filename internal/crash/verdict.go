@@ -33,7 +33,7 @@ func (s *Site) Checks(l *Load) []Check {
 			return append(log.Faults, log.Holds(l.Acked(), l.Published)...), nil
 		}},
 		{"tables", func(ctx context.Context) ([]checker.Fault, error) { return log.Tables(ctx, s.Database()) }},
-		{"revocations", func(ctx context.Context) ([]checker.Fault, error) { return s.revocations(ctx, l, log) }},
+		{"revocations", func(context.Context) ([]checker.Fault, error) { return s.revocations(l, log) }},
 		{"quarantine", s.quarantine},
 		{"refused", func(context.Context) (faults []checker.Fault, err error) {
 			for _, r := range l.refused {
@@ -137,30 +137,31 @@ func (s *Site) Follow() *feed.Feed {
 	return f
 }
 
-// revocations asks a verifier that starts now about every token that was
-// revoked, and about some that were not.
-func (s *Site) revocations(ctx context.Context, l *Load, log *checker.Log) (faults []checker.Fault, err error) {
-	f := s.Follow()
+// revocations asks a verifier that was there all the time, and one that starts
+// now, about every token that was revoked, and about some that were not.
+func (s *Site) revocations(l *Load, log *checker.Log) (faults []checker.Fault, err error) {
 	var want uint64
 	for _, b := range log.Batches {
 		if b.Lane == "control" {
 			want = b.Size - 1
 		}
 	}
-	s.Await("a verifier's view", func() error {
-		if st := f.Status(); st.Doubt != "" || st.Position < want {
-			return fmt.Errorf("at %d of %d, doubt %q", st.Position, want, st.Doubt)
+	for who, f := range map[string]*feed.Feed{"a verifier that was there": l.follower, "a verifier that starts now": s.Follow()} {
+		s.Await(who, func() error {
+			if st := f.Status(); st.Doubt != "" || st.Position < want {
+				return fmt.Errorf("at %d of %d, doubt %q", st.Position, want, st.Doubt)
+			}
+			return nil
+		})
+		for _, c := range l.revoked {
+			if d := f.Decide(c); d.State != revocation.Revoked {
+				faults = append(faults, checker.Fault(fmt.Sprintf("%s does not enforce an acknowledged revocation: jti=%s is %s", who, c.TokenID, d.State)))
+			}
 		}
-		return nil
-	})
-	for _, c := range l.revoked {
-		if d := f.Decide(c); d.State != revocation.Revoked {
-			faults = append(faults, checker.Fault(fmt.Sprintf("an acknowledged revocation is not enforced: jti=%s is %s", c.TokenID, d.State)))
-		}
-	}
-	for _, c := range l.active {
-		if d := f.Decide(c); d.State != revocation.Active {
-			faults = append(faults, checker.Fault(fmt.Sprintf("nobody revoked it: jti=%s is %s %s", c.TokenID, d.State, d.Cause)))
+		for _, c := range l.active {
+			if d := f.Decide(c); d.State != revocation.Active {
+				faults = append(faults, checker.Fault(fmt.Sprintf("%s refuses what nobody revoked: jti=%s is %s %s", who, c.TokenID, d.State, d.Cause)))
+			}
 		}
 	}
 	return faults, nil

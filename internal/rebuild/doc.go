@@ -18,8 +18,14 @@
 //     dropped, and then only after the new one is in place.
 //   - The new tables have the rows of every shard, and none beside them.
 //   - A projector at work meanwhile loses nothing and doubles nothing: it is
-//     fenced before the change and resyncs from the position of the new tables.
-//   - Killed at any step, running it again ends well.
+//     fenced before the change, resyncs from the position of the new tables, and
+//     goes on in them within seconds: their fence was given up.
+//   - Readers see the old database until the new one is in its place, and never
+//     fewer events than before, unless reading the rest takes longer than a
+//     projector stands by (10 s).
+//   - Killed at any step or moment, running it again ends well. Killed between the
+//     two renames it leaves no database of the name until then, and at any other
+//     moment the old one or the new one.
 //   - Verifiers resync by themselves: the stream of deltas is another one.
 //
 // # Shapes and units

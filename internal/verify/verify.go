@@ -222,11 +222,17 @@ func (v *verifier) readLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if most := in.lastSeq * maxBatch; size == 0 || size > most { // the last message says nothing, or what cannot be
+		size = most
+	}
 	v.width = size/spillParts + 1
 	err = v.log.read(ctx, in.lastSeq)
 	v.fold.end = v.log.seq
 	return err
 }
+
+// maxBatch is how many records a batch has at most.
+const maxBatch = 1000
 
 // size is how many records the log has by its last message, 0 where that does
 // not say.

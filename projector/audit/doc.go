@@ -48,8 +48,9 @@
 //     ClickHouse is down.
 //   - [Migrate] keeps every row, wherever it was stopped before and whatever
 //     projectors insert meanwhile.
-//   - A projector that lost its fence to another stands by while that one
-//     makes progress, and takes over when it does not.
+//   - A projector that lost its fence to another does not take it back after an
+//     error of its own. It stands by while that one makes progress, and takes over
+//     when it does not, or at the next look when it has given the fence up.
 //
 // # Shapes and units
 //
