@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,24 +27,92 @@ func onlyCopy(cfg jetstream.StreamConfig) bool {
 // subject, in one request. A subject without a message is not in the map; an
 // answer of which anything is missing is an error.
 func multiLast(ctx context.Context, nc *nats.Conn, stream string, subjects []string) (map[string][]byte, error) {
-	body, err := json.Marshal(struct {
+	question := struct {
 		MultiLast []string `json:"multi_last"`
-	}{subjects})
+	}{subjects}
+	var answer map[string][]byte
+	err := askDirect(ctx, nc, stream, question, func(next func() (*nats.Msg, error)) (err error) {
+		answer, err = collectMulti(next)
+		return err
+	})
+	return answer, err
+}
+
+// askDirect sends a question that has an answer of several messages.
+func askDirect(ctx context.Context, nc *nats.Conn, stream string, question any, collect func(next func() (*nats.Msg, error)) error) error {
+	body, err := json.Marshal(question)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where the connection is closed
 	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
-		return nil, err
+		return err
 	}
-	return collectMulti(func() (*nats.Msg, error) { return sub.NextMsgWithContext(ctx) })
+	return collect(func() (*nats.Msg, error) { return sub.NextMsgWithContext(ctx) })
+}
+
+// What one request for the next messages may be answered with.
+const (
+	pageMessages = 500
+	pageBytes    = 8 << 20
+)
+
+// nextOf is the next messages of a subject from a sequence on, most at most,
+// none where there is none. An answer of which anything is missing is an error.
+func nextOf(ctx context.Context, nc *nats.Conn, stream, subject string, from uint64, most int) (page []stored, err error) {
+	question := struct {
+		Seq      uint64 `json:"seq"`
+		NextFor  string `json:"next_by_subj"`
+		Batch    int    `json:"batch"`
+		MaxBytes int    `json:"max_bytes"`
+	}{from, subject, min(most, pageMessages), pageBytes}
+	err = askDirect(ctx, nc, stream, question, func(next func() (*nats.Msg, error)) error {
+		for {
+			m, err := next()
+			if err != nil {
+				return err
+			}
+			var done bool
+			if page, done, err = addNext(page, m); done || err != nil {
+				return err
+			}
+		}
+	})
+	return page, err
+}
+
+// addNext adds one message of an answer to page, and reports whether it is the
+// end. Each says the sequence of the one before it, and so does the end.
+func addNext(page []stored, m *nats.Msg) (_ []stored, done bool, err error) {
+	status := m.Header.Get("Status")
+	if status == "404" && len(page) == 0 {
+		return nil, true, nil
+	}
+	if status != "" && status != "204" {
+		return nil, false, fmt.Errorf("direct get: %s %s", status, m.Header.Get("Description"))
+	}
+	if n := len(page); n > 0 || status != "" {
+		before, err := number(m, jetstream.LastSequenceHeader)
+		if err != nil || n == 0 || before != page[n-1].Seq {
+			return nil, false, errBrokenAnswer
+		}
+	}
+	if status == "204" {
+		return page, true, nil
+	}
+	seq, err1 := number(m, jetstream.SequenceHeader)
+	at, err2 := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+	if errors.Join(err1, err2) != nil {
+		return nil, false, errBrokenAnswer
+	}
+	return append(page, stored{Subject: m.Header.Get(jetstream.SubjectHeader), Seq: seq, Data: m.Data, Time: at}), false, nil
 }
 
 func collectMulti(next func() (*nats.Msg, error)) (map[string][]byte, error) {

@@ -73,14 +73,18 @@ func (q *Quarantined) key() string {
 }
 
 // Quarantine keeps refused events.
-type Quarantine struct{ js jetstream.JetStream }
+type Quarantine struct {
+	js    jetstream.JetStream
+	whole bool // whoever answers a direct get has all of it
+}
 
 // OpenQuarantine opens the quarantine that Ensure made.
 func OpenQuarantine(ctx context.Context, js jetstream.JetStream) (*Quarantine, error) {
-	if _, err := js.Stream(ctx, QuarantineStream); err != nil {
+	s, err := js.Stream(ctx, QuarantineStream)
+	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", QuarantineStream, err)
 	}
-	return &Quarantine{js: js}, nil
+	return &Quarantine{js: js, whole: onlyCopy(s.CachedInfo().Config)}, nil
 }
 
 // Put stores v, durably on return. The same bytes refused again on the same
@@ -148,19 +152,34 @@ func undecodable(m stored) Quarantined {
 func (q *Quarantine) List(ctx context.Context, after uint64, limit int) ([]Quarantined, error) {
 	var out []Quarantined
 	for len(out) < limit {
-		m, err := q.get(ctx, get{Seq: after + 1, NextFor: QuarantineSubjects})
-		if errors.Is(err, ErrNotFound) {
+		page, err := q.page(ctx, after+1, limit-len(out))
+		if err != nil {
+			return nil, fmt.Errorf("list stream=%s from=%d: %w", QuarantineStream, after+1, err)
+		}
+		if len(page) == 0 {
 			break
 		}
-		if err != nil {
-			return nil, err
+		for _, m := range page {
+			v, err := decodeQuarantined(m)
+			if err != nil {
+				v = undecodable(m)
+			}
+			out = append(out, v)
+			after = m.Seq
 		}
-		v, err := decodeQuarantined(m)
-		if err != nil {
-			v = undecodable(m)
-		}
-		out = append(out, v)
-		after = m.Seq
 	}
 	return out, nil
+}
+
+// page is the next entries from a sequence on, at least one where there is one:
+// many in one request where any server may be asked, else one, of the leader.
+func (q *Quarantine) page(ctx context.Context, from uint64, most int) ([]stored, error) {
+	if q.whole {
+		return nextOf(ctx, q.js.Conn(), QuarantineStream, QuarantineSubjects, from, most)
+	}
+	m, err := q.get(ctx, get{Seq: from, NextFor: QuarantineSubjects})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return []stored{m}, err
 }
