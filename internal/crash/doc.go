@@ -96,8 +96,8 @@
 //	inserts are not read back                    rows are there twice: the projector stops
 //	inserts without their fence                  rows are there twice
 //	the projector resumes one batch too late     the projector stops
-//	the feed resumes one batch too late          RESULT_A
-//	the feed skips what it had not published     RESULT_B
+//	the feed resumes one batch too late          an acknowledged revocation is not enforced
+//	the feed skips what it had not published     a verifier that was there misses a revocation
 //
 // By TestStandsStill: append without the expected sequence (two writers make a
 // log that contradicts itself, and its readers stop). By TestPowerLoss: JetStream

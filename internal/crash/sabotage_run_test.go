@@ -21,7 +21,7 @@ func TestSabotage(t *testing.T) {
 		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run", s.test, "./"+cmp.Or(s.pkg, "internal/crash"))
 			cmd.Dir = moduleRoot
-			cmd.Env = append(append(os.Environ(), "GOFLAGS=-overlay="+s.overlay(t)), s.env...)
+			cmd.Env = append(os.Environ(), "GOFLAGS=-overlay="+s.overlay(t))
 			began := time.Now()
 			out, err := cmd.CombinedOutput()
 			if err == nil {

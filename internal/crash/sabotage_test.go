@@ -16,7 +16,6 @@ type sabotage struct {
 	file   string // from the root of the module
 	was    string // there once in the file
 	broken string // put in its place
-	env    []string
 }
 
 const (
