@@ -14,6 +14,10 @@ import (
 // which the next publisher waits for.
 const emptyEvery = 500 * time.Millisecond
 
+// emptyLast is how long a reader that ends tries to empty the intake once more:
+// one whose connection is dead must soon be able to read again.
+const emptyLast = time.Second
+
 // left is the control messages that the access consumer delivered as well. It
 // acknowledges them once the control consumer has delivered them: so whatever
 // the access consumer has left behind it is known to the other.
@@ -72,16 +76,16 @@ func (i *Intake) empty(run context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			i.emptyNow(run)
+			i.emptyNow(run, requestWait)
 		case <-run.Done():
-			i.emptyNow(context.WithoutCancel(run))
+			i.emptyNow(context.WithoutCancel(run), emptyLast)
 			return
 		}
 	}
 }
 
-func (i *Intake) emptyNow(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, requestWait)
+func (i *Intake) emptyNow(ctx context.Context, wait time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	to, err := i.dealtWith(ctx)
 	if err != nil {

@@ -253,7 +253,7 @@ func (i *Intake) Oldest() (at time.Time) {
 }
 
 // Close stops reading, and empties the stream of what was dealt with, where the
-// server answers. Messages that were not acknowledged are delivered to whoever
+// server answers within a second. Messages that were not acknowledged are delivered to whoever
 // reads next.
 func (i *Intake) Close() {
 	i.stop()

@@ -92,16 +92,15 @@ func TestFailover(t *testing.T) {
 	load := r.load()
 	for round := range 4 {
 		active, standby := r.active(ins...)
-		before, began := active.Stats().Batches, time.Now()
+		before := active.Stats().Batches
 		r.until("the active one writes", func() bool { return active.Stats().Batches > before+5 })
-		limit := max(5*time.Second, 10*time.Since(began)) // on a machine so slow that five batches take more than half a second
 		appended, began := standby.Stats().Batches, time.Now()
 		proxies[active].HoldReplies()
 		r.until("the other one writes", func() bool { return standby.Stats().Batches > appended })
 		took := time.Since(began)
 		t.Logf("round %d: appending again after %s", round, took.Round(time.Millisecond))
-		if took > limit {
-			t.Errorf("round %d: appending again only after %s, want %s", round, took, limit)
+		if took > 5*time.Second {
+			t.Errorf("round %d: appending again only after %s", round, took)
 		}
 		if round%2 == 0 {
 			proxies[active].Cut()
