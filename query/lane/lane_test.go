@@ -226,6 +226,7 @@ func TestReaderThatFails(t *testing.T) {
 func TestBatchThatIsNone(t *testing.T) {
 	t.Parallel()
 	k := lanetest.Start(t)
+	k.StopIntake() // it would rightly end as well
 	if err := k.Projector.Publish(stream.LogSubject(events.Control), []byte("nonsense")); err != nil {
 		t.Fatal(err)
 	}
