@@ -32,6 +32,8 @@
 //
 //   - batch, growth, memory: from the first Queue of the SDK, in batches of 500,
 //     until ClickHouse answers with every row.
+//     The ratio of growth is the median of the last quarter of the parts to that
+//     of the first.
 //   - single, concurrent: from the first Publish until the last is acknowledged,
 //     while the projector works on what is there already. A hundred goroutines
 //     share one publisher and one connection, in the floor a connection.

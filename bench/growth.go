@@ -20,7 +20,7 @@ const (
 	million     = 1_000_000
 )
 
-// growth is whether the last million of events costs more than the first.
+// growth is whether the last quarter of a long run costs more than the first.
 func (b *ingest) growth(ctx context.Context) error {
 	part := max(1, b.cfg.Events/growthParts)
 	if b.cfg.Events > million {
@@ -41,10 +41,20 @@ func (b *ingest) growth(ctx context.Context) error {
 		b.report.Growth = append(b.report.Growth, Growth{done, rate, rss})
 		b.cfg.Progress(fmt.Sprintf("%d events: %.0f events/s, %.0f MiB", done, rate, rss))
 	}
-	parts := b.report.Growth
-	last := compare("growth/rate", "events/s", []float64{parts[len(parts)-1].Rate}, fmt.Sprintf("the first %d events into the same store", parts[0].Events), []float64{parts[0].Rate})
-	b.add(last)
+	first, last := quarters(b.report.Growth)
+	b.add(compare("growth/rate", "events/s", last, fmt.Sprintf("the first %d events into the same store", len(first)*part), first))
 	return nil
+}
+
+// quarters is the rates of the first and of the last quarter of the parts, at
+// least of one: a single part says more of the machine than of the store.
+func quarters(parts []Growth) (first, last []float64) {
+	n := max(1, len(parts)/4)
+	for i := range n {
+		first = append(first, parts[i].Rate)
+		last = append(last, parts[len(parts)-n+i].Rate)
+	}
+	return first, last
 }
 
 // Sparkline is the rates of a growth as a line of blocks, the greatest a full

@@ -138,6 +138,22 @@ func TestQuarantinedIsReplayed(t *testing.T) {
 	}
 }
 
+// TestOwnEventIsReplayed: what a service of ours published in its own name, and
+// the intake could not take, is published again in that name.
+func TestOwnEventIsReplayed(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	own := issued("own-1")
+	own["source"] = "rescind:api"
+	path := fmt.Sprintf("/v1/quarantine/%d", h.park(own, func(q *stream.Quarantined) {
+		q.Subject = stream.ServiceSubject("acme", events.Type(q.Type))
+	}))
+	h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusOK)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "own-1"}, 1)
+}
+
 // TestQuarantinedInProtobuf: what publishers send is shown as JSON and replayed
 // as it came.
 func TestQuarantinedInProtobuf(t *testing.T) {

@@ -39,25 +39,29 @@ func (d *dealt) upTo(seq uint64) uint64 {
 	return min(d.last, seq)
 }
 
-// acknowledges is ack, which notes that seq is dealt with.
+// acknowledges is ack, which notes that seq is dealt with. One of what was
+// delivered before all was forgotten is not sent: the message comes again, and
+// its sequence may be another's by now.
 func (d *dealt) acknowledges(seq uint64, ack func() error) func() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	turn := d.turn
 	return func() error {
-		d.add(turn, seq)
+		if !d.add(turn, seq) {
+			return nil
+		}
 		return ack()
 	}
 }
 
-// add notes seq, unless it was delivered before all was forgotten: then it
-// may be another message by now, or comes again.
-func (d *dealt) add(turn int, seq uint64) {
+// add notes seq, unless all was forgotten since turn.
+func (d *dealt) add(turn int, seq uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if turn == d.turn && len(d.seqs) < dealtAtMost {
 		d.seqs = append(d.seqs, seq)
 	}
+	return turn == d.turn
 }
 
 // forget drops what is known: all of it that is still there is delivered again.

@@ -76,6 +76,10 @@ func (q *Quarantined) ReplaySubject() string {
 	return ""
 }
 
+// FromService reports whether one of our own services published the event, in
+// its own name.
+func (q *Quarantined) FromService() bool { return fromService(q.Subject) }
+
 // Entries is how many refused events are kept.
 func (q *Quarantine) Entries(ctx context.Context) (uint64, error) {
 	s, err := q.js.Stream(ctx, QuarantineStream)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -91,7 +92,8 @@ func (t Topology) Validate() error {
 // brings the others to t. It may be called again and by two at once. Where the
 // streams are there for another number of shards it changes nothing and returns
 // an error that wraps ErrShards. A consumer of the intake that was missing is
-// delivered all that is in the stream.
+// delivered all that is in the stream, and so is one whose filters change: a
+// reader ends then, and opens the intake anew.
 func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	if err := t.Validate(); err != nil {
 		return fmt.Errorf("topology: %w", err)
@@ -110,11 +112,33 @@ func Ensure(ctx context.Context, js jetstream.JetStream, t Topology) error {
 		return fmt.Errorf("ensure object store %s: %w", SnapshotBucket, err)
 	}
 	for _, cfg := range t.consumers() {
-		if err := settle(ctx, func() error { _, err := js.CreateOrUpdateConsumer(ctx, IntakeStream, cfg); return err }); err != nil {
+		if err := settle(ctx, func() error { return ensureConsumer(ctx, js, cfg) }); err != nil {
 			return fmt.Errorf("ensure consumer %s of %s: %w", cfg.Durable, IntakeStream, err)
 		}
 	}
 	return nil
+}
+
+// ensureConsumer brings a consumer of the intake to cfg. One whose filters
+// change is made anew, as it would never deliver what is behind it and was not
+// its own before, while the other consumer leaves that to it.
+func ensureConsumer(ctx context.Context, js jetstream.JetStream, cfg jetstream.ConsumerConfig) error {
+	is, err := js.Consumer(ctx, IntakeStream, cfg.Durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+	case err != nil:
+		return err
+	case !sameSubjects(is.CachedInfo().Config.FilterSubjects, cfg.FilterSubjects):
+		if err := js.DeleteConsumer(ctx, IntakeStream, cfg.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	_, err = js.CreateOrUpdateConsumer(ctx, IntakeStream, cfg)
+	return err
+}
+
+func sameSubjects(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // settle tries again where somebody else who creates the same at the same time

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,45 @@ func TestEnsureMendsAMissingConsumer(t *testing.T) {
 
 // Sequences of a stream that was made anew are other messages: its reader must
 // neither go on nor empty it.
+// A control event that was stored while the control consumer was not asked to
+// deliver it, and that it has behind it, is not left to it by the other one and
+// then lost: the consumer is made anew.
+func TestEnsureDeliversWhatOtherFiltersPassedOver(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	c, err := w.operator.Consumer(t.Context(), stream.IntakeStream, stream.ControlConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := c.CachedInfo().Config
+	old.FilterSubjects = slices.DeleteFunc(slices.Clone(old.FilterSubjects), func(s string) bool { return strings.HasSuffix(s, ".service") })
+	if len(old.FilterSubjects) == len(c.CachedInfo().Config.FilterSubjects) {
+		t.Fatalf("filters %q", old.FilterSubjects)
+	}
+	if _, err := w.operator.UpdateConsumer(t.Context(), stream.IntakeStream, old); err != nil {
+		t.Fatal(err)
+	}
+	passed := w.put(t, stream.ServiceSubject("acme", events.TokenRevoked), []byte("{}"))
+	w.put(t, stream.EventSubject("acme", events.TokenRevoked), []byte("{}"))
+	reader, err := w.projector.Consumer(t.Context(), stream.IntakeStream, stream.ControlConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := reader.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.DoubleAck(t.Context()); err != nil { // it has the other one behind it
+		t.Fatal(err)
+	}
+	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, w.intake(t), 2)[0].Seq; got != passed {
+		t.Fatalf("delivered seq %d first, want %d", got, passed)
+	}
+}
+
 func TestIntakeStopsWhenTheStreamIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := start(t)

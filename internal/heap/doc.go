@@ -6,13 +6,13 @@
 // [Keep] looks at what was alive after the last collection and sets the
 // collector's percentage so that the next one begins when the heap reaches a
 // goal: [Goal] in a deployment. A process that needs little is collected every 400 % instead of every
-// 100 %; one that needs much, every 50 %, and stays within what it may have.
+// 100 %; one that needs much, every 25 %, and stays within what it may have.
 //
 // # Guarantees
 //
 //   - Where GOGC or GOMEMLIMIT is set, nothing is changed: whoever set it knows
 //     better.
-//   - However much is alive, the heap may grow by half between two collections:
+//   - However much is alive, the heap may grow by a quarter between two collections:
 //     the collector never takes the processor for itself, as it would near a
 //     limit that is too low.
 //   - What was set before is set again by stop.

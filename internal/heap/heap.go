@@ -13,8 +13,8 @@ import (
 const Goal = 320 << 20
 
 const (
-	most  = 400 // percent: beyond it little is left to gain
-	least = 50
+	most  = 400         // percent: beyond it little is left to gain
+	least = 25          // what is alive is mostly without pointers: a collection is cheap
 	every = time.Second // how often it is looked at; what is alive grows slowly
 )
 

@@ -46,8 +46,6 @@
 //   - [Projector.Status] says since when ClickHouse has owed an answer, how
 //     much of the log is not recorded and how old that is, also while
 //     ClickHouse is down.
-//   - [Migrate] keeps every row, wherever it was stopped before and whatever
-//     projectors insert meanwhile.
 //   - A projector that lost its fence to another does not take it back after an
 //     error of its own. It stands by while that one makes progress, and takes over
 //     when it does not, or at the next look when it has given the fence up.

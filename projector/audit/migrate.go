@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,10 +21,8 @@ type MigrateConfig struct {
 	Options *clickhouse.Options
 
 	// Lock keeps others from migrating meanwhile; ClickHouse has no lock for
-	// it. Losing it half way is harmless, as every statement may be repeated,
-	// but while sealed parts are copied into a new table: two that do so at once
-	// may copy some twice, which rescind verify reports and rescind rebuild
-	// mends. nil where only one process migrates.
+	// it. Losing it half way is harmless, as every statement may be repeated.
+	// nil where only one process migrates.
 	Lock func(ctx context.Context) (release func(), err error)
 
 	// Log takes a line a migration. nil discards.
@@ -56,31 +53,27 @@ func Migrate(ctx context.Context, cfg MigrateConfig) (err error) {
 }
 
 func migrate(ctx context.Context, options *clickhouse.Options) (_ []*goose.MigrationResult, err error) {
+	files, err := fs.Sub(schemas.FS, "clickhouse")
+	if err != nil {
+		return nil, err
+	}
 	o := *options
 	db := clickhouse.OpenDB(&o)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	p, err := migrations(db)
+	p, err := goose.NewProvider(goose.DialectClickHouse, db, files,
+		goose.WithTableName("migrations"), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return nil, err
 	}
 	return p.Up(ctx)
 }
 
-func migrations(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(schemas.FS, "clickhouse")
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectClickHouse, db, files,
-		goose.WithTableName("migrations"), goose.WithGoMigrations(migrateByPerson()), goose.WithDisableGlobalRegistry(true))
-}
-
 // MigratorGrants are the rights that Migrate needs in the database, as the
 // lists after GRANT.
 func MigratorGrants(database string) []string {
 	return []string{
-		"SELECT, INSERT, CREATE TABLE, ALTER TABLE, DROP TABLE ON " + database + ".*",
-		"TABLE ENGINE ON MergeTree", "SELECT ON system.processes", "SELECT ON system.columns",
+		"SELECT, INSERT, CREATE TABLE, ALTER TABLE ON " + database + ".*",
+		"TABLE ENGINE ON MergeTree",
 	}
 }
 

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS events
     reason           LowCardinality(String),
     attributes       Map(LowCardinality(String), String),
     view             UInt64 COMMENT 'revocation position that the verifier had applied' CODEC(Delta, ZSTD),
-    payload_hash     FixedString(32) COMMENT 'SHA-256 of the sealed personal part; zero: none' CODEC(NONE),
+    payload_hash     FixedString(32) COMMENT 'SHA-256 of the sealed personal part; zero: none' CODEC(ZSTD), -- a person's repeat with their parts
     data_key         UInt32 COMMENT 'generation of the key that sealed it',
     claims           Array(LowCardinality(String)) COMMENT 'names of the personal claims',
     consent          String,
