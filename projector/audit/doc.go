@@ -49,6 +49,8 @@
 //   - A projector that lost its fence to another does not take it back after an
 //     error of its own. It stands by while that one makes progress, and takes over
 //     when it does not, or at the next look when it has given the fence up.
+//   - Who has taken the fence ([Fence], [Release]) finds tables in which nobody
+//     inserts any more.
 //
 // # Shapes and units
 //

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Fence takes the fence of a shard from whoever has it, and returns once
@@ -22,16 +23,35 @@ func Fence(ctx context.Context, cfg Config) error {
 // that whoever takes it at the same moment has it.
 const nobody = ""
 
-// Release takes the fence of a shard from whoever has it and gives it up: a
-// projector that stands by takes over at its next look.
+// Release takes the fence of a shard from whoever has it and, once nothing of
+// theirs is being inserted any more, gives it up: a projector that stands by
+// takes over at its next look. It is an error where another has taken the fence
+// meanwhile.
 func Release(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	f, err := newFence(ctx, &cfg, new(open))
 	if err != nil {
 		return err
 	}
-	f.holder = nobody
-	return f.acquire(ctx)
+	if err := f.acquire(ctx); err != nil {
+		return err
+	}
+	return f.giveUp(ctx)
+}
+
+// leaveFence makes nobody the last holder, where we are that.
+const leaveFence = `INSERT INTO fences (shard, epoch, holder)
+SELECT {shard:UInt16}, max(epoch) + 1, '' FROM fences WHERE shard = {shard:UInt16}
+HAVING throwIf(argMax(holder, (epoch, holder)) != {holder:String}, 'fenced') = 0`
+
+// giveUp leaves the fence to whoever comes next. It is had first, and not taken
+// under no name at once: what others insert under the same prefix is ended and
+// waited for by a holder only, who tells his own queries from theirs.
+func (f *fence) giveUp(ctx context.Context) error {
+	if err := f.exec(ctx, leaveFence); err != nil {
+		return fmt.Errorf("give up fence shard=%d: %w", f.shard, err)
+	}
+	return nil
 }
 
 // errVacant says that nobody has the fence.

@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // TestAFenceThatWasTakenIsLeftAlone: a projector whose insert was ended by
@@ -57,4 +60,55 @@ func TestAFenceGivenUpIsTaken(t *testing.T) {
 	}
 	w.awaitAll(p)
 	w.requireExact()
+}
+
+// TestAFenceIsGivenUpWhenNothingIsInserted: an insert that was let through
+// before the fence was taken has ended when it is given up.
+func TestAFenceIsGivenUpWhenNothingIsInserted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct).withDefaults()
+	id := fenceOf(t, &cfg).prefix + "earlier.1"
+	running := func() uint64 { return w.count("SELECT count() FROM system.processes WHERE query_id = '" + id + "'") }
+	conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
+	go func() {
+		ctx := clickhouse.Context(context.Background(), clickhouse.WithQueryID(id))
+		ended <- conn.Exec(ctx, "SELECT sleepEachRow(0.2) FROM numbers(300) SETTINGS max_block_size = 1")
+	}()
+	await(t, "the insert runs", func() bool { return running() == 1 })
+	if err := Release(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if running() > 0 {
+		t.Error("it still runs")
+	}
+	if err := <-ended; err == nil {
+		t.Error("it came to its end")
+	}
+}
+
+// TestOnlyTheHolderGivesUp: the fence of another who has taken it since stays
+// theirs.
+func TestOnlyTheHolderGivesUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.config(w.direct).withDefaults()
+	first, second := fenceOf(t, &cfg), fenceOf(t, &cfg)
+	for _, f := range []*fence{first, second} {
+		if err := f.acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := first.giveUp(t.Context()); !errors.Is(err, errFenced) {
+		t.Errorf("err %v", err)
+	}
+	if holder, err := second.current(t.Context()); err != nil || holder != second.holder {
+		t.Errorf("holder %q: %v", holder, err)
+	}
+	if err := second.giveUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if holder, err := second.current(t.Context()); err != nil || holder != nobody {
+		t.Errorf("holder %q: %v", holder, err)
+	}
 }
