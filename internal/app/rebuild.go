@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -34,8 +35,8 @@ type Rebuilt struct {
 }
 
 // Rebuild makes tables and feed of a deployment anew from its logs, while the
-// deployment works or not. It holds the lock of migrations: nobody may make a
-// database of the name between two renames.
+// deployment works or not. It holds the lock of migrations, and ends where that is
+// lost: nobody may rename the same databases meanwhile.
 func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err error) {
 	a, err := open(c)
 	if err != nil {
@@ -50,11 +51,31 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 	if err := stream.CheckShards(ctx, b.js, a.cfg.Shards); err != nil {
 		return out, fmt.Errorf("rebuild: %w", err)
 	}
-	release, err := stream.AcquireLock(ctx, b.js, migrationLock, rebuildTTL)
+	err = underLock(ctx, b.js, func(ctx context.Context) error {
+		out, err = a.rebuild(ctx, b, o)
+		return err
+	})
+	return out, err
+}
+
+// underLock does something while it holds the lock of migrations, and ends it
+// where that is lost: whoever has it then may be renaming the same databases.
+func underLock(ctx context.Context, js jetstream.JetStream, do func(context.Context) error) error {
+	term, release, err := stream.Elect(ctx, js, migrationLock, rebuildTTL)
 	if err != nil {
-		return out, fmt.Errorf("rebuild: lock: %w", err)
+		return fmt.Errorf("rebuild: %w", err)
 	}
 	defer release()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(term, func() { end(context.Cause(term)) })()
+	if err = do(ctx); err != nil && term.Err() != nil {
+		err = errors.Join(err, context.Cause(term))
+	}
+	return err
+}
+
+func (a *app) rebuild(ctx context.Context, b *bus, o RebuildOptions) (out Rebuilt, err error) {
 	if o.Tables {
 		built, err := a.rebuildTables(ctx, b, o)
 		if err != nil {

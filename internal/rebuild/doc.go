@@ -40,7 +40,9 @@
 //
 // # Concurrency
 //
-// One rebuild at a time; the caller sees to that with a lock.
+// One rebuild at a time; the caller sees to that with a lock, and ends the context
+// when it is lost. One that finds its new database gone all the same leaves what
+// is there its name.
 //
 // # What it does not do
 //

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -246,6 +247,44 @@ func TestKilledBetweenTheRenames(t *testing.T) {
 	b.exec("RENAME DATABASE rescind TO rescind_old_1")
 	if built, err := b.tables(t.Context(), nil); err != nil || !built.Resumed {
 		t.Fatalf("%+v, %v", built, err)
+	}
+	b.clean()
+	b.publish(2, 10)
+	b.clean()
+}
+
+// TestTheNewDatabaseIsGone takes the new database away before the renames, and
+// between them and the look for it, as another rebuild does that puts it in
+// place: what is there keeps its name.
+func TestTheNewDatabaseIsGone(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	take := func() { b.exec("DROP DATABASE rescind_rebuild SYNC") }
+	for name, change := range map[string]func(*rebuild.TablesConfig){
+		"before": func(c *rebuild.TablesConfig) {
+			c.Progress = func(step string) {
+				if step == "put the new tables in place" {
+					take()
+				}
+			}
+			c.Now = func() time.Time {
+				t.Error("it went on")
+				return time.Now()
+			}
+		},
+		"between": func(c *rebuild.TablesConfig) {
+			c.Now = func() time.Time {
+				take()
+				return time.Now()
+			}
+		},
+	} {
+		built, err := b.tables(t.Context(), change)
+		if all := strings.Join(b.databases(), " "); err == nil || all != "rescind" || built.Kept != "" {
+			t.Errorf("%s: databases %s, kept %q, err %v", name, all, built.Kept, err)
+		}
 	}
 	b.clean()
 	b.publish(2, 10)

@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -259,21 +260,32 @@ func (t *tables) hasTables(ctx context.Context) (bool, error) {
 	return n > 0, err
 }
 
+// errNotThere says that there is nothing to put in place: another rebuild did.
+var errNotThere = errors.New("the new database is not there any more")
+
 // swap gives the database that is there another name, and the new one its own.
 // Killed in between, the next run finds none of the name and only does the
 // rest.
 func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
+	if built, err := t.exists(ctx, t.name+buildSuffix); err != nil || !built {
+		return cmp.Or(err, errNotThere)
+	}
 	there, err := t.exists(ctx, t.name)
 	if err != nil {
 		return err
 	}
-	if there {
-		t.built.Kept = t.name + oldSuffix + t.Now().UTC().Format("20060102150405")
-		if err := t.rename(ctx, t.name, t.built.Kept); err != nil {
-			return err
-		}
+	if !there {
+		return t.rename(ctx, t.name+buildSuffix, t.name)
 	}
-	return t.rename(ctx, t.name+buildSuffix, t.name)
+	kept := t.name + oldSuffix + t.Now().UTC().Format("20060102150405")
+	if err := t.rename(ctx, t.name, kept); err != nil {
+		return err
+	}
+	if err := t.rename(ctx, t.name+buildSuffix, t.name); err != nil { // it may be done all the same: then the name is taken
+		return errors.Join(err, t.rename(context.WithoutCancel(ctx), kept, t.name))
+	}
+	t.built.Kept = kept
+	return nil
 }
 
 func (t *tables) rename(ctx context.Context, from, to string) error {
