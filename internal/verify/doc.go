@@ -29,8 +29,11 @@
 //     something else of it, or of how far a log is in it.
 //   - A mark of a duplicate that names another first event than the log has, or
 //     says otherwise whether both say the same, is named; and so is one that is
-//     missing although a search of its index is recorded, or after
-//     [Config.MarkWithin]. Before it is counted as not marked yet.
+//     missing although a search of its index is recorded, or its record is, and
+//     was logged longer than [Config.MarkWithin] ago. Before it is counted as not
+//     marked yet. So a ClickHouse that was down for longer shows a difference
+//     for an event that came twice meanwhile, until the projector has searched:
+//     when it was recorded is what ClickHouse says of itself, and no excuse.
 //   - What has not been projected or told to verifiers yet was not compared. It
 //     is counted as lag, with the age of the oldest, and is no difference: a
 //     deployment at work can be verified. It is missing, by index, where a
@@ -38,6 +41,11 @@
 //     ([Config.Wait]); and in one difference, with its first and last index, when
 //     it is older than [Config.MaxLag]. So rows that somebody takes from the end
 //     of every table, however many, pass for lag no longer than that.
+//   - How old something is goes by when the server of the logs stored it, and not
+//     by the clock of who wrote it. What is said to be of more than a minute from
+//     now is older than anything.
+//   - Rows beyond what is recorded are named where, after [Config.Settle], not
+//     all of them are.
 //   - Nothing is written: not to the stores, which need no right to write, and
 //     to the disk only digests.
 //   - Memory is bounded: some 130 MiB, one byte for each record (a part of 128 of

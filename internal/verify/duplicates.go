@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // identities finds events that are in the log twice, and holds the marks of
@@ -17,7 +15,6 @@ type identities struct {
 	spill    *spill // of tenant, source and id
 	contents *spill // of what the publisher said
 	marked   map[uint64]marking
-	overdue  uint64 // index below which what is to be marked was recorded long ago
 	known    uint64 // duplicates that are marked
 	unmarked uint64 // that are not yet
 }
@@ -58,18 +55,11 @@ func (d *identities) of(v *verifier) func(context.Context) error {
 	}
 }
 
-const (
-	readMarked = "SELECT `index`, first, content FROM duplicates WHERE shard = {shard:UInt16} ORDER BY `index`, found"
+const readMarked = "SELECT `index`, first, content FROM duplicates WHERE shard = {shard:UInt16} ORDER BY `index`, found"
 
-	// readOverdue goes by the server's clock alone. A batch that was recorded in
-	// the future has a wrong time.
-	readOverdue = `SELECT max(first + count) FROM batches
-WHERE shard = {shard:UInt16} AND (recorded <= subtractMicroseconds(now64(6), {within:Int64}) OR recorded > addMinutes(now64(6), 1))`
-)
-
-// load reads what the audit side has marked, and what it should have by now.
+// load reads what the audit side has marked.
 func (d *identities) load(ctx context.Context, v *verifier) error {
-	err := v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
+	return v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
 		var index uint64
 		var m marking
 		if err := scan(&index, &m.first, &m.content); err != nil {
@@ -82,11 +72,6 @@ func (d *identities) load(ctx context.Context, v *verifier) error {
 		d.marked[index] = m
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	within := []any{clickhouse.Named("within", v.cfg.MarkWithin.Microseconds())}
-	return v.rows(ctx, readOverdue, within, func(scan func(...any) error) error { return scan(&d.overdue) })
 }
 
 // check looks for what is in the log twice. Fresh is its size after the marks
@@ -166,14 +151,16 @@ func (d *identities) again(v *verifier, index uint64, want marking) {
 }
 
 // absent judges a duplicate that is not marked: what the projector has searched
-// should be, and what it recorded long ago should have been searched.
+// should be, and what was logged long ago, and is recorded, should have been
+// searched. When it was recorded excuses nothing: that is a column which no log
+// knows, and whoever takes marks away can write now into it.
 func (d *identities) absent(v *verifier, index, first uint64) {
 	missing := Difference{Place: Duplicates, Kind: Missing, Index: index}
 	switch {
 	case index < v.at.searched:
 		missing.Detail = fmt.Sprintf("it is the same event as index %d, was searched and is not marked", first)
-	case index < d.overdue:
-		missing.Detail = fmt.Sprintf("it is the same event as index %d and was not searched within %s", first, v.cfg.MarkWithin)
+	case index < min(v.log.aged, v.at.recorded):
+		missing.Detail = fmt.Sprintf("it is the same event as index %d and was not searched within %s after it was logged", first, v.cfg.MarkWithin)
 	default:
 		d.unmarked++
 		return

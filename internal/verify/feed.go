@@ -351,7 +351,7 @@ func (f *feed) readLane(ctx context.Context, log *fold) error {
 		}
 		for i := range b.Items {
 			if rec, err := decodeRecord(b.Items[i].Record); err == nil {
-				log.record(b.Header.First+uint64(i), m.seq, rec)
+				log.record(b.Header.First+uint64(i), m, rec)
 			}
 		}
 		log.reached(&b.Header, m.seq)

@@ -70,11 +70,11 @@ type fold struct {
 	upTo   uint64 // sequence in the log's stream that the feed has reached
 	now    int64  // ms
 	set    set
-	due    uint64 // sequence that the feed should have reached
-	behind uint64 // revocations and lifts above upTo
-	owed   uint64 // of them up to due
-	first  uint64 // index of the first of them
-	since  int64  // when that was received, µs
+	due    uint64    // sequence that the feed should have reached
+	behind uint64    // revocations and lifts above upTo
+	owed   uint64    // of them up to due
+	first  uint64    // index of the first of them
+	since  time.Time // when that was logged
 
 	end      uint64 // sequence of the last message of the log
 	position uint64 // index of the last control record up to upTo
@@ -94,14 +94,14 @@ func scopeOf(eventType string) string {
 const liftType = "dev.rescind.revocation.lifted.v1"
 
 // record takes what one record revokes or lifts, if it is living.
-func (f *fold) record(index, seq uint64, r record) {
+func (f *fold) record(index uint64, m message, r record) {
 	eventType := r.text(memberType)
 	scope, lift := scopeOf(eventType), eventType == liftType
 	if scope == "" && !lift {
 		return
 	}
-	if seq > f.upTo {
-		f.late(index, seq, r)
+	if m.seq > f.upTo {
+		f.late(index, m)
 		return
 	}
 	v := record{}
@@ -118,12 +118,12 @@ func (f *fold) record(index, seq uint64, r record) {
 }
 
 // late counts a record that the feed has not reached.
-func (f *fold) late(index, seq uint64, r record) {
+func (f *fold) late(index uint64, m message) {
 	if f.behind == 0 {
-		f.first, f.since = index, r.number(memberReceived)
+		f.first, f.since = index, m.at
 	}
 	f.behind++
-	if seq <= f.due {
+	if m.seq <= f.due {
 		f.owed++
 	}
 }

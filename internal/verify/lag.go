@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/rescindhq/rescind/revocation"
@@ -45,46 +46,54 @@ func (v *verifier) overdue(ctx context.Context) error {
 	if v.events.lag == 0 {
 		return nil
 	}
-	b, _, err := v.log.at(ctx, v.events.behind)
+	b, m, err := v.log.at(ctx, v.events.behind)
 	if err != nil || b == nil {
 		return err
 	}
-	v.since = b.Header.Written
-	if age := v.age(v.since); age > v.cfg.MaxLag {
+	v.since = m.at
+	if v.cfg.age(v.since, v.began) > v.cfg.MaxLag {
 		v.found.add(Difference{Place: Events, Kind: Missing, Index: v.events.behind, Last: v.log.next - 1,
-			Detail: fmt.Sprintf("%d records are not projected, the first of them since %s: more than %s", v.events.lag, age.Round(time.Second), v.cfg.MaxLag)})
+			Detail: fmt.Sprintf("%d records are not projected, the first of them logged at %s: they may be late by %s", v.events.lag, v.since.UTC().Format(time.RFC3339), v.cfg.MaxLag)})
 	}
 	return nil
 }
 
-// age is how long ago, when this shard's rows were read, something was.
-func (v *verifier) age(micros int64) time.Duration { return v.cfg.Now().Sub(time.UnixMicro(micros)) }
+// age is how old a message was at some moment of this run, by when the server of
+// the logs stored it: what a batch or a record says of itself goes by its
+// writer's clock. A time more than a minute from now is wrong and excuses
+// nothing.
+func (c *Config) age(at, when time.Time) time.Duration {
+	if at.Sub(c.Now()) > time.Minute {
+		return math.MaxInt64
+	}
+	return when.Sub(at)
+}
 
 // timeOf is a time in reports, nil for none.
-func timeOf(micros int64) *time.Time {
-	if micros == 0 {
+func timeOf(at time.Time) *time.Time {
+	if at.IsZero() {
 		return nil
 	}
-	t := time.UnixMicro(micros).UTC()
-	return &t
+	at = at.UTC()
+	return &at
 }
 
 // settle waits, where records above the position are in events, for the
-// position to move: the projector records a batch right after its records.
+// position to pass them: the projector records a batch right after its records.
 func (v *verifier) settle(ctx context.Context) error {
-	if v.events.ahead == 0 || !v.wants(v.position()) {
+	if v.events.reach == 0 || !v.wants(v.position()) {
 		return nil
 	}
 	var now progress
 	there, err := poll(ctx, v.cfg.Settle, func() (_ bool, err error) {
 		now, err = v.progress(ctx)
-		return now.recorded > v.at.recorded, err
+		return now.recorded >= v.events.reach, err
 	})
 	if there || err != nil {
 		return err
 	}
-	v.found.add(Difference{Place: Batches, Kind: Missing, Index: v.position(),
-		Detail: fmt.Sprintf("%d records from here on are in events, and no batch of them is recorded", v.events.ahead)})
+	v.found.add(Difference{Place: Batches, Kind: Missing, Index: max(v.position(), now.recorded), Last: v.events.reach - 1,
+		Detail: "records up to the last of these are in events, and no batch of them is recorded"})
 	return nil
 }
 
@@ -160,14 +169,13 @@ func (f *feed) arrived(ctx context.Context) (bool, error) {
 func (f *feed) late(v *verifier) {
 	log := f.folds[v.shard]
 	d := Difference{Place: Deltas, Kind: Missing, Shard: v.shard, Index: log.first}
-	age := time.UnixMilli(log.now).Sub(time.UnixMicro(log.since))
 	switch {
 	case log.behind == 0:
 	case log.owed > 0:
 		d.Detail = fmt.Sprintf("%d revocations and lifts were not told to verifiers within %s", log.owed, f.cfg.Wait)
 		f.add(d)
-	case age > f.cfg.MaxLag:
-		d.Detail = fmt.Sprintf("%d revocations and lifts were not told to verifiers, the first of them since %s: more than %s", log.behind, age.Round(time.Second), f.cfg.MaxLag)
+	case f.cfg.age(log.since, time.UnixMilli(log.now)) > f.cfg.MaxLag:
+		d.Detail = fmt.Sprintf("%d revocations and lifts were not told to verifiers, the first of them logged at %s: they may be late by %s", log.behind, log.since.UTC().Format(time.RFC3339), f.cfg.MaxLag)
 		f.add(d)
 	}
 }

@@ -84,10 +84,11 @@ func TestSilentFeed(t *testing.T) {
 	b := start(t)
 	b.history(10)
 	first := b.ask("SELECT min(`index`) FROM events WHERE revokes")
-	nc := natsdtest.Connect(t, elsewhere(t, b.messages()), natsd.Auditor) // nobody feeds there
+	log, logged := b.messages(), time.Now()
+	nc := natsdtest.Connect(t, elsewhere(t, log), natsd.Auditor) // nobody feeds there
 	r := b.verify(verify.Config{NATS: nc})
 	finds(t, r)
-	if r.Feed.NotInFeed < 5 || r.Feed.Since == nil || time.Since(*r.Feed.Since) > time.Minute {
+	if r.Feed.NotInFeed < 5 || r.Feed.Since == nil || r.Feed.Since.Before(logged) || time.Since(*r.Feed.Since) < 0 {
 		t.Errorf("%d not in the feed since %v", r.Feed.NotInFeed, r.Feed.Since)
 	}
 	finds(t, b.verify(verify.Config{NATS: nc, MaxLag: time.Nanosecond}), fmt.Sprintf("deltas missing %d", first))
@@ -103,5 +104,50 @@ func TestWaitEndsWhenAllIsThere(t *testing.T) {
 	finds(t, b.verify(verify.Config{Wait: time.Hour}))
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// TestOtherClocks: what is late is late whatever the clock of its writer said,
+// and where the time that it was logged at is still to come.
+func TestOtherClocks(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(30)
+	first := b.ask("SELECT min(`index`) FROM events WHERE revokes")
+	log := b.messages()
+	log[0] = rewrite(t, log[0], func(b *events.Batch) { b.Header.Written += (365 * 24 * time.Hour).Microseconds() })
+	ahead := natsdtest.Connect(t, elsewhere(t, log), natsd.Auditor)
+	for _, table := range []string{"searches", "events", "payloads", "batches"} {
+		b.exec("TRUNCATE TABLE %s", table)
+	}
+	late := []string{"events missing 0", fmt.Sprintf("deltas missing %d", first)}
+	finds(t, b.verify(verify.Config{NATS: ahead}))
+	finds(t, b.verify(verify.Config{NATS: ahead, MaxLag: time.Nanosecond}), late...)
+	anHourAgo := func() time.Time { return time.Now().Add(-time.Hour) }
+	finds(t, b.verify(verify.Config{NATS: ahead, Now: anHourAgo}), late...)
+}
+
+// TestBatchesTakenFromTheEnd: rows that no batch accounts for are named, also
+// where the recorded position moves while they are looked for.
+func TestBatchesTakenFromTheEnd(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(30)
+	end, last := b.ask("SELECT max(`index`) + 1 FROM events"), b.ask("SELECT max(first) FROM batches")
+	before := b.ask("SELECT max(first) FROM batches WHERE first < %d", last)
+	b.exec("TRUNCATE TABLE searches")
+	b.exec("CREATE TABLE taken AS batches ENGINE = Memory")
+	b.exec("INSERT INTO taken SELECT * FROM batches WHERE first = %d", before)
+	b.exec("ALTER TABLE batches DELETE WHERE first >= %d", before)
+	asked := 0
+	r := b.verify(verify.Config{Settle: time.Millisecond, Now: func() time.Time {
+		if asked++; asked == 3 { // at first for the feed, then before the position is read, then of the log
+			b.exec("INSERT INTO batches SELECT * FROM taken")
+		}
+		return time.Now()
+	}})
+	finds(t, r, fmt.Sprintf("batches missing %d", last))
+	if d := r.Differences; len(d) == 1 && d[0].Last != end-1 {
+		t.Error(d[0])
 	}
 }

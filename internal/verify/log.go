@@ -33,6 +33,7 @@ type logReader struct {
 	intake  int64 // the intake stream that covered counts in
 	covered uint64
 	marks   []mark
+	aged    uint64 // index behind the last batch in which duplicates should be marked by now
 }
 
 func (r *logReader) read(ctx context.Context, last uint64) error {
@@ -74,15 +75,18 @@ func (r *logReader) take(m message) error {
 		return nil
 	case h.First < r.next:
 		fault(Reordered, "the batch stands behind later ones")
-		return r.items(b, m.seq)
+		return r.items(b, m)
 	}
 	r.checkHeader(h, m.subject, fault)
 	r.grow(b, fault)
 	r.next = h.First + h.Count
+	if r.v.cfg.age(m.at, r.v.began) > r.v.cfg.MarkWithin {
+		r.aged = r.next
+	}
 	if r.batches%markEvery == 0 {
 		r.marks = append(r.marks, mark{h.First, m.seq})
 	}
-	return r.items(b, m.seq)
+	return r.items(b, m)
 }
 
 // fill takes s out of the gaps, and reports whether it was in one.
@@ -165,38 +169,38 @@ func (r *logReader) grow(b *wireBatch, fault func(Kind, string, ...any)) {
 func clip(b []byte, n int) []byte { return b[:min(n, len(b))] }
 
 // items hands every record to those who compare it.
-func (r *logReader) items(b *wireBatch, seq uint64) error {
+func (r *logReader) items(b *wireBatch, m message) error {
 	h := &b.Header
 	r.batches++
 	if r.v.wants(h.First) {
-		if err := r.v.batches.expect(entry{h.First, batchDigest(h.Count, h.Lane, h.Epoch, seq, h.Written, h.Size, h.Root)}); err != nil {
+		if err := r.v.batches.expect(entry{h.First, batchDigest(h.Count, h.Lane, h.Epoch, m.seq, h.Written, h.Size, h.Root)}); err != nil {
 			return err
 		}
 	}
 	for i := range b.Items {
-		if err := r.item(h.First+uint64(i), &b.Items[i], seq); err != nil {
+		if err := r.item(h.First+uint64(i), &b.Items[i], m); err != nil {
 			return err
 		}
 	}
-	r.v.fold.reached(h, seq)
+	r.v.fold.reached(h, m.seq)
 	return nil
 }
 
-func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
+func (r *logReader) item(index uint64, it *wireItem, m message) error {
 	rec, err := decodeRecord(it.Record)
 	if err != nil {
-		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: "the record cannot be decoded"})
+		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: m.seq, Detail: "the record cannot be decoded"})
 	} else if err := r.v.identities.put(rec.identity(), index, it.Digest); err != nil {
 		return err
 	} else if other := shardOf(rec.text(memberTenant), r.v.cfg.Shards); other != r.v.shard {
-		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: fmt.Sprintf("the record's tenant is of shard %d", other)})
+		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: m.seq, Detail: fmt.Sprintf("the record's tenant is of shard %d", other)})
 	}
 	var hash []byte
 	rec.into(memberPayloadHash, &hash)
 	if sum := sha256.Sum256(it.Sealed); string(hash) != string(sum[:]) && len(it.Sealed)+len(hash) > 0 {
-		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: seq, Detail: "the sealed part is not the one that the record names"})
+		r.v.found.add(Difference{Place: Log, Kind: Changed, Index: index, Seq: m.seq, Detail: "the sealed part is not the one that the record names"})
 	}
-	r.v.fold.record(index, seq, rec)
+	r.v.fold.record(index, m, rec)
 	if !r.v.wants(index) {
 		return nil
 	}
@@ -208,12 +212,11 @@ func (r *logReader) item(index uint64, it *wireItem, seq uint64) error {
 	return r.v.events.expect(entry{index, half(it.Record)})
 }
 
-// at is the batch with that index and its sequence, nil where the log has
-// none.
-func (r *logReader) at(ctx context.Context, index uint64) (found *wireBatch, seq uint64, err error) {
+// at is the batch with that index and its message, nil where the log has none.
+func (r *logReader) at(ctx context.Context, index uint64) (found *wireBatch, of message, err error) {
 	i := sort.Search(len(r.marks), func(i int) bool { return r.marks[i].first > index })
 	if i == 0 {
-		return nil, 0, nil
+		return nil, message{}, nil
 	}
 	last := r.seq
 	if i < len(r.marks) {
@@ -222,11 +225,11 @@ func (r *logReader) at(ctx context.Context, index uint64) (found *wireBatch, seq
 	err = r.v.source.walk(ctx, logOf(r.v.shard), subjectOf(r.v.shard, "*"), r.marks[i-1].seq, last, func(m message) error {
 		b, err := decodeBatch(m.data)
 		if err == nil && found == nil && b.Header.First <= index && index <= b.Header.last() {
-			found, seq = b, m.seq
+			found, of = b, m
 		}
 		return nil
 	})
-	return found, seq, err
+	return found, of, err
 }
 
 func batchDigest(count uint64, lane string, epoch, seq uint64, written int64, size uint64, root []byte) digest {

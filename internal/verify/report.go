@@ -154,7 +154,7 @@ type RevocationsPart struct {
 	SnapshotSeq uint64 `json:"snapshot_seq"`
 	NotInFeed   uint64 `json:"not_in_feed"` // revocations and lifts behind the position: lag, no difference
 
-	Since *time.Time `json:"not_in_feed_since,omitempty"` // when the first of those was received
+	Since *time.Time `json:"not_in_feed_since,omitempty"` // when the first of those was logged
 }
 
 // findings collects differences: all are counted, the first are kept.

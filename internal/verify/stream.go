@@ -15,6 +15,7 @@ import (
 type message struct {
 	seq     uint64
 	subject string
+	at      time.Time // when the server stored it
 	data    []byte
 }
 
@@ -187,6 +188,10 @@ func (a *answer) add(m *nats.Msg) error {
 	if n := len(a.got); n > 0 && m.Header.Get("Nats-Last-Sequence") != strconv.FormatUint(a.got[n-1].seq, 10) {
 		return errBroken
 	}
-	a.got = append(a.got, message{seq: seq, subject: m.Header.Get("Nats-Subject"), data: m.Data})
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return errBroken
+	}
+	a.got = append(a.got, message{seq: seq, subject: m.Header.Get("Nats-Subject"), at: at, data: m.Data})
 	return nil
 }

@@ -22,7 +22,7 @@ type table struct {
 
 	log, rows *spill
 	count     uint64 // rows
-	ahead     uint64 // rows at and above the recorded position that are in the log
+	reach     uint64 // index behind the last row at or above the recorded position that is in the log; 0: none
 	lag       uint64 // records that are not there, at and above that position
 	behind    uint64 // the first of them
 	suspects  []suspect
@@ -119,7 +119,7 @@ func (t *table) absent(want entry, position uint64) {
 // and the others should not be there.
 func (t *table) same(want entry, got []entry, position uint64) {
 	if want.index >= position {
-		t.ahead++
+		t.reach = want.index + 1
 	}
 	right := 0
 	for i := range got {

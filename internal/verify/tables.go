@@ -137,7 +137,7 @@ func batchesTable(v *verifier, dir string) *table {
 }
 
 func (v *verifier) explainBatch(ctx context.Context, index uint64) (out []Difference, err error) {
-	b, seq, err := v.log.at(ctx, index)
+	b, m, err := v.log.at(ctx, index)
 	if err != nil || b == nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (v *verifier) explainBatch(ctx context.Context, index uint64) (out []Differ
 		}
 		out = append(out, compare(Batches, index,
 			pair{"count", fmt.Sprint(h.Count), fmt.Sprint(r.count)}, pair{"lane", h.Lane, fmt.Sprintf("%.20s", r.lane)},
-			pair{"epoch", fmt.Sprint(h.Epoch), fmt.Sprint(r.epoch)}, pair{"seq", fmt.Sprint(seq), fmt.Sprint(r.seq)},
+			pair{"epoch", fmt.Sprint(h.Epoch), fmt.Sprint(r.epoch)}, pair{"seq", fmt.Sprint(m.seq), fmt.Sprint(r.seq)},
 			pair{"written", fmt.Sprint(h.Written), fmt.Sprint(r.written)}, pair{"size", fmt.Sprint(h.Size), fmt.Sprint(r.size)},
 			pair{"root", fmt.Sprintf("%x", h.Root), fmt.Sprintf("%x", r.root)})...)
 		return nil

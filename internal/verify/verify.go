@@ -53,8 +53,8 @@ type Config struct {
 	// run began. It reads when they have, or when the time is up; what they lack
 	// of that then is missing. Default 0: it does not wait.
 	Wait time.Duration
-	// MarkWithin is how long an event that is recorded may be in the log a second
-	// time without being marked. Default 70 min: a projector searches every hour.
+	// MarkWithin is how long after it was logged an event that is in the log a
+	// second time, and recorded, may be without a mark. Default 70 min: a projector searches every hour.
 	MarkWithin time.Duration
 	// Scratch is the folder for temporary files, about 200 bytes a record.
 	// Default: the system's.
@@ -124,8 +124,9 @@ type verifier struct {
 	told   time.Time // when progress was told last
 	width  uint64    // indices in one part of a spill
 	due    due       // of a run that waits
-	at     progress  // of the projector, before the log was read
-	since  int64     // when the first record that is not projected was logged, µs; 0: none
+	began  time.Time // when at was read, before the log
+	at     progress  // of the projector
+	since  time.Time // when the first record that is not projected was logged; zero: none
 
 	log                       *logReader
 	fold                      *fold // that of the feed for this shard
@@ -199,6 +200,7 @@ func newVerifier(cfg Config, shard uint16, dir string) *verifier {
 
 // run verifies the log and the tables of the shard.
 func (v *verifier) run(ctx context.Context, f *feed) (err error) {
+	v.began = v.cfg.Now()
 	if v.at, err = v.progress(ctx); err != nil {
 		return err
 	}
