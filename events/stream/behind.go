@@ -16,8 +16,9 @@ const (
 )
 
 // dealt is what one consumer has behind it and in hand since this reader opened
-// it, and what of that was acknowledged and may still be in the stream. Whoever acknowledges has dealt with the message for good, so that one
-// may go, whatever the consumer knows of it, and whoever else has it in hand.
+// it, and what of that was acknowledged and may still be in the stream. Whoever
+// acknowledges has dealt with the message for good, so that one may go, whatever
+// the consumer knows of it, and whoever else has it in hand.
 type dealt struct {
 	mu   sync.Mutex
 	seqs []uint64 // in the order of acknowledgement

@@ -22,8 +22,9 @@
 //     One on a subject that nobody foresaw is delivered as well, with a tenant
 //     and type that no event on it agrees with.
 //   - Nothing accepted by the intake is lost where one of its consumers was
-//     missing: Ensure puts it back, and it is delivered all that is there. A
-//     reader notices a stream that was made anew ([ErrIntakeReplaced]).
+//     missing, or had other filters: Ensure makes it anew, and it is delivered
+//     all that is there. A reader notices a stream that was made anew
+//     ([ErrIntakeReplaced]).
 //   - A consumer of the intake that is ahead of its stream when it is opened, or
 //     connected again, as after a restored backup, skips nothing: it is set back to
 //     the stream's start, and that is logged as an error.
@@ -74,8 +75,9 @@
 // # Shapes and units
 //
 // A Publisher sends CloudEvents in protobuf batches of one tenant and one type,
-// on [EventSubject] or [ServiceSubject]; messages of the log are events.Batch in CBOR; an entry of the
-// quarantine is JSON, the event in it as it arrived. Sequences are those of JetStream, from 1; 0 means none. All
+// on [EventSubject] or [ServiceSubject]; messages of the log are events.Batch in
+// CBOR; an entry of the quarantine is JSON, the event in it as it arrived.
+// Sequences are those of JetStream, from 1; 0 means none. All
 // of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
 //
 // # Errors
@@ -96,8 +98,8 @@
 // reads the intake must know what it has dealt with. It cannot see
 // that a consumer was ahead of its stream once the stream has grown past it:
 // after restoring one, open the intake before publishers come back. No other
-// reader has a consumer that lasts: they know where they are, and ask from there. It does not elect a
-// writer; ErrFenced tells the loser. It delivers no more of a lane of the intake
+// reader has a consumer that lasts: they know where they are, and ask from
+// there. It does not elect a writer; ErrFenced tells the loser. It delivers no more of a lane of the intake
 // while 20,000 messages of it are held. A lane of the log read by itself is not
 // checked for holes. On a replicated keyring what was erased stays in the Raft
 // log of each server until its next snapshot, and with JetStream's own

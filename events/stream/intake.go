@@ -71,12 +71,7 @@ type Intake struct {
 // had taken and not acknowledged is delivered again at once. Close it; it
 // outlives ctx, which bounds only the start.
 func OpenIntake(ctx context.Context, js jetstream.JetStream) (*Intake, error) {
-	return OpenIntakeOf(ctx, js, 0)
-}
-
-// OpenIntakeOf is OpenIntake for a shard.
-func OpenIntakeOf(ctx context.Context, js jetstream.JetStream, shard uint16) (*Intake, error) {
-	return OpenIntakeWith(ctx, js, IntakeConfig{Shard: shard})
+	return OpenIntakeWith(ctx, js, IntakeConfig{})
 }
 
 // OpenIntakeWith is OpenIntake with a configuration.

@@ -17,7 +17,7 @@ import (
 
 func (w world) intakeOf(t *testing.T, shard uint16) *stream.Intake {
 	t.Helper()
-	in, err := stream.OpenIntakeOf(t.Context(), w.projector, shard)
+	in, err := stream.OpenIntakeWith(t.Context(), w.projector, stream.IntakeConfig{Shard: shard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,9 @@
 //
 // [Keep] looks at what was alive after the last collection and sets the
 // collector's percentage so that the next one begins when the heap reaches a
-// goal: [Goal] in a deployment. A process that needs little is collected every 400 % instead of every
-// 100 %; one that needs much, every 25 %, and stays within what it may have.
+// goal: [Goal] in a deployment. A process that needs little is collected every
+// 400 % instead of every 100 %; one that needs much, every 25 %, and stays within
+// what it may have.
 //
 // # Guarantees
 //

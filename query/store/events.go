@@ -157,8 +157,8 @@ type sealed struct {
 	people  []events.Ref
 }
 
-// SQL looks among the parts of those people, and among those that were written
-// when the table did not say whose they are.
+// SQL looks among the parts of those people, and among those of nobody, which
+// are sealed under the tenant's own key.
 func (q sealed) SQL() (string, []any) {
 	w := new(where)
 	people := []string{events.Ref{}.String()}

@@ -196,8 +196,8 @@ func TestSealedPartsOfOneTenant(t *testing.T) {
 	}
 }
 
-// TestSealedPartsOfPeople: a part is found by whose it is, or where the table
-// does not say so.
+// TestSealedPartsOfPeople: a part is found by whose it is, or where it is
+// nobody's.
 func TestSealedPartsOfPeople(t *testing.T) {
 	t.Parallel()
 	conn := tables(t)
