@@ -53,6 +53,10 @@ const (
 // pathOf is which argument of a system call is the old path.
 var pathOf = map[uint64]int{82: 0, 264: 1, 316: 1} // rename, renameat, renameat2
 
+// The first thread of the program belongs to its main goroutine. Go never ends
+// that thread, so that a trap which had come to run on it would never let go.
+func init() { runtime.LockOSThread() }
+
 // run traces from one thread, as ptrace wants it. The thread ends with it, and
 // with the thread the kernel lets go of what is still traced.
 func (tr *trap) run() {
