@@ -12,6 +12,7 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/projector/controls"
 	"github.com/rescindhq/rescind/projector/intake"
@@ -39,15 +40,29 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
+	elections, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds, nil)
+	if err != nil {
+		return role{}, err
+	}
+	a.closers = append(a.closers, elections.nc.Close)
 	var writers []func(context.Context) error
 	for _, shard := range a.cfg.OwnShards() {
-		run, err := a.writer(ctx, b, intake.Config{Shard: shard, Quarantine: quarantine, Keyring: keys})
+		run, err := a.writer(ctx, b, intake.Config{Shard: shard, Quarantine: quarantine, Keyring: keys, Elect: elect(elections, shard)})
 		if err != nil {
 			return role{}, fmt.Errorf("shard=%d: %w", shard, err)
 		}
 		writers = append(writers, run)
 	}
 	return role{config.RoleIntake, together(writers)}, nil
+}
+
+// elect is how the intakes of a shard take turns: over a connection of its own.
+// Behind a backlog on its way to us, a renewal on the same connection would come
+// too late, and every term would end before it had achieved anything.
+func elect(b *bus, shard uint16) func(context.Context) (context.Context, func(), error) {
+	return func(ctx context.Context) (context.Context, func(), error) {
+		return stream.Elect(ctx, b.js, intakeLock(shard), intakeTTL)
+	}
 }
 
 // writer completes cfg and makes the writer of its shard.
@@ -58,9 +73,6 @@ func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(c
 	}
 	reading := stream.IntakeConfig{Shard: shard, Log: a.log.With("role", config.RoleIntake)}
 	cfg.Open = func(ctx context.Context) (intake.Source, error) { return stream.OpenIntakeWith(ctx, b.js, reading) }
-	cfg.Elect = func(ctx context.Context) (context.Context, func(), error) {
-		return stream.Elect(ctx, b.js, intakeLock(shard), intakeTTL)
-	}
 	if cfg.Log, err = stream.OpenLogOf(ctx, b.js, shard); err != nil {
 		return nil, err
 	}

@@ -260,8 +260,19 @@ func (s *Site) migrate() error {
 // ends.
 func (s *Site) Connect(role natsd.Role) *nats.Conn {
 	s.t.Helper()
+	return s.connect(role, s.natsAddr())
+}
+
+// Beside is Connect past the wire.
+func (s *Site) Beside(role natsd.Role) *nats.Conn {
+	s.t.Helper()
+	return s.connect(role, addr(s.ports.nats))
+}
+
+func (s *Site) connect(role natsd.Role, addr string) *nats.Conn {
+	s.t.Helper()
 	opts := append(natsd.Options(role, s.creds(role)), nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	nc, err := nats.Connect("nats://"+s.natsAddr(), opts...)
+	nc, err := nats.Connect("nats://"+addr, opts...)
 	s.must(err)
 	s.t.Cleanup(nc.Close)
 	return nc

@@ -62,7 +62,9 @@ func (w *Wire) Down() { w.set(func() { w.down = true }); w.Cut() }
 // Up lets connections pass again.
 func (w *Wire) Up() { w.set(func() { w.down = false }) }
 
-// Delay holds every piece of data back for d, in both directions. 0 ends it.
+// Delay holds every piece of data back for d, in both directions, and the next
+// one behind it: a wire that is slow as well, with at most 32 KiB in each d. 0
+// ends it.
 func (w *Wire) Delay(d time.Duration) { w.set(func() { w.delay = d }) }
 
 // HalfClose closes one direction of every connection: the client hears that the
