@@ -133,7 +133,7 @@ func FuzzRecord(f *testing.F) {
 	r := &Record{
 		Version: RecordVersion, Source: "s", ID: "i", Tenant: "acme", Environment: "dev", Type: TokenRevoked, Time: 1, Received: 2,
 		SubjectRef: Ref{1}, Attributes: map[string]string{"a": "1", "bb": "2"}, Audience: []string{"x"}, PayloadHash: Hash{9},
-		Revocation: &Revocation{Scope: ScopeToken, Hash: Ref{2}, Expires: 3, FeedKey: 1, Lifts: Ref{4}},
+		Revocation: &Revocation{Scope: ScopeToken, Hash: Ref{2}, Expires: 3, FeedKey: 1, Lifts: Ref{4}, LiftsIndex: 5, Starts: 6, NotAfter: 7},
 	}
 	data, _ := r.Marshal()
 	f.Add(data)

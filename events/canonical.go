@@ -23,7 +23,7 @@ func (ev *Event) Canonical() ([]byte, error) {
 func (ev *Event) AppendCanonical(b []byte) ([]byte, error) {
 	d := &ev.Data
 	b = binary.BigEndian.AppendUint64(b, uint64(ev.Time.UnixMicro()))
-	for _, n := range [...]uint64{uint64(d.IssuedAt), uint64(d.Expires), uint64(d.NotBefore), uint64(d.IssuedBefore), d.View} {
+	for _, n := range [...]uint64{uint64(d.IssuedAt), uint64(d.Expires), uint64(d.NotBefore), uint64(d.IssuedBefore), uint64(d.Starts), uint64(d.NotAfter), d.View} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
 	for _, s := range [...]string{

@@ -84,12 +84,15 @@ const (
 	ipMember
 	userAgentMember
 	personalMember
+	startsMember
+	notAfterMember
 	unknownMember
 )
 
 var memberNames = [unknownMember]string{
 	"tenant", "iss", "sub", "jti", "sid", "client_id", "grant_id", "aud", "scope", "iat", "exp", "nbf", "kid", "alg",
 	"actor", "outcome", "reason", "attributes", "view", "consent", "issued_before", "ticket", "note", "ip", "user_agent", "personal",
+	"starts", "not_after",
 }
 
 var membersByName = func() map[string]int {
@@ -224,6 +227,10 @@ func (d *Data) timeMember(m int) *Timestamp {
 		return &d.NotBefore
 	case issuedBeforeMember:
 		return &d.IssuedBefore
+	case startsMember:
+		return &d.Starts
+	case notAfterMember:
+		return &d.NotAfter
 	default:
 		return nil
 	}

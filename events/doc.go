@@ -42,8 +42,8 @@
 //
 // Times in a [Record] are microseconds since the Unix epoch; iat, exp and
 // cut-offs are milliseconds, zero meaning absent. On the wire of a publisher
-// iat, exp, nbf and issued_before are NumericDate (RFC 7519: seconds, fractions
-// allowed). Limits are in the constants that begin with Max.
+// iat, exp, nbf, issued_before, starts and not_after are NumericDate (RFC 7519:
+// seconds, fractions allowed). Limits are in the constants that begin with Max.
 //
 // # Errors
 //

@@ -89,7 +89,7 @@ func drawEvent(t *rapid.T) Event {
 		Data: Data{
 			Audience: rapid.SliceOfN(text, 0, 3).Draw(t, "aud"), Attributes: rapid.MapOfN(text, text, 0, 3).Draw(t, "attributes"),
 			IssuedAt: stamp.Draw(t, "iat"), Expires: stamp.Draw(t, "exp"), NotBefore: stamp.Draw(t, "nbf"),
-			IssuedBefore: stamp.Draw(t, "issued_before"), View: rapid.Uint64().Draw(t, "view"),
+			IssuedBefore: stamp.Draw(t, "issued_before"), Starts: stamp.Draw(t, "starts"), NotAfter: stamp.Draw(t, "not_after"), View: rapid.Uint64().Draw(t, "view"),
 		},
 	}
 	for _, m := range ev.Data.texts() {

@@ -67,6 +67,8 @@ type Data struct {
 	Consent    *Consent          `json:"consent,omitempty"`    //
 
 	IssuedBefore Timestamp `json:"issued_before,omitzero"` // cut-off of a revocation; iat <= cut-off is revoked
+	Starts       Timestamp `json:"starts,omitzero"`        // a revocation has no effect before
+	NotAfter     Timestamp `json:"not_after,omitzero"`     // a revocation ends by itself then
 	Ticket       string    `json:"ticket,omitempty"`       // where the decision is written down
 	Note         string    `json:"note,omitempty"`         // personal: free text
 

@@ -124,7 +124,7 @@ func (p protoTypes) dataMessage(t rapid.TB, d *events.Data) message {
 	} {
 		m.setText(name, s)
 	}
-	for name, at := range map[string]events.Timestamp{"iat": d.IssuedAt, "exp": d.Expires, "nbf": d.NotBefore, "issued_before": d.IssuedBefore} {
+	for name, at := range map[string]events.Timestamp{"iat": d.IssuedAt, "exp": d.Expires, "nbf": d.NotBefore, "issued_before": d.IssuedBefore, "starts": d.Starts, "not_after": d.NotAfter} {
 		if at != 0 {
 			m.set(name, int64(at))
 		}
@@ -356,7 +356,7 @@ func TestHostileProtobuf(t *testing.T) {
 		"year 10000":           {[]byte("\x0a\x01e\x12\x01s\x1a\x031.0\x22\x01t\x2a\x11\x0a\x04time\x12\x09\x3a\x07\x08\x80\x83\xea\xcb\xb0\x07"), events.ReasonSchema},
 		"another message":      {append([]byte("\x0a\x01e\x1a\x031.0\x2a\x10\x0a\x04time\x12\x08\x3a\x06\x08\x80\xd8\x8e\xe8\x06"), 0x42, 3, 0x0a, 1, 'x'), events.ReasonContentType},
 		"unknown in data":      {data(0xf8, 0x01, 1), events.ReasonSchema},
-		"27 in data":           {data(0xd8, 0x01, 1), events.ReasonSchema},
+		"29 in data":           {data(0xe8, 0x01, 1), events.ReasonSchema},
 		"sub twice":            {data(0x1a, 1, 'a', 0x1a, 1, 'b'), events.ReasonSchema},
 		"iat twice":            {data(0x50, 1, 0x50, 2), events.ReasonSchema},
 		"iat a text":           {data(0x52, 1, 'a'), events.ReasonSchema},

@@ -41,7 +41,7 @@ func (r *dataProto) read() {
 
 func wireType(m int) protowire.Type {
 	switch m {
-	case iatMember, expMember, nbfMember, issuedBeforeMember, viewMember:
+	case iatMember, expMember, nbfMember, issuedBeforeMember, startsMember, notAfterMember, viewMember:
 		return protowire.VarintType
 	default:
 		return protowire.BytesType

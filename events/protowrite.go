@@ -157,7 +157,9 @@ func (d *Data) appendProtobuf(b []byte) ([]byte, error) {
 	b = appendString(b, textNoteMember+1, d.Note)
 	b = appendString(b, ipMember+1, d.IP)
 	b = appendString(b, userAgentMember+1, d.UserAgent)
-	return appendPersonal(b, personalMember+1, d.Personal)
+	b, err := appendPersonal(b, personalMember+1, d.Personal)
+	b = appendNumberField(b, startsMember+1, uint64(d.Starts))
+	return appendNumberField(b, notAfterMember+1, uint64(d.NotAfter)), err
 }
 
 // appendStrings appends each of list, the empty ones too.

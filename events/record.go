@@ -75,6 +75,9 @@ type Revocation struct {
 	Expires      Timestamp `cbor:"4,keyasint" json:"expires"`                           // when the entry may leave the set
 	FeedKey      uint32    `cbor:"5,keyasint" json:"feed_key"`                          // generation of the tenant's feed key
 	Lifts        Ref       `cbor:"6,keyasint,omitzero" json:"lifts,omitzero"`           // EventRef of the revocation that this one lifts
+	LiftsIndex   uint64    `cbor:"7,keyasint,omitempty" json:"lifts_index,omitempty"`   // its index in the log
+	Starts       Timestamp `cbor:"8,keyasint,omitempty" json:"starts,omitempty"`        // without effect before; 0 means at once
+	NotAfter     Timestamp `cbor:"9,keyasint,omitempty" json:"not_after,omitempty"`     // when a suspension was to end; Expires is no later
 }
 
 // Record is one event as the log keeps it, without personal data. The keys of

@@ -55,6 +55,7 @@ func drawRecord(t *rapid.T) *Record {
 		r.Revocation = &Revocation{
 			Scope: Scope(text.Draw(t, "scope")), Hash: ref("hash"), IssuedBefore: Timestamp(number.Draw(t, "cutoff")),
 			Expires: Timestamp(number.Draw(t, "expires")), FeedKey: rapid.Uint32().Draw(t, "feed key"), Lifts: ref("lifts"),
+			LiftsIndex: rapid.Uint64().Draw(t, "lifts index"), Starts: Timestamp(number.Draw(t, "starts")), NotAfter: Timestamp(number.Draw(t, "not after")),
 		}
 	}
 	return r

@@ -73,6 +73,9 @@ func (v *Revocation) appendTo(b []byte) []byte {
 	p.intAlways(4, int64(v.Expires))
 	p.uintAlways(5, uint64(v.FeedKey))
 	p.ref(6, &v.Lifts)
+	p.uint(7, v.LiftsIndex)
+	p.int(8, int64(v.Starts))
+	p.int(9, int64(v.NotAfter))
 	return p.end()
 }
 
@@ -251,6 +254,13 @@ func (v *Revocation) read(in *cborReader) (empty bool) {
 		case 6:
 			v.Lifts = in.ref()
 			empty = v.Lifts.IsZero() || empty
+		case 7:
+			v.LiftsIndex = in.uint(math.MaxUint64)
+			empty = v.LiftsIndex == 0 || empty
+		case 8:
+			empty = in.stamp(&v.Starts) || empty
+		case 9:
+			empty = in.stamp(&v.NotAfter) || empty
 		default:
 			in.fail("an unknown key in a revocation")
 		}

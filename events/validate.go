@@ -2,8 +2,10 @@ package events
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -120,6 +122,21 @@ func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {
 	case ev.Data.IssuedBefore > 0 && ev.Data.IssuedBefore.Time().After(limit):
 		return refuse(ReasonTime, "issued_before is ahead of the intake's clock: the limit is %s", ahead)
 	default:
+		return checkTerm(&ev.Data, now)
+	}
+}
+
+// MaxStartAhead is how far ahead a revocation may be scheduled.
+const MaxStartAhead = 400 * 24 * time.Hour
+
+// checkTerm checks from when until when a revocation is to last.
+func checkTerm(d *Data, now time.Time) *Refusal {
+	switch {
+	case d.Starts > 0 && d.Starts.Time().After(now.Add(MaxStartAhead)):
+		return refuse(ReasonTime, "starts is more than %d days ahead", MaxStartAhead/(24*time.Hour))
+	case d.NotAfter > 0 && d.NotAfter <= d.Starts:
+		return refuse(ReasonTime, "not_after is not after starts")
+	default:
 		return nil
 	}
 }
@@ -132,7 +149,7 @@ var required = map[Type][]string{
 	TokenIssued: {"iss", "jti"}, TokenRefreshed: {"iss", "jti"}, TokenVerified: {"iss"},
 	TokenRevoked: {"iss", "jti"}, SessionRevoked: {"iss", "sid"}, SubjectRevoked: {"iss", "sub"},
 	ClientRevoked: {"iss", "client_id"}, GrantRevoked: {"iss", "grant_id"}, KeyRevoked: {"iss", "kid"}, IssuerRevoked: {"iss"},
-	RevocationLifted: {"attributes.revocation", "attributes.hash", "attributes.scope"},
+	RevocationLifted: {"attributes.revocation", "attributes.position", "attributes.hash", "attributes.scope"},
 	KeyPublished:     {"iss", "kid", "alg"}, KeyRotated: {"iss", "kid"}, KeyRetired: {"iss", "kid"},
 	ConsentGranted: {"iss", "sub", "consent"}, ConsentWithdrawn: {"iss", "sub", "consent"},
 	HoldPlaced: {"actor", "attributes.hold"}, HoldReleased: {"actor", "attributes.hold"},
@@ -169,10 +186,23 @@ func checkLift(d *Data) *Refusal {
 			return refuse(ReasonSchema, "data.attributes.%s: want 32 hex digits", name)
 		}
 	}
+	if _, err := ParsePosition(d.Attributes["position"]); err != nil {
+		return refuse(ReasonSchema, "data.attributes.position: want a whole number of at most 19 digits")
+	}
 	if !Scope(d.Attributes["scope"]).RevokedType().Known() {
 		return refuse(ReasonSchema, "data.attributes.scope: not a scope")
 	}
 	return nil
+}
+
+// ParsePosition reads a position in a log: at most 19 decimal digits, without
+// leading zeros.
+func ParsePosition(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || len(s) > 19 || strconv.FormatUint(n, 10) != s {
+		return 0, errors.New("position: want a whole number of at most 19 digits")
+	}
+	return n, nil
 }
 
 // has reports whether the member that Required names is there.

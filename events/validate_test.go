@@ -30,6 +30,8 @@ func (d *Data) fill(name string) {
 		d.fill(name)
 	case isAttribute && (key == "hash" || key == "revocation"):
 		d.Attributes[key] = Ref{1, 2, 3}.String()
+	case isAttribute && key == "position":
+		d.Attributes[key] = "7"
 	case isAttribute && key == "scope":
 		d.Attributes[key] = string(ScopeToken)
 	case isAttribute:
@@ -160,6 +162,11 @@ func TestRefusals(t *testing.T) {
 		"time long ago":          {func(ev *Event) { ev.Time = time.Unix(0, 0) }, ""},
 		"time before 1970":       {func(ev *Event) { ev.Time = time.Unix(-1, 0).UTC() }, ReasonTime},
 		"cut-off ahead":          {func(ev *Event) { ev.Data.IssuedBefore = TimestampOf(now.Add(6 * time.Minute)) }, ReasonTime},
+		"starts in 400 days":     {func(ev *Event) { ev.Data.Starts = TimestampOf(now.Add(MaxStartAhead)) }, ""},
+		"starts too far ahead":   {func(ev *Event) { ev.Data.Starts = TimestampOf(now.Add(MaxStartAhead + time.Second)) }, ReasonTime},
+		"ended":                  {func(ev *Event) { ev.Data.NotAfter = 1 }, ""},
+		"ends after it starts":   {func(ev *Event) { ev.Data.Starts, ev.Data.NotAfter = 1000, 1001 }, ""},
+		"ends as it starts":      {func(ev *Event) { ev.Data.Starts, ev.Data.NotAfter = 1000, 1000 }, ReasonTime},
 		"another outcome":        {func(ev *Event) { ev.Data.Outcome = "maybe" }, ReasonSchema},
 		"failure":                {func(ev *Event) { ev.Data.Outcome = "failure" }, ""},
 		"consent without id":     {func(ev *Event) { ev.Data.Consent = &Consent{} }, ReasonSchema},
@@ -211,7 +218,7 @@ func TestRefusals(t *testing.T) {
 
 func TestLiftsNameARevocation(t *testing.T) {
 	t.Parallel()
-	for name, value := range map[string]string{"hash": "xyz", "revocation": Ref{}.String() + "00", "scope": "everything"} {
+	for name, value := range map[string]string{"hash": "xyz", "revocation": Ref{}.String() + "00", "scope": "everything", "position": "-1"} {
 		ev := least(RevocationLifted)
 		ev.Data.Attributes[name] = value
 		wantReason(t, name, validate(ev), ReasonSchema)
@@ -270,7 +277,7 @@ func TestTheLargestRecordFitsALeaf(t *testing.T) {
 	}
 	rec := NewRecord(&ev, "dev", now)
 	rec.SubjectRef, rec.TokenRef, rec.SessionRef, rec.GrantRef, rec.PayloadHash = Ref{1}, Ref{1}, Ref{1}, Ref{1}, Hash{1}
-	rec.Revocation = &Revocation{Scope: ScopeSession, Hash: Ref{1}, IssuedBefore: 1 << 50, Expires: 1 << 50, FeedKey: 1 << 31, Lifts: Ref{1}}
+	rec.Revocation = &Revocation{Scope: ScopeSession, Hash: Ref{1}, IssuedBefore: 1 << 50, Expires: 1 << 50, FeedKey: 1 << 31, Lifts: Ref{1}, LiftsIndex: 1 << 63, Starts: 1 << 50, NotAfter: 1 << 50}
 	b, err := rec.Marshal()
 	if err != nil || len(b) >= 64<<10 || len(b) < 40<<10 {
 		t.Fatalf("%d bytes, %v", len(b), err)

@@ -178,7 +178,7 @@ func least(t events.Type) map[string]any {
 			if attributes == nil {
 				attributes = map[string]any{}
 			}
-			attributes[key] = map[string]any{"hash": "0a" + strings.Repeat("00", 15), "revocation": strings.Repeat("0B", 16), "scope": "token"}[key]
+			attributes[key] = map[string]any{"hash": "0a" + strings.Repeat("00", 15), "revocation": strings.Repeat("0B", 16), "scope": "token", "position": "7"}[key]
 			if attributes[key] == nil {
 				attributes[key] = "v"
 			}
@@ -350,11 +350,11 @@ func change(rt *rapid.T, doc map[string]any) {
 
 // attributeNames are names inside data.attributes.
 var attributeNames = []string{
-	"request", "hash", "scope", "revocation", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65),
+	"request", "hash", "scope", "revocation", "position", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65),
 }
 
 func inAttributes(s string) []any {
-	return append(textValues(s, 1024), strings.Repeat("0", 32), strings.Repeat("Fe", 16), "tenant", "grant")
+	return append(textValues(s, 1024), strings.Repeat("0", 32), strings.Repeat("Fe", 16), "tenant", "grant", "0", "41", "041", "-1", strings.Repeat("9", 19), strings.Repeat("9", 20))
 }
 
 func set(rt *rapid.T, in map[string]any, name string, values []any) {
@@ -425,7 +425,7 @@ func dataValues(s, name string) []any {
 		return []any{s, "", nil, 1, list(0), list(32), list(33), []any{nil}, []any{1}, []any{strings.Repeat("x", 513)}, []any{s + "\t"}, map[string]any{}}
 	case "iat", "exp", "nbf":
 		return []any{0, 1772366399, 1772366399.125, 253402300799, 253402300800, 1772366399000, -1, nil, "1772366399", true, []any{}, json.Number("1e11"), json.Number("1e12"), json.Number("1e999")}
-	case "issued_before":
+	case "issued_before", "starts", "not_after":
 		return []any{0, 1772366399, 1772366399.125, 253402300800, -0.5, nil, "1772366399", map[string]any{}}
 	case "outcome":
 		return []any{"success", "failure", "", nil, "Success", 1}

@@ -122,7 +122,7 @@ func oneEvent(name, tenant, source string, members []string) ([]json.RawMessage,
 
 func memberValue(name, value string) any {
 	switch name {
-	case "iat", "exp", "nbf", "issued_before", "view", "attributes", "personal", "aud", "consent":
+	case "iat", "exp", "nbf", "issued_before", "starts", "not_after", "view", "attributes", "personal", "aud", "consent":
 		if json.Valid([]byte(value)) {
 			return json.RawMessage(value)
 		}

@@ -163,6 +163,9 @@ var columns = []col{
 	revokedMillis("revoked_expires", func(r *events.Revocation) *events.Timestamp { return &r.Expires }),
 	number("revoked_feed_key", "UInt32", func(b *proto.Buffer, r *Row) { b.PutUInt32(of(r).FeedKey) }, func(f *flat) any { return &f.revocation.FeedKey }),
 	fixed("lifts", "FixedString(16)", func(r *Row) []byte { return of(r).Lifts[:] }, func(f *flat) any { return &f.revocation.Lifts }),
+	number("lifts_index", "UInt64", func(b *proto.Buffer, r *Row) { b.PutUInt64(of(r).LiftsIndex) }, func(f *flat) any { return &f.revocation.LiftsIndex }),
+	revokedMillis("revoked_starts", func(r *events.Revocation) *events.Timestamp { return &r.Starts }),
+	revokedMillis("revoked_until", func(r *events.Revocation) *events.Timestamp { return &r.NotAfter }),
 }
 
 func revokedScope() col {

@@ -76,6 +76,9 @@ var revocationColumns = []column{
 	{"revoked_expires", 4, millis, true, true},
 	{"revoked_feed_key", 5, uints, true, true},
 	{"lifts", 6, fixed, false, true},
+	{"lifts_index", 7, uints, false, true},
+	{"revoked_starts", 8, millis, false, true},
+	{"revoked_until", 9, millis, false, true},
 }
 
 // cell is one value of a row, in the member that its kind uses.

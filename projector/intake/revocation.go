@@ -24,28 +24,40 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 		Scope: scope, Hash: feed.Hash(scope, d.Issuer, d.RevokedID(scope)), FeedKey: feed.Generation,
 		IssuedBefore: cutoff(scope, c.event),
 	}
+	r.Starts, r.NotAfter = d.Starts, d.NotAfter
 	r.Expires = l.lasts(r, d.Expires, latest(c.event.Time, received))
 	return r, nil
 }
 
 // cutoff is the time up to which tokens must have been issued to be revoked,
-// for the scopes that have one.
+// for the scopes that have one: what a scheduled revocation says nothing of is
+// issued until it starts.
 func cutoff(scope events.Scope, ev *events.Event) events.Timestamp {
 	switch scope {
 	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
 		if ev.Data.IssuedBefore != 0 {
 			return ev.Data.IssuedBefore
 		}
-		return events.TimestampOf(ev.Time)
+		return max(events.TimestampOf(ev.Time), ev.Data.Starts)
 	default:
 		return 0
 	}
 }
 
-// lasts is when every token that r revokes has expired at every verifier.
-// Tokens that say nothing were issued by the time at, which is when r was
-// decided or arrived, whichever is later.
+// lasts is when r has no effect any more: when it is to end, or else when every
+// token that it revokes has expired at every verifier.
 func (l *lane) lasts(r *events.Revocation, exp events.Timestamp, at time.Time) events.Timestamp {
+	needed := l.needed(r, exp, at)
+	if r.NotAfter != 0 {
+		return min(needed, r.NotAfter)
+	}
+	return needed
+}
+
+// needed is when every token that r revokes has expired at every verifier.
+// Tokens that say nothing were issued by the time at, which is when r was
+// decided or arrived, or by when it starts, whichever is latest.
+func (l *lane) needed(r *events.Revocation, exp events.Timestamp, at time.Time) events.Timestamp {
 	lifetime, skew := events.Timestamp(l.cfg.MaxLifetime.Milliseconds()), events.Timestamp(l.cfg.Skew.Milliseconds())
 	switch {
 	case r.Scope == events.ScopeKey:
@@ -55,7 +67,7 @@ func (l *lane) lasts(r *events.Revocation, exp events.Timestamp, at time.Time) e
 	case r.Scope == events.ScopeToken && exp != 0:
 		return exp + skew
 	default:
-		return max(exp, events.TimestampOf(at)+lifetime) + skew
+		return max(exp, max(events.TimestampOf(at), r.Starts)+lifetime) + skew
 	}
 }
 
@@ -78,11 +90,15 @@ func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *even
 	if err != nil || lifts.IsZero() {
 		return nil, malformed("data.attributes.revocation: want 32 hex digits")
 	}
+	position, err := events.ParsePosition(d.Attributes["position"])
+	if err != nil {
+		return nil, malformed("data.attributes.position: want a whole number of at most 19 digits")
+	}
 	scope := events.Scope(d.Attributes["scope"])
 	if !scope.RevokedType().Known() {
 		return nil, malformed("data.attributes.scope: not a scope")
 	}
-	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, FeedKey: c.tenant.FeedKey().Generation, Expires: forever}
+	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, FeedKey: c.tenant.FeedKey().Generation, Expires: forever}
 	if generation, err := strconv.ParseUint(d.Attributes["feed_key"], 10, 32); err == nil && generation > 0 {
 		r.FeedKey = uint32(generation)
 	}

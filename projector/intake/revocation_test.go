@@ -42,6 +42,10 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		event("issuer", events.IssuerRevoked, events.Data{IssuedBefore: before}),
 		event("tenant", events.TenantRevoked, events.Data{IssuedBefore: before}),
 		event("grant", events.GrantRevoked, events.Data{GrantID: "g1"}),
+		event("scheduled", events.SubjectRevoked, events.Data{Subject: "bob@example.com", Starts: far}),
+		event("scheduled session", events.SessionRevoked, events.Data{SessionID: "s2", Starts: far}),
+		event("suspended", events.KeyRevoked, events.Data{KeyID: "k2", Starts: soon, NotAfter: soon + 1}),
+		event("suspended for longer than needed", events.TokenRevoked, events.Data{TokenID: "j3", Expires: soon, NotAfter: far}),
 		event("verified", events.TokenVerified, events.Data{TokenID: "j1"}),
 	}
 	r.publish(evs...)
@@ -52,6 +56,10 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 	feed := tenant.FeedKey()
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
 		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: 1}
+	}
+	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
+		r.Starts, r.NotAfter = starts, notAfter
+		return r
 	}
 	want := map[string]*events.Revocation{
 		"token":                   entry(events.ScopeToken, issuer, "j1", 0, soon+skew),
@@ -66,7 +74,12 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		"issuer":                  entry(events.ScopeIssuer, issuer, "", before, before+lifetime+skew),
 		"tenant":                  entry(events.ScopeTenant, "", "", before, before+lifetime+skew),
 		"grant":                   entry(events.ScopeGrant, issuer, "g1", 0, received+lifetime+skew),
+		"scheduled":               term(entry(events.ScopeSubject, issuer, "bob@example.com", far, far+lifetime+skew), far, 0),
+		"scheduled session":       term(entry(events.ScopeSession, issuer, "s2", 0, far+lifetime+skew), far, 0),
+		"suspended":               term(entry(events.ScopeKey, issuer, "k2", 0, soon+1), soon, soon+1),
 		"verified":                nil,
+
+		"suspended for longer than needed": term(entry(events.ScopeToken, issuer, "j3", 0, soon+skew), 0, far),
 	}
 	got := map[string]*events.Revocation{}
 	for id, e := range r.facts() {
@@ -89,7 +102,7 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 		return events.Event{
 			ID: id, Source: "s", Type: events.RevocationLifted, Time: now, Tenant: "acme", Environment: "test",
 			Data: events.Data{Expires: exp, Attributes: map[string]string{
-				"revocation": revocation.Ref().String(), "hash": revocation.Revocation.Hash.String(), "scope": string(scope), "feed_key": "1",
+				"revocation": revocation.Ref().String(), "position": "41", "hash": revocation.Revocation.Hash.String(), "scope": string(scope), "feed_key": "1",
 			}},
 		}
 	}
@@ -105,7 +118,7 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 		if id == "key" {
 			scope = events.ScopeKey
 		}
-		want := &events.Revocation{Scope: scope, Hash: revocation.Revocation.Hash, Lifts: revocation.Ref(), FeedKey: 1, Expires: expires}
+		want := &events.Revocation{Scope: scope, Hash: revocation.Revocation.Hash, Lifts: revocation.Ref(), LiftsIndex: 41, FeedKey: 1, Expires: expires}
 		if d := cmp.Diff(want, facts[id].Revocation); d != "" {
 			t.Errorf("%s: %s", id, d)
 		}
@@ -115,8 +128,8 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 func TestMalformedLiftIsRefused(t *testing.T) {
 	t.Parallel()
 	w := &lane{cfg: &Config{}}
-	good := map[string]string{"revocation": "0123456789abcdef0123456789abcdef", "hash": "0123456789abcdef0123456789abcdef", "scope": "token"}
-	for name, bad := range map[string]string{"revocation": "12", "hash": "", "scope": "world"} {
+	good := map[string]string{"revocation": "0123456789abcdef0123456789abcdef", "position": "7", "hash": "0123456789abcdef0123456789abcdef", "scope": "token"}
+	for name, bad := range map[string]string{"revocation": "12", "hash": "", "scope": "world", "position": "07"} {
 		c := &candidate{event: &events.Event{Type: events.RevocationLifted, Data: events.Data{Attributes: map[string]string{}}}}
 		for k, v := range good {
 			c.event.Data.Attributes[k] = v

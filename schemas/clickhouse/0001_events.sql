@@ -52,6 +52,9 @@ CREATE TABLE IF NOT EXISTS events
     revoked_expires  DateTime64(3, 'UTC'),
     revoked_feed_key UInt32 COMMENT 'generation of the feed key',
     lifts            FixedString(16) COMMENT 'event reference of the revocation that this one lifts; zero: none',
+    lifts_index      UInt64 COMMENT 'its index in this log' CODEC(Delta, ZSTD),
+    revoked_starts   DateTime64(3, 'UTC') COMMENT 'without effect before; 1970: at once' CODEC(GCD, ZSTD),
+    revoked_until    DateTime64(3, 'UTC') COMMENT 'not_after of a suspension; 1970: none' CODEC(GCD, ZSTD),
 
     -- Rare types, tokens and sessions without reading the rest: the rows of a
     -- token stand with their subject, so few granules hold any. One index and

@@ -83,10 +83,12 @@ func (k *Keys) Down(down bool) {
 // Log writes batches as the intake does.
 type Log struct {
 	log   *stream.Log
-	name  string // of the tenant
-	last  uint64 // sequence in the stream
-	next  uint64 // index of the next record
-	count uint64 // revocations, for ids
+	name  string                            // of the tenant
+	last  uint64                            // sequence in the stream
+	next  uint64                            // index of the next record
+	count uint64                            // revocations, for ids
+	index map[*events.Record]uint64         // of records
+	lifts map[*events.Record]*events.Record // not appended yet, and what they lift
 	Key   events.FeedKey
 }
 
@@ -101,7 +103,7 @@ func OpenLogOf(t testing.TB, s *natsd.Server, shard uint16, tenant string) *Log 
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &Log{log: l, name: tenant, Key: KeyOf(tenant, 1)}
+	out := &Log{log: l, name: tenant, Key: KeyOf(tenant, 1), index: make(map[*events.Record]uint64), lifts: make(map[*events.Record]*events.Record)}
 	out.Append(t, out.Other())
 	return out
 }
@@ -126,11 +128,13 @@ func (l *Log) Revocation(scope events.Scope, c revocation.Claims) *events.Record
 	return r
 }
 
-// Lift is a record that lifts what r revokes.
+// Lift is a record that lifts what r revokes, which is appended before it or
+// with it.
 func (l *Log) Lift(r *events.Record) *events.Record {
 	l.count++
 	lift := l.record(events.RevocationLifted)
-	lift.Revocation = &events.Revocation{Scope: r.Revocation.Scope, Hash: r.Revocation.Hash, Expires: r.Revocation.Expires, Lifts: r.Ref()}
+	lift.Revocation = &events.Revocation{Scope: r.Revocation.Scope, Hash: r.Revocation.Hash, Expires: r.Revocation.Expires, Lifts: r.Ref(), FeedKey: r.Revocation.FeedKey}
+	l.lifts[lift] = r
 	return lift
 }
 
@@ -154,7 +158,13 @@ func (l *Log) Append(t testing.TB, records ...*events.Record) uint64 {
 	t.Helper()
 	b := events.Batch{Header: events.Header{Version: events.BatchVersion, Shard: l.log.Shard(), Epoch: 1, Lane: events.Control, First: l.next, Count: uint32(len(records)),
 		Written: time.Now().UnixMicro(), Size: l.next + uint64(len(records))}}
+	for i, r := range records {
+		l.index[r] = l.next + uint64(i)
+	}
 	for _, r := range records {
+		if lifted := l.lifts[r]; lifted != nil {
+			r.Revocation.LiftsIndex = l.index[lifted]
+		}
 		data, err := r.Marshal()
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +179,9 @@ func (l *Log) Append(t testing.TB, records ...*events.Record) uint64 {
 	l.next += uint64(len(records))
 	return l.next - 1
 }
+
+// IndexOf is the place of a record that was appended.
+func (l *Log) IndexOf(r *events.Record) uint64 { return l.index[r] }
 
 // AppendRaw writes one message as it is.
 func (l *Log) AppendRaw(t testing.TB, data []byte) {
