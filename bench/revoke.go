@@ -190,14 +190,14 @@ const setRuns = 3
 // sets times a whole decision against one lookup in a Go map of the same keys.
 func sets(n int) []Result {
 	key := events.FeedKey{Tenant: "acme", Generation: 1, Key: [16]byte{1, 2, 3}}
-	set := revocation.NewSet()
+	set := revocation.NewSet(1)
 	set.SetKeys([]events.FeedKey{key})
 	plain := make(map[events.Ref]uint32, n)
 	expires := events.TimestampOf(time.Now().Add(time.Hour))
 	for i := range n {
 		hash := key.Hash(events.ScopeToken, workload.Issuer, jti(i))
 		plain[hash] = uint32(i)
-		set.Apply(revocation.Entry{ID: events.EventRef("acme", "bench", jti(i)), Scope: events.ScopeToken, Hash: hash, Expires: expires})
+		set.Apply(revocation.Entry{Index: uint64(i), Scope: events.ScopeToken, Hash: hash, Expires: expires, Key: revocation.KeyID{Tenant: key.Tenant, Generation: key.Generation}})
 	}
 	now := time.Now()
 	claims, hashes := probes(&key)

@@ -193,6 +193,7 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 		Expires: expiry(revoked.Expires),
 		Attributes: map[string]string{
 			"revocation": v.Record.Ref().String(),
+			"position":   strconv.FormatUint(v.Index, 10),
 			"hash":       revoked.Hash.String(),
 			"scope":      string(revoked.Scope),
 			"feed_key":   strconv.FormatUint(uint64(revoked.FeedKey), 10),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -167,7 +168,7 @@ func TestFullDeltaFitsAMessage(t *testing.T) {
 	d := &Delta{}
 	for n := range uint64(MaxDeltaEntries) {
 		e := revoke(n+1, feedKey("acme", 1), events.ScopeToken, someone, 0)
-		e.Reason = string(bytes.Repeat([]byte{'x'}, events.MaxTextBytes-8)) + e.Reason[len(e.Reason)-1:] + e.ID.String()[:7]
+		e.Reason = string(bytes.Repeat([]byte{'x'}, events.MaxTextBytes-8)) + e.Reason[len(e.Reason)-1:] + fmt.Sprintf("%07d", n)
 		d.Entries = append(d.Entries, e)
 	}
 	b, err := d.Sign(signer)
@@ -256,7 +257,7 @@ func FuzzSnapshot(f *testing.F) {
 			return
 		}
 		n := 0
-		set := NewSet()
+		set := NewSet(1)
 		for e := range s.Entries() {
 			if e.validate() != nil {
 				t.Fatal("an entry that is not valid")

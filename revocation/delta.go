@@ -11,7 +11,7 @@ import (
 )
 
 // Version is the version of deltas and snapshots.
-const Version = 1
+const Version = 2
 
 // MaxDeltaEntries bounds one delta, so that it fits a message.
 const MaxDeltaEntries = events.MaxBatchRecords
@@ -112,12 +112,13 @@ type wireDelta struct {
 
 type wireEntry struct {
 	_       struct{} `cbor:",toarray"`
-	Kind    uint8    // place in Scopes, or kindLift
+	Kind    uint8    // place in Scopes, or kindLift: then what is not in one is 0
 	Hash    events.Ref
-	ID      events.Ref
-	Cutoff  events.Timestamp
-	Expires events.Timestamp
-	At      events.Timestamp
+	Index   uint64
+	Cutoff  int64 // s, as the times below
+	Starts  int64
+	Expires int64
+	At      int64
 	Reason  uint32 // place in Reasons
 	Key     uint32 // place in Keys
 }
@@ -135,7 +136,8 @@ func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
 		if err := d.Entries[i].validate(); err != nil {
 			return nil, fmt.Errorf("sign delta seq=%d: entry %d: %w", d.Seq, i, err)
 		}
-		w.Entries = append(w.Entries, tables.pack(&d.Entries[i]))
+		e := d.Entries[i].whole()
+		w.Entries = append(w.Entries, tables.pack(&e))
 	}
 	w.Keys, w.Reasons = tables.keys, tables.reasons
 	payload, err := encoder.Marshal(w)
@@ -192,12 +194,14 @@ type tables struct {
 	reasonAt map[string]uint32
 }
 
+func seconds(t events.Timestamp) int64 { return int64(t / second) }
+
 func (t *tables) pack(e *Entry) wireEntry {
 	if e.Lift {
-		return wireEntry{Kind: kindLift, Hash: e.Hash, ID: e.ID, Expires: e.Expires}
+		return wireEntry{Kind: kindLift, Hash: e.Hash, Index: e.Index, Expires: seconds(e.Expires), Key: number(&t.keyAt, &t.keys, e.Key)}
 	}
-	return wireEntry{Kind: uint8(rank(e.Scope)), Hash: e.Hash, ID: e.ID, Cutoff: e.IssuedBefore, Expires: e.Expires, At: e.At,
-		Reason: number(&t.reasonAt, &t.reasons, e.Reason), Key: number(&t.keyAt, &t.keys, e.Key)}
+	return wireEntry{Kind: uint8(rank(e.Scope)), Hash: e.Hash, Index: e.Index, Cutoff: seconds(e.IssuedBefore), Starts: seconds(e.Starts),
+		Expires: seconds(e.Expires), At: seconds(e.At), Reason: number(&t.reasonAt, &t.reasons, e.Reason), Key: number(&t.keyAt, &t.keys, e.Key)}
 }
 
 func number[T comparable](at *map[T]uint32, values *[]T, v T) uint32 {
@@ -213,15 +217,18 @@ func number[T comparable](at *map[T]uint32, values *[]T, v T) uint32 {
 }
 
 func (w *wireEntry) unpack(keys []KeyID, reasons []string) (Entry, error) {
-	e := Entry{Hash: w.Hash, ID: w.ID, Expires: w.Expires}
-	if w.Kind == kindLift {
-		e.Lift = true
-		return e, e.validate()
+	switch lift := w.Kind == kindLift; {
+	case !lift && (int(w.Kind) >= len(scopes) || int64(w.Reason) >= int64(len(reasons))), int64(w.Key) >= int64(len(keys)):
+		return Entry{}, fmt.Errorf("%w: kind, reason or key out of range", ErrFormat)
+	case lift && (w.Cutoff|w.Starts|w.At != 0 || w.Reason != 0):
+		return Entry{}, fmt.Errorf("%w: a lift that says more than what it lifts", ErrFormat)
+	case min(w.Cutoff, w.Starts, w.Expires, w.At) < 0 || max(w.Cutoff, w.Starts, w.Expires, w.At) > seconds(never):
+		return Entry{}, fmt.Errorf("%w: a time out of range", ErrFormat)
 	}
-	if int(w.Kind) >= len(scopes) || int64(w.Reason) >= int64(len(reasons)) || int64(w.Key) >= int64(len(keys)) {
-		return e, fmt.Errorf("%w: kind, reason or key out of range", ErrFormat)
+	e := Entry{Hash: w.Hash, Index: w.Index, Lift: w.Kind == kindLift, Expires: events.Timestamp(w.Expires) * second, Key: keys[w.Key]}
+	if !e.Lift {
+		e.Scope, e.Reason = scopes[w.Kind], reasons[w.Reason]
+		e.IssuedBefore, e.Starts, e.At = events.Timestamp(w.Cutoff)*second, events.Timestamp(w.Starts)*second, events.Timestamp(w.At)*second
 	}
-	e.Scope, e.IssuedBefore, e.At = scopes[w.Kind], w.Cutoff, w.At
-	e.Reason, e.Key = reasons[w.Reason], keys[w.Key]
 	return e, e.validate()
 }

@@ -21,22 +21,26 @@ func (k KeyID) compare(o KeyID) int {
 	return cmp.Or(cmp.Compare(k.Tenant, o.Tenant), cmp.Compare(k.Generation, o.Generation))
 }
 
-// Entry is one revocation, or the lifting of one.
+// Entry is one revocation, or the lifting of one. Hash and Index identify the
+// revocation: Index is its place in the log of the shard of its tenant, and in
+// a lift that of the revocation that is lifted. Times count in whole seconds.
 type Entry struct {
 	Hash         events.Ref       // keyed hash of scope and identifiers
-	ID           events.Ref       // the event that revoked: its own, or in a lift the one that is lifted
-	Lift         bool             // whether this lifts ID
+	Index        uint64           // of the revocation in the log
+	Lift         bool             // whether this lifts it
 	Scope        events.Scope     // not used in a lift
 	IssuedBefore events.Timestamp // cut-off; 0 revokes whatever iat says; not used in a lift
+	Starts       events.Timestamp // before then without effect; 0 means at once; not used in a lift
 	Expires      events.Timestamp // from then on without effect; 0 means never
 	At           events.Timestamp // when Rescind received it; not used in a lift
 	Reason       string           // not used in a lift
-	Key          KeyID            // the feed key that made Hash; not used in a lift
+	Key          KeyID            // the feed key that made Hash
 }
 
-// EntryOf is the entry that r makes. It is false where r neither revokes nor
-// lifts. The error is a record that ought to but does not say what.
-func EntryOf(r *events.Record) (Entry, bool, error) {
+// EntryOf is the entry that r makes, which is at index in the log of its shard.
+// It is false where r neither revokes nor lifts. The error is a record that
+// ought to but does not say what.
+func EntryOf(r *events.Record, index uint64) (Entry, bool, error) {
 	scope := r.Type.RevokedScope()
 	lift := r.Type == events.RevocationLifted
 	if scope == "" && !lift {
@@ -46,29 +50,62 @@ func EntryOf(r *events.Record) (Entry, bool, error) {
 	if v == nil {
 		return Entry{}, false, fmt.Errorf("entry of a %s: the record has no revocation", r.Type.Name())
 	}
-	e := Entry{Hash: v.Hash, ID: r.Ref(), Scope: scope, IssuedBefore: v.IssuedBefore, Expires: v.Expires,
-		At: events.Timestamp(r.Received / 1000), Reason: r.Reason, Key: KeyID{Tenant: r.Tenant, Generation: v.FeedKey}}
+	key := KeyID{Tenant: r.Tenant, Generation: v.FeedKey}
+	e := Entry{Hash: v.Hash, Index: index, Scope: scope, IssuedBefore: v.IssuedBefore, Starts: v.Starts, Expires: v.Expires,
+		At: events.Timestamp(r.Received / 1000), Reason: r.Reason, Key: key}
 	if lift {
-		e = Entry{Hash: v.Hash, ID: v.Lifts, Lift: true, Expires: v.Expires}
+		e = Entry{Hash: v.Hash, Index: v.LiftsIndex, Lift: true, Expires: v.Expires, Key: key}
 	}
 	if err := e.validate(); err != nil {
 		return Entry{}, false, fmt.Errorf("entry of a %s: %w", r.Type.Name(), err)
 	}
-	return e, true, nil
+	return e.whole(), true, nil
 }
 
 func (e *Entry) validate() error {
 	switch {
 	case e.Hash.IsZero():
 		return fmt.Errorf("%w: no hash", ErrFormat)
-	case e.ID.IsZero():
-		return fmt.Errorf("%w: no event", ErrFormat)
 	case !e.Lift && rank(e.Scope) < 0:
 		return fmt.Errorf("%w: unknown scope", ErrFormat)
-	case e.IssuedBefore < 0 || e.Expires < 0:
+	case min(e.IssuedBefore, e.Starts, e.Expires, e.At) < 0:
 		return fmt.Errorf("%w: time before 1970", ErrFormat)
 	default:
 		return nil
+	}
+}
+
+const (
+	second = events.Timestamp(1000)
+	// never is the last second that a time of ours can name: an expiry then or
+	// later is none.
+	never = 253402300799 * second
+)
+
+// whole is e in whole seconds, each time rounded to the side on which more is
+// revoked, but for At, which is rounded down. A cut-off within the first second
+// of 1970 is the end of it: a zero one would revoke everything.
+func (e Entry) whole() Entry {
+	e.IssuedBefore = roundCutoff(e.IssuedBefore)
+	e.Starts -= e.Starts % second
+	e.At -= e.At % second
+	if e.Expires >= never {
+		e.Expires = 0
+	}
+	if over := e.Expires % second; over > 0 {
+		e.Expires += second - over
+	}
+	return e
+}
+
+func roundCutoff(t events.Timestamp) events.Timestamp {
+	switch {
+	case t <= 0:
+		return 0
+	case t < second:
+		return second
+	default:
+		return min(t, never) - min(t, never)%second
 	}
 }
 
@@ -95,10 +132,9 @@ func orZero(t events.Timestamp) events.Timestamp {
 	return t
 }
 
-// compare orders entries by hash, event, and revocation before lift: the order
-// of a snapshot.
+// compare orders entries by index, hash, and revocation before lift.
 func (e *Entry) compare(o *Entry) int {
-	return cmp.Or(bytes.Compare(e.Hash[:], o.Hash[:]), bytes.Compare(e.ID[:], o.ID[:]), cmpBool(e.Lift, o.Lift))
+	return cmp.Or(cmp.Compare(e.Index, o.Index), bytes.Compare(e.Hash[:], o.Hash[:]), cmpBool(e.Lift, o.Lift))
 }
 
 func cmpBool(a, b bool) int {

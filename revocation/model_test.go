@@ -33,17 +33,19 @@ func ref(n uint64) events.Ref {
 // revoke is a revocation under key of what claims name at scope.
 func revoke(n uint64, key events.FeedKey, scope events.Scope, c Claims, cutoff events.Timestamp) Entry {
 	id, _ := c.id(scope)
-	return Entry{Hash: key.Hash(scope, c.Issuer, id), ID: ref(n), Scope: scope, IssuedBefore: cutoff, Expires: ms(time.Hour),
-		At: ms(time.Duration(n) * time.Millisecond), Reason: fmt.Sprintf("reason-%d", n), Key: KeyID{Tenant: key.Tenant, Generation: key.Generation}}
+	return Entry{Hash: key.Hash(scope, c.Issuer, id), Index: n, Scope: scope, IssuedBefore: cutoff, Expires: ms(time.Hour),
+		At: ms(time.Duration(n) * time.Second), Reason: fmt.Sprintf("reason-%d", n), Key: KeyID{Tenant: key.Tenant, Generation: key.Generation}}
 }
 
-func lift(e Entry) Entry { return Entry{Hash: e.Hash, ID: e.ID, Lift: true, Expires: e.Expires} }
+func lift(e Entry) Entry {
+	return Entry{Hash: e.Hash, Index: e.Index, Lift: true, Expires: e.Expires, Key: e.Key}
+}
 
 var someone = Claims{Tenant: "acme", Issuer: "https://issuer.example", TokenID: "token-1", SessionID: "session-1", Subject: "subject-1",
 	ClientID: "client-1", KeyID: "key-1", GrantID: "grant-1", IssuedAt: ms(-time.Minute)}
 
 func setOf(entries ...Entry) *Set {
-	s := NewSet()
+	s := NewSet(1)
 	s.SetKeys([]events.FeedKey{feedKey("acme", 1)})
 	s.Apply(entries...)
 	return s
@@ -56,7 +58,7 @@ type model []Entry
 func (m model) decide(c Claims, keys []events.FeedKey, now time.Time) Decision {
 	var found []Entry
 	for _, e := range m.revocations() {
-		if m.expires(e.Hash, e.ID) > events.TimestampOf(now) && !m.lifted(e) && m.matches(e, c, keys) {
+		if m.expires(e) > events.TimestampOf(now) && e.Starts <= events.TimestampOf(now) && !m.lifted(e) && m.matches(e, c, keys) {
 			found = append(found, e)
 		}
 	}
@@ -65,7 +67,7 @@ func (m model) decide(c Claims, keys []events.FeedKey, now time.Time) Decision {
 	}
 	slices.SortFunc(found, func(a, b Entry) int {
 		return cmp.Or(-cmp.Compare(all(a.IssuedBefore), all(b.IssuedBefore)), cmp.Compare(slices.Index(Scopes(), a.Scope), slices.Index(Scopes(), b.Scope)),
-			cmp.Compare(a.At, b.At), strings.Compare(a.ID.String(), b.ID.String()))
+			cmp.Compare(a.Index, b.Index))
 	})
 	if best := found[0]; c.IssuedAt/1000 <= all(best.IssuedBefore)/1000 {
 		return Decision{State: Revoked, Scope: best.Scope, Reason: best.Reason, At: best.At.Time()}
@@ -73,32 +75,33 @@ func (m model) decide(c Claims, keys []events.FeedKey, now time.Time) Decision {
 	return m.otherwise(c.Tenant, keys)
 }
 
-// revocations is one entry for each revocation: the latest bounds, and the
-// rest from the earliest.
+// revocations is one entry for each revocation: the widest bounds, the earliest
+// time, and of the rest the least.
 func (m model) revocations() []Entry {
 	var out []Entry
 	for _, e := range m {
-		at := slices.IndexFunc(out, func(o Entry) bool { return o.Hash == e.Hash && o.ID == e.ID })
+		at := slices.IndexFunc(out, func(o Entry) bool { return o.Hash == e.Hash && o.Index == e.Index })
 		switch {
 		case e.Lift:
 		case at < 0:
 			out = append(out, e)
 		default:
-			o := out[at]
-			cutoff := max(all(o.IssuedBefore), all(e.IssuedBefore))
-			if e.At < o.At || e.At == o.At && e.Reason < o.Reason {
-				o = e
+			o := &out[at]
+			if all(e.IssuedBefore) > all(o.IssuedBefore) {
+				o.IssuedBefore = e.IssuedBefore
 			}
-			o.IssuedBefore = cutoff
-			out[at] = o
+			o.Starts, o.At = min(o.Starts, e.Starts), min(o.At, e.At)
+			if cmp.Or(cmp.Compare(rank(e.Scope), rank(o.Scope)), strings.Compare(e.Reason, o.Reason), e.Key.compare(o.Key)) < 0 {
+				o.Scope, o.Reason, o.Key = e.Scope, e.Reason, e.Key
+			}
 		}
 	}
 	return out
 }
 
-func (m model) expires(hash, id events.Ref) (t events.Timestamp) {
+func (m model) expires(of Entry) (t events.Timestamp) {
 	for _, e := range m {
-		if e.Hash == hash && e.ID == id {
+		if e.Hash == of.Hash && e.Index == of.Index {
 			t = max(t, all(e.Expires))
 		}
 	}
@@ -106,7 +109,7 @@ func (m model) expires(hash, id events.Ref) (t events.Timestamp) {
 }
 
 func (m model) lifted(of Entry) bool {
-	return slices.ContainsFunc(m, func(e Entry) bool { return e.Lift && e.Hash == of.Hash && e.ID == of.ID })
+	return slices.ContainsFunc(m, func(e Entry) bool { return e.Lift && e.Hash == of.Hash && e.Index == of.Index })
 }
 
 func (m model) matches(e Entry, c Claims, keys []events.FeedKey) bool {
@@ -156,13 +159,15 @@ func drawEntries(t *rapid.T) []Entry {
 		if _, ok := c.id(scope); !ok {
 			continue
 		}
-		e := revoke(uint64(i+1), key, scope, c, rapid.SampledFrom([]events.Timestamp{0, ms(-time.Second), ms(-500 * time.Millisecond), ms(0), ms(999 * time.Millisecond)}).Draw(t, "cutoff"))
+		e := revoke(uint64(i+1), key, scope, c, rapid.SampledFrom([]events.Timestamp{0, ms(-2 * time.Second), ms(-time.Second), ms(0), ms(time.Second)}).Draw(t, "cutoff"))
 		expires := rapid.SampledFrom([]events.Timestamp{0, ms(-time.Second), ms(time.Hour)})
 		e.Expires = expires.Draw(t, "expires")
+		e.Starts = rapid.SampledFrom([]events.Timestamp{0, 0, 0, ms(-time.Second), ms(0), ms(time.Second)}).Draw(t, "starts")
 		out = append(out, e)
 		if rapid.IntRange(0, 3).Draw(t, "again") == 0 {
 			again := e
-			again.IssuedBefore, again.At, again.Reason = ms(-time.Second), e.At+rapid.SampledFrom([]events.Timestamp{-1, 0, 1}).Draw(t, "at"), "again"
+			again.IssuedBefore, again.At, again.Reason = ms(-time.Second), e.At+rapid.SampledFrom([]events.Timestamp{-second, 0, second}).Draw(t, "at"), "again"
+			again.Starts = rapid.SampledFrom([]events.Timestamp{0, ms(0), ms(time.Second)}).Draw(t, "starts")
 			again.Expires = expires.Draw(t, "expires")
 			out = append(out, again)
 		}

@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"sync"
@@ -28,21 +27,23 @@ type Set struct {
 // say of it takes the join of each member, so that order and repetition do not
 // matter.
 type item struct {
-	hash    events.Ref
-	id      events.Ref
-	cutoff  events.Timestamp // greatest
-	expires events.Timestamp // greatest, of revocation and lift
-	at      events.Timestamp // least, with the members below
-	reason  uint32
-	key     uint32
-	next    uint32 // place of the next item of this hash, plus one; 0 ends
-	scope   int8
-	known   bool // a revocation was applied; else only a lift
-	lifted  bool
+	hash     events.Ref
+	index    uint64
+	cutoff   events.Timestamp // greatest
+	starts   events.Timestamp // least
+	expires  events.Timestamp // greatest, of revocation and lift
+	at       events.Timestamp // least, with the members below
+	reason   uint32
+	key      uint32
+	next     uint32 // place of the next item of this hash, plus one; 0 ends
+	scope    int8
+	liftedBy KeyID
+	known    bool // a revocation was applied; else only a lift
+	lifted   bool
 }
 
-// NewSet is an empty set without keys.
-func NewSet() *Set {
+// NewSet is an empty set of tenants in so many shards, without keys.
+func NewSet(shards int) *Set {
 	return &Set{heads: make(map[events.Ref]uint32), keys: make(map[string][]events.FeedKey), missing: make(map[string]int)}
 }
 
@@ -55,8 +56,8 @@ func (s *Set) Apply(entries ...Entry) {
 	for part := range slices.Chunk(entries, applyStep) {
 		s.mu.Lock()
 		for i := range part {
-			if part[i].validate() == nil {
-				s.apply(&part[i])
+			if e := part[i].whole(); e.validate() == nil {
+				s.apply(&e)
 			}
 		}
 		s.mu.Unlock()
@@ -64,27 +65,38 @@ func (s *Set) Apply(entries ...Entry) {
 }
 
 func (s *Set) apply(e *Entry) {
-	it := s.find(e.Hash, e.ID)
+	it := s.find(e.Hash, e.Index)
 	it.expires = max(it.expires, orForever(e.Expires))
 	if e.Lift {
 		it.lifted = true
+		if !it.known {
+			it.liftedBy = e.Key
+		}
 		return
 	}
+	if !it.known {
+		it.starts = e.Starts
+	}
+	it.starts = min(it.starts, e.Starts)
 	it.cutoff = max(it.cutoff, orForever(e.IssuedBefore))
+	if !it.known {
+		it.at = e.At
+	}
+	it.at = min(it.at, e.At)
 	if !it.known || s.compareDetail(e, it) < 0 {
 		s.setDetail(it, e)
 	}
 }
 
 // find is the item of a revocation, made where there is none.
-func (s *Set) find(hash, id events.Ref) *item {
+func (s *Set) find(hash events.Ref, index uint64) *item {
 	for at := s.heads[hash]; at != 0; at = s.items[at-1].next {
-		if s.items[at-1].id == id {
+		if s.items[at-1].index == index {
 			return &s.items[at-1]
 		}
 	}
 	at := s.place()
-	s.items[at] = item{hash: hash, id: id, next: s.heads[hash]}
+	s.items[at] = item{hash: hash, index: index, next: s.heads[hash]}
 	s.heads[hash] = at + 1
 	s.living++
 	return &s.items[at]
@@ -103,13 +115,13 @@ func (s *Set) place() uint32 {
 // compareDetail orders what e says of a revocation against what is held of it:
 // the earliest is kept.
 func (s *Set) compareDetail(e *Entry, it *item) int {
-	return cmp.Or(cmp.Compare(e.At, it.at), cmp.Compare(e.Reason, s.reasons.values[it.reason]),
-		cmp.Compare(int8(rank(e.Scope)), it.scope), e.Key.compare(s.madeBy.values[it.key]))
+	return cmp.Or(cmp.Compare(int8(rank(e.Scope)), it.scope), cmp.Compare(e.Reason, s.reasons.values[it.reason]),
+		e.Key.compare(s.madeBy.values[it.key]))
 }
 
 func (s *Set) setDetail(it *item, e *Entry) {
 	old := *it
-	it.at, it.scope, it.known = e.At, int8(rank(e.Scope)), true
+	it.scope, it.known = int8(rank(e.Scope)), true
 	it.reason, _ = s.reasons.take(e.Reason)
 	key, isNew := s.madeBy.take(e.Key)
 	it.key = key
@@ -233,13 +245,20 @@ func (s *Set) Entries() []Entry {
 
 func (s *Set) appendEntries(out []Entry, it *item) []Entry {
 	if it.known {
-		out = append(out, Entry{Hash: it.hash, ID: it.id, Scope: scopes[it.scope], IssuedBefore: orZero(it.cutoff),
+		out = append(out, Entry{Hash: it.hash, Index: it.index, Scope: scopes[it.scope], IssuedBefore: orZero(it.cutoff), Starts: it.starts,
 			Expires: orZero(it.expires), At: it.at, Reason: s.reasons.values[it.reason], Key: s.madeBy.values[it.key]})
 	}
 	if it.lifted {
-		out = append(out, Entry{Hash: it.hash, ID: it.id, Lift: true, Expires: orZero(it.expires)})
+		out = append(out, Entry{Hash: it.hash, Index: it.index, Lift: true, Expires: orZero(it.expires), Key: s.liftKey(it)})
 	}
 	return out
+}
+
+func (s *Set) liftKey(it *item) KeyID {
+	if it.known {
+		return s.madeBy.values[it.key]
+	}
+	return it.liftedBy
 }
 
 // Decide answers for the token with claims c at the time now: Active, Revoked,
@@ -271,7 +290,7 @@ func (s *Set) decideUnder(key *events.FeedKey, c *Claims, now events.Timestamp, 
 		}
 		for at := s.heads[key.Hash(scope, c.Issuer, id)]; at != 0; at = s.items[at-1].next {
 			it := &s.items[at-1]
-			if it.known && !it.lifted && it.expires > now && (best == nil || it.outranks(best)) {
+			if it.known && !it.lifted && it.expires > now && it.starts <= now && (best == nil || it.outranks(best)) {
 				best = it
 			}
 		}
@@ -283,7 +302,7 @@ func (s *Set) decideUnder(key *events.FeedKey, c *Claims, now events.Timestamp, 
 // then the narrower scope, then the earlier revocation.
 func (it *item) outranks(o *item) bool {
 	return cmp.Or(-cmp.Compare(it.cutoff, o.cutoff), cmp.Compare(it.scope, o.scope),
-		cmp.Compare(it.at, o.at), bytes.Compare(it.id[:], o.id[:])) < 0
+		cmp.Compare(it.index, o.index)) < 0
 }
 
 // covers reports whether a token issued at iat is revoked. Both count in whole

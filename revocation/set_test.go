@@ -23,7 +23,7 @@ func TestSetAgreesWithModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "second generation") {
 			keys = append(keys, feedKey("acme", 2))
 		}
-		s := NewSet()
+		s := NewSet(1)
 		early := rapid.Bool().Draw(t, "keys first")
 		if early {
 			s.SetKeys(keys)

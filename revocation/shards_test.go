@@ -14,12 +14,12 @@ import (
 func TestOneShardTravelsAsBefore(t *testing.T) {
 	t.Parallel()
 	h := Head{Epoch: 1, Feed: 2, Seq: 3, Position: 4, LogSeq: 5, Time: 6}
-	e := Entry{Scope: events.ScopeToken, Hash: events.Ref{1}, ID: events.Ref{2}, Expires: 7, At: 8, Reason: "r"}
+	e := Entry{Scope: events.ScopeToken, Hash: events.Ref{1}, Index: 2, Expires: 7000, At: 8000, Reason: "r"}
 	delta, err := (&Delta{Head: h, Prev: 2, PrevSum: events.Ref{9}, Entries: []Entry{e}}).Sign(signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := NewSet()
+	set := NewSet(1)
 	set.Apply(e)
 	snapshot, err := set.Snapshot(h, events.Ref{9}, signer)
 	if err != nil {
@@ -67,7 +67,7 @@ func TestTooManyShardsAreNotRead(t *testing.T) {
 	if _, err := OpenDelta(public, delta); !errors.Is(err, ErrFormat) {
 		t.Errorf("delta: %v", err)
 	}
-	snapshot, err := NewSet().Snapshot(h, events.Ref{}, signer)
+	snapshot, err := NewSet(1).Snapshot(h, events.Ref{}, signer)
 	if err != nil {
 		t.Fatal(err)
 	}

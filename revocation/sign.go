@@ -23,8 +23,8 @@ var (
 type purpose string
 
 const (
-	purposeDelta    purpose = "rescind revocation delta v1\n"
-	purposeSnapshot purpose = "rescind revocation snapshot v1\n"
+	purposeDelta    purpose = "rescind revocation delta v2\n"
+	purposeSnapshot purpose = "rescind revocation snapshot v2\n"
 	purposeKeys     purpose = "rescind feed keys v1\n"
 )
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -25,10 +26,9 @@ type wireSnapshot struct {
 	Keys    []KeyID    `cbor:"4,keyasint"`
 	Reasons []string   `cbor:"5,keyasint"`
 	Hashes  []byte     `cbor:"6,keyasint"` // 16 bytes an entry
-	IDs     []byte     `cbor:"7,keyasint"` // 16 bytes an entry
 	Kinds   []byte     `cbor:"8,keyasint"` // 1 byte an entry: place in Scopes, or kindLift
 	Sum     events.Ref `cbor:"10,keyasint"`
-	Rest    []byte     `cbor:"9,keyasint"` // uvarints: expires, and unless a lift: cut-off, at, reason, key
+	Rest    []byte     `cbor:"9,keyasint"` // uvarints: index, cut-off, starts, expires, at, reason, key
 	Others  []Place    `cbor:"11,keyasint,omitempty"`
 }
 
@@ -37,12 +37,12 @@ type wireSnapshot struct {
 func (s *Set) Snapshot(h Head, sum events.Ref, key ed25519.PrivateKey) ([]byte, error) {
 	entries := s.Entries()
 	w := wireSnapshot{Version: Version, Head: h, Sum: sum, Others: h.Others, Count: uint64(len(entries)),
-		Hashes: make([]byte, 0, 16*len(entries)), IDs: make([]byte, 0, 16*len(entries)),
-		Kinds: make([]byte, 0, len(entries)), Rest: make([]byte, 0, 16*len(entries))}
+		Hashes: make([]byte, 0, 16*len(entries)),
+		Kinds:  make([]byte, 0, len(entries)), Rest: make([]byte, 0, 16*len(entries))}
 	var tables tables
 	for i := range entries {
 		e := tables.pack(&entries[i])
-		w.Hashes, w.IDs, w.Kinds = append(w.Hashes, e.Hash[:]...), append(w.IDs, e.ID[:]...), append(w.Kinds, e.Kind)
+		w.Hashes, w.Kinds = append(w.Hashes, e.Hash[:]...), append(w.Kinds, e.Kind)
 		w.Rest = appendRest(w.Rest, &e)
 	}
 	w.Keys, w.Reasons = tables.keys, tables.reasons
@@ -54,11 +54,7 @@ func (s *Set) Snapshot(h Head, sum events.Ref, key ed25519.PrivateKey) ([]byte, 
 }
 
 func appendRest(b []byte, e *wireEntry) []byte {
-	b = binary.AppendUvarint(b, uint64(e.Expires))
-	if e.Kind == kindLift {
-		return b
-	}
-	for _, v := range []uint64{uint64(e.Cutoff), uint64(e.At), uint64(e.Reason), uint64(e.Key)} {
+	for _, v := range []uint64{e.Index, uint64(e.Cutoff), uint64(e.Starts), uint64(e.Expires), uint64(e.At), uint64(e.Reason), uint64(e.Key)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
@@ -91,7 +87,7 @@ func decodeSnapshot(payload []byte) (*Snapshot, error) {
 		return nil, fmt.Errorf("%w: version %d, want %d", ErrFormat, w.Version, Version)
 	case len(w.Others) >= events.MaxShards:
 		return nil, fmt.Errorf("%w: %d shards", ErrFormat, len(w.Others)+1)
-	case n > maxEntries || uint64(len(w.Kinds)) != n || uint64(len(w.Hashes)) != 16*n || uint64(len(w.IDs)) != 16*n:
+	case n > maxEntries || uint64(len(w.Kinds)) != n || uint64(len(w.Hashes)) != 16*n:
 		return nil, fmt.Errorf("%w: columns of different length", ErrFormat)
 	}
 	for _, err := range s.rows() {
@@ -120,7 +116,7 @@ func (s *Snapshot) rows() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		rest := s.w.Rest
 		for i := range s.Len() {
-			w := wireEntry{Kind: s.w.Kinds[i], Hash: events.Ref(s.w.Hashes[16*i : 16*i+16]), ID: events.Ref(s.w.IDs[16*i : 16*i+16])}
+			w := wireEntry{Kind: s.w.Kinds[i], Hash: events.Ref(s.w.Hashes[16*i : 16*i+16])}
 			var e Entry
 			var err error
 			if rest, err = w.readRest(rest); err == nil {
@@ -137,22 +133,29 @@ func (s *Snapshot) rows() iter.Seq2[Entry, error] {
 }
 
 func (w *wireEntry) readRest(b []byte) ([]byte, error) {
-	var v [5]uint64
-	n := len(v)
-	if w.Kind == kindLift {
-		n = 1
-	}
-	for i := range n {
+	var v [7]uint64
+	for i := range v {
 		x, size := binary.Uvarint(b)
 		if size <= 0 {
 			return nil, fmt.Errorf("%w: cut in the middle of an entry", ErrFormat)
 		}
 		v[i], b = x, b[size:]
 	}
-	if v[3] > maxEntries || v[4] > maxEntries {
+	if v[5] > maxEntries || v[6] > maxEntries {
 		return nil, fmt.Errorf("%w: reason or key out of range", ErrFormat)
 	}
-	w.Expires, w.Cutoff, w.At = events.Timestamp(v[0]), events.Timestamp(v[1]), events.Timestamp(v[2])
-	w.Reason, w.Key = uint32(v[3]), uint32(v[4])
+	w.Index, w.Cutoff, w.Starts, w.Expires, w.At = v[0], int64(v[1]), int64(v[2]), int64(v[3]), int64(v[4])
+	w.Reason, w.Key = uint32(v[5]), uint32(v[6])
 	return b, nil
+}
+
+// Set is what the snapshot holds that has not expired at now, without keys.
+func (s *Snapshot) Set(now time.Time) *Set {
+	set := NewSet(s.Shards())
+	for e := range s.Entries() {
+		if !e.Expired(now) {
+			set.Apply(e)
+		}
+	}
+	return set
 }

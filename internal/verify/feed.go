@@ -152,7 +152,7 @@ func (f *feed) readSnapshot(ctx context.Context) error {
 	}
 	f.snapshot = s
 	for e := range s.Entries() {
-		f.apply(&e, &s.Head)
+		f.apply(&e)
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (f *feed) take(m message) {
 	f.deltas++
 	f.checkSnapshot(d)
 	for i := range d.Entries {
-		f.apply(&d.Entries[i], &d.Head)
+		f.apply(&d.Entries[i])
 	}
 }
 
@@ -249,16 +249,14 @@ func (f *feed) position() uint64 {
 	return f.last.Position
 }
 
-// apply takes an entry in, at the position of the shard of its tenant. A lift
-// does not name one, and is at that of the first.
-func (f *feed) apply(e *revocation.Entry, h *revocation.Head) {
-	k := key{hash: e.Hash, id: e.ID}
+// apply takes an entry in.
+func (f *feed) apply(e *revocation.Entry) {
+	k, shard := key{e.Hash, e.Index}, shardOf(e.Key.Tenant, f.cfg.Shards)
 	if e.Lift {
-		f.set.apply(k, held{index: h.Position, lifted: true, expires: int64(e.Expires)})
+		f.set.apply(k, held{shard: shard, index: e.Index, lifted: true, expires: int64(e.Expires)})
 		return
 	}
-	shard := shardOf(e.Key.Tenant, f.cfg.Shards)
-	f.set.apply(k, held{shard: shard, index: h.Place(shard).Position, known: true, scope: string(e.Scope), cutoff: int64(e.IssuedBefore), expires: int64(e.Expires),
+	f.set.apply(k, held{shard: shard, index: e.Index, known: true, scope: string(e.Scope), cutoff: int64(e.IssuedBefore), starts: int64(e.Starts), expires: int64(e.Expires),
 		at: int64(e.At), reason: e.Reason, tenant: e.Key.Tenant, feedKey: uint64(e.Key.Generation)})
 }
 

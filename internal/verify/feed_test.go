@@ -155,7 +155,7 @@ func (c *copied) add(shard uint16, m *jetstream.RawStreamMsg, seq uint64) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		e, ok, err := revocation.EntryOf(r)
+		e, ok, err := revocation.EntryOf(r, batch.Header.First+uint64(i))
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -190,12 +190,11 @@ func testTamperedSet(t *testing.T, b *bench) {
 	model := b.copy(log)
 	lift := slices.IndexFunc(model.entries, func(e revocation.Entry) bool { return e.Lift })
 	cut := slices.IndexFunc(model.entries, func(e revocation.Entry) bool { return e.IssuedBefore != 0 })
-	lifted := slices.IndexFunc(model.entries, func(e revocation.Entry) bool { return !e.Lift && e.ID == model.entries[lift].ID })
+	lifted := slices.IndexFunc(model.entries, func(e revocation.Entry) bool { return !e.Lift && e.Index == model.entries[lift].Index })
 	if lift < 0 || cut < 0 || lifted < 0 || cut == lifted {
 		t.Fatalf("lift %d, cut-off %d, lifted %d of %d", lift, cut, lifted, len(model.entries))
 	}
 	at := model.indices
-	last := model.head.Position
 	with := func(change func(*revocation.Entry)) func(*copied) []revocation.Entry {
 		return func(c *copied) []revocation.Entry { change(&c.entries[cut]); return c.entries }
 	}
@@ -213,15 +212,17 @@ func testTamperedSet(t *testing.T, b *bench) {
 		{"a lift missing", func(c *copied) []revocation.Entry { return slices.Delete(c.entries, lift, lift+1) }, []string{fmt.Sprintf("revocations missing %d", at[lifted])}},
 		{"a lift too many", func(c *copied) []revocation.Entry {
 			e := c.entries[cut]
-			return append(c.entries, revocation.Entry{Hash: e.Hash, ID: e.ID, Lift: true, Expires: e.Expires})
+			return append(c.entries, revocation.Entry{Hash: e.Hash, Index: e.Index, Lift: true, Expires: e.Expires, Key: e.Key})
 		}, []string{fmt.Sprintf("revocations extra %d", at[cut])}},
 		{"a revocation too many", func(c *copied) []revocation.Entry {
 			e := c.entries[cut]
-			e.ID[0] ^= 1
+			e.Index += 1000
 			return append(c.entries, e)
-		}, []string{fmt.Sprintf("revocations extra %d", last)}},
-		{"another hash", with(func(e *revocation.Entry) { e.Hash[0] ^= 1 }), []string{fmt.Sprintf("revocations missing %d", at[cut]), fmt.Sprintf("revocations extra %d", last)}},
+		}, []string{fmt.Sprintf("revocations extra %d", at[cut]+1000)}},
+		{"another place", with(func(e *revocation.Entry) { e.Index += 1000 }), []string{fmt.Sprintf("revocations missing %d", at[cut]), fmt.Sprintf("revocations extra %d", at[cut]+1000)}},
+		{"another hash", with(func(e *revocation.Entry) { e.Hash[0] ^= 1 }), []string{fmt.Sprintf("revocations extra %d", at[cut]), fmt.Sprintf("revocations missing %d", at[cut])}},
 		{"an earlier cut-off", with(func(e *revocation.Entry) { e.IssuedBefore-- }), []string{fmt.Sprintf("revocations changed %d issued_before", at[cut])}},
+		{"a later start", with(func(e *revocation.Entry) { e.Starts += 1000 }), []string{fmt.Sprintf("revocations changed %d starts", at[cut])}},
 		{"a longer life", with(func(e *revocation.Entry) { e.Expires++ }), []string{fmt.Sprintf("revocations changed %d expires", at[cut])}},
 		{"another reason", with(func(e *revocation.Entry) { e.Reason = "x" }), []string{fmt.Sprintf("revocations changed %d reason", at[cut])}},
 		{"another scope", with(func(e *revocation.Entry) { e.Scope = events.ScopeToken }), []string{fmt.Sprintf("revocations changed %d scope", at[cut])}},

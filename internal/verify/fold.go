@@ -8,20 +8,24 @@ import (
 	"time"
 )
 
-// key names a revocation: the keyed hash that it is found by, and the event
-// that revoked.
-type key struct{ hash, id [16]byte }
+// key names a revocation: the keyed hash that it is found by, and its place in
+// the log.
+type key struct {
+	hash  [16]byte
+	index uint64
+}
 
 // held is what is known of one revocation. What two messages say of it is
 // joined, so that order and repetition do not matter: the greatest cut-off,
 // the greatest expiry, the earliest detail, and lifted once is lifted.
 type held struct {
 	shard   uint16
-	index   uint64 // in that shard, of the first record that said so
+	index   uint64 // in that shard, of the revocation
 	known   bool   // something revoked; else only a lift was seen
 	lifted  bool
 	scope   string
 	cutoff  int64 // ms; 0: whatever iat says, which is the greatest
+	starts  int64 // ms; 0: at once, which is the least
 	expires int64 // ms; 0: never, which is the greatest
 	at      int64 // ms
 	reason  string
@@ -51,16 +55,16 @@ func (s set) apply(k key, h held) {
 	if !h.known {
 		return
 	}
-	cutoff := h.cutoff
+	cutoff, starts := h.cutoff, h.starts
 	if was.known {
-		cutoff = join(was.cutoff, h.cutoff)
+		cutoff, starts = join(was.cutoff, h.cutoff), min(was.starts, h.starts)
 	}
 	if !was.known || h.at < was.at {
 		shard, index, lifted, expires := was.shard, was.index, was.lifted, was.expires
 		*was = h
 		was.shard, was.index, was.lifted, was.expires = shard, index, lifted, expires
 	}
-	was.cutoff = cutoff
+	was.cutoff, was.starts = cutoff, starts
 }
 
 // fold is what the log of a shard says should be in the set at a position of
@@ -106,15 +110,28 @@ func (f *fold) record(index uint64, m message, r record) {
 	}
 	v := record{}
 	r.into(memberRevocation, &v)
-	h := held{shard: f.shard, index: index, known: true, scope: scope, cutoff: v.number(3), expires: v.number(4), at: r.number(memberReceived) / 1000,
+	h := held{shard: f.shard, index: index, known: true, scope: scope, cutoff: max(down(v.number(3)), min(v.number(3), 1)*1000), starts: down(v.number(8)),
+		expires: up(v.number(4)), at: down(r.number(memberReceived) / 1000),
 		reason: r.text(memberReason), tenant: r.text(memberTenant), feedKey: uint64(v.number(5))}
-	k := key{hash: v.ref(2), id: r.identity()}
 	if lift {
-		h, k.id = held{shard: f.shard, index: index, lifted: true, expires: v.number(4)}, v.ref(6)
+		index = uint64(v.number(7))
+		h = held{shard: f.shard, index: index, lifted: true, expires: h.expires}
 	}
-	if k.hash != [16]byte{} && k.id != [16]byte{} && !over(h.expires, f.now) {
+	if k := (key{v.ref(2), index}); k.hash != [16]byte{} && !over(h.expires, f.now) {
 		f.set.apply(k, h)
 	}
+}
+
+// The feed counts in whole seconds. What never expires says so in more than one
+// way.
+func down(ms int64) int64 { return ms - ms%1000 }
+
+func up(ms int64) int64 {
+	const lastSecond = 253402300799_000
+	if ms >= lastSecond {
+		return 0
+	}
+	return down(ms + 999)
 }
 
 // late counts a record that the feed has not reached.
@@ -178,7 +195,7 @@ func unaccounted(folds []*fold, feed set) (out []Difference) {
 
 func inOrder(all []Difference) []Difference {
 	slices.SortFunc(all, func(a, b Difference) int {
-		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Index, b.Index), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Kind, b.Kind))
 	})
 	return all
 }
@@ -198,7 +215,7 @@ func (h *held) against(got *held) *Difference {
 	}
 	pairs := []pair{
 		{"scope", h.scope, got.scope}, {"tenant", h.tenant, got.tenant}, {"reason", h.reason, got.reason},
-		{"issued_before", fmt.Sprint(h.cutoff), fmt.Sprint(got.cutoff)}, {"at", fmt.Sprint(h.at), fmt.Sprint(got.at)}, {"feed_key", fmt.Sprint(h.feedKey), fmt.Sprint(got.feedKey)},
+		{"issued_before", fmt.Sprint(h.cutoff), fmt.Sprint(got.cutoff)}, {"starts", fmt.Sprint(h.starts), fmt.Sprint(got.starts)}, {"at", fmt.Sprint(h.at), fmt.Sprint(got.at)}, {"feed_key", fmt.Sprint(h.feedKey), fmt.Sprint(got.feedKey)},
 	}
 	if !h.lifted {
 		pairs = append(pairs, pair{"expires", fmt.Sprint(h.expires), fmt.Sprint(got.expires)})

@@ -261,8 +261,12 @@ func testTamperedFeedOfShards(t *testing.T, b *bench) {
 			say(c, nil, func(e []revocation.Entry) []revocation.Entry { return slices.Delete(e, of2, of2+1) })
 		}, []string{fmt.Sprintf("shard 2 revocations missing %d", at)}},
 		{"a revocation too many", func(c *copied) {
-			say(c, nil, func(e []revocation.Entry) []revocation.Entry { more := e[of2]; more.ID[0] ^= 1; return append(e, more) })
-		}, []string{fmt.Sprintf("shard 2 revocations extra %d", end2)}},
+			say(c, nil, func(e []revocation.Entry) []revocation.Entry {
+				more := e[of2]
+				more.Index += 1000
+				return append(e, more)
+			})
+		}, []string{fmt.Sprintf("shard 2 revocations extra %d", at+1000)}},
 		{"an earlier cut-off", func(c *copied) {
 			say(c, nil, func(e []revocation.Entry) []revocation.Entry { e[of2].IssuedBefore--; return e })
 		}, []string{fmt.Sprintf("shard 2 revocations changed %d issued_before", at)}},

@@ -204,11 +204,11 @@ func TestSnapshotThatIsChangedIsNotNeeded(t *testing.T) {
 	}
 	bad := slices.Clone(good)
 	bad[len(bad)/2] ^= 1
-	other, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: 1, LogSeq: 2}, events.Ref{}, feedtest.Signer()) // of another log
+	other, err := revocation.NewSet(1).Snapshot(revocation.Head{Epoch: 1, LogSeq: 2}, events.Ref{}, feedtest.Signer()) // of another log
 	if err != nil {
 		t.Fatal(err)
 	}
-	ahead, err := revocation.NewSet().Snapshot(revocation.Head{Epoch: d.snapshot(t).Epoch, LogSeq: 1 << 40}, events.Ref{}, feedtest.Signer())
+	ahead, err := revocation.NewSet(1).Snapshot(revocation.Head{Epoch: d.snapshot(t).Epoch, LogSeq: 1 << 40}, events.Ref{}, feedtest.Signer())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,15 +92,15 @@ func (d *desk) check(t *testing.T, want []*events.Record) {
 			t.Errorf("seq %d steps back: %+v after %+v", delta.Seq, delta.Head, before.Head)
 		}
 	}
-	if diff := cmp.Diff(entriesOf(t, want), got, cmpopts.IgnoreUnexported(revocation.KeyID{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(d.entriesOf(t, want), got, cmpopts.IgnoreUnexported(revocation.KeyID{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("entries of the log, and in deltas: %s", diff)
 	}
 }
 
-func entriesOf(t *testing.T, records []*events.Record) (out []revocation.Entry) {
+func (d *desk) entriesOf(t *testing.T, records []*events.Record) (out []revocation.Entry) {
 	t.Helper()
 	for _, r := range records {
-		e, ok, err := revocation.EntryOf(r)
+		e, ok, err := revocation.EntryOf(r, d.log.IndexOf(r))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,8 +155,8 @@ func (d *desk) records(t *testing.T, batches, each int) (all []*events.Record, l
 // checkSnapshot holds the snapshot to what the records amount to.
 func (d *desk) checkSnapshot(t *testing.T, records []*events.Record) {
 	t.Helper()
-	want := revocation.NewSet()
-	want.Apply(entriesOf(t, records)...)
+	want := revocation.NewSet(1)
+	want.Apply(d.entriesOf(t, records)...)
 	if diff := cmp.Diff(want.Entries(), slices.Collect(d.snapshot(t).Entries()), cmpopts.IgnoreUnexported(revocation.KeyID{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("entries of the log, and in the snapshot: %s", diff)
 	}

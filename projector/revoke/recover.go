@@ -25,7 +25,7 @@ func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, logs []*s
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{r: r, set: revocation.NewSet(), last: end.Seq, head: ends}
+	w := &writer{r: r, set: revocation.NewSet(len(logs)), last: end.Seq, head: ends}
 	w.head.Feed, w.head.Seq = end.Feed, end.Seq
 	if err := w.findTold(ctx, end.Data); err != nil {
 		return nil, err
@@ -139,12 +139,7 @@ func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered revocati
 		r.cfg.Log.Warn("snapshot is of another history, reading the log instead", "stream", stream.LogStream, "seq", s.LogSeq, "last", w.head.LogSeq)
 		return covered, nil
 	}
-	now := r.cfg.Now()
-	for e := range s.Entries() {
-		if !e.Expired(now) {
-			w.set.Apply(e)
-		}
-	}
+	w.set = s.Set(r.cfg.Now())
 	for k := range uint16(s.Shards()) {
 		w.reached(k, s.Place(k).Position)
 	}
@@ -243,7 +238,7 @@ func (l *lane) unpack(m stream.LogMessage) (batch, error) {
 		if err != nil {
 			return batch{}, fmt.Errorf("record %d: %w", in.Header.First+uint64(i), err)
 		}
-		e, ok, err := revocation.EntryOf(record)
+		e, ok, err := revocation.EntryOf(record, in.Header.First+uint64(i))
 		if err != nil {
 			l.r.defects.Add(1)
 			l.r.cfg.Log.Error("a revocation cannot be enforced", "stream", l.log.Stream(), "seq", m.Seq, "first", in.Header.First+uint64(i), "err", err)

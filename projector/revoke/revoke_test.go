@@ -31,7 +31,7 @@ func TestLogBecomesDeltas(t *testing.T) {
 	after, last := d.records(t, 3, 600) // more than fits one delta
 	d.awaitPosition(t, last)
 	d.check(t, after)
-	if s := r.Stats(); !s.Active || s.Position != last || s.Defects != 0 || s.Entries != uint64(len(entriesOf(t, after))) || s.Takeovers != 1 {
+	if s := r.Stats(); !s.Active || s.Position != last || s.Defects != 0 || s.Entries != uint64(len(d.entriesOf(t, after))) || s.Takeovers != 1 {
 		t.Errorf("got %+v", s)
 	}
 	feedtest.Eventually(t, "a snapshot of everything", func() bool { return d.snapshot(t).Position == last })

@@ -119,13 +119,8 @@ func (f *Feed) fromSnapshot(ctx context.Context) (*view, error) {
 
 // viewOf is a view of s alone, which vouches for nothing.
 func (f *Feed) viewOf(s *revocation.Snapshot) *view {
-	v := view{set: revocation.NewSet(), doubt: revocation.CauseStale}
 	now := f.cfg.Now()
-	for e := range s.Entries() {
-		if !e.Expired(now) {
-			v.set.Apply(e)
-		}
-	}
+	v := view{set: s.Set(now), doubt: revocation.CauseStale}
 	v.set.SetKeys(f.keys)
 	v = v.heardAt(s.Head, s.Sum, now, f.cfg.ClockSkew)
 	return &v

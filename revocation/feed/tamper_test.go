@@ -151,7 +151,7 @@ func after(h revocation.Head, n uint64) revocation.Head {
 func forge(t *testing.T, head revocation.Head, prev uint64, sum events.Ref) []byte {
 	t.Helper()
 	key := feedtest.Key(1)
-	e := revocation.Entry{Hash: key.Hash(events.ScopeToken, feedtest.Issuer, "token-1"), ID: events.Ref{1}, Scope: events.ScopeToken,
+	e := revocation.Entry{Hash: key.Hash(events.ScopeToken, feedtest.Issuer, "token-1"), Index: 1, Scope: events.ScopeToken,
 		Key: revocation.KeyID{Tenant: feedtest.Tenant, Generation: 1}}
 	d := revocation.Delta{Head: head, Prev: prev, PrevSum: sum, Entries: []revocation.Entry{e}}
 	m, err := d.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize)))

@@ -15,10 +15,10 @@ var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // revoked.
 func at(now time.Time, v view) *Feed {
 	f := New(Config{Now: func() time.Time { return now }})
-	v.set = revocation.NewSet()
+	v.set = revocation.NewSet(1)
 	key := feedtest.Key(1)
 	v.set.SetKeys([]events.FeedKey{key})
-	v.set.Apply(revocation.Entry{Hash: key.Hash(events.ScopeToken, feedtest.Issuer, "token-1"), ID: events.Ref{1}, Scope: events.ScopeToken,
+	v.set.Apply(revocation.Entry{Hash: key.Hash(events.ScopeToken, feedtest.Issuer, "token-1"), Index: 1, Scope: events.ScopeToken,
 		Key: revocation.KeyID{Tenant: feedtest.Tenant, Generation: 1}})
 	f.view.Store(&v)
 	return f
