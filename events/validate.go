@@ -119,8 +119,8 @@ func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {
 		return refuse(ReasonTime, "time is %s ahead of the intake's clock: the limit is %s", ev.Time.Sub(now).Round(time.Second), ahead)
 	case ev.Time.Unix() < 0:
 		return refuse(ReasonTime, "time is before 1970")
-	case ev.Data.IssuedBefore > 0 && ev.Data.IssuedBefore.Time().After(limit):
-		return refuse(ReasonTime, "issued_before is ahead of the intake's clock: the limit is %s", ahead)
+	case ev.Data.IssuedBefore > ev.Data.Starts && ev.Data.IssuedBefore.Time().After(limit):
+		return refuse(ReasonTime, "issued_before is after starts and ahead of the intake's clock: the limit is %s", ahead)
 	default:
 		return checkTerm(&ev.Data, now)
 	}

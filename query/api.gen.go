@@ -405,15 +405,21 @@ type Revocation struct {
 	Kid          string      `json:"kid,omitempty,omitzero"`
 
 	// LiftedAt Position of the event that lifted it.
-	LiftedAt *uint64   `json:"lifted_at,omitempty"`
-	Position uint64    `json:"position"`
-	Reason   string    `json:"reason,omitempty,omitzero"`
-	Received time.Time `json:"received"`
-	Scope    Scope     `json:"scope"`
-	State    string    `json:"state"`
-	Tenant   string    `json:"tenant"`
-	Ticket   string    `json:"ticket,omitempty,omitzero"`
-	Time     time.Time `json:"time"`
+	LiftedAt *uint64 `json:"lifted_at,omitempty"`
+
+	// NotAfter When it was told to end.
+	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`
+	Position uint64      `json:"position"`
+	Reason   string      `json:"reason,omitempty,omitzero"`
+	Received time.Time   `json:"received"`
+	Scope    Scope       `json:"scope"`
+
+	// Starts When it begins to have effect; absent where it did at once.
+	Starts NumericDate `json:"starts,omitempty,omitzero"`
+	State  string      `json:"state"`
+	Tenant string      `json:"tenant"`
+	Ticket string      `json:"ticket,omitempty,omitzero"`
+	Time   time.Time   `json:"time"`
 }
 
 // RevocationEntry defines model for RevocationEntry.
@@ -426,8 +432,23 @@ type RevocationEntry struct {
 
 	// Lifts Reference of the revocation that this event lifts.
 	Lifts string `json:"lifts,omitempty,omitzero"`
-	Scope Scope  `json:"scope"`
+
+	// LiftsPosition Its position in the log.
+	LiftsPosition uint64 `json:"lifts_position,omitempty,omitzero"`
+
+	// NotAfter Seconds since 1970, fractions allowed (RFC 7519).
+	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`
+	Scope    Scope       `json:"scope"`
+
+	// Starts Seconds since 1970, fractions allowed (RFC 7519).
+	Starts NumericDate `json:"starts,omitempty,omitzero"`
 }
+
+// RevocationReason Why. These are told apart (RFC 5280 where it has them); any other text is accepted and
+// carried as it is.
+//
+// Examples: unspecified, key_compromise, token_leaked, credential_compromise, logout, session_ended, account_disabled, privilege_withdrawn, affiliation_changed, superseded, cessation_of_operation, suspended, suspicious_activity, policy_violation, device_lost, consent_withdrawn, erasure, administrative
+type RevocationReason = string
 
 // RevocationRequest defines model for RevocationRequest.
 type RevocationRequest struct {
@@ -450,13 +471,25 @@ type RevocationRequest struct {
 	// Kid With scope key.
 	Kid string `json:"kid,omitempty,omitzero"`
 
+	// NotAfter Of a suspension: it ends by itself then.
+	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`
+
 	// Note Free text; sealed as personal data.
-	Note   string `json:"note,omitempty,omitzero"`
-	Reason string `json:"reason"`
-	Scope  Scope  `json:"scope"`
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Reason Why. These are told apart (RFC 5280 where it has them); any other text is accepted and
+	// carried as it is.
+	//
+	//
+	// Examples: unspecified, key_compromise, token_leaked, credential_compromise, logout, session_ended, account_disabled, privilege_withdrawn, affiliation_changed, superseded, cessation_of_operation, suspended, suspicious_activity, policy_violation, device_lost, consent_withdrawn, erasure, administrative
+	Reason RevocationReason `json:"reason"`
+	Scope  Scope            `json:"scope"`
 
 	// Sid With scope session; with token, to tie the event to its session.
 	Sid string `json:"sid,omitempty,omitzero"`
+
+	// Starts Of a scheduled revocation: it has no effect before. At most 400 days ahead. Where the cut-off is left out, it is this.
+	Starts NumericDate `json:"starts,omitempty,omitzero"`
 
 	// Sub With scope subject; with token and session, to tie the event to its subject.
 	Sub string `json:"sub,omitempty,omitzero"`

@@ -34,7 +34,7 @@ func (s *Server) Revoke(c echo.Context) error {
 	}
 	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
 		Issuer: in.Iss, TokenID: in.Jti, SessionID: in.Sid, Subject: in.Sub, ClientID: in.ClientID, KeyID: in.Kid,
-		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()),
+		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()), Starts: in.Starts, NotAfter: in.NotAfter,
 		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
 	})
 }
@@ -83,6 +83,7 @@ func (in *RevocationRequest) validate() error {
 		k.that(id.value == "" || slices.Contains(members, id.name), id.name, "scope %s does not look at it: it would revoke more than this says", in.Scope)
 	}
 	k.that(in.Reason != "", "reason", "want the reason")
+	k.that(in.NotAfter == 0 || in.NotAfter > in.Starts, "not_after", "it would end before it starts")
 	return k.err
 }
 
@@ -90,10 +91,19 @@ func (in *RevocationRequest) validate() error {
 // verifier, however far its clock is behind.
 func (s *Server) effective(in *RevocationRequest) error {
 	now := s.cfg.Now()
+	if in.NotAfter != 0 && in.NotAfter <= events.TimestampOf(now) {
+		return invalid("not_after", "it is over: there is nothing left to revoke")
+	}
+	if in.Starts > events.TimestampOf(now.Add(events.MaxStartAhead)) {
+		return invalid("starts", "want at most %d days ahead", events.MaxStartAhead/(24*time.Hour))
+	}
 	switch expired, cut := events.TimestampOf(now.Add(-s.cfg.Skew)), events.TimestampOf(now.Add(-s.cfg.Skew-s.cfg.MaxLifetime)); in.Scope {
 	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
 		if in.Exp != 0 && in.Exp <= expired {
 			return invalid("exp", "it has expired: there is nothing left to revoke")
+		}
+		if in.Exp != 0 && in.Starts >= in.Exp+events.Timestamp(s.cfg.Skew.Milliseconds()) {
+			return invalid("starts", "by then it has expired: there is nothing left to revoke")
 		}
 	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
 		if in.IssuedBefore != 0 && in.IssuedBefore <= cut {
@@ -104,14 +114,14 @@ func (s *Server) effective(in *RevocationRequest) error {
 }
 
 // cutoff is the cut-off of the body. Scopes that reach tokens of the future
-// get one: they revoke what was issued until now.
+// get one: they revoke what was issued until now, or until they start.
 func (in *RevocationRequest) cutoff(now time.Time) events.Timestamp {
 	if in.IssuedBefore != 0 {
 		return in.IssuedBefore
 	}
 	switch in.Scope {
 	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		return events.TimestampOf(now)
+		return max(events.TimestampOf(now), in.Starts)
 	default:
 		return 0
 	}
@@ -128,9 +138,10 @@ func (s *Server) GetRevocation(c echo.Context, id ID, params GetRevocationParams
 
 // The states of a revocation.
 const (
-	revocationActive  = "active"
-	revocationLifted  = "lifted"
-	revocationExpired = "expired"
+	revocationScheduled = "scheduled"
+	revocationActive    = "active"
+	revocationLifted    = "lifted"
+	revocationExpired   = "expired"
 )
 
 func (v *revoked) state(now time.Time) string {
@@ -140,6 +151,8 @@ func (v *revoked) state(now time.Time) string {
 		return revocationLifted
 	case expires != 0 && expires <= events.TimestampOf(now):
 		return revocationExpired
+	case v.Record.Revocation.Starts > events.TimestampOf(now):
+		return revocationScheduled
 	default:
 		return revocationActive
 	}
@@ -162,7 +175,7 @@ func (v *revoked) view(now time.Time) Revocation {
 	return Revocation{
 		ID: r.ID, Tenant: r.Tenant, Scope: r.Revocation.Scope, State: v.state(now), Position: v.Index, LiftedAt: v.LiftedAt,
 		Time: time.UnixMicro(r.Time).UTC(), Received: time.UnixMicro(r.Received).UTC(),
-		Expires: expiry(r.Revocation.Expires), IssuedBefore: r.Revocation.IssuedBefore,
+		Expires: expiry(r.Revocation.Expires), IssuedBefore: r.Revocation.IssuedBefore, Starts: r.Revocation.Starts, NotAfter: r.Revocation.NotAfter,
 		Iss: r.Issuer, ClientID: r.Client, Kid: r.KeyID, Actor: r.Actor, Reason: r.Reason, Ticket: r.Ticket,
 	}
 }
@@ -184,7 +197,7 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 	if erasure.Made(v.Record) {
 		return &problemError{KindState, http.StatusConflict, "cannot be lifted", "an erasure made this revocation: the tokens of who was forgotten stay refused", ""}
 	}
-	if state := v.state(s.cfg.Now()); state != revocationActive {
+	if state := v.state(s.cfg.Now()); state != revocationActive && state != revocationScheduled {
 		return &problemError{KindState, http.StatusConflict, "not in this state", "the revocation is " + state, ""}
 	}
 	revoked := v.Record.Revocation

@@ -42,6 +42,12 @@ func TestRevoke(t *testing.T) {
 		{`"scope":"issuer","iss":"i"`, ""},
 		{`"scope":"tenant"`, ""},
 		{`"scope":"grant","iss":"i","grant_id":"g"`, ""},
+		{`"scope":"subject","iss":"i","sub":"u","starts":` + ago(-300*24*time.Hour) + `,"not_after":` + ago(-301*24*time.Hour), ""},
+		{`"scope":"key","iss":"i","kid":"k","not_after":` + ago(-time.Minute), ""},
+		{`"scope":"key","iss":"i","kid":"k","not_after":` + ago(time.Second), "not_after"},
+		{`"scope":"key","iss":"i","kid":"k","starts":` + ago(-time.Hour) + `,"not_after":` + ago(-time.Hour), "not_after"},
+		{`"scope":"tenant","starts":` + ago(-401*24*time.Hour), "starts"},
+		{`"scope":"token","iss":"i","jti":"j","exp":` + ago(-time.Hour) + `,"starts":` + ago(-2*time.Hour), "starts"},
 		{`"scope":"planet","iss":"i"`, "scope"},
 		{`"scope":"token","iss":"i"`, "jti"},
 		{`"scope":"token","jti":"j"`, "iss"},
@@ -91,6 +97,7 @@ func TestCutoff(t *testing.T) {
 		`"scope":"subject","iss":"i","sub":"u","issued_before":` + fmt.Sprint(now.Unix()-5): events.TimestampOf(now) - 5000,
 		`"scope":"token","iss":"i","jti":"j"`:                                               0,
 		`"scope":"key","iss":"i","kid":"k"`:                                                 0,
+		`"scope":"subject","iss":"i","sub":"u","starts":` + fmt.Sprint(now.Unix()+3600):     events.TimestampOf(now) + 3600_000,
 	} {
 		p.published = nil
 		a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r",`+body+`}`).want(t, http.StatusAccepted)
@@ -144,7 +151,7 @@ func TestRevocationIsShownAndLifted(t *testing.T) {
 	issuer := a.token("issuer", "acme")
 	a.call(issuer, "POST", "/v1/revocations/r-1/lift", map[string]any{}).want(t, http.StatusUnprocessableEntity)
 	a.call(issuer, "POST", "/v1/revocations/r-1/lift", map[string]any{"reason": "mistake"}).want(t, http.StatusAccepted)
-	want := map[string]string{"revocation": r.Ref().String(), "hash": events.Ref{9}.String(), "scope": "token", "feed_key": "3"}
+	want := map[string]string{"revocation": r.Ref().String(), "hash": events.Ref{9}.String(), "position": "7", "scope": "token", "feed_key": "3"}
 	if d := cmp.Diff(want, p.published[0].Data.Attributes); d != "" || p.published[0].Type != events.RevocationLifted {
 		t.Error(d, p.published[0].Type)
 	}

@@ -379,7 +379,7 @@ func auditEvent(row Row) AuditEvent {
 		out.DuplicateOf, out.DuplicateContent = &d.Of, d.Content
 	}
 	if v := r.Revocation; v != nil {
-		out.Revocation = &RevocationEntry{Scope: v.Scope, IssuedBefore: v.IssuedBefore, Expires: expiry(v.Expires), Lifts: v.Lifts.String()}
+		out.Revocation = &RevocationEntry{Scope: v.Scope, IssuedBefore: v.IssuedBefore, Starts: v.Starts, NotAfter: v.NotAfter, Expires: expiry(v.Expires), Lifts: v.Lifts.String(), LiftsPosition: v.LiftsIndex}
 	}
 	return out
 }

@@ -39,11 +39,11 @@ func newRevoke(env environment) *cobra.Command {
 
 func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Command {
 	body := map[string]*string{}
-	var exp, before string
+	times := map[string]*string{}
 	cmd := &cobra.Command{
 		Use: string(scope), Short: revokeShort(scope), Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := revocationBody(scope, body, exp, before)
+			in, err := revocationBody(scope, body, times)
 			if err != nil {
 				return err
 			}
@@ -62,12 +62,26 @@ func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Comma
 	if id != "" {
 		text(id, "what to revoke", true)
 	}
-	text("reason", "why, for example key_compromise or logout", true)
+	text("reason", "why, best one of: "+reasonNames(), true)
 	text("ticket", "where the decision is written down", false)
 	text("note", "free text, kept sealed", false)
-	cmd.Flags().StringVar(&exp, "exp", "", "when the token expires, RFC 3339: the entry leaves the set then")
-	cmd.Flags().StringVar(&before, "issued-before", "", "revoke what was issued up to this time, RFC 3339 (default now)")
+	for name, usage := range map[string]string{
+		"exp":           "when the token expires, RFC 3339: the entry leaves the set then",
+		"issued_before": "revoke what was issued up to this time, RFC 3339 (default now)",
+		"starts":        "schedule it: no effect before this time, RFC 3339",
+		"not_after":     "suspend only: it ends by itself at this time, RFC 3339",
+	} {
+		times[name] = cmd.Flags().String(strings.ReplaceAll(name, "_", "-"), "", usage)
+	}
 	return cmd
+}
+
+func reasonNames() string {
+	var names []string
+	for _, r := range events.RevocationReasons() {
+		names = append(names, string(r))
+	}
+	return strings.Join(names, ", ")
 }
 
 func revokeShort(s events.Scope) string {
@@ -79,20 +93,20 @@ func revokeShort(s events.Scope) string {
 	}
 }
 
-func revocationBody(scope events.Scope, members map[string]*string, exp, before string) (map[string]any, error) {
+func revocationBody(scope events.Scope, members, times map[string]*string) (map[string]any, error) {
 	in := map[string]any{"scope": scope}
 	for name, v := range members {
 		if *v != "" {
 			in[name] = *v
 		}
 	}
-	for name, v := range map[string]string{"exp": exp, "issued_before": before} {
-		if v == "" {
+	for name, v := range times {
+		if *v == "" {
 			continue
 		}
-		at, err := time.Parse(time.RFC3339Nano, v)
+		at, err := time.Parse(time.RFC3339Nano, *v)
 		if err != nil {
-			return nil, usage("revoke: --%s %q is not RFC 3339, for example 2026-11-21T12:00:00Z", strings.ReplaceAll(name, "_", "-"), v)
+			return nil, usage("revoke: --%s %q is not RFC 3339, for example 2026-11-21T12:00:00Z", strings.ReplaceAll(name, "_", "-"), *v)
 		}
 		in[name] = events.TimestampOf(at)
 	}
