@@ -29,22 +29,31 @@ const floorEvents = 100_000
 // batch is the rate of the SDK from the first publish until every row can be
 // queried.
 func (b *ingest) batch(ctx context.Context) error {
-	var ours, floor []float64
+	var ours, floor, store, bareStore []float64
 	for run := range b.cfg.Runs {
-		rate, err := b.pipeline(ctx, b.next(b.cfg.Events), b.cfg.Events)
+		var rate, bare, wire float64
+		spent, err := b.spending(ctx, func() (err error) {
+			rate, err = b.pipeline(ctx, b.next(b.cfg.Events), b.cfg.Events)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		n := min(b.cfg.Events, floorEvents)
-		bare, wire, err := b.barePipe(ctx, b.next(n).Batch(n))
+		bareSpent, err := b.spending(ctx, func() (err error) {
+			bare, wire, err = b.barePipe(ctx, b.next(n).Batch(n))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("bare pipe: %w", err)
 		}
 		b.cfg.Progress(fmt.Sprintf("batch run %d: %.0f events/s, bare pipe %.0f, %.0f bytes an event on the wire", run+1, rate, bare, wire))
 		ours, floor = append(ours, rate), append(floor, bare)
+		store, bareStore = append(store, each(spent, b.cfg.Events)), append(bareStore, each(bareSpent, n))
 	}
 	b.max = median(ours)
 	b.add(compare("ingest/batch", "events/s", ours, "the SDK's messages published and consumed, the same columns inserted, at once", floor))
+	b.add(compare("ingest/batch/clickhouse", "µs/event", store, "ClickHouse's processor time in the same bare pipe", bareStore))
 	return nil
 }
 

@@ -34,6 +34,9 @@
 //     until ClickHouse answers with every row.
 //     The ratio of growth is the median of the last quarter of the parts to that
 //     of the first.
+//   - batch/clickhouse: user and system time of ClickHouse's process for an event
+//     of batch, until the merges that followed have ended. It says more than a
+//     rate where other work shares the machine. The bare pipe's is beside it.
 //   - single, concurrent: from the first Publish until the last is acknowledged,
 //     while the projector works on what is there already. A hundred goroutines
 //     share one publisher and one connection, in the floor a connection.
@@ -61,7 +64,7 @@
 // It sets no targets, and it is no capacity test: machines differ, so compare
 // ratios. The floor of batch is measured with 100,000 events at most: it keeps
 // no state. The first run meets more people for the first time than the others.
-// Memory needs Linux.
+// Memory needs Linux, and so does batch/clickhouse, which is 0 elsewhere.
 //
 // # Sources
 //

@@ -33,7 +33,7 @@ func TestEveryProfileMeasures(t *testing.T) {
 	for _, r := range report.Results {
 		got[r.Name] = r
 	}
-	for _, name := range []string{"ingest/single", "ingest/concurrent", "ingest/batch", "ingest/lone", "growth/rate"} {
+	for _, name := range []string{"ingest/single", "ingest/concurrent", "ingest/batch", "ingest/batch/clickhouse", "ingest/lone", "growth/rate"} {
 		if r := got[name]; r.Value <= 0 || r.Floor <= 0 || r.Ratio <= 0 || r.FloorName == "" {
 			t.Errorf("%s: %+v", name, r)
 		}
