@@ -57,25 +57,28 @@ func (b *ingest) batch(ctx context.Context) error {
 	return nil
 }
 
-// source yields n events in chunks: from memory, or made as it goes.
+// source yields n events in chunks, which can be forgotten one by one: from
+// memory, or made as it goes.
 func source(ctx context.Context, gen *workload.Generator, n int) <-chan []events.Event {
-	chunks := make(chan []events.Event, 4)
-	if n <= ahead {
-		chunks <- gen.Batch(n)
-		close(chunks)
+	if n > ahead {
+		chunks := make(chan []events.Event, 4)
+		go generate(ctx, gen, n, chunks)
 		return chunks
 	}
-	go func() {
-		defer close(chunks)
-		for made := 0; made < n; made += chunkEvents {
-			select {
-			case chunks <- gen.Batch(min(chunkEvents, n-made)):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	chunks := make(chan []events.Event, ahead/chunkEvents)
+	generate(ctx, gen, n, chunks)
 	return chunks
+}
+
+func generate(ctx context.Context, gen *workload.Generator, n int, to chan<- []events.Event) {
+	defer close(to)
+	for made := 0; made < n; made += chunkEvents {
+		select {
+		case to <- gen.Batch(min(chunkEvents, n-made)):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // pipeline is the rate of n events through the whole of Rescind.
@@ -92,14 +95,16 @@ func (b *ingest) pipeline(ctx context.Context, gen *workload.Generator, n int) (
 		at, err := b.recorded(ctx)
 		return fmt.Sprintf("%d of %d events published, %d records in ClickHouse", queued.Load(), n, at-from.position), err
 	})()
-	began := time.Now()
+	began, spent := time.Now(), processorTime()
 	if err := b.publish(ctx, chunks, &queued); err != nil {
 		return 0, err
 	}
 	if err := b.untilRows(ctx, from, uint64(n)); err != nil {
 		return 0, err
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	elapsed, spent := time.Since(began), processorTime()-spent
+	b.cfg.Progress(fmt.Sprintf("%d events in %s, %.1f µs of this process's processor time an event", n, elapsed.Round(time.Millisecond), float64(spent.Microseconds())/float64(n)))
+	return float64(n) / elapsed.Seconds(), nil
 }
 
 // publish sends what comes in batches of the SDK, until all of it is durable.
