@@ -31,23 +31,25 @@ func multiLast(ctx context.Context, nc *nats.Conn, stream string, subjects []str
 		MultiLast []string `json:"multi_last"`
 	}{subjects}
 	var answer map[string][]byte
-	err := askDirect(ctx, nc, stream, question, func(next func() (*nats.Msg, error)) (err error) {
+	err := askDirect(ctx, nc, stream, question, len(subjects), func(next func() (*nats.Msg, error)) (err error) {
 		answer, err = collectMulti(next)
 		return err
 	})
 	return answer, err
 }
 
-// askDirect sends a question that has an answer of several messages.
-func askDirect(ctx context.Context, nc *nats.Conn, stream string, question any, collect func(next func() (*nats.Msg, error)) error) error {
+// askDirect sends a question that has an answer of several messages: most at
+// most, and one that ends it. There is room for just these, as the client would
+// take half a megabyte for each question.
+func askDirect(ctx context.Context, nc *nats.Conn, stream string, question any, most int, collect func(next func() (*nats.Msg, error)) error) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox)
+	inbox, answer := nc.NewInbox(), make(chan *nats.Msg, most+1)
+	sub, err := nc.ChanSubscribe(inbox, answer)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,14 @@ func askDirect(ctx context.Context, nc *nats.Conn, stream string, question any, 
 	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
 		return err
 	}
-	return collect(func() (*nats.Msg, error) { return sub.NextMsgWithContext(ctx) })
+	return collect(func() (*nats.Msg, error) {
+		select {
+		case m := <-answer:
+			return m, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
 }
 
 // What one request for the next messages may be answered with.
@@ -73,7 +82,7 @@ func nextOf(ctx context.Context, nc *nats.Conn, stream, subject string, from uin
 		Batch    int    `json:"batch"`
 		MaxBytes int    `json:"max_bytes"`
 	}{from, subject, min(most, pageMessages), pageBytes}
-	err = askDirect(ctx, nc, stream, question, func(next func() (*nats.Msg, error)) error {
+	err = askDirect(ctx, nc, stream, question, question.Batch, func(next func() (*nats.Msg, error)) error {
 		for {
 			m, err := next()
 			if err != nil {

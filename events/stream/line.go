@@ -50,10 +50,10 @@ type line struct {
 	full    chan struct{} // a signal: there is enough for a message
 }
 
-// enqueue checks it and gives it a place in its line, waiting for one while the
-// publisher holds as much as it may.
-func (p *Publisher) enqueue(ctx context.Context, it *item) error {
-	if err := p.encode(it); err != nil {
+// enqueue checks ev, which it stands for, and gives it a place in its line,
+// waiting for one while the publisher holds as much as it may.
+func (p *Publisher) enqueue(ctx context.Context, it *item, ev *events.Event) error {
+	if err := p.encode(it, ev); err != nil {
 		return err
 	}
 	if err := p.places.Acquire(ctx, 1); err != nil {
@@ -63,7 +63,7 @@ func (p *Publisher) enqueue(ctx context.Context, it *item) error {
 		p.places.Release(1)
 		return err
 	}
-	if !p.append(it) {
+	if !p.append(it, kindOf(ev)) {
 		p.free(it)
 		return ErrClosed
 	}
@@ -72,16 +72,16 @@ func (p *Publisher) enqueue(ctx context.Context, it *item) error {
 
 // encode refuses an event that the intake would refuse for what is in it: it
 // never leaves the process.
-func (p *Publisher) encode(it *item) error {
-	if r := p.policy.Validate(&it.ev, time.Now()); r != nil {
+func (p *Publisher) encode(it *item, ev *events.Event) error {
+	if r := p.policy.Validate(ev, time.Now()); r != nil {
 		return r
 	}
-	if events.OwnSource(it.ev.Source) && !p.cfg.Service {
-		return &events.Refusal{ID: it.ev.ID, Source: it.ev.Source, Reason: events.ReasonReserved, Detail: events.DetailOwnSource}
+	if events.OwnSource(ev.Source) && !p.cfg.Service {
+		return &events.Refusal{ID: ev.ID, Source: ev.Source, Reason: events.ReasonReserved, Detail: events.DetailOwnSource}
 	}
 	scratch := p.scratch.Get().(*[]byte)
 	defer p.scratch.Put(scratch)
-	b, err := events.AppendProtobuf((*scratch)[:0], &it.ev)
+	b, err := events.AppendProtobuf((*scratch)[:0], ev)
 	if err != nil {
 		return &events.Refusal{Reason: events.ReasonSchema, Detail: "data.personal cannot be written as JSON"}
 	}
@@ -112,13 +112,12 @@ func (p *Publisher) free(items ...*item) {
 }
 
 // append reports false where the publisher is closed.
-func (p *Publisher) append(it *item) bool {
+func (p *Publisher) append(it *item, k kind) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return false
 	}
-	k := kindOf(&it.ev)
 	l, ok := p.lines[k]
 	if !ok {
 		l = &line{kind: k, subject: k.subject(), full: make(chan struct{}, 1)}

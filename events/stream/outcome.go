@@ -49,13 +49,25 @@ func (n *NotAccepted) Unwrap() []error {
 
 // item is one event on its way.
 type item struct {
-	ev  events.Event
-	raw []byte // encoded
+	ev  *events.Event // nil where raw alone says it: many that wait are not held twice
+	raw []byte        // encoded; nil before
 	of  *group
 
 	// Under the mutex of its group.
 	settled bool
 	err     error
+}
+
+// event is the event, so that it can be published again.
+func (it *item) event() events.Event {
+	if it.ev != nil {
+		return *it.ev
+	}
+	decoded, err := events.Decode(events.Message{ContentType: events.ContentTypeProtobuf, Body: it.raw})
+	if err != nil {
+		panic(err) // we encoded it
+	}
+	return decoded[0].Event
 }
 
 // weight is what it counts for in MaxPendingBytes: itself and its encoding.
@@ -100,7 +112,7 @@ func (g *group) settle(items []*item, err error) {
 	for _, it := range items {
 		it.settled, it.err = true, err
 		if err != nil {
-			g.failed = append(g.failed, Failure{Event: it.ev, Err: err})
+			g.failed = append(g.failed, Failure{Event: it.event(), Err: err})
 		}
 	}
 	g.left -= len(items)
@@ -162,9 +174,9 @@ func outcomeSoFar(g *group, items []*item, cause error) error {
 	for _, it := range items {
 		switch {
 		case !it.settled:
-			n.Events = append(n.Events, Failure{Event: it.ev, Err: fmt.Errorf("%w: %w", ErrUnconfirmed, cause)})
+			n.Events = append(n.Events, Failure{Event: it.event(), Err: fmt.Errorf("%w: %w", ErrUnconfirmed, cause)})
 		case it.err != nil:
-			n.Events = append(n.Events, Failure{Event: it.ev, Err: it.err})
+			n.Events = append(n.Events, Failure{Event: it.event(), Err: it.err})
 		}
 	}
 	if len(n.Events) == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +101,7 @@ type Publisher struct {
 	senders *semaphore.Weighted
 	flush   *semaphore.Weighted // one Flush at a time
 	scratch sync.Pool           // *[]byte, to encode into
+	own     sync.Pool           // *events.Event, to complete and encode
 
 	mu       sync.Mutex
 	closed   bool
@@ -125,6 +127,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		places: semaphore.NewWeighted(int64(cfg.MaxPendingEvents)), bytes: semaphore.NewWeighted(cfg.MaxPendingBytes),
 		senders: semaphore.NewWeighted(inFlight), flush: semaphore.NewWeighted(1),
 		scratch: sync.Pool{New: func() any { return new([]byte) }},
+		own:     sync.Pool{New: func() any { return new(events.Event) }},
 		lines:   map[kind]*line{}, queued: newGroup(),
 	}, nil
 }
@@ -134,16 +137,16 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 // first, those without an outcome are ErrUnconfirmed in it.
 func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
 	g := newGroup()
-	block, items := make([]item, len(evs)), make([]*item, len(evs))
-	for i := range evs {
+	own, block, items := slices.Clone(evs), make([]item, len(evs)), make([]*item, len(evs))
+	for i := range own {
+		p.complete(&own[i])
+		block[i] = item{ev: &own[i], of: g}
 		items[i] = &block[i]
-		items[i].ev, items[i].of = evs[i], g
-		p.complete(&items[i].ev)
 	}
 	g.add(len(items))
 	g.seal()
 	for _, it := range items {
-		if err := p.enqueue(ctx, it); err != nil {
+		if err := p.enqueue(ctx, it, it.ev); err != nil {
 			report([]*item{it}, err)
 		}
 	}
@@ -156,12 +159,14 @@ func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
 // Queue returns when the event has a place in the publisher's memory; its
 // outcome is in the next Flush. The error says why it has none.
 func (p *Publisher) Queue(ctx context.Context, ev events.Event) error {
-	it := &item{ev: ev}
-	p.complete(&it.ev)
+	it, own := new(item), p.own.Get().(*events.Event)
+	*own = ev
+	defer func() { *own = events.Event{}; p.own.Put(own) }()
+	p.complete(own)
 	if err := p.join(it); err != nil {
 		return fmt.Errorf("queue event: %w", err)
 	}
-	if err := p.enqueue(ctx, it); err != nil {
+	if err := p.enqueue(ctx, it, own); err != nil {
 		it.withdraw()
 		return fmt.Errorf("queue event: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -292,15 +294,21 @@ func TestQueuedEventsAreReportedByTheNextFlush(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Queue(t.Context(), issued("bad")); err != nil { // permitted to none but issuers: the server says so
+	bad := issued("bad")
+	bad.Time, bad.Tenant, bad.Environment, bad.Source = time.Unix(1_700_000_000, 123_000).UTC(), "acme", "dev", "https://id.example"
+	bad.Data.Personal = map[string]any{"name": "Ada", "age": 36.5}
+	if err := p.Queue(t.Context(), bad); err != nil { // permitted to none but issuers: the server says so
 		t.Fatal(err)
 	}
 	if err := p.Queue(t.Context(), events.Event{}); err == nil {
 		t.Error("an event without a type was queued")
 	}
 	var n *stream.NotAccepted
-	if err := p.Flush(t.Context()); !errors.As(err, &n) || len(n.Events) != 1 || n.Events[0].Event.ID != "bad" || n.Of != 101 {
+	if err := p.Flush(t.Context()); !errors.As(err, &n) || len(n.Events) != 1 || n.Of != 101 {
 		t.Fatalf("flush: %v", err)
+	}
+	if diff := cmp.Diff(bad, n.Events[0].Event); diff != "" {
+		t.Errorf("reported is not what was queued (-queued +reported):\n%s", diff)
 	}
 	if err := p.Flush(t.Context()); err != nil {
 		t.Fatalf("a second flush reports again: %v", err)
