@@ -50,12 +50,15 @@ func MarshalProtobufBatch(evs []Event) (b []byte, err error) {
 const PerProtobufEvent = 1 + 5
 
 // JoinProtobuf is events that MarshalProtobuf encoded as one batch.
-func JoinProtobuf[B ~[]byte](encoded []B) []byte {
+func JoinProtobuf[B ~[]byte](encoded []B) []byte { return AppendJoined(nil, encoded) }
+
+// AppendJoined is JoinProtobuf, appended to b.
+func AppendJoined[B ~[]byte](b []byte, encoded []B) []byte {
 	size := 0
 	for _, e := range encoded {
 		size += len(e) + PerProtobufEvent
 	}
-	b := make([]byte, 0, size)
+	b = slices.Grow(b, size)
 	for _, e := range encoded {
 		b = protowire.AppendBytes(protowire.AppendTag(b, ceEvents, protowire.BytesType), e)
 	}

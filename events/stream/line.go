@@ -188,7 +188,10 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
 	}
 	defer p.senders.Release(1)
-	msg := message(subject, batch)
+	body := p.bodies.Get().(*[]byte)
+	defer p.bodies.Put(body)
+	msg := message(subject, batch, (*body)[:0])
+	*body = msg.Data
 	giveUp := time.Now().Add(p.cfg.RetryFor)
 	for failures := 0; ; failures++ {
 		err := p.attempt(msg, attemptWait(failures))
@@ -211,14 +214,15 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 
 // message is one message of a batch. Its id is a hash of all of it, so that the
 // server drops the second of two attempts and nothing else: an event that comes
-// again under its id with other content is for the intake to see.
-func message(subject string, batch []*item) *nats.Msg {
+// again under its id with other content is for the intake to see. Its body is
+// in room, where that suffices.
+func message(subject string, batch []*item, room []byte) *nats.Msg {
 	raws := make([][]byte, len(batch))
 	for i, it := range batch {
 		raws[i] = it.raw
 	}
 	msg := nats.NewMsg(subject)
-	msg.Data = events.JoinProtobuf(raws)
+	msg.Data = events.AppendJoined(room, raws)
 	sum := sha256.Sum256(msg.Data)
 	msg.Header.Set("Content-Type", events.ContentTypeProtobufBatch)
 	msg.Header.Set(jetstream.MsgIDHeader, hex.EncodeToString(sum[:16]))

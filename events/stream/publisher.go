@@ -102,6 +102,7 @@ type Publisher struct {
 	flush   *semaphore.Weighted // one Flush at a time
 	scratch sync.Pool           // *[]byte, to encode into
 	own     sync.Pool           // *events.Event, to complete and encode
+	bodies  sync.Pool           // *[]byte, of messages under way: the client library copies them
 
 	mu       sync.Mutex
 	closed   bool
@@ -128,6 +129,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		senders: semaphore.NewWeighted(inFlight), flush: semaphore.NewWeighted(1),
 		scratch: sync.Pool{New: func() any { return new([]byte) }},
 		own:     sync.Pool{New: func() any { return new(events.Event) }},
+		bodies:  sync.Pool{New: func() any { return new([]byte) }},
 		lines:   map[kind]*line{}, queued: newGroup(),
 	}, nil
 }
