@@ -32,6 +32,8 @@
 //
 //   - batch, growth, memory: from the first Queue of the SDK, in batches of 500,
 //     until ClickHouse answers with every row.
+//     Batch tells people what processor time this process had for an event, user and system:
+//     with --apart that is without intake and audit.
 //     The ratio of growth is the median of the last quarter of the parts to that
 //     of the first.
 //   - batch/clickhouse: user and system time of ClickHouse's process for an event
