@@ -77,7 +77,7 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 	for _, decoded := range each {
 		n += len(decoded)
 	}
-	c.candidates = room(n)
+	c.candidates = make([]candidate, n)
 	left := c.candidates
 	for i, decoded := range each {
 		a := &c.arrivals[i]

@@ -1,9 +1,6 @@
 package intake
 
-import (
-	"slices"
-	"sync"
-)
+import "sync"
 
 // roomBytes is what is allocated at once for what is kept of about forty events.
 const roomBytes = 16 << 10
@@ -27,20 +24,4 @@ func (w *scratch) keep(b []byte) []byte {
 	at := len(w.room)
 	w.room = append(w.room, b...)
 	return w.room[at:len(w.room):len(w.room)]
-}
-
-// rooms is *[]candidate of chunks that are through: an event's is 700 bytes.
-var rooms = sync.Pool{New: func() any { return new([]candidate) }}
-
-// room is n candidates, for a chunk.
-func room(n int) []candidate {
-	had := rooms.Get().(*[]candidate)
-	return slices.Grow(*had, n)[:n]
-}
-
-// leave gives back the candidates of c, to which nothing points any more.
-func (c *chunk) leave() {
-	clear(c.candidates)
-	had := c.candidates[:0]
-	rooms.Put(&had)
 }

@@ -227,9 +227,6 @@ func (w *writer) passed() {
 			}
 		}
 		w.in.stats.passed(w.whole)
-		for _, c := range w.whole {
-			c.leave()
-		}
 		clear(w.whole)
 		w.whole = w.whole[:0]
 	}
