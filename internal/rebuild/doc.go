@@ -15,7 +15,8 @@
 //   - An event that is in the log twice is marked in the new tables, with what
 //     the log says of both.
 //   - The database that was there is kept under another name, unless it is to be
-//     dropped, and then only after the new one is in place.
+//     dropped, and then only after the new one is in place. Killed before it was,
+//     the next rebuild drops it.
 //   - The new tables have the rows of every shard, and none beside them.
 //   - A projector at work meanwhile loses nothing and doubles nothing: it is
 //     fenced before the change, resyncs from the position of the new tables, and
@@ -31,7 +32,7 @@
 // # Shapes and units
 //
 // For a database d: d_rebuild while it is built, d_old_YYYYMMDDhhmmss what it
-// replaced, in UTC.
+// replaced, in UTC, and with _drop behind it where that is to be dropped.
 //
 // # Errors
 //

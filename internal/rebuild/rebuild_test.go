@@ -195,7 +195,7 @@ func TestTablesAreRebuilt(t *testing.T) {
 }
 
 // TestKilledAtAnyStep ends a rebuild before each of its steps, and runs it
-// again.
+// again: in the end nothing is left of what was to be dropped.
 func TestKilledAtAnyStep(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -207,6 +207,7 @@ func TestKilledAtAnyStep(t *testing.T) {
 		ctx, kill := context.WithCancel(t.Context())
 		seen := 0
 		_, err := b.tables(ctx, func(c *rebuild.TablesConfig) {
+			c.DropOld = true
 			c.Progress = func(step string) {
 				if seen == n {
 					steps = append(steps, step)
@@ -225,6 +226,9 @@ func TestKilledAtAnyStep(t *testing.T) {
 	}
 	if len(steps) < 6 {
 		t.Errorf("steps %q", steps)
+	}
+	if all := strings.Join(b.databases(), " "); all != "rescind" {
+		t.Errorf("databases %s are left", all)
 	}
 	b.clean()
 }

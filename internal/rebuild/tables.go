@@ -29,7 +29,8 @@ type TablesConfig struct {
 	// Verify says whether the tables of a connection are what the logs say. An
 	// error keeps them from being used.
 	Verify func(ctx context.Context, conn driver.Conn) error
-	// DropOld drops what was replaced. Default: it is kept.
+	// DropOld drops what was replaced, and so does the next rebuild where this one
+	// is killed before. Default: it is kept.
 	DropOld bool
 	// Progress is told each step before it is done. nil is not called.
 	Progress func(step string)
@@ -60,6 +61,7 @@ func Grants(database string) []string {
 const (
 	buildSuffix = "_rebuild"
 	oldSuffix   = "_old_"
+	dropSuffix  = "_drop" // of what was replaced and is not to be kept
 	stall       = time.Minute
 )
 
@@ -278,6 +280,9 @@ func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
 		return t.rename(ctx, t.name+buildSuffix, t.name)
 	}
 	kept := t.name + oldSuffix + t.Now().UTC().Format("20060102150405")
+	if t.DropOld {
+		kept += dropSuffix
+	}
 	if err := t.rename(ctx, t.name, kept); err != nil {
 		return err
 	}
@@ -292,13 +297,26 @@ func (t *tables) rename(ctx context.Context, from, to string) error {
 	return t.root.Exec(ctx, "RENAME DATABASE "+from+" TO "+to)
 }
 
+// drop drops what was replaced and is not to be kept, now or by a rebuild that
+// was killed before it came to this.
 func (t *tables) drop(ctx context.Context, _ driver.Conn) error {
-	if !t.DropOld || t.built.Kept == "" {
-		return nil
-	}
-	if err := t.root.Exec(ctx, "DROP DATABASE "+t.built.Kept+" SYNC"); err != nil {
+	names, err := t.toDrop(ctx)
+	if err != nil {
 		return err
 	}
-	t.built.Kept, t.built.Dropped = "", true
+	for _, name := range names {
+		if err := t.root.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" SYNC"); err != nil {
+			return err
+		}
+		if name == t.built.Kept {
+			t.built.Kept, t.built.Dropped = "", true
+		}
+	}
 	return nil
+}
+
+func (t *tables) toDrop(ctx context.Context) (names []string, err error) {
+	err = t.root.QueryRow(ctx, "SELECT groupArray(name) FROM system.databases WHERE startsWith(name, {old:String}) AND endsWith(name, {drop:String})",
+		clickhouse.Named("old", t.name+oldSuffix), clickhouse.Named("drop", dropSuffix)).Scan(&names)
+	return names, err
 }
