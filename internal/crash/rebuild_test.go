@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +53,32 @@ func TestRebuildKilled(t *testing.T) {
 func killed(t *testing.T, s *crash.Site, after time.Duration) (step string) {
 	t.Helper()
 	cmd := s.Command("rebuild", "--feed=false", "--drop-old")
+	_ = eachStep(t, cmd, func(name string) { // it was killed
+		if step == "" {
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // fails where it was faster
+		}
+		step = name
+	})
+	return step
+}
+
+// rebuilt runs a rebuild to its end, and is how long that took.
+func rebuilt(t *testing.T, s *crash.Site) time.Duration {
+	t.Helper()
+	began := time.Now()
+	var said []string
+	if err := eachStep(t, s.Command("rebuild", "--feed=false", "--drop-old"), func(line string) {
+		said = append(said, fmt.Sprintf("%6.2fs %s", time.Since(began).Seconds(), line))
+	}); err != nil {
+		t.Fatalf("rebuild: %v\n%s", err, strings.Join(said, "\n"))
+	}
+	t.Logf("rebuilt\n%s", strings.Join(said, "\n"))
+	return time.Since(began)
+}
+
+// eachStep runs a rebuild, and gives each line that it says to heard.
+func eachStep(t *testing.T, cmd *exec.Cmd, heard func(line string)) error {
+	t.Helper()
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -59,23 +87,9 @@ func killed(t *testing.T, s *crash.Site, after time.Duration) (step string) {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); { // to its end
-		if step == "" {
-			time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // fails where it was faster
-		}
-		step = lines.Text()
+		heard(lines.Text())
 	}
-	_ = cmd.Wait() // it was killed
-	return step
-}
-
-// rebuilt runs a rebuild to its end, and is how long that took.
-func rebuilt(t *testing.T, s *crash.Site) time.Duration {
-	t.Helper()
-	began := time.Now()
-	if out, err := s.Command("rebuild", "--feed=false", "--drop-old").CombinedOutput(); err != nil {
-		t.Fatalf("rebuild: %v\n%s", err, out)
-	}
-	return time.Since(began)
+	return cmd.Wait()
 }
 
 func databases(t *testing.T, server driver.Conn) string {

@@ -22,8 +22,10 @@
 //     fenced before the change, resyncs from the position of the new tables, and
 //     goes on in them within seconds: their fence was given up.
 //   - Readers see the old database until the new one is in its place, and never
-//     fewer events than before, unless reading the rest takes longer than a
-//     projector stands by (10 s).
+//     fewer events than before, however long reading the rest takes: the fence of
+//     the old tables is kept meanwhile, and where it was lost the rest is read
+//     again. Only who stands still for longer than a projector stands by (10 s)
+//     right before the renames may be too late.
 //   - Killed at any step or moment, running it again ends well. Killed between the
 //     two renames it leaves no database of the name until then, and at any other
 //     moment the old one or the new one.

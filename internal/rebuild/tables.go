@@ -70,6 +70,7 @@ type tables struct {
 	TablesConfig
 	name  string      // of the database
 	root  driver.Conn // outside any database
+	live  kept        // the fences of the tables that are there
 	built Built
 }
 
@@ -110,28 +111,40 @@ func (t *tables) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context, driver.Conn) error
-	}{
+	defer t.live.end()
+	for _, s := range []step{
 		{"make tables", t.migrate},
 		{"read the log", t.project},
 		{"mark duplicates", t.search},
 		{"verify", t.verify},
 		{"read what came meanwhile", t.project},
-		{"fence the projector", t.fence}, // it takes the fence back if this lasts
-		{"read the rest", t.project},
-		{"give up the fence of the new tables", t.release},
-		{"put the new tables in place", t.swap},
-		{"drop what was replaced", t.drop},
 	} {
-		t.Progress(step.name)
-		if err := ctx.Err(); err != nil {
+		if err := t.do(ctx, s, conn); err != nil {
 			return err
 		}
-		if err := step.do(ctx, conn); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
+	}
+	if err := t.catchUp(ctx, conn); err != nil {
+		return err
+	}
+	if err := t.do(ctx, step{"put the new tables in place", t.swap}, conn); err != nil {
+		return err
+	}
+	return t.do(ctx, step{"drop what was replaced", t.drop}, conn)
+}
+
+// step is a part of a rebuild that is told before it is done.
+type step struct {
+	name string
+	do   func(ctx context.Context, built driver.Conn) error
+}
+
+func (t *tables) do(ctx context.Context, s step, conn driver.Conn) error {
+	t.Progress(s.name)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.do(ctx, conn); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return nil
 }
@@ -225,43 +238,6 @@ func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-// fence ends what projectors are inserting into the tables that are there. One
-// may take the fence back before they are replaced: then it goes on in the old
-// ones for as long, and finds in the new ones that it is not the holder.
-func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
-	if there, err := t.hasTables(ctx); err != nil || !there {
-		return err
-	}
-	live, err := t.open(t.name)
-	if err != nil {
-		return err
-	}
-	defer live.Close()
-	for _, log := range t.Logs {
-		if err := audit.Fence(ctx, t.config(live, log)); err != nil {
-			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
-		}
-	}
-	return nil
-}
-
-// release lets whoever comes next have the fence of the new tables, without
-// waiting to see whether we still use it.
-func (t *tables) release(ctx context.Context, conn driver.Conn) error {
-	for _, log := range t.Logs {
-		if err := audit.Release(ctx, t.config(conn, log)); err != nil {
-			return fmt.Errorf("shard=%d: %w", log.Shard(), err)
-		}
-	}
-	return nil
-}
-
-func (t *tables) hasTables(ctx context.Context) (bool, error) {
-	var n uint64
-	err := t.root.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = {name:String} AND name = 'fences'", clickhouse.Named("name", t.name)).Scan(&n)
-	return n > 0, err
-}
-
 // errNotThere says that there is nothing to put in place: another rebuild did.
 var errNotThere = errors.New("the new database is not there any more")
 
@@ -269,6 +245,7 @@ var errNotThere = errors.New("the new database is not there any more")
 // Killed in between, the next run finds none of the name and only does the
 // rest.
 func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
+	t.live.end() // of here on the name is another's
 	if built, err := t.exists(ctx, t.name+buildSuffix); err != nil || !built {
 		return cmp.Or(err, errNotThere)
 	}

@@ -47,10 +47,11 @@
 //     much of the log is not recorded and how old that is, also while
 //     ClickHouse is down.
 //   - A projector that lost its fence to another does not take it back after an
-//     error of its own. It stands by while that one makes progress, and takes over
-//     when it does not, or at the next look when it has given the fence up.
-//   - Who has taken the fence ([Fence], [Release]) finds tables in which nobody
-//     inserts any more.
+//     error of its own. It stands by while that one makes progress or keeps the
+//     fence ([Keep]), and takes over when it does neither, or at the next look when
+//     it has given the fence up.
+//   - Who has taken the fence ([Fence], [Keep], [Release]) finds tables in which
+//     nobody inserts any more, and who keeps it is told whether that is still so.
 //
 // # Shapes and units
 //

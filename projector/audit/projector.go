@@ -184,13 +184,13 @@ func (p *Projector) backoff() time.Duration {
 const standbyLook = time.Second
 
 // standby returns once the fence was given up, or the projector that has it does
-// nothing any more: its position has stood still for a while and none of its
-// queries is running. Where there is nothing to project the two may change
-// places; that costs a row in fences and nothing else.
+// nothing any more: its position has stood still for a while, it has not kept the
+// fence, and none of its queries is running. Where there is nothing to project
+// the two may change places; that costs a row in fences and nothing else.
 func (p *Projector) standby(ctx context.Context) {
 	p.update(func(s *Status) { s.Standby = true })
 	p.log.Info("another projector has taken over, standing by")
-	last, since := p.Position(), time.Now()
+	last, since := sight{at: p.Position()}, time.Now()
 	for ctx.Err() == nil {
 		now, idle, err := p.observe(ctx)
 		switch {
@@ -198,31 +198,39 @@ func (p *Projector) standby(ctx context.Context) {
 			return
 		case now != last:
 			last, since = now, time.Now()
-			p.update(func(s *Status) { s.Position = now })
+			p.update(func(s *Status) { s.Position = now.at })
 		}
 		pause(ctx, min(p.cfg.Standby, standbyLook))
 	}
 }
 
-// observe says where the projector that has the fence stands, and whether it is
+// sight is what is seen of the projector that has the fence. Whenever it is
+// another, that one is there.
+type sight struct {
+	at    Position
+	epoch uint64 // of the fence
+}
+
+// observe says what the projector that has the fence does, and whether it is
 // idle, or is an error: then nobody is known to have it.
-func (p *Projector) observe(ctx context.Context) (at Position, idle bool, err error) {
+func (p *Projector) observe(ctx context.Context) (now sight, idle bool, err error) {
 	f, err := newFence(ctx, &p.cfg, &p.open)
 	if err != nil {
-		return at, false, err
+		return now, false, err
 	}
-	switch holder, err := f.current(ctx); {
+	holder, epoch, err := f.last(ctx)
+	switch {
 	case err != nil:
-		return at, false, err
+		return now, false, err
 	case holder == nobody:
-		return at, false, errVacant
+		return now, false, errVacant
 	}
 	running, err := f.others(ctx)
 	if err != nil {
-		return at, false, err
+		return now, false, err
 	}
-	at, err = position(ctx, f)
-	return at, running == 0, err
+	at, err := position(ctx, f)
+	return sight{at: at, epoch: epoch}, running == 0, err
 }
 
 func pause(ctx context.Context, d time.Duration) {

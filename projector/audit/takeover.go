@@ -8,8 +8,8 @@ import (
 
 // Fence takes the fence of a shard from whoever has it, and returns once
 // nothing of theirs is being inserted any more. A projector that is running
-// stands by for a while and then takes it back: whoever calls this has to be
-// done by then, or not to mind.
+// stands by for a while and then takes it back: who needs it longer takes it
+// with Keep.
 func Fence(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	f, err := newFence(ctx, &cfg, new(open))
@@ -57,12 +57,18 @@ func (f *fence) giveUp(ctx context.Context) error {
 // errVacant says that nobody has the fence.
 var errVacant = errors.New("nobody has the fence")
 
-const readHolder = "SELECT argMax(holder, (epoch, holder)) FROM fences WHERE shard = {shard:UInt16}"
+const readHolder = "SELECT argMax(holder, (epoch, holder)), max(epoch) FROM fences WHERE shard = {shard:UInt16}"
 
 // current is the holder of the fence.
 func (f *fence) current(ctx context.Context) (holder string, err error) {
-	err = f.query(ctx, readHolder, func(scan func(...any) error) error { return scan(&holder) })
+	holder, _, err = f.last(ctx)
 	return holder, err
+}
+
+// last is the holder of the fence, and how often it was taken, kept or given up.
+func (f *fence) last(ctx context.Context) (holder string, epoch uint64, err error) {
+	err = f.query(ctx, readHolder, func(scan func(...any) error) error { return scan(&holder, &epoch) })
+	return holder, epoch, err
 }
 
 // unlessTaken is errFenced where somebody has taken the fence from mine. What
