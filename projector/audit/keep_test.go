@@ -15,7 +15,7 @@ func TestAFenceIsKept(t *testing.T) {
 	p, _ := w.start(cfg)
 	w.append(10)
 	w.awaitAll(p)
-	cfg.Standby = 200 * time.Millisecond // so often it is kept: a slow server is no loss
+	cfg.Standby = 1100 * time.Millisecond // so often it is kept that a slow server is no loss
 	k, err := Keep(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
