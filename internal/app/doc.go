@@ -16,6 +16,8 @@
 //   - A role that fails for good ends the process, with its error.
 //   - A process whose configuration has another number of shards than the streams
 //     were made for does not start, whatever roles it has.
+//   - Database and tables are made only under the lock of migrations: never between
+//     the two renames of a rebuild, which has it.
 //   - The first record of every log is the start of its writer.
 //   - On stop each role finishes what it has in hand before its connections
 //     are closed.

@@ -47,11 +47,16 @@ func (a *app) migrateTables(ctx context.Context, b *bus) error {
 	if err != nil {
 		return err
 	}
-	if err := createDatabase(ctx, options); err != nil {
-		return err
-	}
 	return audit.Migrate(ctx, audit.MigrateConfig{Options: options, Log: a.log, Lock: func(ctx context.Context) (func(), error) {
-		return stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
+		release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
+		if err != nil {
+			return nil, err
+		}
+		if err := createDatabase(ctx, options); err != nil { // not sooner: a rebuild may be between its two renames
+			release()
+			return nil, err
+		}
+		return release, nil
 	}})
 }
 
