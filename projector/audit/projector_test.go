@@ -3,7 +3,10 @@ package audit
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -188,23 +191,32 @@ func TestTheFenceEndsEarlierInserts(t *testing.T) {
 	}
 }
 
+// TestTheFenceIsNotTakenWhileAnInsertWillNotEnd: the earlier query waits for an
+// answer that the test withholds, and does not look up before it has that.
 func TestTheFenceIsNotTakenWhileAnInsertWillNotEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	cfg := w.config(w.direct).withDefaults()
 	f := fenceOf(t, &cfg)
-	f.stall, f.grace = 300*time.Millisecond, time.Second
+	f.stall, f.grace = 5*time.Second, time.Second // less than the server waits for an answer
+	asked, answer := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(asked) })
+	source := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { once(); <-answer }))
+	t.Cleanup(source.Close)
 	conn, ended := w.connect(w.options.Addr[0]), make(chan error, 1)
 	go func() {
 		ctx := clickhouse.Context(context.Background(), clickhouse.WithQueryID(f.prefix+"earlier.1"))
-		ended <- conn.Exec(ctx, "SELECT sleep(2)") // does not look up before it is over
+		ended <- conn.Exec(ctx, "SELECT * FROM url('"+source.URL+"', LineAsString, 'line String')")
 	}()
-	await(t, "the query runs", func() bool {
-		return w.count("SELECT count() FROM system.processes WHERE query_id = '"+f.prefix+"earlier.1'") == 1
-	})
+	select {
+	case <-asked:
+	case err := <-ended:
+		t.Fatalf("the query ended: %v", err)
+	}
 	if err := f.acquire(t.Context()); !errors.Is(err, errLingers) {
 		t.Errorf("err %v", err)
 	}
+	close(answer)
 	<-ended
 }
 

@@ -170,7 +170,7 @@ func (s *sharedEngine) stop() error {
 
 // owners are the accounts, each named like the database that it owns. Beside
 // its own tables it may see what the server is doing, end queries (to fence
-// them), and make tables of any engine.
+// them), make tables of any engine, and read from other servers.
 func owners() []engine.User {
 	users := make([]engine.User, slots)
 	for i := range users {
@@ -182,7 +182,7 @@ func owners() []engine.User {
 				"TABLE ENGINE ON *",
 				"SELECT ON system.*",
 				"SELECT ON information_schema.*",
-				"KILL QUERY, CREATE TEMPORARY TABLE, REMOTE ON *.*",
+				"KILL QUERY, CREATE TEMPORARY TABLE, REMOTE, URL ON *.*",
 			},
 		}
 	}
