@@ -23,12 +23,8 @@ import (
 	"github.com/rescindhq/rescind/internal/secrets"
 )
 
-// failoverWithin is how soon somebody has to append again. lateRounds may take
-// longer, and are repeated: a busy machine adds to one round or the other.
-const (
-	failoverWithin = 5 * time.Second
-	lateRounds     = 2
-)
+// failoverWithin is how soon somebody has to append again.
+const failoverWithin = 5 * time.Second
 
 // TestFailover kills or stops the one of two intakes that writes, as processes
 // of their own and under load, and sees how soon the other appends. Afterwards
@@ -42,9 +38,7 @@ func TestFailover(t *testing.T) {
 		active, standby = standby, active
 	}
 	stop := s.publish(t)
-	signals, late := []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL}, 0
-	for round := 0; round < len(signals); round++ {
-		signal := signals[round]
+	for round, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
 		epoch, size := s.last(t)
 		eventually(t, "the active one appends", func() bool { _, n := s.last(t); return n > size+20 })
 		epoch, _ = s.last(t)
@@ -56,10 +50,7 @@ func TestFailover(t *testing.T) {
 		took := time.Since(began)
 		t.Logf("round %d, %s: appending again after %s", round, signal, took.Round(time.Millisecond))
 		if took > failoverWithin {
-			if late++; late > lateRounds {
-				t.Fatalf("round %d, %s: appending again only after %s, and %d times before", round, signal, took, lateRounds)
-			}
-			signals = append(signals, signal)
+			t.Errorf("round %d, %s: appending again only after %s", round, signal, took)
 		}
 		if signal == syscall.SIGSTOP {
 			if err := active.cmd.Process.Signal(syscall.SIGCONT); err != nil {
