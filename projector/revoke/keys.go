@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -16,7 +18,8 @@ import (
 const keysGroup = "revoke"
 
 // serveKeys answers requests for feed keys until the function that it returns
-// is called. It answers while standing by, too.
+// is called. It answers while standing by, too. All that wait share one reading
+// of the keys: where a tenant is new every verifier asks at once.
 func (r *Revoker) serveKeys(ctx context.Context) (stop func(), err error) {
 	requests := make(chan *nats.Msg, 256)
 	sub, err := r.cfg.Conn.ChanQueueSubscribe(stream.FeedKeysSubject, keysGroup, requests)
@@ -29,7 +32,7 @@ func (r *Revoker) serveKeys(ctx context.Context) (stop func(), err error) {
 		for {
 			select {
 			case m := <-requests:
-				r.answer(ctx, m)
+				r.answer(ctx, waiting(m, requests))
 			case <-ctx.Done():
 				return
 			}
@@ -44,35 +47,48 @@ func (r *Revoker) serveKeys(ctx context.Context) (stop func(), err error) {
 	}, nil
 }
 
-// answer gives no answer where there is none to be trusted: the verifier asks
-// again.
-func (r *Revoker) answer(ctx context.Context, m *nats.Msg) {
-	var request revocation.KeysRequest
-	if len(m.Data) > 0 && json.Unmarshal(m.Data, &request) != nil {
-		r.cfg.Log.Warn("request for feed keys cannot be read")
-		return
-	}
-	reply, err := r.reply(ctx, request)
-	if err == nil {
-		err = m.RespondMsg(reply)
-	}
-	if err != nil {
-		r.cfg.Log.Warn("request for feed keys not answered", "err", err)
+// waiting is first and all that wait behind it.
+func waiting(first *nats.Msg, requests <-chan *nats.Msg) []*nats.Msg {
+	all := []*nats.Msg{first}
+	for {
+		select {
+		case m := <-requests:
+			all = append(all, m)
+		default:
+			return all
+		}
 	}
 }
 
-func (r *Revoker) reply(ctx context.Context, request revocation.KeysRequest) (*nats.Msg, error) {
+// answer gives no answer where there is none to be trusted: the verifier asks
+// again.
+func (r *Revoker) answer(ctx context.Context, requests []*nats.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
 	keys, err := r.cfg.Keys.Keys(ctx)
 	if err != nil {
-		return nil, err
+		r.cfg.Log.Warn("requests for feed keys not answered", "count", len(requests), "err", err)
+		return
+	}
+	for _, m := range requests {
+		if err := r.reply(m, keys); err != nil {
+			r.cfg.Log.Warn("request for feed keys not answered", "err", err)
+		}
+	}
+}
+
+var errRequest = errors.New("it cannot be read")
+
+func (r *Revoker) reply(m *nats.Msg, keys []events.FeedKey) error {
+	var request revocation.KeysRequest
+	if len(m.Data) > 0 && json.Unmarshal(m.Data, &request) != nil {
+		return errRequest // the cause could repeat what is in it
 	}
 	page := request.PageKeys(keys)
 	page.Time = r.cfg.Now().UnixMicro()
 	body, signature, err := page.Sign(r.cfg.Key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &nats.Msg{Data: body, Header: nats.Header{revocation.SignatureHeader: {base64.StdEncoding.EncodeToString(signature)}}}, nil
+	return m.RespondMsg(&nats.Msg{Data: body, Header: nats.Header{revocation.SignatureHeader: {base64.StdEncoding.EncodeToString(signature)}}})
 }

@@ -229,6 +229,54 @@ func TestKeysThatCannotBeToldAreNotAnswered(t *testing.T) {
 	}
 }
 
+// counting is a keyring that tells each reading and ends it when it is let.
+type counting struct {
+	keys      *feedtest.Keys
+	read, end chan struct{}
+}
+
+func (c counting) Keys(ctx context.Context) ([]events.FeedKey, error) {
+	c.read <- struct{}{}
+	<-c.end
+	return c.keys.Keys(ctx)
+}
+
+// TestRequestsForKeysShareAReading: verifiers of a new tenant all ask at once,
+// and a reading takes a while.
+func TestRequestsForKeysShareAReading(t *testing.T) {
+	t.Parallel()
+	const verifiers = 50
+	d := newDesk(t)
+	c := counting{d.keys, make(chan struct{}, verifiers+1), make(chan struct{})}
+	r := d.revoker(t, func(cfg *Config) { cfg.Keys = c })
+	feedtest.Go(t, r.Run)
+	feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
+	conn := natsdtest.Connect(t, d.server, natsd.Verifier)
+	inbox := conn.NewInbox()
+	replies, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range verifiers {
+		if err := conn.PublishRequest(stream.FeedKeysSubject, inbox, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-c.read
+	all, last := d.records(t, 1, 1)
+	d.awaitPosition(t, last) // the requests have arrived as well
+	close(c.end)
+	for range verifiers {
+		if _, err := replies.NextMsg(20 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if more := len(c.read); more > 2 {
+		t.Errorf("%d more readings for %d requests", more, verifiers)
+	}
+	d.check(t, all)
+}
+
 // hanging is a keyring that does not answer.
 type hanging struct{ asked chan struct{} }
 
