@@ -263,22 +263,9 @@ func seeByIndex(t *testing.T, s *dev.Stack, tenant string) {
 // erase has carol forgotten in one tenant.
 func erase(t *testing.T, s *dev.Stack, tenant string) {
 	t.Helper()
-	call := func(role, path string, in any) (r client.Request) {
-		t.Helper()
-		if err := client.New(s.File.HTTP, s.File.Tokens[role]).Call(t.Context(), "POST", path, in, &r); err != nil {
-			t.Fatal(err)
-		}
-		return r
+	if r := devtest.Forget(t, s, tenant, issuer, "carol"); r.Outcome != "erased" {
+		t.Errorf("%s: the outcome is %q", tenant, r.Outcome)
 	}
-	r := call("handler", "/v1/requests", map[string]any{
-		"type": "erasure", "regulation": "gdpr", "tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": "carol"},
-	})
-	call("handler", "/v1/requests/"+r.ID+"/verify", map[string]any{})
-	call("approver", "/v1/requests/"+r.ID+"/approve", map[string]any{})
-	devtest.Eventually(t, "the erasure in "+tenant, func() (bool, error) {
-		err := client.New(s.File.HTTP, s.File.Tokens["handler"]).Call(t.Context(), "GET", "/v1/requests/"+r.ID, nil, &r)
-		return r.State == "completed" && r.Outcome == "erased", err
-	})
 	var got client.Trail
 	err := client.New(s.File.HTTP, s.File.Tokens["officer"]).Call(t.Context(), "POST", "/v1/audit/search", map[string]any{"tenant": tenant, "issuer": issuer, "subject": "carol"}, &got)
 	if err != nil || got.SubjectState != "erased" {

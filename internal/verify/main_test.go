@@ -100,20 +100,7 @@ func (b *bench) call(c *client.Client, method, path string, in, out any) {
 
 func (b *bench) erase(sub string) {
 	b.t.Helper()
-	handler, approver := client.New(b.File.HTTP, b.File.Tokens["handler"]), client.New(b.File.HTTP, b.File.Tokens["approver"])
-	var r struct {
-		ID    string `json:"id"`
-		State string `json:"state"`
-	}
-	b.call(handler, "POST", "/v1/requests", map[string]any{"type": "erasure", "regulation": "gdpr", "tenant": "acme",
-		"subject": map[string]string{"iss": workload.Issuer, "sub": sub}}, &r)
-	path := "/v1/requests/" + r.ID
-	b.call(handler, "POST", path+"/verify", map[string]any{}, nil)
-	b.call(approver, "POST", path+"/approve", map[string]any{}, nil)
-	b.eventually("erasure of "+sub, func() bool {
-		b.call(handler, "GET", path, nil, &r)
-		return r.State == "completed"
-	})
+	devtest.Forget(b.t, b.Stack, "acme", workload.Issuer, sub)
 }
 
 func (b *bench) eventually(what string, done func() bool) {
