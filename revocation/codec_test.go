@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -52,7 +53,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		entries, h := drawEntries(t), drawHead(t)
-		s := setOf(entries...)
+		s := setIn(h.Shards(), entries...)
 		b := pack(t, s, h)
 		got, err := OpenSnapshot(public, b)
 		if err != nil {
@@ -64,11 +65,17 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		if got.Sum != ref(h.Seq) {
 			t.Fatalf("sum %v", got.Sum)
 		}
-		restored := setOf(slices.Collect(got.Entries())...)
+		if diff := cmp.Diff(s.Entries(), slices.Collect(got.Entries()), equal); diff != "" {
+			t.Fatal(diff)
+		}
+		restored := got.Set(time.Unix(0, 0))
 		if diff := cmp.Diff(s.Entries(), restored.Entries(), equal); diff != "" {
 			t.Fatal(diff)
 		}
-		if !bytes.Equal(b, pack(t, setOf(rapid.Permutation(entries).Draw(t, "order")...), h)) {
+		if got.Len() != s.Len() || restored.Len() != s.Len() {
+			t.Fatalf("%d and %d revocations of %d", got.Len(), restored.Len(), s.Len())
+		}
+		if !bytes.Equal(b, pack(t, setIn(h.Shards(), rapid.Permutation(entries).Draw(t, "order")...), h)) {
 			t.Fatal("equal sets packed to different bytes")
 		}
 	})
@@ -256,18 +263,23 @@ func FuzzSnapshot(f *testing.F) {
 		if err != nil {
 			return
 		}
-		n := 0
-		set := NewSet(1)
+		set := NewSet(s.Shards())
 		for e := range s.Entries() {
-			if e.validate() != nil {
+			if e.validate() != nil || e != e.whole() {
 				t.Fatal("an entry that is not valid")
 			}
 			set.Apply(e)
-			n++
 		}
-		if n != s.Len() {
-			t.Fatalf("%d entries of %d", n, s.Len())
+		loaded := s.Set(time.Unix(0, 0))
+		if set.Len() != s.Len() || loaded.Len() != s.Len() {
+			t.Fatalf("%d and %d revocations of %d", set.Len(), loaded.Len(), s.Len())
 		}
-		pack(t, set, s.Head)
+		again, err := OpenSnapshot(public, pack(t, loaded, s.Head))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(slices.Collect(s.Entries()), slices.Collect(again.Entries()), equal); diff != "" {
+			t.Fatal(diff)
+		}
 	})
 }

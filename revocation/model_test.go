@@ -44,8 +44,10 @@ func lift(e Entry) Entry {
 var someone = Claims{Tenant: "acme", Issuer: "https://issuer.example", TokenID: "token-1", SessionID: "session-1", Subject: "subject-1",
 	ClientID: "client-1", KeyID: "key-1", GrantID: "grant-1", IssuedAt: ms(-time.Minute)}
 
-func setOf(entries ...Entry) *Set {
-	s := NewSet(1)
+func setOf(entries ...Entry) *Set { return setIn(1, entries...) }
+
+func setIn(shards int, entries ...Entry) *Set {
+	s := NewSet(shards)
 	s.SetKeys([]events.FeedKey{feedKey("acme", 1)})
 	s.Apply(entries...)
 	return s

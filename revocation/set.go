@@ -4,50 +4,56 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
 
 // Set is what the entries applied to it amount to. The zero Set is not ready:
-// use NewSet.
+// use NewSet. Readers load what is below without a lock; writers take turns.
 type Set struct {
-	mu      sync.RWMutex
-	heads   map[events.Ref]uint32 // hash -> place of its first item, plus one
-	items   []item
-	free    []uint32
-	living  int // items in use
-	reasons table[string]
-	madeBy  table[KeyID]
-	keys    map[string][]events.FeedKey // by tenant
-	missing map[string]int              // tenant -> keys in madeBy that keys lacks
-}
+	dir     atomic.Pointer[directory]
+	kinds   kinds
+	times   []timeline // by shard
+	tenants atomic.Pointer[tenants]
+	living  atomic.Int64
 
-// item is everything that is known of one revocation. Merging what two entries
-// say of it takes the join of each member, so that order and repetition do not
-// matter.
-type item struct {
-	hash     events.Ref
-	index    uint64
-	cutoff   events.Timestamp // greatest
-	starts   events.Timestamp // least
-	expires  events.Timestamp // greatest, of revocation and lift
-	at       events.Timestamp // least, with the members below
-	reason   uint32
-	key      uint32
-	next     uint32 // place of the next item of this hash, plus one; 0 ends
-	scope    int8
-	liftedBy KeyID
-	known    bool // a revocation was applied; else only a lift
-	lifted   bool
+	// What tells readers that several loads may not fit together. Each is
+	// counted before and after a change, so that two equal readings have at
+	// most one change between them.
+	_       [64]byte
+	changed atomic.Uint64 // any change
+	taken   atomic.Uint64 // one that takes something away, or gives a number to another kind
+	_       [64]byte
+
+	mu     sync.Mutex // for the rest
+	depths [65]int    // pages by their depth
+	madeBy map[KeyID]int
+	keys   map[string][]events.FeedKey // by tenant
+	batch  []Entry
+	order  []placed
+	rows   []row
+	gone   []uint32 // kinds to release
+	pruned int      // points when they were last pruned
 }
 
 // NewSet is an empty set of tenants in so many shards, without keys.
 func NewSet(shards int) *Set {
-	return &Set{heads: make(map[events.Ref]uint32), keys: make(map[string][]events.FeedKey), missing: make(map[string]int)}
+	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]int), keys: make(map[string][]events.FeedKey)}
+	for i := range s.times {
+		s.times[i].init()
+	}
+	s.kinds.init()
+	s.tenants.Store(&tenants{})
+	d := newDirectory(0)
+	d.set(newPage(nil, 0), 0)
+	s.dir.Store(d)
+	s.depths[0] = 1
+	return s
 }
 
-// applyStep bounds how long Apply keeps readers waiting.
+// applyStep bounds how long one writer keeps another waiting.
 const applyStep = 256
 
 // Apply adds entries. It ignores those that are not valid, which the signed
@@ -55,259 +61,368 @@ const applyStep = 256
 func (s *Set) Apply(entries ...Entry) {
 	for part := range slices.Chunk(entries, applyStep) {
 		s.mu.Lock()
-		for i := range part {
-			if e := part[i].whole(); e.validate() == nil {
-				s.apply(&e)
-			}
-		}
+		s.apply(part)
 		s.mu.Unlock()
 	}
 }
 
-func (s *Set) apply(e *Entry) {
-	it := s.find(e.Hash, e.Index)
-	it.expires = max(it.expires, orForever(e.Expires))
-	if e.Lift {
-		it.lifted = true
-		if !it.known {
-			it.liftedBy = e.Key
+func (s *Set) apply(entries []Entry) {
+	s.batch = s.batch[:0]
+	for i := range entries {
+		if entries[i].validate() == nil {
+			s.batch = append(s.batch, entries[i].whole())
 		}
+	}
+	s.order = s.order[:0]
+	for i := range s.batch {
+		s.order = append(s.order, placed{hashOf(&s.batch[i].Hash), &s.batch[i]})
+	}
+	slices.SortFunc(s.order, func(a, b placed) int { return cmp.Compare(a.hash.hi, b.hash.hi) }) // entries commute
+	for rest := s.order; len(rest) > 0; {
+		n := s.together(rest)
+		s.applyTo(rest[:n])
+		rest = rest[n:]
+	}
+	clear(s.batch)
+}
+
+// placed is an entry beside its hash.
+type placed struct {
+	hash  hash
+	entry *Entry
+}
+
+// together is how many of the entries, from the first, go into one page at
+// once: only one where the page has several slots, as those are not replaced at
+// one moment.
+func (s *Set) together(entries []placed) int {
+	d := s.dir.Load()
+	first := entries[0].hash
+	if d.page(first.hi).depth < d.depth {
+		return 1
+	}
+	for i := 1; i < len(entries); i++ {
+		if d.slot(entries[i].hash.hi) != d.slot(first.hi) {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+// applyTo adds entries of one page.
+func (s *Set) applyTo(entries []placed) {
+	hi := entries[0].hash.hi
+	p := s.dir.Load().page(hi)
+	s.rows = p.rows(s.rows[:0], firstOf(hi, p.depth))
+	was := len(s.rows)
+	taken, different := false, false
+	for i := range entries {
+		t, d := s.merge(entries[i].hash, entries[i].entry)
+		taken, different = taken || t, different || d
+	}
+	if !different {
 		return
 	}
-	if !it.known {
-		it.starts = e.Starts
-	}
-	it.starts = min(it.starts, e.Starts)
-	it.cutoff = max(it.cutoff, orForever(e.IssuedBefore))
-	if !it.known {
-		it.at = e.At
-	}
-	it.at = min(it.at, e.At)
-	if !it.known || s.compareDetail(e, it) < 0 {
-		s.setDetail(it, e)
-	}
+	s.publish(p, s.rows, hi, taken)
+	s.living.Add(int64(len(s.rows) - was))
 }
 
-// find is the item of a revocation, made where there is none.
-func (s *Set) find(hash events.Ref, index uint64) *item {
-	for at := s.heads[hash]; at != 0; at = s.items[at-1].next {
-		if s.items[at-1].index == index {
-			return &s.items[at-1]
+// merge adds e to the rows of its page. It reports whether something that was
+// there may be so no more, and whether anything is different.
+func (s *Set) merge(h hash, e *Entry) (taken, different bool) {
+	at, _ := slices.BinarySearchFunc(s.rows, h, func(r row, h hash) int { return r.hash.compare(h) })
+	for at < len(s.rows) && s.rows[at].hash == h && s.rows[at].index != e.Index {
+		at++
+	}
+	if at == len(s.rows) || s.rows[at].hash != h {
+		s.insert(s.newRow(e, h))
+		return false, true
+	}
+	r := s.rows[at]
+	moved := s.join(&r, e)
+	if r == s.rows[at] {
+		return moved, moved
+	}
+	s.rows = slices.Delete(s.rows, at, at+1)
+	s.insert(r)
+	return true, true
+}
+
+// insert puts r where it belongs among the rows of its page.
+func (s *Set) insert(r row) {
+	at, _ := slices.BinarySearchFunc(s.rows, &r, func(a row, r *row) int { return a.compare(r) })
+	s.rows = slices.Insert(s.rows, at, r)
+}
+
+func kindOf(e *Entry) kind {
+	if e.Lift {
+		return kind{lifted: true, key: e.Key}
+	}
+	return kind{scope: int8(rank(e.Scope)), known: true, reason: e.Reason, key: e.Key}
+}
+
+func (s *Set) newRow(e *Entry, h hash) row {
+	k := kindOf(e)
+	r := row{hash: h, index: e.Index, cutoff: endless, expires: bound(e.Expires), kind: s.takeKind(&k)}
+	if k.known {
+		r.cutoff, r.starts = bound(e.IssuedBefore), seconds(e.Starts)
+		s.timeline(k.key.Tenant).set(e.Index, seconds(e.At))
+	}
+	return r
+}
+
+// join adds to r what e says of the same revocation: the widest bounds, the
+// earliest time. It reports whether the time moved.
+func (s *Set) join(r *row, e *Entry) (moved bool) {
+	was := *s.kinds.get(r.kind)
+	is := was.join(kindOf(e))
+	r.expires = max(r.expires, bound(e.Expires))
+	if !e.Lift {
+		cutoff, starts := bound(e.IssuedBefore), seconds(e.Starts)
+		if was.known {
+			cutoff, starts = max(cutoff, r.cutoff), min(starts, r.starts)
+		}
+		r.cutoff, r.starts = cutoff, starts
+		t := s.timeline(is.key.Tenant)
+		if moved = !was.known || seconds(e.At) < t.at(r.index); moved {
+			t.set(r.index, seconds(e.At))
 		}
 	}
-	at := s.place()
-	s.items[at] = item{hash: hash, index: index, next: s.heads[hash]}
-	s.heads[hash] = at + 1
-	s.living++
-	return &s.items[at]
-}
-
-func (s *Set) place() uint32 {
-	if last := len(s.free) - 1; last >= 0 {
-		at := s.free[last]
-		s.free = s.free[:last]
-		return at
+	if is != was {
+		s.gone = append(s.gone, r.kind)
+		r.kind = s.takeKind(&is)
 	}
-	s.items = append(s.items, item{})
-	return uint32(len(s.items) - 1)
+	return moved
 }
 
-// compareDetail orders what e says of a revocation against what is held of it:
-// the earliest is kept.
-func (s *Set) compareDetail(e *Entry, it *item) int {
-	return cmp.Or(cmp.Compare(int8(rank(e.Scope)), it.scope), cmp.Compare(e.Reason, s.reasons.values[it.reason]),
-		e.Key.compare(s.madeBy.values[it.key]))
+func (s *Set) timeline(tenant string) *timeline {
+	return &s.times[events.ShardOf(tenant, len(s.times))]
 }
 
-func (s *Set) setDetail(it *item, e *Entry) {
-	old := *it
-	it.scope, it.known = int8(rank(e.Scope)), true
-	it.reason, _ = s.reasons.take(e.Reason)
-	key, isNew := s.madeBy.take(e.Key)
-	it.key = key
-	if isNew && !s.holds(e.Key) {
-		s.missing[e.Key.Tenant]++
-	}
-	if old.known {
-		s.releaseDetail(&old)
-	}
-}
-
-func (s *Set) releaseDetail(it *item) {
-	s.reasons.release(it.reason)
-	key := s.madeBy.values[it.key]
-	if s.madeBy.release(it.key) && !s.holds(key) {
-		if s.missing[key.Tenant]--; s.missing[key.Tenant] == 0 {
-			delete(s.missing, key.Tenant)
+// takeKind is a number for k, and sees to it that its key is asked for.
+func (s *Set) takeKind(k *kind) uint32 {
+	if k.known {
+		if s.madeBy[k.key]++; s.madeBy[k.key] == 1 && !s.holds(k.key) {
+			s.noteTenants()
 		}
 	}
+	return s.kinds.take(k)
 }
 
-func (s *Set) holds(id KeyID) bool {
-	return slices.ContainsFunc(s.keys[id.Tenant], func(k events.FeedKey) bool { return k.Generation == id.Generation })
-}
-
-// SetKeys replaces the feed keys: every living generation of every tenant that
-// the set is to decide for.
-func (s *Set) SetKeys(keys []events.FeedKey) {
-	byTenant := make(map[string][]events.FeedKey)
-	for _, k := range keys {
-		byTenant[k.Tenant] = append(byTenant[k.Tenant], k)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keys = byTenant
-	clear(s.missing)
-	for id := range s.madeBy.index {
-		if !s.holds(id) {
-			s.missing[id.Tenant]++
+// releaseKinds gives back the numbers of rows that are gone from every page.
+func (s *Set) releaseKinds() {
+	missed := false
+	for _, n := range s.gone {
+		k := *s.kinds.get(n)
+		s.kinds.release(n)
+		if !k.known {
+			continue
+		}
+		if s.madeBy[k.key]--; s.madeBy[k.key] == 0 {
+			delete(s.madeBy, k.key)
+			missed = missed || !s.holds(k.key)
 		}
 	}
+	s.gone = s.gone[:0]
+	if missed {
+		s.noteTenants()
+	}
 }
 
-// Missing lists the feed keys that entries were made with and that the set was
-// not given.
-func (s *Set) Missing() []KeyID {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if len(s.missing) == 0 {
-		return nil
+// begin and end surround a change that readers may see half of.
+func (s *Set) begin(taken bool) {
+	if taken {
+		s.taken.Add(1)
 	}
-	var out []KeyID
-	for id := range s.madeBy.index {
-		if !s.holds(id) {
-			out = append(out, id)
+	s.changed.Add(1)
+}
+
+func (s *Set) end(taken bool) {
+	s.changed.Add(1)
+	if taken {
+		s.taken.Add(1)
+		s.releaseKinds()
+	}
+}
+
+// publish puts rows in place of p, in which hi is, in as many pages as they
+// need.
+func (s *Set) publish(p *page, rows []row, hi uint64, taken bool) {
+	depth, prefix := p.depth, firstOf(hi, p.depth)
+	deepest := mayHave(s.living.Load() + int64(len(rows)))
+	var pages []*page
+	var prefixes []uint64
+	divide(rows, depth, max(depth, deepest), prefix, func(p *page, prefix uint64) {
+		pages, prefixes = append(pages, p), append(prefixes, prefix)
+	})
+	d := s.dir.Load()
+	for _, p := range pages {
+		for d.depth < p.depth {
+			d = d.doubled()
 		}
+		s.depths[p.depth]++
 	}
-	slices.SortFunc(out, KeyID.compare)
-	return out
+	s.depths[depth]--
+	s.begin(taken)
+	for i, p := range pages {
+		d.set(p, prefixes[i])
+	}
+	s.dir.Store(d) // where it is another, readers see all of it at one moment
+	s.end(taken)
+}
+
+// divide makes pages of rows that begin with a prefix, none of them with more
+// than pageRows rows but those of the deepest.
+func divide(rows []row, depth, deepest uint8, prefix uint64, yield func(*page, uint64)) {
+	if len(rows) <= pageRows || depth >= deepest {
+		yield(newPage(rows, depth), prefix)
+		return
+	}
+	right := prefix | 1<<(63-depth)
+	cut, _ := slices.BinarySearchFunc(rows, right, func(r row, hi uint64) int { return cmpUint(r.hash.hi, hi) })
+	divide(rows[:cut], depth+1, deepest, prefix, yield)
+	divide(rows[cut:], depth+1, deepest, right, yield)
 }
 
 // Len is the number of revocations held, lifted ones among them.
-func (s *Set) Len() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.living
-}
+func (s *Set) Len() int { return int(s.living.Load()) }
 
-// Sweep drops what has expired and returns how many that were.
-func (s *Set) Sweep(now time.Time) int {
-	limit, dropped := events.TimestampOf(now), 0
-	for from := 0; ; from += applyStep {
+// walk calls visit with every page and the first hash of its place, in the
+// order of hashes, and takes the writer's turn for some pages at a time. A page
+// that was merged meanwhile with one before it is visited again: hashes before
+// from are known.
+func (s *Set) walk(visit func(p *page, prefix, from uint64)) {
+	for from, more := uint64(0), true; more; {
 		s.mu.Lock()
-		if from >= len(s.items) {
-			s.mu.Unlock()
-			return dropped
-		}
-		for at := from; at < min(from+applyStep, len(s.items)); at++ {
-			if it := &s.items[at]; !it.hash.IsZero() && it.expires <= limit {
-				s.drop(uint32(at))
-				dropped++
+		for range walkStep {
+			p := s.dir.Load().page(from)
+			prefix := firstOf(from, p.depth)
+			visit(p, prefix, from)
+			from = prefix + 1<<(64-p.depth)
+			if more = from != 0; !more {
+				break
 			}
 		}
 		s.mu.Unlock()
 	}
 }
 
-func (s *Set) drop(at uint32) {
-	it := &s.items[at]
-	if s.heads[it.hash] == at+1 {
-		s.heads[it.hash] = it.next
-		if it.next == 0 {
-			delete(s.heads, it.hash)
+// walkStep is how many pages are looked at before other writers have a turn.
+const walkStep = 64
+
+// Sweep drops what has expired by now and returns how many that were. What it
+// drops has no effect on a decision at that time or later.
+func (s *Set) Sweep(now time.Time) int {
+	limit, dropped := now.Unix(), 0
+	s.walk(func(p *page, prefix, _ uint64) {
+		if p.expires <= limit {
+			dropped += s.sweep(p, prefix, limit)
 		}
-	} else {
-		before := s.heads[it.hash]
-		for s.items[before-1].next != at+1 {
-			before = s.items[before-1].next
-		}
-		s.items[before-1].next = it.next
-	}
-	if it.known {
-		s.releaseDetail(it)
-	}
-	*it = item{}
-	s.free = append(s.free, at)
-	s.living--
+	})
+	s.prune()
+	return dropped
 }
 
-// Entries is the whole set as entries, in their one order.
-func (s *Set) Entries() []Entry {
-	s.mu.RLock()
-	out := make([]Entry, 0, s.living)
-	for i := range s.items {
-		out = s.appendEntries(out, &s.items[i])
-	}
-	s.mu.RUnlock()
-	slices.SortFunc(out, func(a, b Entry) int { return a.compare(&b) })
-	return out
-}
-
-func (s *Set) appendEntries(out []Entry, it *item) []Entry {
-	if it.known {
-		out = append(out, Entry{Hash: it.hash, Index: it.index, Scope: scopes[it.scope], IssuedBefore: orZero(it.cutoff), Starts: it.starts,
-			Expires: orZero(it.expires), At: it.at, Reason: s.reasons.values[it.reason], Key: s.madeBy.values[it.key]})
-	}
-	if it.lifted {
-		out = append(out, Entry{Hash: it.hash, Index: it.index, Lift: true, Expires: orZero(it.expires), Key: s.liftKey(it)})
-	}
-	return out
-}
-
-func (s *Set) liftKey(it *item) KeyID {
-	if it.known {
-		return s.madeBy.values[it.key]
-	}
-	return it.liftedBy
-}
-
-// Decide answers for the token with claims c at the time now: Active, Revoked,
-// or Unknown where a key is missing to tell. It does not allocate.
-func (s *Set) Decide(c *Claims, now time.Time) Decision {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	var best *item
-	for i := range s.keys[c.Tenant] {
-		best = s.decideUnder(&s.keys[c.Tenant][i], c, events.TimestampOf(now), best)
-	}
-	switch {
-	case best != nil && best.covers(c.IssuedAt):
-		return Decision{State: Revoked, Scope: scopes[best.scope], Reason: s.reasons.values[best.reason], At: best.at.Time()}
-	case len(s.missing) > 0 && s.missing[c.Tenant] > 0:
-		return Decision{State: Unknown, Cause: CauseCold}
-	default:
-		return Decision{State: Active}
-	}
-}
-
-// decideUnder is the item with the latest cut-off among best and the living
-// items that match c under one feed key.
-func (s *Set) decideUnder(key *events.FeedKey, c *Claims, now events.Timestamp, best *item) *item {
-	for _, scope := range scopes {
-		id, ok := c.id(scope)
-		if !ok {
+func (s *Set) sweep(p *page, prefix uint64, limit int64) int {
+	all := p.rows(s.rows[:0], prefix)
+	s.rows = all
+	left := all[:0]
+	for _, r := range all {
+		if r.expires <= limit {
+			s.gone = append(s.gone, r.kind)
 			continue
 		}
-		for at := s.heads[key.Hash(scope, c.Issuer, id)]; at != 0; at = s.items[at-1].next {
-			it := &s.items[at-1]
-			if it.known && !it.lifted && it.expires > now && it.starts <= now && (best == nil || it.outranks(best)) {
-				best = it
+		left = append(left, r)
+	}
+	dropped := len(all) - len(left)
+	s.publish(p, left, prefix, true)
+	s.living.Add(-int64(dropped))
+	s.shrink(prefix)
+	return dropped
+}
+
+// shrink makes one page of two that have grown small, and the directory no
+// larger than its pages need.
+func (s *Set) shrink(prefix uint64) {
+	for {
+		d := s.dir.Load()
+		p := d.page(prefix)
+		if p.depth == 0 {
+			return
+		}
+		buddy := firstOf(prefix, p.depth) ^ 1<<(64-p.depth)
+		b := d.page(buddy)
+		if b.depth != p.depth || int(p.n+b.n) > pageRows/2 {
+			return
+		}
+		s.merged(d, p, b, firstOf(prefix, p.depth), buddy)
+	}
+}
+
+func (s *Set) merged(d *directory, p, b *page, prefix, buddy uint64) {
+	if buddy < prefix {
+		p, b, prefix, buddy = b, p, buddy, prefix
+	}
+	rows := b.rows(p.rows(nil, prefix), buddy)
+	s.depths[p.depth] -= 2
+	s.depths[p.depth-1]++
+	s.begin(false)
+	d.set(newPage(rows, p.depth-1), prefix)
+	s.end(false)
+	for d.depth > 0 && s.depths[d.depth] == 0 {
+		d = d.halved()
+		s.dir.Store(d)
+	}
+}
+
+// pruneFrom is how many points there are at least before they are looked
+// through. As long as there is one for eight rows, they do not matter.
+const pruneFrom = 1024
+
+// prune drops the points of timelines that no row needs any more, if they have
+// become many.
+func (s *Set) prune() {
+	due := false
+	s.locked(func() {
+		points := s.points()
+		due = points >= pruneFrom && points >= s.Len()/8 && points >= 2*s.pruned
+		for i := range s.times {
+			if due {
+				s.times[i].beginPrune()
 			}
 		}
+	})
+	if !due {
+		return
 	}
-	return best
+	s.walk(func(p *page, prefix, _ uint64) {
+		s.rows = p.rows(s.rows[:0], prefix)
+		for i := range s.rows {
+			if k := s.kinds.get(s.rows[i].kind); k.known {
+				s.timeline(k.key.Tenant).need(s.rows[i].index)
+			}
+		}
+	})
+	s.locked(func() {
+		s.begin(true)
+		for i := range s.times {
+			s.times[i].endPrune()
+		}
+		s.end(true)
+		s.pruned = s.points()
+	})
 }
 
-// outranks reports whether it decides rather than o: by the later cut-off,
-// then the narrower scope, then the earlier revocation.
-func (it *item) outranks(o *item) bool {
-	return cmp.Or(-cmp.Compare(it.cutoff, o.cutoff), cmp.Compare(it.scope, o.scope),
-		cmp.Compare(it.index, o.index)) < 0
+func (s *Set) locked(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
 }
 
-// covers reports whether a token issued at iat is revoked. Both count in whole
-// seconds, because iat mostly does: a token of the same second may have been
-// issued before the cut-off.
-func (it *item) covers(iat events.Timestamp) bool {
-	return it.cutoff == forever || iat/1000 <= it.cutoff/1000
+// points is how many points all timelines have.
+func (s *Set) points() (n int) {
+	for i := range s.times {
+		n += s.times[i].points
+	}
+	return n
 }

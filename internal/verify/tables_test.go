@@ -123,9 +123,9 @@ func TestEachColumn(t *testing.T) {
 // other is an expression for another value of a column.
 func other(column string) string {
 	switch column {
-	case "version", "view", "data_key", "revoked_feed_key":
+	case "version", "view", "data_key", "revoked_feed_key", "lifts_index":
 		return column + " + 1"
-	case "time", "received", "iat", "exp", "nbf", "revoked_before", "revoked_expires":
+	case "time", "received", "iat", "exp", "nbf", "revoked_before", "revoked_expires", "revoked_starts", "revoked_until":
 		return column + " + 1"
 	case "revokes":
 		return "NOT revokes"

@@ -100,7 +100,7 @@ func TestBadInputIsAFactAndNotARecord(t *testing.T) {
 			subject: "rescind.events.acme.revocation.lifted", reason: events.ReasonSchema,
 			body: bad(func(event, data map[string]any) {
 				event["type"] = events.RevocationLifted
-				data["attributes"] = map[string]string{"hash": "zz", "revocation": "aa", "scope": "token"}
+				data["attributes"] = map[string]string{"hash": "zz", "revocation": "aa", "position": "1", "scope": "token"}
 			}),
 		},
 	}
