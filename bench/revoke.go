@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -182,53 +181,4 @@ func (h *hop) time(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	return milliseconds(time.Since(began)), nil
-}
-
-// setRuns is how often each lookup is benchmarked.
-const setRuns = 3
-
-// sets times a whole decision against one lookup in a Go map of the same keys.
-func sets(n int) []Result {
-	key := events.FeedKey{Tenant: "acme", Generation: 1, Key: [16]byte{1, 2, 3}}
-	set := revocation.NewSet(1)
-	set.SetKeys([]events.FeedKey{key})
-	plain := make(map[events.Ref]uint32, n)
-	expires := events.TimestampOf(time.Now().Add(time.Hour))
-	for i := range n {
-		hash := key.Hash(events.ScopeToken, workload.Issuer, jti(i))
-		plain[hash] = uint32(i)
-		set.Apply(revocation.Entry{Index: uint64(i), Scope: events.ScopeToken, Hash: hash, Expires: expires, Key: revocation.KeyID{Tenant: key.Tenant, Generation: key.Generation}})
-	}
-	now := time.Now()
-	claims, hashes := probes(&key)
-	var decide, lookup []float64
-	for range setRuns {
-		decide = append(decide, nanoseconds(func(i int) { set.Decide(&claims[i%len(claims)], now) }))
-		lookup = append(lookup, nanoseconds(func(i int) { _ = plain[hashes[i%len(hashes)]] }))
-	}
-	return []Result{compare("set/decide", "ns", decide, "one lookup in a Go map of as many 16-byte keys", lookup)}
-}
-
-// probes is tokens that are not revoked, enough of them that they are not all
-// in the processor's cache, and the hashes of their ids.
-func probes(key *events.FeedKey) (claims []revocation.Claims, hashes []events.Ref) {
-	for i := range 1 << 14 {
-		absent := fmt.Sprintf("absent-%08d", i)
-		claims = append(claims, revocation.Claims{
-			Tenant: "acme", Issuer: workload.Issuer, TokenID: absent, Subject: absent, SessionID: absent, KeyID: "k", IssuedAt: events.TimestampOf(time.Now()),
-		})
-		hashes = append(hashes, key.Hash(events.ScopeToken, workload.Issuer, absent))
-	}
-	return claims, hashes
-}
-
-func jti(i int) string { return fmt.Sprintf("token-%08d", i) }
-
-func nanoseconds(f func(i int)) float64 {
-	r := testing.Benchmark(func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			f(i)
-		}
-	})
-	return float64(r.T.Nanoseconds()) / float64(r.N)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/sidebyside"
 	"github.com/rescindhq/rescind/internal/workload"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -78,60 +79,73 @@ func hashes(n int, hit bool) []events.Ref {
 	return out
 }
 
+// The machine may have other things to do: set and map take turns, and what is
+// reported is the run that was disturbed least.
+const rounds, calls = 60, 10_000
+
 func BenchmarkCheck(b *testing.B) {
-	now := made.of.Now
 	for _, n := range sizes {
-		set := setOf(n)
-		plain := mapOf(n)
-		for _, hit := range []bool{true, false} {
-			probe := hashes(n, hit)
-			name := map[bool]string{true: "hit", false: "miss"}[hit]
-			b.Run(fmt.Sprintf("%d/%s/set", n, name), func(b *testing.B) {
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
-					if set.Holds(probe[i%probes], now) != hit {
+		for name, hit := range map[string]bool{"hit": true, "miss": false} {
+			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+				set, plain, probe := setOf(n), mapOf(n), hashes(n, hit)
+				look := func(i int) {
+					if set.Holds(probe[i%probes], made.of.Now) != hit {
 						b.Fatal("wrong")
 					}
 				}
-			})
-			b.Run(fmt.Sprintf("%d/%s/map", n, name), func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					if _, ok := plain[probe[i%probes]]; ok != hit {
-						b.Fatal("wrong")
-					}
+				if allocs := testing.AllocsPerRun(1000, func() { look(1) }); allocs != 0 {
+					b.Fatalf("%.0f allocations", allocs)
 				}
-			})
-			b.Run(fmt.Sprintf("%d/%s/parallel", n, name), func(b *testing.B) {
-				var from atomic.Int64
-				b.RunParallel(func(pb *testing.PB) {
-					for i := int(from.Add(7919)); pb.Next(); i++ {
-						set.Holds(probe[i%probes], now)
-					}
-				})
+				for b.Loop() {
+					t := sidebyside.Time(rounds, calls, look, func(i int) {
+						if _, ok := plain[probe[i%probes]]; ok != hit {
+							b.Fatal("wrong")
+						}
+					})
+					b.ReportMetric(t[0].Least, "set-ns")
+					b.ReportMetric(t[1].Least, "map-ns")
+					b.ReportMetric(t[0].Least/t[1].Least, "ratio")
+				}
 			})
 		}
 	}
 }
 
+// BenchmarkCheckParallel is lookups on every processor: ns/op is for all of
+// them together.
+func BenchmarkCheckParallel(b *testing.B) {
+	set, probe := setOf(sizes[0]), hashes(sizes[0], false)
+	for _, p := range []int{1, runtime.NumCPU()} {
+		b.Run(fmt.Sprint(p), func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(p))
+			var from atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				for i := int(from.Add(7919)); pb.Next(); i++ {
+					set.Holds(probe[i%probes], made.of.Now)
+				}
+			})
+		})
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	for _, n := range sizes {
-		set := setOf(n)
-		for _, hit := range []bool{true, false} {
-			claims := make([]revocation.Claims, 1<<14)
-			for i := range claims {
-				at := rand.IntN(n)
-				if !hit {
-					at += n
-				}
-				claims[i] = made.of.Claims(at)
-			}
-			want := map[bool]revocation.State{true: revocation.Revoked, false: revocation.Active}[hit]
+		for want, from := range map[revocation.State]int{revocation.Revoked: 0, revocation.Active: n} {
 			b.Run(fmt.Sprintf("%d/%s", n, want), func(b *testing.B) {
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
+				set, claims := setOf(n), make([]revocation.Claims, 1<<14)
+				for i := range claims {
+					claims[i] = made.of.Claims(from + rand.IntN(n))
+				}
+				decide := func(i int) {
 					if d := set.Decide(&claims[i%len(claims)], made.of.Now); d.State != want {
 						b.Fatal(d)
 					}
+				}
+				if allocs := testing.AllocsPerRun(1000, func() { decide(1) }); allocs != 0 {
+					b.Fatalf("%.0f allocations", allocs)
+				}
+				for b.Loop() {
+					b.ReportMetric(sidebyside.Time(rounds, calls/5, decide)[0].Least, "least-ns")
 				}
 			})
 		}
@@ -154,46 +168,50 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkApply(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			set := setOf(n)
-			made.Lock()
-			made.set = nil // it grows
-			made.Unlock()
-			next := n
+			set, next, took := growing(n), n, time.Duration(0)
 			for b.Loop() {
-				b.StopTimer()
-				entries := made.of.Entries(next, next+1000)
-				next += 1000
-				b.StartTimer()
-				set.Apply(entries...)
+				entries := made.of.Entries(next, next+10_000)
+				next += len(entries)
+				took += sidebyside.CPU(func() { set.Apply(entries...) })
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/entry")
+			b.ReportMetric(float64(took)/float64(next-n), "cpu-ns/entry")
 		})
 	}
 }
 
+// growing is a set of n that is for the caller alone.
+func growing(n int) *revocation.Set {
+	set := setOf(n)
+	made.Lock()
+	defer made.Unlock()
+	made.set = nil
+	return set
+}
+
 func BenchmarkSnapshot(b *testing.B) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	public := key.Public().(ed25519.PublicKey)
 	for _, n := range sizes {
-		set := setOf(n)
-		var message []byte
-		b.Run(fmt.Sprintf("%d/pack", n), func(b *testing.B) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			set := setOf(n)
 			for b.Loop() {
+				var message []byte
 				var err error
-				if message, err = set.Snapshot(revocation.Head{}, events.Ref{}, key); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(len(message))/float64(n), "B/entry")
-		})
-		b.Run(fmt.Sprintf("%d/load", n), func(b *testing.B) {
-			for b.Loop() {
-				s, err := revocation.OpenSnapshot(key.Public().(ed25519.PublicKey), message)
+				pack := sidebyside.CPU(func() { message, err = set.Snapshot(revocation.Head{}, events.Ref{}, key) })
 				if err != nil {
 					b.Fatal(err)
 				}
-				if got := s.Set(made.of.Now).Len(); got != n {
-					b.Fatal(got)
-				}
+				began := time.Now()
+				load := sidebyside.CPU(func() {
+					var s *revocation.Snapshot
+					if s, err = revocation.OpenSnapshot(public, message); err != nil || s.Set(made.of.Now).Len() != n {
+						b.Fatal("not all of it", err)
+					}
+				})
+				b.ReportMetric(float64(len(message))/float64(n), "B/entry")
+				b.ReportMetric(pack.Seconds(), "pack-cpu-s")
+				b.ReportMetric(load.Seconds(), "load-cpu-s")
+				b.ReportMetric(time.Since(began).Seconds(), "load-s")
 			}
 		})
 	}
@@ -203,7 +221,7 @@ func BenchmarkSnapshot(b *testing.B) {
 // 50,000 revocations a second are applied.
 func BenchmarkReaders(b *testing.B) {
 	const n, seconds = 1_000_000, 3
-	set := setOf(n)
+	set := growing(n)
 	probe := hashes(n, true)
 	look := func() (p50, p999 float64) {
 		var took []time.Duration
@@ -220,9 +238,6 @@ func BenchmarkReaders(b *testing.B) {
 		slices.Sort(took)
 		return float64(took[len(took)/2]), float64(took[len(took)*999/1000])
 	}
-	made.Lock()
-	made.set = nil // it grows
-	made.Unlock()
 	for b.Loop() {
 		quiet50, quiet := look()
 		stop, done := make(chan struct{}), make(chan int)

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -182,6 +183,76 @@ func TestFullDeltaFitsAMessage(t *testing.T) {
 	if err != nil || len(b) > 1<<20 {
 		t.Fatalf("%d bytes, %v", len(b), err)
 	}
+}
+
+// TestHostileLengths: what a snapshot claims of its lengths takes no room that
+// its own size does not allow.
+func TestHostileLengths(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	z, err := flate.NewWriter(&b, flate.BestCompression)
+	if err == nil {
+		_, err = z.Write(make([]byte, 64<<20))
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb, short := b.Bytes(), []byte{3, 0}
+	sound := wireSnapshot{Version: Version, Counts: []uint64{1}, Hashes: bytes.Repeat([]byte{1}, 16), Keys: []KeyID{{Tenant: "acme"}}, Kinds: []wireKind{{Kind: kindLift, Flags: flagLifted}}}
+	for name, change := range map[string]func(*wireSnapshot){
+		"a long column":          func(w *wireSnapshot) { w.Columns = [][]byte{bomb, bomb, bomb, bomb, bomb} },
+		"empty columns":          func(w *wireSnapshot) { w.Columns = [][]byte{short, short, short, short, short} },
+		"no columns":             func(w *wireSnapshot) {},
+		"many columns":           func(w *wireSnapshot) { w.Columns = slices.Repeat([][]byte{short}, 6) },
+		"not compressed":         func(w *wireSnapshot) { w.Columns = slices.Repeat([][]byte{{0xff}}, 5) },
+		"more than there are":    func(w *wireSnapshot) { w.Counts[0] = 1 << 60 },
+		"counts that overflow":   func(w *wireSnapshot) { w.Counts, w.Others = []uint64{1<<64 - 1, 2}, make([]Place, 1) },
+		"counts of other shards": func(w *wireSnapshot) { w.Counts = []uint64{1, 0} },
+		"half a hash":            func(w *wireSnapshot) { w.Hashes = w.Hashes[:8] },
+		"a kind without key":     func(w *wireSnapshot) { w.Kinds[0].Key = 1 },
+	} {
+		w := sound
+		w.Counts, w.Kinds = slices.Clone(w.Counts), slices.Clone(w.Kinds)
+		change(&w)
+		payload, err := encoder.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = decodeSnapshot(payload); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSnapshotIsReplayedFromAnyPoint: entries that came before or after it was
+// packed may be applied again.
+func TestSnapshotIsReplayedFromAnyPoint(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		entries := drawEntries(t)
+		at := rapid.IntRange(0, len(entries)).Draw(t, "packed at")
+		from := rapid.IntRange(0, at).Draw(t, "replayed from")
+		s, err := OpenSnapshot(public, pack(t, setOf(entries[:at]...), Head{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded := s.Set(time.Unix(0, 0))
+		loaded.Apply(entries[from:]...)
+		if diff := cmp.Diff(setOf(entries...).Entries(), loaded.Entries(), equal); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(setOf(entries...).Missing(), setKeys(loaded).Missing(), equal); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func setKeys(s *Set) *Set {
+	s.SetKeys([]events.FeedKey{feedKey("acme", 1)})
+	return s
 }
 
 func TestKeysReply(t *testing.T) {

@@ -69,8 +69,7 @@
 //
 // [ErrSignature] where a message was not signed by the expected key;
 // [ErrFormat] where the signer wrote what this version cannot read. What a
-// message claims of its lengths allocates no more than its own size allows: ten
-// bytes a number, and six numbers for each 16 bytes of hashes.
+// message claims of its lengths allocates no more than twenty times its size.
 //
 // # Concurrency
 //

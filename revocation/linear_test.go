@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,4 +107,69 @@ func compete(t *testing.T, seed uint64) (history []porcupine.Operation) {
 	})
 	all.Wait()
 	return history
+}
+
+// TestNoGapBetweenARevocationAndTheOneThatTakesItsPlace: at every moment one of
+// two scopes revokes, and no decision is made of the moments between.
+func TestNoGapBetweenARevocationAndTheOneThatTakesItsPlace(t *testing.T) {
+	t.Parallel()
+	key, turns := feedKey("acme", 1), []events.Scope{events.ScopeToken, events.ScopeTenant}
+	for range 40 {
+		before := revoke(1, key, turns[1], someone, 0)
+		s := setOf(before)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for n := range uint64(300) {
+				e := revoke(n+2, key, turns[n%2], someone, 0)
+				s.Apply(e)
+				s.Apply(lift(before))
+				before = e
+			}
+		}()
+		for c := someone; ; {
+			if d := s.Decide(&c, t0); d.State != Revoked {
+				t.Fatalf("got %+v", d)
+			}
+			select {
+			case <-done:
+			default:
+				continue
+			}
+			break
+		}
+	}
+}
+
+// TestWhatOutranksIsNotSeenAfterWhatCameLater: of two revocations the first to
+// come outranks the second, so that the second never decides.
+func TestWhatOutranksIsNotSeenAfterWhatCameLater(t *testing.T) {
+	t.Parallel()
+	key, s := feedKey("acme", 1), setOf()
+	var at atomic.Uint64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range uint64(20_000) {
+			c := numbered(n)
+			at.Store(n)
+			s.Apply(revoke(2*n, key, events.ScopeToken, c, 0))
+			s.Apply(revoke(2*n+1, key, events.ScopeGrant, c, 0))
+		}
+	}()
+	for {
+		c := numbered(at.Load())
+		if d := s.Decide(&c, t0); d.State == Revoked && d.Scope != events.ScopeToken {
+			t.Fatalf("got %+v", d)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+func numbered(n uint64) Claims {
+	return Claims{Tenant: "acme", Issuer: "i", TokenID: fmt.Sprint("t", n), GrantID: fmt.Sprint("g", n)}
 }

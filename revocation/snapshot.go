@@ -129,7 +129,7 @@ func flagsOf(r *logged, k *kind) (flags uint8) {
 }
 
 // OpenSnapshot reads what Set.Snapshot wrote, if key signed it. All of it is
-// checked here. It makes room for at most six times the message.
+// checked here. It makes room for at most twenty times the message.
 func OpenSnapshot(key ed25519.PublicKey, message []byte) (*Snapshot, error) {
 	payload, err := purposeSnapshot.open(key, message)
 	if err != nil {
