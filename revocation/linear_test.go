@@ -142,10 +142,16 @@ func TestNoGapBetweenARevocationAndTheOneThatTakesItsPlace(t *testing.T) {
 }
 
 // TestWhatOutranksIsNotSeenAfterWhatCameLater: of two revocations the first to
-// come outranks the second, so that the second never decides.
+// come outranks the second, so that the second never decides. They are looked
+// at in that order, with time between them.
 func TestWhatOutranksIsNotSeenAfterWhatCameLater(t *testing.T) {
 	t.Parallel()
-	key, s := feedKey("acme", 1), setOf()
+	var keys []events.FeedKey // looked at one after the other
+	for generation := range uint32(8) {
+		keys = append(keys, feedKey("acme", generation+1))
+	}
+	s := NewSet(1)
+	s.SetKeys(keys)
 	var at atomic.Uint64
 	done := make(chan struct{})
 	go func() {
@@ -153,8 +159,8 @@ func TestWhatOutranksIsNotSeenAfterWhatCameLater(t *testing.T) {
 		for n := range uint64(20_000) {
 			c := numbered(n)
 			at.Store(n)
-			s.Apply(revoke(2*n, key, events.ScopeToken, c, 0))
-			s.Apply(revoke(2*n+1, key, events.ScopeGrant, c, 0))
+			s.Apply(revoke(2*n, keys[0], events.ScopeToken, c, 0))
+			s.Apply(revoke(2*n+1, keys[7], events.ScopeGrant, c, 0))
 		}
 	}()
 	for {
