@@ -211,6 +211,45 @@ type EventsAccepted struct {
 	Refused  []Refusal `json:"refused"`
 }
 
+// FeedDelta Data of the events delta and heartbeat.
+type FeedDelta struct {
+	Entries []map[string]interface{} `json:"entries,omitempty,omitzero"`
+
+	// Feed The stream of deltas: when it was made, ns.
+	Feed string `json:"feed"`
+
+	// Message The message as it was signed: what a verifier decides by.
+	Message []byte `json:"message"`
+
+	// Prev Sequence of the delta before it.
+	Prev   uint64 `json:"prev"`
+	Seq    uint64 `json:"seq"`
+	Shards []struct {
+		// Epoch The log: when it was made, ns.
+		Epoch    string `json:"epoch"`
+		LogSeq   uint64 `json:"log_seq"`
+		Position uint64 `json:"position"`
+	} `json:"shards"`
+
+	// Time When it was signed, µs since 1970.
+	Time int64 `json:"time"`
+}
+
+// FeedKeys defines model for FeedKeys.
+type FeedKeys struct {
+	Keys []struct {
+		Generation uint32 `json:"generation"`
+		Key        []int  `json:"key"`
+		Tenant     string `json:"tenant"`
+	} `json:"keys"`
+
+	// More Ask again, behind the last of these.
+	More bool `json:"more,omitempty,omitzero"`
+
+	// Time When it was signed, µs since 1970.
+	Time int64 `json:"time"`
+}
+
 // FindingItem defines model for Finding.
 type FindingItem struct {
 	Actor      string            `json:"actor,omitempty,omitzero"`
@@ -630,6 +669,19 @@ type ListRequestsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// ListFeedKeysParams defines parameters for ListFeedKeys.
+type ListFeedKeysParams struct {
+	// AfterTenant With after_generation, where the page before this one ended.
+	AfterTenant     string `form:"after_tenant,omitempty" json:"after_tenant,omitempty,omitzero"`
+	AfterGeneration uint32 `form:"after_generation,omitempty" json:"after_generation,omitempty,omitzero"`
+}
+
+// StreamRevocationsParams defines parameters for StreamRevocations.
+type StreamRevocationsParams struct {
+	// LastEventID The id of the last event that was applied, or a snapshot's position.
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // GetRevocationParams defines parameters for GetRevocation.
 type GetRevocationParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
@@ -740,6 +792,18 @@ type ServerInterface interface {
 	// Revoke Revoke a token, session, subject, client, key, issuer, tenant or grant.
 	// (POST /v1/revocations)
 	Revoke(ctx echo.Context) error
+	// ListFeedKeys Feed keys of the caller's tenants, signed.
+	// (GET /v1/revocations/keys)
+	ListFeedKeys(ctx echo.Context, params ListFeedKeysParams) error
+	// GetRevocationSnapshot The newest snapshot of the revocation set, as it was signed.
+	// (GET /v1/revocations/snapshot)
+	GetRevocationSnapshot(ctx echo.Context) error
+	// HeadRevocationSnapshot Length and ETag of the newest snapshot.
+	// (HEAD /v1/revocations/snapshot)
+	HeadRevocationSnapshot(ctx echo.Context) error
+	// StreamRevocations The revocation feed, live, as server-sent events.
+	// (GET /v1/revocations/stream)
+	StreamRevocations(ctx echo.Context, params StreamRevocationsParams) error
 	// GetRevocation One revocation and whether it still holds.
 	// (GET /v1/revocations/{id})
 	GetRevocation(ctx echo.Context, id ID, params GetRevocationParams) error
@@ -1124,6 +1188,78 @@ func (w *ServerInterfaceWrapper) Revoke(ctx echo.Context) error {
 	return err
 }
 
+// ListFeedKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFeedKeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFeedKeysParams
+	// ------------- Optional query parameter "after_tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after_tenant", ctx.QueryParams(), &params.AfterTenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after_tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "after_generation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after_generation", ctx.QueryParams(), &params.AfterGeneration, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after_generation: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFeedKeys(ctx, params)
+	return err
+}
+
+// GetRevocationSnapshot converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRevocationSnapshot(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRevocationSnapshot(ctx)
+	return err
+}
+
+// HeadRevocationSnapshot converts echo context to params.
+func (w *ServerInterfaceWrapper) HeadRevocationSnapshot(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.HeadRevocationSnapshot(ctx)
+	return err
+}
+
+// StreamRevocations converts echo context to params.
+func (w *ServerInterfaceWrapper) StreamRevocations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamRevocationsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StreamRevocations(ctx, params)
+	return err
+}
+
 // GetRevocation converts echo context to params.
 func (w *ServerInterfaceWrapper) GetRevocation(ctx echo.Context) error {
 	var err error
@@ -1223,6 +1359,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.POST(options.BaseURL+"/v1/events", wrapper.PublishEvents, options.OperationMiddlewares["publishEvents"]...)
 	router.POST(options.BaseURL+"/v1/revocations", wrapper.Revoke, options.OperationMiddlewares["revoke"]...)
+	router.GET(options.BaseURL+"/v1/revocations/stream", wrapper.StreamRevocations, options.OperationMiddlewares["streamRevocations"]...)
+	router.GET(options.BaseURL+"/v1/revocations/snapshot", wrapper.GetRevocationSnapshot, options.OperationMiddlewares["getRevocationSnapshot"]...)
+	router.HEAD(options.BaseURL+"/v1/revocations/snapshot", wrapper.HeadRevocationSnapshot, options.OperationMiddlewares["headRevocationSnapshot"]...)
+	router.GET(options.BaseURL+"/v1/revocations/keys", wrapper.ListFeedKeys, options.OperationMiddlewares["listFeedKeys"]...)
 	router.GET(options.BaseURL+"/v1/revocations/:id", wrapper.GetRevocation, options.OperationMiddlewares["getRevocation"]...)
 	router.POST(options.BaseURL+"/v1/revocations/:id/lift", wrapper.LiftRevocation, options.OperationMiddlewares["liftRevocation"]...)
 	router.POST(options.BaseURL+"/v1/check", wrapper.Check, options.OperationMiddlewares["check"]...)

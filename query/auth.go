@@ -64,6 +64,7 @@ type Principal struct {
 	Subject string   // sub of the access token: a person or program of ours, not a data subject
 	Tenants []string // AllTenants for all
 	Scopes  []string
+	Expires time.Time // from then on the token is refused
 }
 
 // Reaches reports whether p may act for tenant.
@@ -117,6 +118,7 @@ type verifier struct {
 	keys   map[string]Key
 	algs   map[string]string // by key id
 	names  string            // the algorithms, for people
+	leeway time.Duration
 	parser *jwt.Parser
 }
 
@@ -124,7 +126,7 @@ func newVerifier(c AuthConfig) (*verifier, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	v := &verifier{keys: map[string]Key{}, algs: map[string]string{}}
+	v := &verifier{keys: map[string]Key{}, algs: map[string]string{}, leeway: c.Leeway}
 	var algs []string
 	for _, k := range c.Keys {
 		alg, _ := k.algorithm() // validated above
@@ -164,7 +166,7 @@ func (v *verifier) verify(raw string) (Principal, error) {
 	}
 	named := func(t string) bool { return t == AllTenants || events.ValidTenant(t) }
 	tenants := slices.DeleteFunc(c.Tenants, func(t string) bool { return !named(t) })
-	return Principal{Subject: c.Subject, Tenants: tenants, Scopes: strings.Fields(c.Scope)}, nil
+	return Principal{Subject: c.Subject, Tenants: tenants, Scopes: strings.Fields(c.Scope), Expires: c.ExpiresAt.Add(v.leeway)}, nil
 }
 
 // key chooses the key and with it the algorithm; jku, x5u and jwk are not

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/feedhttp"
 )
 
 // Kind is the stable name of a kind of problem: the last part of its type.
@@ -121,6 +122,9 @@ func problemOf(err error) Problem {
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}
 	case errors.As(err, &web):
 		return webProblem(web)
+	case errors.Is(err, feedhttp.ErrPosition):
+		return Problem{Type: string(KindParameter), Status: http.StatusBadRequest, Title: "a parameter is not acceptable",
+			Detail: "want the id of an event, or a snapshot's feed and seq, as 123-45", Member: "Last-Event-ID"}
 	case errors.Is(err, errDefect):
 		return problem(KindInternal, http.StatusInternalServerError, "a fault of ours", "")
 	default:

@@ -12,6 +12,7 @@ const (
 	ScopeRevocationsWrite = "revocations:write" // revoke
 	ScopeRevocationsRead  = "revocations:read"  // see revocations
 	ScopeRevocationsLift  = "revocations:lift"  // take them back
+	ScopeFeedRead         = "feed:read"         // follow the revocation feed, and hold its keys
 	ScopeCheck            = "check"             // ask whether a token is revoked
 	ScopeAuditRead        = "audit:read"        // read events without personal data
 	ScopeAuditOpen        = "audit:open"        // read personal data, for a purpose
@@ -47,7 +48,7 @@ func Roles() map[string][]string {
 		"handler":  {ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
 		"approver": {ScopeRequestsRead, ScopeRequestsApprove, ScopeAuditRead},
 		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
-		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeCheck},
+		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeFeedRead, ScopeCheck},
 	}
 	for _, scopes := range roles {
 		slices.Sort(scopes)
@@ -62,27 +63,31 @@ func RoleNames() []string { return slices.Sorted(maps.Keys(Roles())) }
 // without scopes is open to everybody. It says what the specification says.
 func access() map[string][]string {
 	return map[string][]string{
-		"publishEvents":     {ScopeEventsWrite, ScopeEventsReport},
-		"revoke":            {ScopeRevocationsWrite},
-		"getRevocation":     {ScopeRevocationsRead},
-		"liftRevocation":    {ScopeRevocationsLift},
-		"check":             {ScopeCheck},
-		"searchAudit":       {ScopeAuditRead},
-		"getAuditEvent":     {ScopeAuditRead},
-		"createRequest":     {ScopeRequestsWrite},
-		"listRequests":      {ScopeRequestsRead},
-		"getRequest":        {ScopeRequestsRead},
-		"verifyRequest":     {ScopeRequestsVerify},
-		"approveRequest":    {ScopeRequestsApprove},
-		"denyRequest":       {ScopeRequestsApprove},
-		"cancelRequest":     {ScopeRequestsWrite},
-		"listFindings":      {ScopeFindingsRead},
-		"listQuarantine":    {ScopeQuarantineRead},
-		"getQuarantined":    {ScopeQuarantineRead},
-		"replayQuarantined": {ScopeQuarantineReplay},
-		"getJWKS":           nil,
-		"getHealth":         nil,
-		"getReadiness":      nil,
-		"getMetrics":        {ScopeMetricsRead},
+		"publishEvents":          {ScopeEventsWrite, ScopeEventsReport},
+		"revoke":                 {ScopeRevocationsWrite},
+		"getRevocation":          {ScopeRevocationsRead},
+		"streamRevocations":      {ScopeFeedRead},
+		"getRevocationSnapshot":  {ScopeFeedRead},
+		"headRevocationSnapshot": {ScopeFeedRead},
+		"listFeedKeys":           {ScopeFeedRead},
+		"liftRevocation":         {ScopeRevocationsLift},
+		"check":                  {ScopeCheck},
+		"searchAudit":            {ScopeAuditRead},
+		"getAuditEvent":          {ScopeAuditRead},
+		"createRequest":          {ScopeRequestsWrite},
+		"listRequests":           {ScopeRequestsRead},
+		"getRequest":             {ScopeRequestsRead},
+		"verifyRequest":          {ScopeRequestsVerify},
+		"approveRequest":         {ScopeRequestsApprove},
+		"denyRequest":            {ScopeRequestsApprove},
+		"cancelRequest":          {ScopeRequestsWrite},
+		"listFindings":           {ScopeFindingsRead},
+		"listQuarantine":         {ScopeQuarantineRead},
+		"getQuarantined":         {ScopeQuarantineRead},
+		"replayQuarantined":      {ScopeQuarantineReplay},
+		"getJWKS":                nil,
+		"getHealth":              nil,
+		"getReadiness":           nil,
+		"getMetrics":             {ScopeMetricsRead},
 	}
 }

@@ -44,6 +44,7 @@ type Config struct {
 	Decider    Decider
 	Requests   Requests
 	Quarantine QuarantineStore
+	Feed       Feed
 
 	// Probes are what GET /readyz asks. Default none: always ready.
 	Probes []Probe
@@ -63,7 +64,8 @@ type Config struct {
 	MaxLifetime time.Duration
 	Skew        time.Duration
 
-	// Timeout bounds every request. Default 30 s; above 0.
+	// Timeout bounds every request but those that last by nature, each of which
+	// has bounds of its own. Default 30 s; above 0.
 	Timeout time.Duration
 
 	// Revocations is how many of the last revocations are kept in memory, so
@@ -117,7 +119,7 @@ func (c Config) Validate() error {
 	}{
 		{"publisher", c.Publisher == nil}, {"lane", c.Lane == nil}, {"events", c.Events == nil},
 		{"findings", c.Findings == nil}, {"keyring", c.Keyring == nil}, {"decider", c.Decider == nil},
-		{"requests", c.Requests == nil}, {"quarantine", c.Quarantine == nil}, {"policy: environment", c.Policy.Environment == ""},
+		{"requests", c.Requests == nil}, {"quarantine", c.Quarantine == nil}, {"feed", c.Feed == nil}, {"policy: environment", c.Policy.Environment == ""},
 	} {
 		if part.missing {
 			faults = append(faults, fmt.Errorf("%s is missing", part.name))
@@ -221,11 +223,16 @@ func (s *Server) around(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set(echo.HeaderXRequestID, "urn:uuid:"+uuid.NewString())
 		h.Set(echo.HeaderCacheControl, "no-store")
 		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
-		ctx, cancel := context.WithTimeout(c.Request().Context(), s.cfg.Timeout)
-		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
+		if !lasting(c) {
+			ctx, cancel := context.WithTimeout(c.Request().Context(), s.cfg.Timeout)
+			defer cancel()
+			c.SetRequest(c.Request().WithContext(ctx))
+		}
 		if err := s.recovered(next, c); err != nil {
 			s.fail(err, c)
+		}
+		if isStream(c) {
+			return nil // how long it was open is no time to answer
 		}
 		s.requests.WithLabelValues(c.Path(), method(c), strconv.Itoa(c.Response().Status)).Observe(time.Since(began).Seconds())
 		return nil

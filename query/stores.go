@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -74,4 +75,15 @@ type QuarantineStore interface {
 	// Replay publishes the payload on the entry's subject, durably, and notes
 	// it. It may be repeated.
 	Replay(ctx context.Context, q stream.Quarantined, payload []byte, actor string, now time.Time) (stream.Replay, error)
+}
+
+// Feed passes the revocation feed on: *feedhttp.Server. An error of the first
+// two means that nothing was sent.
+type Feed interface {
+	// Stream sends events behind the Last-Event-ID of r, until r or until ends.
+	Stream(w http.ResponseWriter, r *http.Request, until time.Time) error
+	// Snapshot answers GET and HEAD.
+	Snapshot(w http.ResponseWriter, r *http.Request) error
+	// Keys is a page of feed keys and its signature.
+	Keys(ctx context.Context, r revocation.KeysRequest) (body, signature []byte, err error)
 }

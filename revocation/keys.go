@@ -15,7 +15,8 @@ const MaxKeysPage = 10_000
 
 // KeysRequest asks for feed keys. An empty request body means the zero value.
 type KeysRequest struct {
-	After KeyPlace `json:"after,omitzero"` // where the page before this one ended
+	After   KeyPlace `json:"after,omitzero"`    // where the page before this one ended
+	Tenants []string `json:"tenants,omitempty"` // whose keys; none means everybody's
 }
 
 // KeyPlace is a place in the order of feed keys: by tenant, then generation.
@@ -33,6 +34,7 @@ type KeysReply struct {
 
 // PageKeys is the page of keys that r asks for.
 func (r *KeysRequest) PageKeys(keys []events.FeedKey) KeysReply {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k events.FeedKey) bool { return !r.wants(k.Tenant) })
 	sorted := slices.SortedFunc(slices.Values(keys), func(a, b events.FeedKey) int { return place(&a).compare(place(&b)) })
 	first, found := slices.BinarySearchFunc(sorted, r.After, func(k events.FeedKey, p KeyPlace) int { return place(&k).compare(p) })
 	if found {
@@ -43,7 +45,11 @@ func (r *KeysRequest) PageKeys(keys []events.FeedKey) KeysReply {
 	return KeysReply{Keys: page[:min(len(page), MaxKeysPage)], More: more}
 }
 
-// Next asks for the page behind r.
+func (r *KeysRequest) wants(tenant string) bool {
+	return len(r.Tenants) == 0 || slices.Contains(r.Tenants, tenant)
+}
+
+// Next asks for the page behind r, of everybody's keys.
 func (r *KeysReply) Next() KeysRequest { return KeysRequest{After: place(&r.Keys[len(r.Keys)-1])} }
 
 func place(k *events.FeedKey) KeyPlace { return KeyPlace{k.Tenant, k.Generation} }

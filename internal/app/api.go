@@ -19,6 +19,7 @@ import (
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/store"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -37,6 +38,7 @@ type parts struct {
 	publisher *stream.Publisher
 	lane      *lane.Follower
 	feed      *feed.Feed
+	passed    *feedhttp.Server // the feed to others
 	requests  *erasure.Workflow
 }
 
@@ -74,7 +76,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.requests.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
-		return serveHTTP(ctx, behind, listener, server.Handler())
+		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
 	})
 	return g.Wait()
 }
@@ -87,8 +89,9 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// serveHTTP serves until ctx ends, or behind does because a part has failed.
-func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler) error {
+// serveHTTP serves until ctx ends, or behind does because a part has failed. It
+// calls end, which ends what would last, when it begins to stop.
+func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -101,6 +104,7 @@ func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handle
 	case <-ctx.Done():
 	case <-behind.Done():
 	}
+	end()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	err := s.Shutdown(stopping)
@@ -161,8 +165,12 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	public := key.Public().(ed25519.PublicKey)
+	if p.passed, err = feedhttp.New(feedhttp.Config{Source: feed.NewStored(b.nc, public), PublicKey: public, Log: a.log}); err != nil {
+		return nil, err
+	}
 	p.feed = feed.New(feed.Config{
-		Conn: b.nc, PublicKey: key.Public().(ed25519.PublicKey), StaleAfter: a.cfg.Limits.Stale, Log: a.log.With("role", config.RoleAPI),
+		Conn: b.nc, PublicKey: public, StaleAfter: a.cfg.Limits.Stale, OnDelta: p.passed.Pass, Log: a.log.With("role", config.RoleAPI),
 	})
 	a.ready = append(a.ready, vouches(ctx, p.feed))
 	p.requests, err = erasure.New(erasure.Config{
@@ -202,7 +210,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
-		Requests: p.requests, Quarantine: quarantine, Probes: a.probes, Registry: a.registry, Logger: a.log,
+		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 	})
 }

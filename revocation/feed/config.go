@@ -40,6 +40,10 @@ type Config struct {
 	// OnApply is told of every delta and snapshot applied, from the goroutine
 	// of Run: it must not block. It is where receipts come from.
 	OnApply func(Applied)
+	// OnDelta is given every delta that continues the view, as it was signed and
+	// as it was read, before anything waits for it; from the goroutine of Run: it
+	// must not block, and not keep d. It is what a relay passes on.
+	OnDelta func(d *revocation.Delta, message []byte)
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -63,6 +67,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnApply == nil {
 		c.OnApply = func(Applied) {}
+	}
+	if c.OnDelta == nil {
+		c.OnDelta = func(*revocation.Delta, []byte) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -172,6 +172,7 @@ func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
 	case d.Prev != v.head.Seq || d.PrevSum != v.sum:
 		return nil, fmt.Errorf("%w: seq=%d does not follow %d but %d", errGap, d.Seq, v.head.Seq, d.Prev)
 	}
+	f.cfg.OnDelta(d, data)
 	now := f.cfg.Now()
 	v.set.Apply(living(d.Entries, now)...)
 	next := v.heardAt(d.Head, revocation.Sum(data), now, f.cfg.ClockSkew)

@@ -2,14 +2,10 @@ package feed
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -75,20 +71,6 @@ func (f *Feed) fetchKeys(ctx context.Context, set *revocation.Set) error {
 }
 
 func (f *Feed) keysPage(ctx context.Context, request revocation.KeysRequest) (*revocation.KeysReply, savedPage, error) {
-	body, err := json.Marshal(request)
-	if err != nil {
-		return nil, savedPage{}, fmt.Errorf("request feed keys: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, keysWait)
-	defer cancel()
-	reply, err := f.cfg.Conn.RequestWithContext(ctx, stream.FeedKeysSubject, body)
-	if err != nil {
-		return nil, savedPage{}, fmt.Errorf("request feed keys: %w: %w", errUnreachable, err)
-	}
-	signature, err := base64.StdEncoding.DecodeString(reply.Header.Get(revocation.SignatureHeader))
-	if err != nil {
-		return nil, savedPage{}, fmt.Errorf("request feed keys: %w", revocation.ErrSignature)
-	}
-	page, err := revocation.OpenKeys(f.cfg.PublicKey, reply.Data, signature)
-	return page, savedPage{Body: reply.Data, Signature: signature}, err
+	page, body, signature, err := NewStored(f.cfg.Conn, f.cfg.PublicKey).Keys(ctx, request)
+	return page, savedPage{Body: body, Signature: signature}, err
 }

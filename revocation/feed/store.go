@@ -76,26 +76,37 @@ func (s store) after(ctx context.Context, seq uint64) (data [][]byte, last uint6
 	return data, max(got.last, seq), got.more, nil
 }
 
+// Object describes a stored snapshot.
+type Object struct {
+	NUID    string `json:"nuid"`    // of its chunks
+	Size    uint64 `json:"size"`    // bytes
+	Digest  string `json:"digest"`  // SHA-256= and base64url, of all of it
+	Deleted bool   `json:"deleted"` // then there is none
+}
+
 // snapshot is the newest snapshot as it was signed. It may be replaced while it
 // is read; then it comes out short, and the next attempt finds the new one.
 func (s store) snapshot(ctx context.Context) ([]byte, error) {
-	name := base64.URLEncoding.EncodeToString([]byte(revocation.SnapshotObject))
-	m, err := s.request(ctx, directObjects+"."+objectSubjects+".M."+name)
+	o, err := s.describe(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return s.chunks(ctx, objectSubjects+".C."+o.NUID, o.Size)
+}
+
+func (s store) describe(ctx context.Context) (o Object, err error) {
+	name := base64.URLEncoding.EncodeToString([]byte(revocation.SnapshotObject))
+	m, err := s.request(ctx, directObjects+"."+objectSubjects+".M."+name)
+	if err != nil {
+		return o, err
+	}
 	if m == nil {
-		return nil, fmt.Errorf("get snapshot: %w", errEmpty)
+		return o, fmt.Errorf("get snapshot: %w", errEmpty)
 	}
-	var info struct {
-		NUID    string `json:"nuid"`
-		Size    uint64 `json:"size"`
-		Deleted bool   `json:"deleted"`
+	if err := json.Unmarshal(m.Data, &o); err != nil || o.Deleted || o.Size > maxSnapshot {
+		return o, fmt.Errorf("get snapshot: %w: not a snapshot's description", revocation.ErrFormat)
 	}
-	if err := json.Unmarshal(m.Data, &info); err != nil || info.Deleted || info.Size > maxSnapshot {
-		return nil, fmt.Errorf("get snapshot: %w: not a snapshot's description", revocation.ErrFormat)
-	}
-	return s.chunks(ctx, objectSubjects+".C."+info.NUID, info.Size)
+	return o, nil
 }
 
 func (s store) chunks(ctx context.Context, subject string, size uint64) ([]byte, error) {
