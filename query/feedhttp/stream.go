@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/rescindhq/rescind/revocation"
@@ -37,22 +38,23 @@ func (s *Server) Stream(w http.ResponseWriter, r *http.Request, until time.Time)
 	if err == nil {
 		err = s.follow(ctx, out, p)
 	}
-	return s.end(ctx, out, err)
+	return s.end(out, err)
 }
 
 // end is what becomes of a stream that ended with err.
-func (s *Server) end(ctx context.Context, out *sender, err error) error {
+func (s *Server) end(out *sender, err error) error {
 	switch {
 	case errors.Is(err, errReset):
 		s.resets.Add(1)
 		err = out.send(frame(EventReset, "", Reset{Snapshot: SnapshotPath}))
-	case ctx.Err() == nil && out.began:
+	case errors.Is(err, errSlow), errors.Is(err, os.ErrDeadlineExceeded):
 		s.cut.Add(1)
 	}
 	if !out.began {
 		return err
 	}
-	return out.release()
+	out.release()
+	return nil
 }
 
 // join brings a new stream to where it can follow.
@@ -230,5 +232,5 @@ func (o *sender) write(b []byte) error {
 	return o.control.Flush()
 }
 
-// release leaves the connection as it would be without us.
-func (o *sender) release() error { return o.control.SetWriteDeadline(time.Time{}) }
+// release leaves the connection as it would be without us, if it is there.
+func (o *sender) release() { _ = o.control.SetWriteDeadline(time.Time{}) }
