@@ -213,7 +213,32 @@ type EventsAccepted struct {
 
 // FeedDelta Data of the events delta and heartbeat.
 type FeedDelta struct {
-	Entries []map[string]interface{} `json:"entries,omitempty,omitzero"`
+	Entries []struct {
+		// At Seconds since 1970, fractions allowed (RFC 7519).
+		At NumericDate `json:"at,omitempty,omitzero"`
+
+		// Expires Seconds since 1970, fractions allowed (RFC 7519).
+		Expires    NumericDate `json:"expires,omitempty,omitzero"`
+		Generation uint32      `json:"generation,omitempty,omitzero"`
+
+		// Hash Keyed hash of scope and identifiers, in hexadecimal.
+		Hash string `json:"hash"`
+
+		// Index Place of the revocation in the log of its tenant's shard; in a lift, of the one that is lifted.
+		Index uint64 `json:"index"`
+
+		// IssuedBefore Seconds since 1970, fractions allowed (RFC 7519).
+		IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
+		Lift         bool        `json:"lift,omitempty,omitzero"`
+		Reason       string      `json:"reason,omitempty,omitzero"`
+		Scope        Scope       `json:"scope,omitempty,omitzero"`
+
+		// Starts Seconds since 1970, fractions allowed (RFC 7519).
+		Starts NumericDate `json:"starts,omitempty,omitzero"`
+
+		// Tenant Whose feed key made the hash.
+		Tenant string `json:"tenant,omitempty,omitzero"`
+	} `json:"entries,omitempty,omitzero"`
 
 	// Feed The stream of deltas: when it was made, ns.
 	Feed string `json:"feed"`

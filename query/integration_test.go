@@ -21,6 +21,7 @@ import (
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -54,6 +55,7 @@ type house struct {
 	*api
 	kit       *lanetest.Kit
 	stopAudit func()
+	feedKey   ed25519.PublicKey
 }
 
 func build(t *testing.T) *house {
@@ -64,8 +66,13 @@ func build(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.feedKey = public
 	k.Run(revoke.New(revoke.Config{Conn: k.Projector, Key: private, Keys: feedKeys{k.Keys}, Heartbeat: 100 * time.Millisecond}).Run)
-	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public})
+	passed, err := feedhttp.New(feedhttp.Config{Source: feed.NewStored(k.Conn, public), PublicKey: public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public, OnDelta: passed.Pass})
 	k.Run(view.Run)
 	follower := k.Follower()
 	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience})
@@ -79,8 +86,9 @@ func build(t *testing.T) *house {
 	s := h.tables(t)
 	h.api = serve(t, query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Keyring: k.Keyring,
-		Decider: view, Requests: workflow, Quarantine: quarantine, WaitFor: patience,
+		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
 	})
+	t.Cleanup(passed.Close) // streams end before the server does
 	k.Run(follower.Run)
 	k.Run(workflow.Run)
 	return h

@@ -207,6 +207,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	}
 	a.watchQuarantine(quarantine)
 	a.watchFeed(p.feed)
+	a.watchStreams(p.passed)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,

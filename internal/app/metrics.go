@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
@@ -202,4 +203,14 @@ func (a *app) watchFeed(f *feed.Feed) {
 		}
 		return c
 	})
+}
+
+// watchStreams shows who follows the feed over HTTP.
+func (a *app) watchStreams(s *feedhttp.Server) {
+	stat := func(of func(feedhttp.Stats) int64) func() float64 {
+		return func() float64 { return float64(of(s.Stats())) }
+	}
+	a.meter().gauge("feed_streams", "Streams of the revocation feed that are open.", stat(func(s feedhttp.Stats) int64 { return s.Streams }))
+	a.meter().count("feed_streams_cut_total", "Streams that were cut because they were too slow.", stat(func(s feedhttp.Stats) int64 { return s.Cut }))
+	a.meter().count("feed_streams_reset_total", "Streams whose position was not to be had.", stat(func(s feedhttp.Stats) int64 { return s.Resets }))
 }

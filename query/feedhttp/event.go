@@ -38,10 +38,11 @@ type Shard struct {
 // Change is one revocation, or the lifting of one.
 type Change struct {
 	Hash         events.Ref       `json:"hash"`
-	ID           events.Ref       `json:"id"`
+	Index        uint64           `json:"index"` // place of the revocation in the log of its tenant's shard
 	Lift         bool             `json:"lift,omitempty"`
 	Scope        events.Scope     `json:"scope,omitempty"`
 	IssuedBefore events.Timestamp `json:"issued_before,omitempty"`
+	Starts       events.Timestamp `json:"starts,omitempty"`
 	Expires      events.Timestamp `json:"expires,omitempty"`
 	At           events.Timestamp `json:"at,omitempty"`
 	Reason       string           `json:"reason,omitempty"`
@@ -55,7 +56,7 @@ type Reset struct {
 }
 
 func change(e *revocation.Entry) Change {
-	return Change{Hash: e.Hash, ID: e.ID, Lift: e.Lift, Scope: e.Scope, IssuedBefore: e.IssuedBefore, Expires: e.Expires, At: e.At,
+	return Change{Hash: e.Hash, Index: e.Index, Lift: e.Lift, Scope: e.Scope, IssuedBefore: e.IssuedBefore, Starts: e.Starts, Expires: e.Expires, At: e.At,
 		Reason: e.Reason, Tenant: e.Key.Tenant, Generation: e.Key.Generation}
 }
 
