@@ -145,6 +145,42 @@ type AuditSearch struct {
 	Type Names `json:"type,omitempty,omitzero"`
 }
 
+// BulkJob defines model for BulkJob.
+type BulkJob struct {
+	// Accepted Lines before it that revoke.
+	Accepted int64 `json:"accepted"`
+
+	// Applied Whether all accepted lines are in this server's own view of the revocation set.
+	Applied bool   `json:"applied"`
+	ID      string `json:"id"`
+
+	// Logged Revocations of the job that are on the log.
+	Logged int64 `json:"logged"`
+
+	// Next The first line that may not be durable.
+	Next int64 `json:"next"`
+
+	// Position Index of the last of them in the log of the tenant's shard.
+	Position *uint64 `json:"position,omitempty"`
+
+	// Refusals The first hundred of those that this process has judged.
+	Refusals []BulkRefusal `json:"refusals,omitempty,omitzero"`
+
+	// Refused Lines before it that do not.
+	Refused int64 `json:"refused"`
+
+	// State running: lines are being read; open: send those from next on; complete: all were read.
+	State  string `json:"state"`
+	Tenant string `json:"tenant"`
+}
+
+// BulkRefusal defines model for BulkRefusal.
+type BulkRefusal struct {
+	Line   int64  `json:"line"`
+	Member string `json:"member,omitempty,omitzero"`
+	Reason string `json:"reason"`
+}
+
 // CheckClaims defines model for CheckClaims.
 type CheckClaims struct {
 	ClientID string `json:"client_id,omitempty,omitzero"`
@@ -694,6 +730,24 @@ type ListRequestsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// RevokeBulkParams defines parameters for RevokeBulk.
+type RevokeBulkParams struct {
+	// Tenant One tenant; without it, all that the caller reaches.
+	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+
+	// Job A UUID of version 7, made for these lines.
+	Job string `form:"job" json:"job"`
+
+	// From The number of the first line of the body, from 1.
+	From int64 `form:"from,omitempty" json:"from,omitempty,omitzero"`
+}
+
+// GetBulkParams defines parameters for GetBulk.
+type GetBulkParams struct {
+	// Tenant One tenant; without it, all that the caller reaches.
+	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
 // ListFeedKeysParams defines parameters for ListFeedKeys.
 type ListFeedKeysParams struct {
 	// AfterTenant With after_generation, where the page before this one ended.
@@ -817,6 +871,12 @@ type ServerInterface interface {
 	// Revoke Revoke a token, session, subject, client, key, issuer, tenant or grant.
 	// (POST /v1/revocations)
 	Revoke(ctx echo.Context) error
+	// RevokeBulk Revoke many, one a line.
+	// (POST /v1/revocations/bulk)
+	RevokeBulk(ctx echo.Context, params RevokeBulkParams) error
+	// GetBulk How far a job is.
+	// (GET /v1/revocations/bulk/{id})
+	GetBulk(ctx echo.Context, id ID, params GetBulkParams) error
 	// ListFeedKeys Feed keys of the caller's tenants, signed.
 	// (GET /v1/revocations/keys)
 	ListFeedKeys(ctx echo.Context, params ListFeedKeysParams) error
@@ -1213,6 +1273,63 @@ func (w *ServerInterfaceWrapper) Revoke(ctx echo.Context) error {
 	return err
 }
 
+// RevokeBulk converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeBulk(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeBulkParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Required query parameter "job" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "job", ctx.QueryParams(), &params.Job, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeBulk(ctx, params)
+	return err
+}
+
+// GetBulk converts echo context to params.
+func (w *ServerInterfaceWrapper) GetBulk(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBulkParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetBulk(ctx, id, params)
+	return err
+}
+
 // ListFeedKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListFeedKeys(ctx echo.Context) error {
 	var err error
@@ -1388,6 +1505,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/revocations/snapshot", wrapper.GetRevocationSnapshot, options.OperationMiddlewares["getRevocationSnapshot"]...)
 	router.HEAD(options.BaseURL+"/v1/revocations/snapshot", wrapper.HeadRevocationSnapshot, options.OperationMiddlewares["headRevocationSnapshot"]...)
 	router.GET(options.BaseURL+"/v1/revocations/keys", wrapper.ListFeedKeys, options.OperationMiddlewares["listFeedKeys"]...)
+	router.POST(options.BaseURL+"/v1/revocations/bulk", wrapper.RevokeBulk, options.OperationMiddlewares["revokeBulk"]...)
+	router.GET(options.BaseURL+"/v1/revocations/bulk/:id", wrapper.GetBulk, options.OperationMiddlewares["getBulk"]...)
 	router.GET(options.BaseURL+"/v1/revocations/:id", wrapper.GetRevocation, options.OperationMiddlewares["getRevocation"]...)
 	router.POST(options.BaseURL+"/v1/revocations/:id/lift", wrapper.LiftRevocation, options.OperationMiddlewares["liftRevocation"]...)
 	router.POST(options.BaseURL+"/v1/check", wrapper.Check, options.OperationMiddlewares["check"]...)

@@ -47,6 +47,11 @@ func readJSON(c echo.Context, v any) error {
 	if err != nil {
 		return err
 	}
+	return decodeJSON(b, v)
+}
+
+// decodeJSON is what readJSON does with a body.
+func decodeJSON(b []byte, v any) error {
 	shape := checkMembers(b)
 	if told := (*problemError)(nil); errors.As(shape, &told) {
 		return told

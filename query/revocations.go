@@ -32,11 +32,16 @@ func (s *Server) Revoke(c echo.Context) error {
 	if err := s.effective(&in); err != nil {
 		return err
 	}
-	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
+	return s.accept(c, in.Scope.RevokedType(), tenant, in.data(p, s.cfg.Now()))
+}
+
+// data is what the body says, by p, now.
+func (in *RevocationRequest) data(p *Principal, now time.Time) events.Data {
+	return events.Data{
 		Issuer: in.Iss, TokenID: in.Jti, SessionID: in.Sid, Subject: in.Sub, ClientID: in.ClientID, KeyID: in.Kid,
-		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()), Starts: in.Starts, NotAfter: in.NotAfter,
+		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(now), Starts: in.Starts, NotAfter: in.NotAfter,
 		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
-	})
+	}
 }
 
 // accept publishes one event and answers with its id and, where it is on the

@@ -65,6 +65,8 @@ func access() map[string][]string {
 	return map[string][]string{
 		"publishEvents":          {ScopeEventsWrite, ScopeEventsReport},
 		"revoke":                 {ScopeRevocationsWrite},
+		"revokeBulk":             {ScopeRevocationsWrite},
+		"getBulk":                {ScopeRevocationsWrite},
 		"getRevocation":          {ScopeRevocationsRead},
 		"streamRevocations":      {ScopeFeedRead},
 		"getRevocationSnapshot":  {ScopeFeedRead},

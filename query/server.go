@@ -152,6 +152,7 @@ type Server struct {
 	jwks     []byte
 	metrics  http.Handler
 	recent   *revocations
+	bulk     *bulk
 	requests *prometheus.HistogramVec
 }
 
@@ -176,13 +177,14 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations),
+		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations), bulk: newBulk(),
 		metrics: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}),
 	}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	cfg.Lane.Handle(s.recent.apply)
+	cfg.Lane.Handle(s.bulk.apply)
 	s.echo = s.routes()
 	return s, nil
 }

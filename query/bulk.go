@@ -1,0 +1,298 @@
+package query
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+const (
+	bulkRoute    = "/v1/revocations/bulk"
+	bulkType     = "application/x-ndjson"
+	bulkLine     = 16 << 10           // bytes of a line
+	bulkLines    = 10_000_000         // of a job
+	bulkAge      = 7 * 24 * time.Hour // of a job that may go on
+	bulkReadWait = 30 * time.Second   // for the next lines
+	bulkSendWait = 10 * time.Second   // for the answer to be taken
+	bulkAhead    = time.Minute        // of a job's clock before ours
+)
+
+var errBulkBusy = &problemError{KindUnavailable, http.StatusServiceUnavailable, "cannot be done now", "other jobs are running: try again when one is done", ""}
+
+func bulkState(format string, args ...any) error {
+	return &problemError{KindState, http.StatusConflict, "not in this state", fmt.Sprintf(format, args...), "from"}
+}
+
+// RevokeBulk publishes a revocation for each line of the body.
+func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
+	media, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil || media != bulkType {
+		return &problemError{KindContentType, http.StatusUnsupportedMediaType, "content type", "want " + bulkType, ""}
+	}
+	key, at, err := s.bulkKey(caller(c), params.Tenant, params.Job)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Now().Sub(at) > bulkAge || at.Sub(s.cfg.Now()) > bulkAhead {
+		return invalid("job", "want a UUID of version 7 that was made within the last %s", bulkAge)
+	}
+	from := max(params.From, 1)
+	if from > bulkLines {
+		return invalid("from", "a job has at most %d lines", bulkLines)
+	}
+	job, err := s.bulk.begin(key, uint32(from))
+	if err != nil {
+		return err
+	}
+	r := &bulkRun{s: s, c: c, key: key, job: job, at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1}
+	err = r.run(c.Request().Context())
+	s.bulk.end(job, err == nil)
+	if err := r.control.SetWriteDeadline(time.Now().Add(bulkSendWait)); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return s.showBulk(c, key, params.Job)
+}
+
+// GetBulk shows how far a job is.
+func (s *Server) GetBulk(c echo.Context, id ID, params GetBulkParams) error {
+	key, _, err := s.bulkKey(caller(c), params.Tenant, id)
+	if err != nil {
+		return err
+	}
+	return s.showBulk(c, key, id)
+}
+
+func (s *Server) showBulk(c echo.Context, key jobKey, job string) error {
+	out, ok := s.bulk.show(key)
+	if !ok {
+		return ErrNotFound
+	}
+	out.ID = job
+	view := s.cfg.Decider.Decide(revocation.Claims{Tenant: key.tenant}).Position
+	out.Applied = out.Logged >= out.Accepted && (out.Position == nil || view >= *out.Position)
+	return c.JSON(http.StatusOK, out)
+}
+
+// bulkKey is the key of a job of one tenant, and when it was made.
+func (s *Server) bulkKey(p *Principal, named, job string) (k jobKey, at time.Time, err error) {
+	if k.tenant, err = p.tenant(named); err != nil {
+		return k, at, err
+	}
+	u, err := uuid.Parse(job)
+	if err != nil || u.Version() != 7 {
+		return k, at, invalid("job", "want a UUID of version 7")
+	}
+	k.id = jobOf(u)
+	return k, time.Unix(u.Time().UnixTime()).UTC().Truncate(time.Millisecond), nil
+}
+
+// bulkRun is one request with lines of a job.
+type bulkRun struct {
+	s       *Server
+	c       echo.Context
+	key     jobKey
+	job     *bulkJob
+	at      time.Time
+	actor   *Principal
+	control *http.ResponseController
+	line    uint32 // the last that was read
+}
+
+// bulkLot is some lines that are judged and published together.
+type bulkLot struct {
+	first uint32
+	last  uint32
+	lines [][]byte // nil for one that is too long
+	done  chan struct{}
+
+	accepted uint32
+	refused  []BulkRefusal
+	err      error
+}
+
+// run reads lines, and has a few lots of them under way. What is durable moves on
+// in the order of the lines.
+func (r *bulkRun) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	under := make(chan *bulkLot, bulkWindow-1)
+	settled := make(chan error, 1)
+	go func() { settled <- r.settle(under, cancel) }()
+	err := r.read(ctx, under)
+	close(under)
+	return errors.Join(<-settled, err) // what stopped the reader comes first
+}
+
+// settle notes lots as they become durable, in their order, up to the first that
+// does not.
+func (r *bulkRun) settle(under <-chan *bulkLot, cancel context.CancelFunc) (err error) {
+	for lot := range under {
+		<-lot.done
+		if err == nil {
+			err = lot.err
+		}
+		if err != nil {
+			cancel()
+			continue
+		}
+		r.s.bulk.done(r.job, lot.last, lot.accepted, lot.refused)
+	}
+	return err
+}
+
+// read hands lots over until the body ends. A line that was cut off is not acted
+// on.
+func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
+	in := bufio.NewReaderSize(r.c.Request().Body, bulkLine)
+	skip := r.s.bulk.durable(r.job)
+	for end := false; !end; {
+		if err := r.control.SetReadDeadline(time.Now().Add(bulkReadWait)); err != nil {
+			return err
+		}
+		lot, err := r.lot(in, skip)
+		end = errors.Is(err, io.EOF)
+		if err != nil && !end {
+			return badBody("it was cut off behind line %d: send the rest again", r.line)
+		}
+		if len(lot.lines) == 0 {
+			continue
+		}
+		select {
+		case under <- lot:
+			go r.publish(ctx, lot)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// lot reads lines up to the end of a batch. Those that are durable are passed
+// over.
+func (r *bulkRun) lot(in *bufio.Reader, skip uint32) (*bulkLot, error) {
+	lot := &bulkLot{first: r.line + 1, done: make(chan struct{})}
+	for {
+		line, err := readLine(in)
+		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
+			return lot, err
+		}
+		if r.line++; r.line > bulkLines {
+			return lot, invalid("", "a job has at most %d lines", bulkLines)
+		}
+		if r.line <= skip {
+			lot.first = r.line + 1
+		} else {
+			lot.lines, lot.last = append(lot.lines, line), r.line
+		}
+		if err != nil || r.line%bulkBatch == 0 {
+			return lot, err
+		}
+	}
+}
+
+// readLine is a copy of the next line; nil where it is too long.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	line, err := in.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return append([]byte{}, bytes.TrimRight(line, "\r\n")...), err
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = in.ReadSlice('\n')
+	}
+	return nil, err
+}
+
+// publish judges the lines of a lot and publishes what they say. It says when it
+// is done.
+func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
+	defer close(lot.done)
+	evs := make([]events.Event, 0, len(lot.lines))
+	for i, line := range lot.lines {
+		n := lot.first + uint32(i)
+		ev, err := r.event(n, line)
+		if err != nil {
+			lot.refuse(n, err)
+			continue
+		}
+		evs = append(evs, ev)
+	}
+	lot.lines = nil
+	lot.accepted = uint32(len(evs))
+	if len(evs) == 0 {
+		return
+	}
+	lot.failed(r.s.cfg.Publisher.Publish(ctx, evs...))
+	slices.SortFunc(lot.refused, func(a, b BulkRefusal) int { return int(a.Line - b.Line) })
+}
+
+// failed is what became of publishing: some events are refused, or the lot is to
+// be sent again.
+func (l *bulkLot) failed(err error) {
+	var not *stream.NotAccepted
+	if err == nil || !errors.As(err, &not) {
+		l.err = err
+		return
+	}
+	for _, f := range not.Events {
+		var refusal *events.Refusal
+		_, n, _ := lineOf(f.Event.ID)
+		if !errors.As(f.Err, &refusal) {
+			l.err = notTaken{f.Err}
+			return
+		}
+		l.accepted--
+		l.refuse(n, refusal)
+	}
+}
+
+func (l *bulkLot) refuse(n uint32, err error) {
+	p := problemOf(err)
+	l.refused = append(l.refused, BulkRefusal{Line: int64(n), Member: p.Member, Reason: p.Detail})
+}
+
+// event is what a line says, as an event that is the same however often the line
+// is sent, but for a cut-off that it leaves out.
+func (r *bulkRun) event(n uint32, line []byte) (ev events.Event, err error) {
+	if line == nil {
+		return ev, invalid("", "the line is longer than %d bytes", bulkLine)
+	}
+	var in RevocationRequest
+	if err := decodeJSON(line, &in); err != nil {
+		return ev, err
+	}
+	switch {
+	case in.Tenant != "" && in.Tenant != r.key.tenant:
+		return ev, invalid("tenant", "the job is of another tenant")
+	case !slices.Contains([]events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject}, in.Scope):
+		return ev, invalid("scope", "want token, session, grant or subject: wider ones are revoked one by one")
+	}
+	if err := in.validate(); err != nil {
+		return ev, err
+	}
+	if err := r.s.effective(&in); err != nil {
+		return ev, err
+	}
+	ev = events.Event{ID: r.key.id.line(n), Source: BulkSource, Type: in.Scope.RevokedType(), Time: r.at, Tenant: r.key.tenant,
+		Environment: r.s.cfg.Policy.Environment, Data: in.data(r.actor, r.s.cfg.Now())}
+	if refusal := r.s.cfg.Policy.Validate(&ev, r.s.cfg.Now()); refusal != nil {
+		return ev, refusal
+	}
+	return ev, nil
+}
