@@ -56,6 +56,7 @@ type house struct {
 	kit       *lanetest.Kit
 	stopAudit func()
 	feedKey   ed25519.PublicKey
+	cfg       query.Config
 }
 
 func build(t *testing.T) *house {
@@ -84,10 +85,11 @@ func build(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	s := h.tables(t)
-	h.api = serve(t, query.Config{
+	h.cfg = query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
-	})
+	}
+	h.api = serve(t, h.cfg)
 	t.Cleanup(passed.Close) // streams end before the server does
 	k.Run(follower.Run)
 	k.Run(workflow.Run)
