@@ -34,6 +34,7 @@ func newRevoke(env environment) *cobra.Command {
 	for _, s := range revocationScopes {
 		cmd.AddCommand(newRevokeScope(env, s.scope, s.id))
 	}
+	cmd.AddCommand(newRevokeBulk(env))
 	return cmd
 }
 

@@ -60,7 +60,20 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 
 // Send is Call for a body that is made already.
 func (c *Client) Send(ctx context.Context, method, path, contentType string, body []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, bytes.NewReader(body))
+	var in io.Reader
+	if body != nil {
+		in = bytes.NewReader(body)
+	}
+	return c.do(ctx, c.HTTP, method, path, contentType, in, out)
+}
+
+// Upload posts a body that is read as it is sent, for as long as that takes.
+func (c *Client) Upload(ctx context.Context, path, contentType string, body io.Reader, out any) error {
+	return c.do(ctx, &http.Client{Transport: c.HTTP.Transport}, http.MethodPost, path, contentType, body, out)
+}
+
+func (c *Client) do(ctx context.Context, web *http.Client, method, path, contentType string, body io.Reader, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, body)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
@@ -69,7 +82,7 @@ func (c *Client) Send(ctx context.Context, method, path, contentType string, bod
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := c.HTTP.Do(req)
+	resp, err := web.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w: is Rescind running at %s?", err, c.Base)
 	}

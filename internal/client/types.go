@@ -18,6 +18,26 @@ type Revoked struct {
 	Position uint64 `json:"position,omitempty"`
 }
 
+// Bulk answers POST /v1/revocations/bulk and how far a job is.
+type Bulk struct {
+	ID       string        `json:"id"`
+	State    string        `json:"state"` // running, open or complete
+	Next     int64         `json:"next"`  // line to go on with
+	Accepted int64         `json:"accepted"`
+	Refused  int64         `json:"refused"`
+	Refusals []BulkRefusal `json:"refusals,omitempty"`
+	Logged   int64         `json:"logged"`
+	Position *uint64       `json:"position,omitempty"`
+	Applied  bool          `json:"applied"`
+}
+
+// BulkRefusal is a line that revokes nothing.
+type BulkRefusal struct {
+	Line   int64  `json:"line"`
+	Member string `json:"member,omitempty"`
+	Reason string `json:"reason"`
+}
+
 // Checked answers POST /v1/check.
 type Checked struct {
 	Decision string `json:"decision"` // active, revoked or unknown
