@@ -32,9 +32,8 @@ function place(head, others) {
   return { feed, seq, time, epochs: [epoch, ...(others ?? []).map((o) => o[0])].join() };
 }
 
-function check(map, columns) {
+function check(map) {
   if (map.get(1) !== version) throw new Error(`version ${map.get(1)}, want ${version}`);
-  return columns;
 }
 
 /** Opens a delta: its place, what it follows, and its entries. */
@@ -54,9 +53,10 @@ export function openSnapshot(key, message) {
   return { ...place(m.get(2), m.get(11)), sum: m.get(10).toString("hex"), entries: columns(m).map(entry) };
 }
 
-function entry({ kind, hash, index, cutoff, starts, expires, at, reason, key }) {
+function entry({ kind, hash, index, cutoff, starts, expires, at, reason, key: [tenant, generation] }) {
   if (kind !== lift && kind >= scopes.length) throw new Error("kind out of range");
-  return { lift: kind === lift, scope: scopes[kind], hash: hash.toString("hex"), index, cutoff, starts, expires, at, reason, tenant: key[0], generation: key[1] };
+  const of = { hash: hash.toString("hex"), index, expires, tenant, generation };
+  return kind === lift ? { ...of, lift: true, cutoff: 0, starts: 0, at: 0 } : { ...of, lift: false, scope: scopes[kind], cutoff, starts, at, reason };
 }
 
 /** Identifies a message: the delta behind it holds this. */
