@@ -14,6 +14,8 @@
 //
 //   - Every route but health, readiness and the JWK set needs an
 //     access token with a scope that the specification names at the route.
+//   - A caller gets the feed keys of the tenants in its token and no others. A
+//     stream lasts as long as its token, whatever bounds other requests.
 //   - A token is accepted only where signature, algorithm, type, issuer,
 //     audience and times are right; the algorithm is the one of the key, never
 //     the one of the token.
@@ -26,7 +28,12 @@
 //     the record of the access is durable; where that fails, nothing is opened.
 //   - Revoking, lifting and checking do not wait for the audit store.
 //   - A body that was cut off, is over 1 MiB, or holds a member that is not
-//     known or is there twice is not acted on.
+//     known or is there twice is not acted on. Of a bulk request that holds for
+//     each line.
+//   - A line of a bulk job revokes once, however often it is sent: its event's id
+//     follows from the job and its number. What a job says is its next line, all
+//     before it are durable or refused, here or in another process before this
+//     one: it is folded from the log. Few batches of lines are in memory.
 //   - A revocation that cannot have any effect is refused, and one that an
 //     erasure made cannot be lifted.
 //   - Nobody publishes under a source of Rescind's own.
@@ -52,7 +59,8 @@
 // # What it does not do
 //
 // It opens no listener, ends no TLS and limits no rates. It does not yet wait
-// for verifiers (Prefer: wait is ignored), stream revocations or export.
+// for verifiers (Prefer: wait is ignored) or export. Why lines of a bulk job were
+// refused is forgotten with the process; how many is not.
 // POST /v1/check looks at claims alone and is no authentication.
 //
 // # Sources
