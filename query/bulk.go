@@ -274,7 +274,7 @@ func (r *bulkRun) event(n uint32, line []byte) (ev events.Event, err error) {
 		return ev, invalid("", "the line is longer than %d bytes", bulkLine)
 	}
 	var in RevocationRequest
-	if err := decodeJSON(line, &in); err != nil {
+	if err := decodeLine(line, &in); err != nil {
 		return ev, err
 	}
 	switch {
