@@ -35,7 +35,8 @@ func (p *plainLine) read(in *RevocationRequest) bool {
 			return false
 		}
 		if p.next('}') {
-			return len(bytes.Trim(p.rest, " \t\r")) == 0
+			p.space()
+			return len(p.rest) == 0
 		}
 		if !p.next(',') {
 			return false
@@ -45,12 +46,18 @@ func (p *plainLine) read(in *RevocationRequest) bool {
 
 // next passes over c, where it comes next.
 func (p *plainLine) next(c byte) bool {
-	p.rest = bytes.TrimLeft(p.rest, " \t\r\n")
+	p.space()
 	if len(p.rest) == 0 || p.rest[0] != c {
 		return false
 	}
 	p.rest = p.rest[1:]
 	return true
+}
+
+func (p *plainLine) space() {
+	for len(p.rest) > 0 && (p.rest[0] == ' ' || p.rest[0] == '\t' || p.rest[0] == '\r' || p.rest[0] == '\n') {
+		p.rest = p.rest[1:]
+	}
 }
 
 func (p *plainLine) text() (text []byte, ok bool) {
@@ -107,7 +114,7 @@ func (p *plainLine) once(i int) bool {
 
 // seconds reads whole seconds of up to ten digits.
 func (p *plainLine) seconds(to *events.Timestamp) bool {
-	p.rest = bytes.TrimLeft(p.rest, " \t\r\n")
+	p.space()
 	n, digits := int64(0), 0
 	for ; digits < len(p.rest) && p.rest[digits] >= '0' && p.rest[digits] <= '9'; digits++ {
 		if n = 10*n + int64(p.rest[digits]-'0'); digits == 10 {

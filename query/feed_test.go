@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -31,10 +32,11 @@ func TestFeedKeysAreOfTheCallersTenants(t *testing.T) {
 		{[]string{"acme", "globex"}, "?after_tenant=acme&after_generation=3",
 			&revocation.KeysRequest{Tenants: []string{"acme", "globex"}, After: revocation.KeyPlace{Tenant: "acme", Generation: 3}}},
 		{[]string{"acme", query.AllTenants}, "", &revocation.KeysRequest{}},
-		{nil, "", nil},
+		{nil, "", nil}, // a token without the claim
 	} {
 		p.keysAsked = nil
-		got := a.call(a.token("verifier", c.reach...), "GET", "/v1/revocations/keys"+c.path, nil)
+		token := sign(t, jwt.SigningMethodES256, a.key, with(func(claims jwt.MapClaims) { claims["scope"], claims["tenants"] = "feed:read", c.reach }), nil)
+		got := a.call(token, "GET", "/v1/revocations/keys"+c.path, nil)
 		if c.want == nil {
 			if got.status != http.StatusForbidden || len(p.keysAsked) > 0 {
 				t.Errorf("%v: %d, asked %+v", c.reach, got.status, p.keysAsked)
