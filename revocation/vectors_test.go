@@ -114,7 +114,7 @@ func vectorKey(tenant string, generation uint32) (k events.FeedKey) {
 	return k
 }
 
-// house is a feed of two shards whose bytes do not depend on the clock.
+// vectorHouse is a feed of two shards whose bytes do not depend on the clock.
 type vectorHouse struct {
 	head revocation.Head
 	sum  events.Ref
@@ -219,15 +219,15 @@ func makeVectors(t *testing.T) vectorFeed {
 		t.Fatal(err)
 	}
 	out.Keys, out.Signature = base64.StdEncoding.EncodeToString(body), base64.StdEncoding.EncodeToString(signature)
-	out.Refused = refuse(t, begin, packed)
-	out.Hashes = hashes(keys)
+	out.Refused = vectorRefusals(t, begin, packed)
+	out.Hashes = vectorHashes(keys)
 	h.set.SetKeys(keys)
-	out.Decisions = decisions(t, h.set)
+	out.Decisions = vectorDecisions(t, h.set)
 	return out
 }
 
-// refuse is what no reader may open as a delta.
-func refuse(t *testing.T, delta, snapshot []byte) (out []vectorRefused) {
+// vectorRefusals is what no reader may open as a delta.
+func vectorRefusals(t *testing.T, delta, snapshot []byte) (out []vectorRefused) {
 	t.Helper()
 	flip := func(at int) []byte {
 		b := bytes.Clone(delta)
@@ -257,7 +257,7 @@ func refuse(t *testing.T, delta, snapshot []byte) (out []vectorRefused) {
 	return out
 }
 
-func hashes(keys []events.FeedKey) (out []vectorHash) {
+func vectorHashes(keys []events.FeedKey) (out []vectorHash) {
 	for _, scope := range revocation.Scopes() {
 		for _, id := range []string{"", "a", "fifteen bytes..", "jti with ünïcode", string(bytes.Repeat([]byte("x"), 300))} {
 			k := keys[len(out)%len(keys)]
@@ -268,7 +268,7 @@ func hashes(keys []events.FeedKey) (out []vectorHash) {
 	return out
 }
 
-func decisions(t *testing.T, set *revocation.Set) (out []vectorDecision) {
+func vectorDecisions(t *testing.T, set *revocation.Set) (out []vectorDecision) {
 	t.Helper()
 	ago := func(s int64) float64 { return float64(vectorNow.Unix() - s) }
 	for _, c := range []vectorDecision{
