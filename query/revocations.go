@@ -32,7 +32,7 @@ func (s *Server) Revoke(c echo.Context) error {
 	if err := s.effective(&in); err != nil {
 		return err
 	}
-	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
+	return s.acceptAndWait(c, in.Scope.RevokedType(), tenant, events.Data{
 		Issuer: in.Iss, TokenID: in.Jti, SessionID: in.Sid, Subject: in.Sub, ClientID: in.ClientID, KeyID: in.Kid,
 		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()), Starts: in.Starts, NotAfter: in.NotAfter,
 		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
@@ -133,7 +133,9 @@ func (s *Server) GetRevocation(c echo.Context, id ID, params GetRevocationParams
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, v.view(s.cfg.Now()))
+	out := v.view(s.cfg.Now())
+	out.Enforced = s.enforced(&v)
+	return c.JSON(http.StatusOK, out)
 }
 
 // The states of a revocation.

@@ -65,6 +65,7 @@ func access() map[string][]string {
 		"publishEvents":     {ScopeEventsWrite, ScopeEventsReport},
 		"revoke":            {ScopeRevocationsWrite},
 		"getRevocation":     {ScopeRevocationsRead},
+		"listVerifiers":     {ScopeRevocationsRead},
 		"liftRevocation":    {ScopeRevocationsLift},
 		"check":             {ScopeCheck},
 		"searchAudit":       {ScopeAuditRead},
