@@ -25,9 +25,10 @@
 //   - A position, or a log, that our own view of the feed does not have counts
 //     for nothing until it does; after a second the verifier is named as
 //     unconfirmed.
-//   - Where two processes speak under one id at the same time, the verifier is
-//     named as contested and has applied nothing: nobody can silently speak for
-//     a verifier that is alive.
+//   - While two processes that speak under one id may both be alive, the verifier
+//     is named as contested and has applied nothing: nobody can silently speak
+//     for a verifier that is alive. So is one that was killed and is back within
+//     FreshFor, until that is over.
 //   - No clock of a verifier is used, but to show how far it is off.
 //   - Memory is bounded: by MaxVerifiers, and by two million first-seen times
 //     together, at most 64 MiB. At its bound the registry forgets who was silent longest for

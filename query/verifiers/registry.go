@@ -114,8 +114,12 @@ func (r *Registry) restore(kept []stream.KeptVerifier, began time.Time) {
 			continue
 		}
 		names[k.ID] = true
-		if v := r.verifiers[k.ID]; v == nil || v.heard.Before(k.Time) && !v.fresh(began, r.cfg.FreshFor) {
+		v := r.verifiers[k.ID]
+		if v == nil || v.heard.Before(k.Time) && !v.fresh(began, r.cfg.FreshFor) {
 			r.take(receipt, earlier(k.Time, began))
+		}
+		if is := r.verifiers[k.ID]; v == nil && is != nil {
+			is.kept = true
 		}
 	}
 	for id, v := range r.verifiers {
@@ -165,7 +169,16 @@ func (r *Registry) receive(id string, data []byte) {
 	r.heard.Add(1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	v := r.verifiers[id]
+	kept := v != nil && v.kept
+	if kept { // it is older than what comes now, and no time of it counts
+		v.claim = nil
+		delete(r.claims, id)
+	}
 	r.take(receipt, r.cfg.Now())
+	if kept {
+		r.moves -= v.begin()
+	}
 	r.wake()
 }
 

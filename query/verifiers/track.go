@@ -26,17 +26,15 @@ func (t *track) reach(p revocation.Reached, seen time.Time, limit int) int {
 	if p.Epoch != t.at.Epoch {
 		t.moves = nil
 	}
-	for n := len(t.moves); n > 0 && t.moves[n-1].position > p.Position; n-- { // it went back
-		t.moves = t.moves[:n-1]
+	at := seen.UnixMicro()
+	for n := len(t.moves); n > 0 && t.moves[n-1].position >= p.Position; n-- { // it went back, but never behind p
+		at, t.moves = t.moves[n-1].seen, t.moves[:n-1]
 	}
 	t.at = p
-	if n := len(t.moves); n > 0 && t.moves[n-1].position == p.Position {
-		return len(t.moves) - before
-	}
 	if n := len(t.moves); n >= limit {
 		t.moves = slices.Clone(t.moves[n-limit*3/4:]) // not to hold on to what it was
 	}
-	t.moves = append(t.moves, move{p.Position, seen.UnixMicro()})
+	t.moves = append(t.moves, move{p.Position, at})
 	return len(t.moves) - before
 }
 

@@ -1,6 +1,7 @@
 package verifiers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/revocation"
@@ -17,18 +18,16 @@ type verifier struct {
 	claimed     time.Time           // when it came
 	unconfirmed time.Time           // since when what it says is more than we know; zero where it is not
 
-	other     string    // the instance that spoke before this one
-	contested time.Time // until when two are taken to speak
+	contested time.Time // until when the process that spoke before may be alive
+	kept      bool      // it was not heard itself: what it said was kept
 	gone      bool      // it is registered no more
 }
 
-// hear notes who speaks.
+// hear notes who speaks. While another process was heard within bound, neither
+// is believed: the other may be alive.
 func (v *verifier) hear(r revocation.Receipt, now time.Time, bound time.Duration) {
-	if was := v.last.Instance; was != "" && was != r.Instance {
-		if v.other == r.Instance { // it has spoken before: neither has replaced the other
-			v.contested = now.Add(bound)
-		}
-		v.other = was
+	if was := v.last.Instance; was != "" && was != r.Instance && v.heard.Add(bound).After(v.contested) {
+		v.contested = v.heard.Add(bound)
 	}
 	v.last, v.heard, v.offset = r, now, r.At.Sub(now)
 }
@@ -60,6 +59,19 @@ func (v *verifier) believe(r *revocation.Receipt, seen time.Time, limit int) (gr
 		grown += v.tracks[k].reach(p, seen, limit)
 	}
 	return grown
+}
+
+// begin lets the tracks begin with what was heard last, as it is not known when
+// v moved on from what was kept of it. It returns by how much they shrank.
+func (v *verifier) begin() (shrunk int) {
+	v.kept = false
+	for i := range v.tracks {
+		t := &v.tracks[i]
+		if n := len(t.moves) - 1; n > 0 {
+			t.moves, shrunk = slices.Clone(t.moves[n:]), shrunk+n
+		}
+	}
+	return shrunk
 }
 
 // applied reports whether v decides at the revocation or behind it, in the log
