@@ -16,9 +16,9 @@ type KeptVerifier struct {
 	Time time.Time
 }
 
-// KeptVerifiers is every verifier that is kept, those that were heard of last
-// at the end. One that sends while it is read may be there twice.
+// KeptVerifiers is every verifier that is kept, once each.
 func KeptVerifiers(ctx context.Context, nc *nats.Conn) (all []KeptVerifier, err error) {
+	at := map[string]int{} // one that sends while it is read is read twice
 	for from := uint64(1); ; {
 		page, err := nextOf(ctx, nc, VerifiersStream, VerifierSubjects, from, math.MaxInt)
 		if err != nil {
@@ -28,7 +28,13 @@ func KeptVerifiers(ctx context.Context, nc *nats.Conn) (all []KeptVerifier, err 
 			return all, nil
 		}
 		for _, m := range page {
-			all = append(all, KeptVerifier{ID: VerifierOf(m.Subject), Data: m.Data, Time: m.Time})
+			k := KeptVerifier{ID: VerifierOf(m.Subject), Data: m.Data, Time: m.Time}
+			if n, again := at[k.ID]; again {
+				all[n] = k
+				continue
+			}
+			at[k.ID] = len(all)
+			all = append(all, k)
 		}
 		from = page[len(page)-1].Seq + 1
 	}
