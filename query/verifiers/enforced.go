@@ -79,10 +79,11 @@ func count(yes bool) int {
 	return 0
 }
 
-// compare orders those that have not applied first, then those whose lag is
-// known and longest.
+// compare orders those that have not applied first, those that are silent behind
+// the others of them, then those whose lag is known and longest.
 func compare(a, b Standing) int {
-	return cmp.Or(cmp.Compare(count(a.Applied), count(b.Applied)), cmp.Compare(count(a.AppliedAt.IsZero()), count(b.AppliedAt.IsZero())),
+	silent := func(s Standing) int { return count(!s.Applied && s.State == Silent) }
+	return cmp.Or(cmp.Compare(count(a.Applied), count(b.Applied)), cmp.Compare(silent(a), silent(b)), cmp.Compare(count(a.AppliedAt.IsZero()), count(b.AppliedAt.IsZero())),
 		-cmp.Compare(a.Lag, b.Lag), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 

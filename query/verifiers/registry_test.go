@@ -425,7 +425,7 @@ func TestMissingIsListedFirstAndThenTheSlowest(t *testing.T) {
 	ms := time.Millisecond
 	at := time.Now()
 	want := []Standing{
-		{Name: "a", State: Silent}, {Name: "b"},
+		{Name: "b"}, {Name: "a", State: Silent},
 		{Name: "x", Applied: true, AppliedAt: at, Lag: 9 * ms}, {Name: "c", Applied: true, AppliedAt: at, Lag: 2 * ms}, {Name: "d", Applied: true},
 	}
 	got := slices.Clone(want)

@@ -82,6 +82,29 @@ func TestReceiptsSayWhatIsDecidedAt(t *testing.T) {
 	}
 }
 
+// A position without the keys that read what is there is not reported.
+func TestReceiptsWaitForKeys(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	heard := h.listen(t)
+	f := h.verify(t, named("orders"))
+	awaitReady(t, f)
+	h.keys.Down(true)
+	h.log.Key = feedtest.Key(2)
+	at := h.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
+	feedtest.Eventually(t, "the delta", func() bool { return f.Status().Head.Position >= at })
+	seq := f.Status().Head.Seq
+	if r := next(t, heard, "behind the delta", func(r revocation.Receipt) bool { return r.Seq >= seq }); r.Places[0].Position >= at {
+		t.Errorf("got %+v", r)
+	}
+	h.keys.Set(feedtest.Key(1), feedtest.Key(2))
+	h.keys.Down(false)
+	next(t, heard, "with the keys", position(at))
+	if d := f.Decide(feedtest.Claims(1)); d.State != revocation.Revoked {
+		t.Errorf("got %+v", d)
+	}
+}
+
 // However much is revoked, a receipt comes each 10 ms at most.
 func TestReceiptsAreCoalesced(t *testing.T) {
 	t.Parallel()
