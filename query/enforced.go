@@ -12,7 +12,7 @@ import (
 )
 
 // errNoReceipts says that nobody here knows who enforces revocations.
-var errNoReceipts = &problemError{KindUnavailable, http.StatusServiceUnavailable, "not available", "this server does not hear verifiers", ""}
+var errNoReceipts = &problemError{KindUnavailable, http.StatusServiceUnavailable, "not available", "this server does not hear verifiers, or not yet", ""}
 
 // What one answer lists at most.
 const (
@@ -67,7 +67,10 @@ func (s *Server) enforced(v *revoked) *Enforcement {
 	if s.cfg.Receipts == nil {
 		return nil
 	}
-	e := s.cfg.Receipts.Enforced(verifiers.Revoked{Shard: s.shard(v.Record.Tenant), Position: v.Index, Received: time.UnixMicro(v.Record.Received)})
+	e, known := s.cfg.Receipts.Enforced(verifiers.Revoked{Shard: s.shard(v.Record.Tenant), Position: v.Index, Received: time.UnixMicro(v.Record.Received)})
+	if !known {
+		return nil
+	}
 	out := enforcement(&e)
 	out.Verifiers = make([]VerifierStanding, min(len(e.Verifiers), maxStandings))
 	for i := range out.Verifiers {
@@ -103,7 +106,11 @@ func (s *Server) ListVerifiers(c echo.Context) error {
 	if s.cfg.Receipts == nil {
 		return errNoReceipts
 	}
-	now, all := s.cfg.Now(), s.cfg.Receipts.List()
+	now := s.cfg.Now()
+	all, known := s.cfg.Receipts.List()
+	if !known {
+		return errNoReceipts
+	}
 	out := Verifiers{Of: len(all), Verifiers: make([]Verifier, len(all))}
 	for i, v := range all {
 		out.Verifiers[i] = Verifier{

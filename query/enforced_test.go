@@ -26,17 +26,17 @@ type receipts struct {
 	asked []verifiers.Revoked
 }
 
-func (r *receipts) Enforced(of verifiers.Revoked) verifiers.Enforcement {
+func (r *receipts) Enforced(of verifiers.Revoked) (verifiers.Enforcement, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = append(r.asked, of)
-	return r.e
+	return r.e, r.e.Of > 0
 }
 
-func (r *receipts) List() []verifiers.Verifier { return r.list }
+func (r *receipts) List() ([]verifiers.Verifier, bool) { return r.list, len(r.list) > 0 }
 
 func (r *receipts) Wait(ctx context.Context, of verifiers.Revoked) (verifiers.Enforcement, bool) {
-	e := r.Enforced(of)
+	e, _ := r.Enforced(of)
 	if r.waited != nil {
 		r.waited()
 	}
@@ -220,4 +220,20 @@ func TestListVerifiers(t *testing.T) {
 	}
 	a.call(a.token("handler", "acme"), "GET", "/v1/verifiers", nil).want(t, http.StatusOK)
 	a.call(a.token("approver", "acme"), "GET", "/v1/verifiers", nil).want(t, http.StatusForbidden)
+}
+
+// What is not known yet is left out.
+func TestNothingIsClaimedBeforeReceiptsAreRead(t *testing.T) {
+	t.Parallel()
+	p := &parts{position: 8}
+	cfg := p.config()
+	cfg.Receipts = new(receipts)
+	a := serve(t, cfg)
+	p.log(7, record("r-1", "acme", time.Now()))
+	var out query.Revocation
+	a.call(a.token("officer", "acme"), "GET", "/v1/revocations/r-1", nil).want(t, http.StatusOK).into(t, &out)
+	if out.Enforced != nil {
+		t.Errorf("%+v", out.Enforced)
+	}
+	a.call(a.token("officer", "acme"), "GET", "/v1/verifiers", nil).want(t, http.StatusServiceUnavailable)
 }

@@ -55,9 +55,9 @@ type Decider interface {
 // Receipts knows where revocations are enforced: *verifiers.Registry. It may be
 // called from any goroutine.
 type Receipts interface {
-	// Enforced and List answer from memory.
-	Enforced(of verifiers.Revoked) verifiers.Enforcement
-	List() []verifiers.Verifier
+	// Enforced and List answer from memory; false before that is filled.
+	Enforced(of verifiers.Revoked) (verifiers.Enforcement, bool)
+	List() ([]verifiers.Verifier, bool)
 	// Wait returns when every fresh verifier has applied the revocation, or ctx
 	// has ended, and says which it was.
 	Wait(ctx context.Context, of verifiers.Revoked) (verifiers.Enforcement, bool)

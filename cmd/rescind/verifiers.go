@@ -88,16 +88,13 @@ func watch(cmd *cobra.Command, c *client.Client, id string, wait time.Duration) 
 	}
 }
 
-// enforced asks where the revocation is enforced: nowhere yet, where it is not
-// on the log.
+// enforced asks where the revocation is enforced. That is not known where it is
+// not on the log yet, and where the server has just started.
 func enforced(ctx context.Context, c *client.Client, id string) (r client.Revocation, err error) {
 	err = c.Call(ctx, "GET", "/v1/revocations/"+url.PathEscape(id), nil, &r)
 	var p *client.Problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
 		return client.Revocation{ID: id}, nil
-	}
-	if err == nil && r.Enforced == nil {
-		return r, errors.New("this server does not hear verifiers")
 	}
 	return r, err
 }
@@ -111,7 +108,7 @@ func giveUp(cmd *cobra.Command, last client.Revocation, wait time.Duration) erro
 		return err
 	}
 	if last.Enforced == nil {
-		return fmt.Errorf("revoked, but not on the log within %s", wait)
+		return fmt.Errorf("revoked, but after %s it is not known where that is enforced", wait)
 	}
 	return fmt.Errorf("revoked, but not enforced within %s at: %s", wait, strings.Join(last.Enforced.Missing, ", "))
 }

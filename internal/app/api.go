@@ -171,7 +171,7 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		Conn: b.nc, PublicKey: key.Public().(ed25519.PublicKey), StaleAfter: a.cfg.Limits.Stale, Log: a.log.With("role", config.RoleAPI),
 		OnApply: func(s feed.Applied) { p.verifiers.Advance(s.Head) },
 	})
-	a.ready = append(a.ready, vouches(ctx, p.feed), p.verifiers.Ready())
+	a.ready = append(a.ready, vouches(ctx, p.feed))
 	p.requests, err = erasure.New(erasure.Config{
 		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },

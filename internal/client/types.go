@@ -55,10 +55,10 @@ func (e *Enforced) Done() bool {
 		!slices.ContainsFunc(e.Verifiers, func(v Standing) bool { return !v.Applied && v.State != "silent" })
 }
 
-// String is e in one line; nil is a revocation that is not on the log yet.
+// String is e in one line; nil is what is not known.
 func (e *Enforced) String() string {
 	if e == nil {
-		return "not on the log yet"
+		return "it is not known yet where that is enforced"
 	}
 	line := fmt.Sprintf("enforced at %d of %d verifiers", e.At, e.Of)
 	if e.SlowestMS != nil {

@@ -53,8 +53,18 @@ type Enforcement struct {
 // Missing is those that have not applied it.
 func (e *Enforcement) Missing() []Standing { return e.Verifiers[:e.Of-e.At] }
 
-// Enforced says where a revocation is enforced now.
-func (r *Registry) Enforced(of Revoked) Enforcement {
+// Enforced says where a revocation is enforced now. It is false before it is
+// known who is registered.
+func (r *Registry) Enforced(of Revoked) (Enforcement, bool) {
+	select {
+	case <-r.ready:
+		return r.enforced(of), true
+	default:
+		return Enforcement{}, false
+	}
+}
+
+func (r *Registry) enforced(of Revoked) Enforcement {
 	now := r.cfg.Now()
 	r.mu.Lock()
 	e := Enforcement{Of: len(r.verifiers), Verifiers: make([]Standing, 0, len(r.verifiers))}
@@ -122,7 +132,7 @@ const recheck = 200 * time.Millisecond
 // done, and says which it was.
 func (r *Registry) Wait(ctx context.Context, of Revoked) (Enforcement, bool) {
 	if !r.loaded(ctx) {
-		return r.Enforced(of), false
+		return r.enforced(of), false
 	}
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
@@ -130,13 +140,13 @@ func (r *Registry) Wait(ctx context.Context, of Revoked) (Enforcement, bool) {
 	for {
 		done, changed := w.look(r)
 		if done {
-			return r.Enforced(of), true
+			return r.enforced(of), true
 		}
 		select {
 		case <-changed:
 		case <-tick.C:
 		case <-ctx.Done():
-			return r.Enforced(of), false
+			return r.enforced(of), false
 		}
 	}
 }
@@ -207,8 +217,18 @@ type Verifier struct {
 	ClockOffset time.Duration        // its clock to ours, less the way of the receipt
 }
 
-// List is every verifier, by name.
-func (r *Registry) List() []Verifier {
+// List is every verifier, by name. It is false before it is known who is
+// registered.
+func (r *Registry) List() ([]Verifier, bool) {
+	select {
+	case <-r.ready:
+		return r.list(), true
+	default:
+		return nil, false
+	}
+}
+
+func (r *Registry) list() []Verifier {
 	now := r.cfg.Now()
 	r.mu.Lock()
 	all := make([]Verifier, 0, len(r.verifiers))

@@ -84,7 +84,7 @@ func TestMemoryOfManyIsBounded(t *testing.T) {
 	if kept != r.moves {
 		t.Errorf("%d moves are kept, and %d were counted", kept, r.moves)
 	}
-	e := r.Enforced(Revoked{Position: moves - 1000, Received: time.UnixMicro(0)})
+	e := r.enforced(Revoked{Position: moves - 1000, Received: time.UnixMicro(0)})
 	if e.At != verifiers || e.Slowest == nil || e.Slowest.Lag != (moves-1000)*time.Millisecond {
 		t.Errorf("%d, slowest %+v", e.At, e.Slowest)
 	}
@@ -158,6 +158,6 @@ func BenchmarkEnforced(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Enforced(Revoked{Position: 500})
+		r.enforced(Revoked{Position: 500})
 	}
 }

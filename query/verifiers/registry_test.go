@@ -126,7 +126,7 @@ func TestKilledVerifier(t *testing.T) {
 		r.of(t, 1, 1)
 	}
 	if third := h.registry(); third.Stats().Registered != 1 {
-		t.Errorf("a third API knows %+v", third.List())
+		t.Errorf("a third API knows %+v", third.list())
 	}
 }
 
@@ -204,7 +204,7 @@ func TestClocksOfVerifiersDoNotCount(t *testing.T) {
 	if !done || e.At != 2 || e.Slowest.Lag > time.Since(of.Received) {
 		t.Errorf("%v %+v", done, e)
 	}
-	for i, v := range r.List() {
+	for i, v := range r.list() {
 		if want := []time.Duration{time.Hour, -time.Hour}[i]; v.ClockOffset > want || v.ClockOffset < want-time.Minute {
 			t.Errorf("%s: clock is off by %s", v.Name, v.ClockOffset)
 		}
@@ -255,7 +255,7 @@ func TestMaliciousReceiptsAreDropped(t *testing.T) {
 	say(t, nc, "evil", marshal(t, good))
 	r.of(t, 1, 1)
 	if again := h.registry(); again.Stats().Registered != 1 {
-		t.Errorf("%+v", again.List())
+		t.Errorf("%+v", again.list())
 	}
 }
 
@@ -284,11 +284,11 @@ func TestPositionFromTheFutureCountsForNothing(t *testing.T) {
 		}
 		feedtest.Eventually(t, name+": unconfirmed", func() bool {
 			say(t, nc, "liar", marshal(t, lie))
-			return r.List()[0].State == Unconfirmed
+			return r.list()[0].State == Unconfirmed
 		})
 		honest := wellFormed(r, "liar")
 		say(t, nc, "liar", marshal(t, honest))
-		feedtest.Eventually(t, name+": current", func() bool { return r.List()[0].State == Current })
+		feedtest.Eventually(t, name+": current", func() bool { return r.list()[0].State == Current })
 	}
 }
 
@@ -321,9 +321,9 @@ func TestVerifierThatIsAliveCannotBeSpokenFor(t *testing.T) {
 				lie.Instance = instance(n)
 				n++
 				say(t, nc, "victim", marshal(t, lie))
-				return r.List()[0].State == Contested
+				return r.list()[0].State == Contested
 			})
-			if e := r.Enforced(of); e.At != 0 || e.Of != 1 {
+			if e := r.enforced(of); e.At != 0 || e.Of != 1 {
 				t.Errorf("%+v", e)
 			}
 			leave := wellFormed(r, "victim")
@@ -347,7 +347,7 @@ func TestFullRegistryForgetsTheSilentAndNobodyElse(t *testing.T) {
 		now = now.Add(100 * time.Millisecond)
 	}
 	ids := func() (out []string) {
-		for _, v := range r.List() {
+		for _, v := range r.list() {
 			out = append(out, v.ID)
 		}
 		return out
@@ -371,16 +371,16 @@ func TestPositionsOfAnotherLogDoNotCount(t *testing.T) {
 	m := revocation.Receipt{ID: "a", Instance: "i", Started: time.Now(), At: time.Now(), Places: []revocation.Reached{{Epoch: 1, Position: 10}}}
 	r.receive("a", marshal(t, m))
 	of := Revoked{Position: 4}
-	if e := r.Enforced(of); e.At != 1 {
+	if e := r.enforced(of); e.At != 1 {
 		t.Fatalf("%+v", e)
 	}
 	r.Advance(revocation.Head{Epoch: 2, Position: 5})
-	if e := r.Enforced(of); e.At != 0 {
+	if e := r.enforced(of); e.At != 0 {
 		t.Errorf("%+v", e)
 	}
 	m.Places[0].Epoch, m.Places[0].Position = 2, 4
 	r.receive("a", marshal(t, m))
-	if e := r.Enforced(of); e.At != 1 {
+	if e := r.enforced(of); e.At != 1 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -404,17 +404,17 @@ func TestVerifierThatKnowsBeforeUs(t *testing.T) {
 		at(of.Position)
 		now = now.Add(time.Millisecond)
 		at(of.Position + 5)
-		if e := r.Enforced(of); e.At != 0 {
+		if e := r.enforced(of); e.At != 0 {
 			t.Fatalf("%+v", e)
 		}
 		now = now.Add(tt.late - time.Millisecond)
 		r.Advance(revocation.Head{Epoch: 1, Position: of.Position})
-		if e := r.Enforced(of); e.At != 1 || e.Slowest == nil || e.Slowest.Lag != tt.lag {
+		if e := r.enforced(of); e.At != 1 || e.Slowest == nil || e.Slowest.Lag != tt.lag {
 			t.Errorf("late by %s: %+v", tt.late, e)
 		}
 		r.Advance(revocation.Head{Epoch: 1, Position: of.Position + 5})
 		of.Position += 5
-		if e := r.Enforced(of); e.At != 1 {
+		if e := r.enforced(of); e.At != 1 {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -458,7 +458,7 @@ func TestRestartedVerifierIsBelievedInTime(t *testing.T) {
 	}
 	state := func(want State, at int) {
 		t.Helper()
-		if e := r.Enforced(Revoked{Position: 10}); e.Of != 1 || e.Verifiers[0].State != want || e.At != at {
+		if e := r.enforced(Revoked{Position: 10}); e.Of != 1 || e.Verifiers[0].State != want || e.At != at {
 			t.Errorf("got %+v, want %s", e, want)
 		}
 	}
@@ -476,4 +476,26 @@ func TestRestartedVerifierIsBelievedInTime(t *testing.T) {
 	say("one", true)
 	say("two", false)
 	state(Current, 1)
+}
+
+// Before it is known who is registered nothing is said, and nothing is done.
+func TestNothingIsSaidBeforeTheRegisteredAreRead(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{Conn: natsdtest.Connect(t, natsdtest.Start(t), natsd.API)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, known := r.Enforced(Revoked{Position: 1}); known {
+		t.Errorf("%+v", e)
+	}
+	if all, known := r.List(); known {
+		t.Errorf("%+v", all)
+	}
+	if e, done := r.waits(t, Revoked{}, 10*time.Millisecond); done {
+		t.Errorf("%+v", e)
+	}
+	feedtest.Go(t, r.Run)
+	if e, done := r.waits(t, Revoked{}, patience); !done || e.Of != 0 {
+		t.Errorf("%v %+v", done, e)
+	}
 }
