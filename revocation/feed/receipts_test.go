@@ -105,26 +105,6 @@ func TestReceiptsWaitForKeys(t *testing.T) {
 	}
 }
 
-// However much is revoked, a receipt comes each 10 ms at most.
-func TestReceiptsAreCoalesced(t *testing.T) {
-	t.Parallel()
-	h := start(t)
-	heard := h.listen(t)
-	f := h.verify(t, named("orders"))
-	awaitReady(t, f)
-	began := time.Now()
-	var at uint64
-	for n := range 100 {
-		at = h.log.Revoke(t, events.ScopeToken, feedtest.Claims(n))
-	}
-	feedtest.Eventually(t, "position", func() bool { return f.Position() >= at })
-	next(t, heard, "the last", position(at))
-	took := time.Since(began)
-	if most := int(took/(10*time.Millisecond)) + int(took/time.Second) + 10; len(heard) > most {
-		t.Errorf("%d receipts in %s", len(heard), took)
-	}
-}
-
 // One that has nothing to say says so each second.
 func TestReceiptsComeWithoutChanges(t *testing.T) {
 	t.Parallel()
