@@ -396,10 +396,8 @@ func TestVerifierThatKnowsBeforeUs(t *testing.T) {
 	}
 	r.Advance(revocation.Head{Epoch: 1, Position: 10})
 	at(10)
-	received := now
 	for _, tt := range []struct{ late, lag time.Duration }{{500 * time.Millisecond, 20 * time.Millisecond}, {3 * time.Second, 3020 * time.Millisecond}} {
-		received = now
-		of := Revoked{Position: r.known.Position + 1, Received: received}
+		of := Revoked{Position: r.known.Position + 1, Received: now}
 		now = now.Add(20 * time.Millisecond)
 		at(of.Position)
 		now = now.Add(time.Millisecond)
