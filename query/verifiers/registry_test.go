@@ -497,3 +497,29 @@ func TestNothingIsSaidBeforeTheRegisteredAreRead(t *testing.T) {
 		t.Errorf("%v %+v", done, e)
 	}
 }
+
+// A verifier that has lost its view, as after a restart, applies nothing until
+// it has one again; when it first did stays what it was.
+func TestColdVerifierAppliesNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Truncate(time.Microsecond)
+	r := &Registry{cfg: Config{Now: func() time.Time { return now }}.withDefaults(), verifiers: map[string]*verifier{}, claims: map[string]*verifier{}}
+	at := func(doubt revocation.Cause, position ...uint64) Enforcement {
+		now = now.Add(time.Second)
+		m := revocation.Receipt{ID: "a", Instance: "i", Started: now, At: now, Doubt: doubt}
+		for _, p := range position {
+			m.Places = append(m.Places, revocation.Reached{Epoch: 1, Position: p})
+		}
+		r.receive("a", marshal(t, m))
+		return r.enforced(Revoked{Position: 10, Received: time.Unix(0, 0)})
+	}
+	r.Advance(revocation.Head{Epoch: 1, Position: 10})
+	at("", 9)
+	before := at("", 10)
+	if e := at(revocation.CauseCold); e.At != 0 || e.Verifiers[0].State != Cold {
+		t.Errorf("%+v", e)
+	}
+	if e := at("", 10); e.At != 1 || before.At != 1 || e.Slowest == nil || e.Slowest.Lag != before.Slowest.Lag {
+		t.Errorf("%+v, before %+v", e, before)
+	}
+}
