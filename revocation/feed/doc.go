@@ -50,9 +50,11 @@
 //
 // # Shapes and units
 //
-// See package revocation. Dir holds snapshot (signed, as fetched) and keys
-// (signed, as answered), and verifier (its id), mode 0600: whoever reads the first two can test a
-// guessed identifier. All are checked on reading and ignored where they are not valid.
+// See package revocation. Dir holds snapshot (signed, as fetched), keys
+// (signed, as answered) and verifier (its id), mode 0600: whoever reads the
+// first two can test a guessed identifier. All are checked on reading and
+// ignored where they are not valid.
+//
 // A receipt is a revocation.Receipt in JSON, on stream.LiveVerifier and, at the
 // start, once a minute and on leaving, on stream.VerifierSubject.
 //
