@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/verifiers"
 )
@@ -236,4 +237,41 @@ func TestNothingIsClaimedBeforeReceiptsAreRead(t *testing.T) {
 		t.Errorf("%+v", out.Enforced)
 	}
 	a.call(a.token("officer", "acme"), "GET", "/v1/verifiers", nil).want(t, http.StatusServiceUnavailable)
+}
+
+// slowLane sees an event a while after it was published.
+type slowLane struct {
+	*parts
+	after time.Duration
+}
+
+func (l slowLane) Wait(ctx context.Context, _ events.Ref) (uint64, error) {
+	select {
+	case <-time.After(l.after):
+		return l.position, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// With the preference the log is waited for as long as without it, and for as
+// long as verifiers are.
+func TestRevokeWaitsForTheLogLongEnough(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		prefer           string
+		waitFor, appears time.Duration
+	}{{"wait=0", time.Minute, 50 * time.Millisecond}, {"wait=30", time.Millisecond, 100 * time.Millisecond}} {
+		p := &parts{position: 41}
+		r := oneMissing()
+		close(r.done)
+		cfg := p.config()
+		cfg.Receipts, cfg.Lane, cfg.WaitFor = r, slowLane{p, tt.appears}, tt.waitFor
+		a := serve(t, cfg)
+		var out query.Accepted
+		a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", revokeOne, "Prefer", tt.prefer).want(t, http.StatusOK).into(t, &out)
+		if out.Position == nil || out.Enforced == nil {
+			t.Errorf("%s: %+v", tt.prefer, out)
+		}
+	}
 }
