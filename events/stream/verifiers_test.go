@@ -1,8 +1,10 @@
 package stream_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +38,33 @@ func TestKeptVerifiersAreTheLastOfEach(t *testing.T) {
 			t.Errorf("%s says %q", k.ID, k.Data)
 		}
 		seen[k.ID] = true
+	}
+}
+
+// One that sends while it is read is there once.
+func TestKeptVerifiersAreThereOnce(t *testing.T) {
+	t.Parallel()
+	s := natsdtest.Start(t)
+	saying, reading := natsdtest.Connect(t, s, natsd.Verifier), natsdtest.Connect(t, s, natsd.API)
+	for n := range 3 {
+		if _, err := saying.Request(stream.VerifierSubject(fmt.Sprintf("v-%d", n)), nil, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var saidOn sync.WaitGroup
+	defer saidOn.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	saidOn.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			_, _ = saying.RequestWithContext(ctx, stream.VerifierSubject(fmt.Sprintf("v-%d", n%3)), nil) // ends with ctx
+		}
+	})
+	for range 200 {
+		kept, err := stream.KeptVerifiers(ctx, reading)
+		if err != nil || len(kept) != 3 {
+			t.Fatalf("%v, %v", kept, err)
+		}
 	}
 }
 
