@@ -24,9 +24,6 @@ func KeptVerifiers(ctx context.Context, nc *nats.Conn) (all []KeptVerifier, err 
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s from seq=%d: %w", VerifiersStream, from, err)
 		}
-		if len(page) == 0 {
-			return all, nil
-		}
 		for _, m := range page {
 			k := KeptVerifier{ID: VerifierOf(m.Subject), Data: m.Data, Time: m.Time}
 			if n, again := at[k.ID]; again {
@@ -35,6 +32,9 @@ func KeptVerifiers(ctx context.Context, nc *nats.Conn) (all []KeptVerifier, err 
 			}
 			at[k.ID] = len(all)
 			all = append(all, k)
+		}
+		if len(page) < pageMessages { // the end, however fast others write: not to follow them
+			return all, nil
 		}
 		from = page[len(page)-1].Seq + 1
 	}
