@@ -110,8 +110,7 @@ func (r *Registry) restore(kept []stream.KeptVerifier, began time.Time) {
 	for _, k := range kept {
 		receipt, err := parse(k.ID, k.Data)
 		if err != nil {
-			r.refused.Add(1)
-			continue
+			continue // it was counted when it came
 		}
 		names[k.ID] = true
 		v := r.verifiers[k.ID]
