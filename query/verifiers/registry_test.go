@@ -133,7 +133,9 @@ func TestAllSilentIsNotDone(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	r := h.registry(func(c *Config) { c.FreshFor = time.Second })
-	end(h.spawn("dies"), syscall.SIGKILL)
+	dies := h.spawn("dies")
+	r.of(t, 1, 1)
+	end(dies, syscall.SIGKILL)
 	r.of(t, 1, 0)
 	if e, done := r.waits(t, h.revoke(1), 500*time.Millisecond); done || e.Of != 1 || e.Fresh != 0 || e.At != 0 {
 		t.Errorf("%v %+v", done, e)
