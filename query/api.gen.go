@@ -15,7 +15,9 @@ import (
 
 // Accepted defines model for Accepted.
 type Accepted struct {
-	ID string `json:"id"`
+	// Enforced With `Prefer: wait` alone.
+	Enforced *Enforcement `json:"enforced,omitempty,omitzero"`
+	ID       string       `json:"id"`
 
 	// Position Index in the log: a verifier whose position is at least this has applied it.
 	Position *uint64 `json:"position,omitempty"`
@@ -239,6 +241,27 @@ type Decision struct {
 	Position uint64 `json:"position"`
 	Reason   string `json:"reason,omitempty,omitzero"`
 	Scope    Scope  `json:"scope,omitempty,omitzero"`
+}
+
+// Enforcement Where a revocation is enforced, as the verifiers report it.
+type Enforcement struct {
+	// At Of them, that have applied it.
+	At int `json:"at"`
+
+	// Fresh Of them, heard within the last five seconds.
+	Fresh int `json:"fresh"`
+
+	// Missing Names of those that have not applied it, silent ones included; the first hundred.
+	Missing []string `json:"missing"`
+
+	// Of Verifiers registered.
+	Of int `json:"of"`
+
+	// SlowestMs The longest lag that is known.
+	SlowestMs *int64 `json:"slowest_ms,omitempty"`
+
+	// Verifiers In GET alone. Those that have not applied it first, then the slowest; the first thousand.
+	Verifiers []VerifierStanding `json:"verifiers,omitempty,omitzero"`
 }
 
 // EventsAccepted defines model for EventsAccepted.
@@ -492,8 +515,9 @@ type RequestStep struct {
 
 // Revocation defines model for Revocation.
 type Revocation struct {
-	Actor    string `json:"actor,omitempty,omitzero"`
-	ClientID string `json:"client_id,omitempty,omitzero"`
+	Actor    string       `json:"actor,omitempty,omitzero"`
+	ClientID string       `json:"client_id,omitempty,omitzero"`
+	Enforced *Enforcement `json:"enforced,omitempty,omitzero"`
 
 	// Expires When the entry leaves the set; absent for one that stays.
 	Expires NumericDate `json:"expires,omitempty,omitzero"`
@@ -645,6 +669,70 @@ type SubjectRequestInput struct {
 type SubjectRequests struct {
 	Next     string           `json:"next,omitempty,omitzero"`
 	Requests []SubjectRequest `json:"requests"`
+}
+
+// Verifier defines model for Verifier.
+type Verifier struct {
+	// AgeMs Of its view, when it was heard.
+	AgeMs int64 `json:"age_ms"`
+
+	// ClockMs How far its clock is before ours, less the way of the receipt. Nothing else here depends on it.
+	ClockMs int64     `json:"clock_ms"`
+	Heard   time.Time `json:"heard"`
+
+	// HeardMs How long ago that was.
+	HeardMs int64  `json:"heard_ms"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+
+	// Positions That it decides at in each shard; none without a view.
+	Positions []uint64 `json:"positions"`
+
+	// Seq Of the last delta it applied.
+	Seq uint64 `json:"seq"`
+
+	// Started By its clock.
+	Started time.Time `json:"started"`
+
+	// State current: it vouches for its view. stale, gap, cold: it does not, because nothing came for too long, something is
+	// missing, or nothing was loaded. unconfirmed: it names a position or a log that this server's view does not have.
+	// contested: two processes speak under its id. silent: not heard within the last five seconds.
+	State VerifierState `json:"state"`
+}
+
+// VerifierStanding defines model for VerifierStanding.
+type VerifierStanding struct {
+	Applied bool `json:"applied"`
+
+	// AppliedAt When this server first heard that it had been applied. Absent where that was before it listened.
+	AppliedAt *time.Time `json:"applied_at,omitempty"`
+	ID        string     `json:"id"`
+
+	// LagMs From when the intake received the revocation, by its clock, to applied_at, by this server's: the way of the receipt included.
+	LagMs *int64 `json:"lag_ms,omitempty"`
+
+	// Name For people; the id where it has none. Several may have the same.
+	Name string `json:"name"`
+
+	// Position That it decides at.
+	Position uint64 `json:"position"`
+
+	// State current: it vouches for its view. stale, gap, cold: it does not, because nothing came for too long, something is
+	// missing, or nothing was loaded. unconfirmed: it names a position or a log that this server's view does not have.
+	// contested: two processes speak under its id. silent: not heard within the last five seconds.
+	State VerifierState `json:"state"`
+}
+
+// VerifierState current: it vouches for its view. stale, gap, cold: it does not, because nothing came for too long, something is
+// missing, or nothing was loaded. unconfirmed: it names a position or a log that this server's view does not have.
+// contested: two processes speak under its id. silent: not heard within the last five seconds.
+type VerifierState = string
+
+// Verifiers defines model for Verifiers.
+type Verifiers struct {
+	Fresh     int        `json:"fresh"`
+	Of        int        `json:"of"`
+	Verifiers []Verifier `json:"verifiers"`
 }
 
 // Cursor defines model for Cursor.
@@ -895,6 +983,9 @@ type ServerInterface interface {
 	// LiftRevocation Take a revocation back.
 	// (POST /v1/revocations/{id}/lift)
 	LiftRevocation(ctx echo.Context, id ID, params LiftRevocationParams) error
+	// ListVerifiers Who follows the revocation feed, and how far each is.
+	// (GET /v1/verifiers)
+	ListVerifiers(ctx echo.Context) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1452,6 +1543,15 @@ func (w *ServerInterfaceWrapper) LiftRevocation(ctx echo.Context) error {
 	return err
 }
 
+// ListVerifiers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListVerifiers(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListVerifiers(ctx)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1501,6 +1601,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.POST(options.BaseURL+"/v1/events", wrapper.PublishEvents, options.OperationMiddlewares["publishEvents"]...)
 	router.POST(options.BaseURL+"/v1/revocations", wrapper.Revoke, options.OperationMiddlewares["revoke"]...)
+	router.GET(options.BaseURL+"/v1/verifiers", wrapper.ListVerifiers, options.OperationMiddlewares["listVerifiers"]...)
 	router.GET(options.BaseURL+"/v1/revocations/stream", wrapper.StreamRevocations, options.OperationMiddlewares["streamRevocations"]...)
 	router.GET(options.BaseURL+"/v1/revocations/snapshot", wrapper.GetRevocationSnapshot, options.OperationMiddlewares["getRevocationSnapshot"]...)
 	router.HEAD(options.BaseURL+"/v1/revocations/snapshot", wrapper.HeadRevocationSnapshot, options.OperationMiddlewares["headRevocationSnapshot"]...)

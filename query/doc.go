@@ -27,6 +27,11 @@
 //   - Personal data is opened only with the scope for it and a purpose, after
 //     the record of the access is durable; where that fails, nothing is opened.
 //   - Revoking, lifting and checking do not wait for the audit store.
+//   - With Prefer: wait=N a revocation is durable before its answer waits for
+//     anybody, and goes its way when the caller hangs up. The answer is 200 only
+//     where every fresh verifier has applied it, or none is registered, and
+//     comes within N seconds of its being durable, or with what was known then;
+//     what is not on the log by then is not said to be enforced.
 //   - A body that was cut off, is over 1 MiB, or holds a member that is not
 //     known or is there twice is not acted on. Of a bulk request that holds for
 //     each line.
@@ -58,13 +63,13 @@
 //
 // # What it does not do
 //
-// It opens no listener, ends no TLS and limits no rates. It does not yet wait
-// for verifiers (Prefer: wait is ignored) or export. Why lines of a bulk job were
-// refused is forgotten with the process; how many is not.
+// It opens no listener, ends no TLS and limits no rates. It does not yet
+// export. Why lines of a bulk job were refused is forgotten with the process;
+// how many is not.
 // POST /v1/check looks at claims alone and is no authentication.
 //
 // # Sources
 //
-// RFC 9068 and 8725 (access tokens), RFC 6750 (challenges), RFC 9457
-// (problems), RFC 7517 (keys), CloudEvents 1.0.2, OpenAPI 3.1.
+// RFC 9068 and 8725 (access tokens), RFC 6750 (challenges), RFC 7240 (Prefer),
+// RFC 9457 (problems), RFC 7517 (keys), CloudEvents 1.0.2, OpenAPI 3.1.
 package query

@@ -32,7 +32,7 @@ func (s *Server) Revoke(c echo.Context) error {
 	if err := s.effective(&in); err != nil {
 		return err
 	}
-	return s.accept(c, in.Scope.RevokedType(), tenant, in.data(p, s.cfg.Now()))
+	return s.acceptAndWait(c, in.Scope.RevokedType(), tenant, in.data(p, s.cfg.Now()))
 }
 
 // data is what the body says, by p, now.
@@ -138,7 +138,9 @@ func (s *Server) GetRevocation(c echo.Context, id ID, params GetRevocationParams
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, v.view(s.cfg.Now()))
+	out := v.view(s.cfg.Now())
+	out.Enforced = s.enforced(&v)
+	return c.JSON(http.StatusOK, out)
 }
 
 // The states of a revocation.

@@ -68,6 +68,7 @@ func access() map[string][]string {
 		"revokeBulk":             {ScopeRevocationsWrite},
 		"getBulk":                {ScopeRevocationsWrite},
 		"getRevocation":          {ScopeRevocationsRead},
+		"listVerifiers":     {ScopeRevocationsRead},
 		"streamRevocations":      {ScopeFeedRead},
 		"getRevocationSnapshot":  {ScopeFeedRead},
 		"headRevocationSnapshot": {ScopeFeedRead},

@@ -46,6 +46,11 @@ type Config struct {
 	Quarantine QuarantineStore
 	Feed       Feed
 
+	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
+	// is ignored then, no revocation says where it is enforced, and GET
+	// /v1/verifiers is answered 503.
+	Receipts Receipts
+
 	// Probes are what GET /readyz asks. Default none: always ready.
 	Probes []Probe
 
@@ -286,7 +291,11 @@ func (s *Server) event(t events.Type, tenant string, d events.Data) (events.Even
 // position waits a bounded time for ev to be on the log; nil where it is not
 // there yet.
 func (s *Server) position(ctx context.Context, ev events.Event) *uint64 {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.WaitFor)
+	return s.positionWithin(ctx, ev, s.cfg.WaitFor)
+}
+
+func (s *Server) positionWithin(ctx context.Context, ev events.Event, d time.Duration) *uint64 {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	index, err := s.cfg.Lane.Wait(ctx, events.EventRef(ev.Tenant, ev.Source, ev.ID))
 	if err != nil {

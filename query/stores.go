@@ -10,6 +10,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -50,6 +51,17 @@ type Keyring interface {
 // set: *feed.Feed. It does not block.
 type Decider interface {
 	Decide(c revocation.Claims) revocation.Decision
+}
+
+// Receipts knows where revocations are enforced: *verifiers.Registry. It may be
+// called from any goroutine.
+type Receipts interface {
+	// Enforced and List answer from memory; false before that is filled.
+	Enforced(of verifiers.Revoked) (verifiers.Enforcement, bool)
+	List() ([]verifiers.Verifier, bool)
+	// Wait returns when every fresh verifier has applied the revocation, or ctx
+	// has ended, and says which it was.
+	Wait(ctx context.Context, of verifiers.Revoked) (verifiers.Enforcement, bool)
 }
 
 // Requests is the workflow of data subjects' requests: *erasure.Workflow. Its

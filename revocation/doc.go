@@ -8,6 +8,7 @@
 // hash. A [Set] is what a sequence of entries amounts to. [Set.Decide] answers
 // for the [Claims] of one token. A [Delta] carries entries from the projector
 // to verifiers; a [Snapshot] carries a whole set. Both are signed.
+// A [Receipt] is what a verifier says of how far it is; it is not signed.
 //
 // # Guarantees
 //

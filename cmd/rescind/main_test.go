@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("RESCIND_DATA", filepath.Join(e.WorkDir, "data"))
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "clickhouse": inClickHouse},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier},
 	})
 }
 

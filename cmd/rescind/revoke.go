@@ -41,6 +41,7 @@ func newRevoke(env environment) *cobra.Command {
 func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Command {
 	body := map[string]*string{}
 	times := map[string]*string{}
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: string(scope), Short: revokeShort(scope), Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,7 +49,7 @@ func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Comma
 			if err != nil {
 				return err
 			}
-			return revoke(cmd, env, in)
+			return revoke(cmd, env, in, wait)
 		},
 	}
 	text := func(name, usage string, required bool) {
@@ -74,6 +75,7 @@ func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Comma
 	} {
 		times[name] = cmd.Flags().String(strings.ReplaceAll(name, "_", "-"), "", usage)
 	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "watch until every fresh verifier has applied it, for as long as this; exit code 1 where one has not")
 	return cmd
 }
 
@@ -114,15 +116,25 @@ func revocationBody(scope events.Scope, members, times map[string]*string) (map[
 	return in, nil
 }
 
-func revoke(cmd *cobra.Command, env environment, in map[string]any) error {
+func revoke(cmd *cobra.Command, env environment, in map[string]any, wait time.Duration) error {
 	c, err := newClient(cmd, env, "admin")
 	if err != nil {
 		return err
 	}
 	var out client.Revoked
-	return ask(cmd, c, "POST", "/v1/revocations", in, &out, func(w io.Writer) {
+	told := func(w io.Writer) {
 		fmt.Fprintf(w, "revoked: id %s, position %d\nlift it with: rescind lift %s\n", out.ID, out.Position, out.ID)
-	})
+	}
+	if wait <= 0 {
+		return ask(cmd, c, "POST", "/v1/revocations", in, &out, told)
+	}
+	if err := c.Call(cmd.Context(), "POST", "/v1/revocations", in, &out); err != nil {
+		return err
+	}
+	if !asJSON(cmd) {
+		told(cmd.OutOrStdout())
+	}
+	return watch(cmd, c, out.ID, wait)
 }
 
 func newLift(env environment) *cobra.Command {

@@ -61,7 +61,7 @@ func newRoot(env environment) *cobra.Command {
 	root.AddCommand(
 		newDemo(env), newDev(env), newServe(env), newBench(env),
 		newPublish(env), newRevoke(env), newLift(env), newCheck(env), newAudit(env), newRequest(env),
-		newFindings(env), newQuarantine(env), newVerify(env), newRebuild(env),
+		newFindings(env), newQuarantine(env), newVerifiers(env), newVerify(env), newRebuild(env),
 		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newReady(env), newVersion(),
 	)
 	asUsage(root)

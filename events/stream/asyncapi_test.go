@@ -16,6 +16,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/schemas"
 )
 
@@ -81,6 +82,8 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},
 		"snapshotChunks":  {"$O." + stream.SnapshotBucket + ".C.{upload}", objects},
 		"locks":           {with(stream.LockSubjects, "{name}"), stream.LocksStream},
+		"verifiers":       {stream.VerifierSubject("{verifier}"), stream.VerifiersStream},
+		"liveVerifiers":   {stream.LiveVerifier("{verifier}"), ""},
 	}
 	doc, _ := document(t)
 	got := map[string][2]string{}
@@ -240,6 +243,28 @@ func TestAsyncAPIDescribesQuarantinedEvents(t *testing.T) {
 	_, whole := document(t)
 	at := any(whole)
 	for _, name := range []string{"components", "messages", "quarantined", "payload", "properties"} {
+		at = at.(map[string]any)[name]
+	}
+	if d := cmp.Diff(slices.Sorted(maps.Keys(at.(map[string]any))), slices.Sorted(maps.Keys(members))); d != "" {
+		t.Error(d)
+	}
+}
+
+// The description of a receipt has the members that are written.
+func TestAsyncAPIDescribesReceipts(t *testing.T) {
+	t.Parallel()
+	r := revocation.Receipt{ID: "v", Name: "n", Instance: "i", Feed: 1, Seq: 1, Places: []revocation.Reached{{Epoch: 1, Position: 1}}, Doubt: revocation.CauseGap}
+	written, err := r.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(written, &members); err != nil {
+		t.Fatal(err)
+	}
+	_, whole := document(t)
+	at := any(whole)
+	for _, name := range []string{"components", "messages", "receipt", "payload", "properties"} {
 		at = at.(map[string]any)[name]
 	}
 	if d := cmp.Diff(slices.Sorted(maps.Keys(at.(map[string]any))), slices.Sorted(maps.Keys(members))); d != "" {

@@ -68,6 +68,9 @@
 //     server that answers. A fence reaches those who listen, without its value.
 //   - [KeyStore.Get] sees every entry whose Create returned, and none whose
 //     Erase did; an answer that is not whole is an error.
+//   - [KeptVerifiers] is the last that each verifier said on [VerifierSubject], for
+//     [VerifiersKept], whatever verifiers send: a message is bounded, and so is
+//     the stream.
 //   - [Quarantine.Put] of the same bytes, subject and reason is one entry,
 //     however late and often. One that cannot be decoded is listed as a defect
 //     and hides none of the others.

@@ -22,6 +22,7 @@ import (
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
@@ -39,6 +40,7 @@ type parts struct {
 	lane      *lane.Follower
 	feed      *feed.Feed
 	passed    *feedhttp.Server // the feed to others
+	verifiers *verifiers.Registry
 	requests  *erasure.Workflow
 }
 
@@ -73,6 +75,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g, behind := errgroup.WithContext(behind)
 	g.Go(func() error { return ended(behind, p.lane.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.feed.Run(behind)) })
+	g.Go(func() error { return ended(behind, p.verifiers.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.requests.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
@@ -169,8 +172,12 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.passed, err = feedhttp.New(feedhttp.Config{Source: feed.NewStored(b.nc, public), PublicKey: public, Log: a.log}); err != nil {
 		return nil, err
 	}
+	if p.verifiers, err = verifiers.New(verifiers.Config{Conn: b.nc, Logger: a.log}); err != nil {
+		return nil, err
+	}
 	p.feed = feed.New(feed.Config{
 		Conn: b.nc, PublicKey: public, StaleAfter: a.cfg.Limits.Stale, OnDelta: p.passed.Pass, Log: a.log.With("role", config.RoleAPI),
+		OnApply: func(s feed.Applied) { p.verifiers.Advance(s.Head) },
 	})
 	a.ready = append(a.ready, vouches(ctx, p.feed))
 	p.requests, err = erasure.New(erasure.Config{
@@ -208,9 +215,10 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchQuarantine(quarantine)
 	a.watchFeed(p.feed)
 	a.watchStreams(p.passed)
+	a.watchVerifiers(p.verifiers)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 	})

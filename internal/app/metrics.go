@@ -15,6 +15,7 @@ import (
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
@@ -191,6 +192,14 @@ func (a *app) watchRevoke(r *revoke.Revoker) {
 	a.probe("revoke", false, func() query.Condition {
 		return query.Condition{OK: true, Position: r.Stats().Position}
 	})
+}
+
+func (a *app) watchVerifiers(r *verifiers.Registry) {
+	m := a.meter()
+	m.gauge("verifiers_registered", "Verifiers that report how far they are, silent ones included.", func() float64 { return float64(r.Stats().Registered) })
+	m.gauge("verifiers_fresh", "Verifiers heard within the last five seconds.", func() float64 { return float64(r.Stats().Fresh) })
+	m.count("receipts_total", "Receipts of verifiers that were heard.", func() float64 { return float64(r.Stats().Receipts) })
+	m.count("receipts_refused_total", "Receipts dropped: not one, of another's id, too large, or without room.", func() float64 { return float64(r.Stats().Refused) })
 }
 
 func (a *app) watchFeed(f *feed.Feed) {

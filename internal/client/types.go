@@ -1,6 +1,8 @@
 package client
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -36,6 +38,80 @@ type BulkRefusal struct {
 	Line   int64  `json:"line"`
 	Member string `json:"member,omitempty"`
 	Reason string `json:"reason"`
+}
+
+// Revocation answers GET /v1/revocations/{id}.
+type Revocation struct {
+	ID       string    `json:"id"`
+	State    string    `json:"state,omitempty"`
+	Position uint64    `json:"position"`
+	Enforced *Enforced `json:"enforced,omitempty"`
+}
+
+// Enforced is where a revocation is enforced.
+type Enforced struct {
+	Of        int        `json:"of"`
+	Fresh     int        `json:"fresh"`
+	At        int        `json:"at"`
+	SlowestMS *int64     `json:"slowest_ms,omitempty"`
+	Missing   []string   `json:"missing"`
+	Verifiers []Standing `json:"verifiers,omitempty"`
+}
+
+// Standing is how one verifier stands to a revocation.
+type Standing struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	State    string `json:"state"` // silent ones are not waited for
+	Applied  bool   `json:"applied"`
+	Position uint64 `json:"position"`
+	LagMS    *int64 `json:"lag_ms,omitempty"`
+}
+
+// Done reports whether every fresh verifier has applied it, and at least one is
+// fresh or nobody is registered at all.
+func (e *Enforced) Done() bool {
+	return e != nil && (e.Fresh > 0 || e.Of == 0) &&
+		!slices.ContainsFunc(e.Verifiers, func(v Standing) bool { return !v.Applied && v.State != "silent" })
+}
+
+// String is e in one line; nil is what is not known.
+func (e *Enforced) String() string {
+	if e == nil {
+		return "it is not known yet where that is enforced"
+	}
+	line := fmt.Sprintf("enforced at %d of %d verifiers", e.At, e.Of)
+	if e.SlowestMS != nil {
+		line += fmt.Sprintf(", the slowest after %d ms", *e.SlowestMS)
+	}
+	for i, v := range e.Verifiers {
+		switch {
+		case v.Applied:
+			return line
+		case i == 0:
+			line += "; not at"
+		}
+		line += fmt.Sprintf(" %s (%s)", v.Name, v.State)
+	}
+	return line
+}
+
+// Verifiers answers GET /v1/verifiers.
+type Verifiers struct {
+	Of        int        `json:"of"`
+	Fresh     int        `json:"fresh"`
+	Verifiers []Verifier `json:"verifiers"`
+}
+
+// Verifier is one that follows the feed.
+type Verifier struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	State     string    `json:"state"`
+	Positions []uint64  `json:"positions"`
+	AgeMS     int64     `json:"age_ms"`
+	HeardMS   int64     `json:"heard_ms"`
+	Started   time.Time `json:"started"`
 }
 
 // Checked answers POST /v1/check.

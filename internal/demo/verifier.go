@@ -52,7 +52,7 @@ func (v *verifier) start(ctx context.Context, s *dev.Stack, i *issuer, n int) er
 	if err != nil {
 		return err
 	}
-	view := feed.New(feed.Config{Conn: v.nc, PublicKey: public})
+	view := feed.New(feed.Config{Conn: v.nc, PublicKey: public, Name: fmt.Sprintf("orders-%d", n)})
 	reports := guard.NewAsync(pub, 100, nil)
 	v.guard, err = guard.New(guard.Config{
 		Issuer: issuerName, Audience: []string{audience}, Tenant: tenant, Feed: view, Report: reports, ReportClient: true,

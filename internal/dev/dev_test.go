@@ -40,7 +40,7 @@ func TestDoors(t *testing.T) {
 	s := start(t, t.TempDir())
 	for name, test := range map[string]func(*testing.T, *dev.Stack){
 		"a plain client": testPlainClient, "too large on NATS": testTooLargeOnNATS, "unauthorised publishers": testUnauthorisedPublishers,
-		"bad bodies over HTTP": testBadBodiesOverHTTP, "bad access tokens": testBadAccessTokens,
+		"bad bodies over HTTP": testBadBodiesOverHTTP, "bad access tokens": testBadAccessTokens, "prefer wait": testPreferWait,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}

@@ -30,6 +30,8 @@
 //     nobody who follows the feed.
 //   - An issuer sees no answer that is for a verifier, or for a role of the core,
 //     and the reverse.
+//   - A verifier may say how far it is, and only the API hears it: no verifier
+//     hears another.
 //   - Clients without credentials, or with those of another deployment, are
 //     refused.
 //   - Credentials carry no permissions: a change of a role reaches those that
@@ -61,6 +63,8 @@
 // any subject, as the server does not check where to: what verifiers act on is
 // signed for that reason. The same holds for its replies: the roles of the
 // account "rescind" are trusted not to name a stream's subject.
+//
+// Verifiers have one role: each may register under any id.
 //
 // Clients of one account are not kept from each other's answers: issuers see
 // each other's acknowledgements, and verifiers each other's feed keys.

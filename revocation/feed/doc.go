@@ -4,7 +4,10 @@
 // # What it is
 //
 // A [Feed] listens to live deltas, fetches a signed snapshot and what was
-// stored since, and follows. [Feed.Decide] answers from memory.
+// stored since, and follows. [Feed.Decide] answers from memory. With a Name it
+// sends receipts: how far it is, for whoever asks where a revocation is
+// enforced. [Feed.Check] and [Feed.ReadyHandler] are for the application's own
+// readiness.
 //
 // # Guarantees
 //
@@ -13,7 +16,20 @@
 //     signed, and the last was signed within StaleAfter of now.
 //   - A gap, another history, a step back, and a message that is not signed end
 //     that at once, and are mended without help. What the old view revokes
-//     stays revoked meanwhile.
+//     stays revoked meanwhile. By case, with the test of it on a real server:
+//     a message is lost (TestDroppedDeltasAreFetched, TestGapVouchesForNothing);
+//     the connection is cut (TestCutConnectionIsAGapUntilItIsMended) or held
+//     (TestHeldConnectionIsStale); the server restarts (TestServerRestart); our
+//     buffer overflows (TestSlowConsumerIsAGapAndMended); the stream is created
+//     again (TestStreamCreatedAgain), or purged (TestDeltasPurgedBehindAVerifier);
+//     the log is another (TestLogCreatedAgain); the sequence steps back or forks
+//     (TestStepBackIsNoticed), as where a backup is restored
+//     (TestServerRestoredFromABackup); a delta is forged, live
+//     (TestUnsignedLiveDeltaIsNotApplied) or stored
+//     (TestUnsignedStoredDeltaIsPassedOver), late or again
+//     (TestOldDeltasDoNotCountAsHeard, TestDuplicatesAndOldDeltasChangeNothing);
+//     the snapshot is damaged (TestCorruptSnapshotIsNotLoaded), unsigned, or
+//     something else (TestBadSnapshotsAreNotLoaded).
 //   - A token that the view revokes is revoked however old the view is.
 //   - Being connected is not being fresh: age counts from when the last delta
 //     was signed and received, and grows while nothing arrives.
@@ -23,13 +39,24 @@
 //   - It needs no more than a verifier's credentials: core subscriptions,
 //     direct gets and one request. It creates nothing on the server.
 //   - With Dir, a start without the server refuses what the last saved snapshot
-//     revokes; everything else is unknown until the server is back.
+//     revokes; everything else is unknown, and stale, until the server is back.
+//     Without Dir everything is unknown, and cold.
+//   - A receipt names a position only when decisions are made at it. One is sent
+//     when that moves, at most every 10 ms, and each second in any case; on
+//     leaving, before Run returns. Nothing of the feed waits for it, and none is
+//     sent later than it was true.
+//   - Check is nil, and ReadyHandler answers 200, exactly while the view vouches
+//     for what it does not revoke.
 //
 // # Shapes and units
 //
-// See package revocation. Dir holds snapshot (signed, as fetched) and keys
-// (signed, as answered), mode 0600: whoever reads both can test a guessed
-// identifier. Both are checked on reading and ignored where they are not valid.
+// See package revocation. Dir holds snapshot (signed, as fetched), keys
+// (signed, as answered) and verifier (its id), mode 0600: whoever reads the
+// first two can test a guessed identifier. All are checked on reading and
+// ignored where they are not valid.
+//
+// A receipt is a revocation.Receipt in JSON, on stream.LiveVerifier and, at the
+// start, once a minute and on leaving, on stream.VerifierSubject.
 //
 // # Errors
 //

@@ -108,6 +108,17 @@ func OpenLogOf(t testing.TB, s *natsd.Server, shard uint16, tenant string) *Log 
 	return out
 }
 
+// Reopen goes on with the log of s, which is that of the server before it or
+// was put back to where l is.
+func (l *Log) Reopen(t testing.TB, s *natsd.Server) {
+	t.Helper()
+	log, err := stream.OpenLogOf(t.Context(), natsdtest.JetStream(t, s, natsd.Projector), l.log.Shard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.log = log
+}
+
 // Claims are those of token n of a subject of its own.
 func Claims(n int) revocation.Claims {
 	return revocation.Claims{Tenant: Tenant, Issuer: Issuer, TokenID: fmt.Sprintf("token-%d", n), SessionID: fmt.Sprintf("session-%d", n),
