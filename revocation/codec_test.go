@@ -227,6 +227,67 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
+// columnsOf are the columns of lifts at the given places.
+func columnsOf(t *testing.T, places ...uint64) [][]byte {
+	t.Helper()
+	w := newColumnWriter()
+	for _, index := range places {
+		w.add(&logged{row: row{index: index, cutoff: endless, expires: endless}}, 0, &kind{})
+	}
+	columns, err := w.columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return columns
+}
+
+func TestOneRevocationTwiceIsNotASnapshot(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		places []uint64
+		sound  bool
+	}{{[]uint64{4, 5}, true}, {[]uint64{4, 4}, false}} {
+		w := wireSnapshot{Version: Version, Counts: []uint64{2}, Hashes: bytes.Repeat([]byte{1}, 32), Keys: []KeyID{{Tenant: "acme"}},
+			Kinds: []wireKind{{Kind: kindLift, Flags: flagLifted}}, Columns: columnsOf(t, c.places...)}
+		payload, err := encoder.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = decodeSnapshot(payload); (err == nil) != c.sound {
+			t.Errorf("at %d: %v", c.places, err)
+		}
+	}
+}
+
+// TestLargeSnapshot is one of several buckets.
+func TestLargeSnapshot(t *testing.T) {
+	t.Parallel()
+	s := setOf()
+	var all []Entry
+	for n := range uint64(5 * bucketRows) {
+		c := someone
+		c.TokenID = fmt.Sprint(n)
+		all = append(all, revoke(n, feedKey("acme", 1), events.ScopeToken, c, 0))
+	}
+	s.Apply(all...)
+	opened, err := OpenSnapshot(public, pack(t, s, Head{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded := opened.Set(t0)
+	for i := range all {
+		if !loaded.Holds(all[i].Hash, t0) || !s.Holds(all[i].Hash, t0) {
+			t.Fatalf("revocation %d is not held", i)
+		}
+	}
+	if diff := cmp.Diff(all, loaded.Entries(), equal); diff != "" {
+		t.Fatal(diff)
+	}
+	if n := loaded.Sweep(t0.Add(time.Hour)); n != len(all) || loaded.Len() != 0 || len(loaded.kinds.numbers) != 0 {
+		t.Fatalf("swept %d, left %d and %d kinds", n, loaded.Len(), len(loaded.kinds.numbers))
+	}
+}
+
 // TestSnapshotIsReplayedFromAnyPoint: entries that came before or after it was
 // packed may be applied again.
 func TestSnapshotIsReplayedFromAnyPoint(t *testing.T) {

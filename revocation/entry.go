@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"math"
@@ -123,18 +122,6 @@ func orForever(t events.Timestamp) events.Timestamp {
 		return forever
 	}
 	return t
-}
-
-func orZero(t events.Timestamp) events.Timestamp {
-	if t == forever {
-		return 0
-	}
-	return t
-}
-
-// compare orders entries by index, hash, and revocation before lift.
-func (e *Entry) compare(o *Entry) int {
-	return cmp.Or(cmp.Compare(e.Index, o.Index), bytes.Compare(e.Hash[:], o.Hash[:]), cmpBool(e.Lift, o.Lift))
 }
 
 func cmpBool(a, b bool) int {

@@ -162,7 +162,7 @@ func drawEntries(t *rapid.T) []Entry {
 			continue
 		}
 		e := revoke(uint64(i+1), key, scope, c, rapid.SampledFrom([]events.Timestamp{0, ms(-2 * time.Second), ms(-time.Second), ms(0), ms(time.Second)}).Draw(t, "cutoff"))
-		expires := rapid.SampledFrom([]events.Timestamp{0, ms(-time.Second), ms(time.Hour)})
+		expires := rapid.SampledFrom([]events.Timestamp{0, ms(-time.Second), ms(time.Second), ms(time.Hour)})
 		e.Expires = expires.Draw(t, "expires")
 		e.Starts = rapid.SampledFrom([]events.Timestamp{0, 0, 0, ms(-time.Second), ms(0), ms(time.Second)}).Draw(t, "starts")
 		out = append(out, e)

@@ -40,7 +40,8 @@ func (p *page) words() []uint64 { return unsafe.Slice((*uint64)(unsafe.Pointer(p
 // tags is the column of tags. It begins right behind the header, so that the
 // two come from memory together.
 func (p *page) tags() []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(page{}))), p.n)
+	const perWord = 64 / tagBits
+	return unsafe.Slice((*uint16)(unsafe.Pointer(p)), perWord*p.size)[perWord*headerWords:][:p.n]
 }
 
 func tagWords(n int) int { return (n*tagBits + 63) / 64 }

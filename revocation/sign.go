@@ -52,9 +52,6 @@ func (p purpose) open(key ed25519.PublicKey, message []byte) ([]byte, error) {
 	return payload, nil
 }
 
-// maxEntries bounds what a decoder makes room for.
-const maxEntries = 1 << 27
-
 var (
 	encoder = func() cbor.EncMode {
 		m, err := cbor.CoreDetEncOptions().EncMode()
