@@ -85,8 +85,9 @@ type Config struct {
 	// Default 24 h, up to 400 days. It must not be more than the intake's
 	// longest permitted lifetime: cut-offs are kept for no longer.
 	MaxLifetime time.Duration
-	// AllowIncomplete accepts tokens without jti or iat. One without jti cannot
-	// be revoked by itself, one without iat is revoked by any cut-off.
+	// AllowIncomplete accepts tokens without jti, iat, sub or client_id, which
+	// RFC 9068 requires. A token cannot be revoked by what it does not have; one
+	// without iat is revoked by any cut-off.
 	AllowIncomplete bool
 
 	// Policy is what the whole application wants. Default Strict.

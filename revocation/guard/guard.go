@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -49,9 +48,6 @@ func (g *Guard) With(p Policy) *Guard {
 	return &route
 }
 
-// maxTokenBytes bounds what is parsed before anything is known of it.
-const maxTokenBytes = 16 << 10
-
 // Check says whether raw, a JWS in compact form, passes. The error is a
 // *Refusal. Nothing is reported.
 func (g *Guard) Check(ctx context.Context, raw string) (*Token, error) {
@@ -65,7 +61,7 @@ func (g *Guard) Check(ctx context.Context, raw string) (*Token, error) {
 // check returns the token beside a refusal where its signature was good: then
 // its claims may be reported.
 func (g *Guard) check(ctx context.Context, raw string) (*Token, *Refusal) {
-	if len(raw) > maxTokenBytes {
+	if !compact(raw) {
 		return nil, refuse(ReasonMalformed)
 	}
 	t := new(Token)
@@ -118,35 +114,6 @@ func refusalOf(err error) *Refusal {
 	}
 }
 
-// key chooses the key, and checks what the header says before it is believed.
-func (g *Guard) key(ctx context.Context, parsed *jwt.Token, t *Token) (any, error) {
-	typ, _ := parsed.Header["typ"].(string)
-	kid, isText := parsed.Header["kid"].(string)
-	_, named := parsed.Header["kid"]
-	_, critical := parsed.Header["crit"]
-	switch {
-	case !slices.Contains(g.cfg.Algorithms, parsed.Method.Alg()):
-		return nil, refuse(ReasonAlgorithm)
-	case critical:
-		return nil, refuse(ReasonCritical)
-	case !slices.Contains(g.cfg.Types, plainType(typ)):
-		return nil, refuse(ReasonType)
-	case named && (!isText || kid == ""):
-		return nil, refuse(ReasonKey)
-	}
-	k, err := g.cfg.Keys.Key(ctx, kid)
-	switch {
-	case errors.Is(err, ErrNoKey):
-		return nil, refuse(ReasonKey)
-	case err != nil:
-		return nil, refuse(ReasonKeys)
-	case k.Algorithm != parsed.Method.Alg():
-		return nil, refuse(ReasonAlgorithm)
-	}
-	t.KeyID, t.Algorithm = k.ID, k.Algorithm
-	return k.Public, nil
-}
-
 // judge checks what the parser does not.
 func (g *Guard) judge(t *Token) *Refusal {
 	c := &t.Claims
@@ -155,7 +122,7 @@ func (g *Guard) judge(t *Token) *Refusal {
 		from = events.TimestampOf(g.cfg.Now())
 	}
 	switch {
-	case !g.cfg.AllowIncomplete && (c.IssuedAt == 0 || c.TokenID == ""):
+	case !g.cfg.AllowIncomplete && !c.complete():
 		return refuse(ReasonIncomplete)
 	case int64(c.Expires-from) > g.cfg.MaxLifetime.Milliseconds():
 		return refuse(ReasonLifetime)
