@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -16,6 +17,9 @@ type Guard struct {
 	cfg    Config
 	policy Policy // of the route, and stricter than cfg.Policy or the same
 	parser *jwt.Parser
+
+	streams *streams
+	skipped *atomic.Uint64
 }
 
 // Token is a token that passed.
@@ -25,6 +29,8 @@ type Token struct {
 	Algorithm string
 	Tenant    string
 	Decision  revocation.Decision // active, or unknown under BestEffort
+
+	call Call // that it came with
 }
 
 // New is a Guard for the tokens that cfg describes.
@@ -38,7 +44,7 @@ func New(cfg Config) (*Guard, error) {
 		jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience...),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now), jwt.WithStrictDecoding(),
 	)
-	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser}, nil
+	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64)}, nil
 }
 
 // With is g for a route that wants policy p. The stricter of the two counts.
@@ -134,19 +140,30 @@ func (g *Guard) judge(t *Token) *Refusal {
 }
 
 func (g *Guard) decide(t *Token) *Refusal {
+	t.Decision = g.ask(t)
+	return g.verdict(t, t.Decision)
+}
+
+func (g *Guard) ask(t *Token) revocation.Decision { return g.cfg.Feed.Decide(t.asked()) }
+
+// asked is what a decision needs to know of t.
+func (t *Token) asked() revocation.Claims {
 	c := &t.Claims
-	t.Decision = g.cfg.Feed.Decide(revocation.Claims{
+	return revocation.Claims{
 		Tenant: t.Tenant, Issuer: c.Issuer, TokenID: c.TokenID, SessionID: c.SessionID, Subject: c.Subject,
 		ClientID: c.ClientID, KeyID: t.KeyID, GrantID: c.GrantID, IssuedAt: c.IssuedAt,
-	})
-	switch t.Decision.State {
-	case revocation.Active:
-		return nil
-	case revocation.Revoked:
-		return &Refusal{Reason: ReasonRevoked, Decision: t.Decision}
 	}
-	if stricter(g.policy, g.cfg.PolicyOf(t.Tenant)) == BestEffort {
+}
+
+// verdict is what d means for t: nil where it passes.
+func (g *Guard) verdict(t *Token, d revocation.Decision) *Refusal {
+	switch {
+	case d.State == revocation.Active:
+		return nil
+	case d.State == revocation.Revoked:
+		return &Refusal{Reason: ReasonRevoked, Decision: d}
+	case stricter(g.policy, g.cfg.PolicyOf(t.Tenant)) == BestEffort:
 		return nil
 	}
-	return &Refusal{Reason: ReasonUnknown, Decision: t.Decision}
+	return &Refusal{Reason: ReasonUnknown, Decision: d}
 }
