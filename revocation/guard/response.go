@@ -43,7 +43,7 @@ type response struct {
 
 // cut is called by the watch.
 func (w *response) cut(r *Refusal) {
-	w.cancel(r)
+	defer w.cancel(r) // behind the rest: a handler that sees it returns, and end looks
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

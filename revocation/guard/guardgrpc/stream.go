@@ -40,7 +40,7 @@ type outcome struct {
 }
 
 // lastWords is how long the handler of a stream that was cut may take to see it.
-const lastWords = 50 * time.Millisecond
+const lastWords = 20 * time.Millisecond
 
 // serve runs a handler until it returns or ctx was cut. gRPC has no other way
 // to end a stream whose handler waits for a message than to return: the wait
