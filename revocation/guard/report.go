@@ -136,31 +136,42 @@ const (
 	complainAll = 10 * time.Second
 )
 
-// Run passes reports on until ctx is done, then those that wait, and returns
-// nil.
+// Run passes reports on until ctx is done, then those that wait, for up to 5 s,
+// and returns nil.
 func (a *Async) Run(ctx context.Context) error {
+	living, stop := outlive(ctx, drainWait)
+	defer stop()
 	complain := time.NewTicker(complainAll)
 	defer complain.Stop()
 	told := uint64(0)
 	for {
 		select {
 		case ev := <-a.waiting:
-			a.pass(ctx, ev)
+			a.pass(living, ev)
 		case <-complain.C:
 			if n := a.Dropped(); n > told {
 				a.log.Warn("reports of tokens dropped", "count", n-told)
 				told = n
 			}
 		case <-ctx.Done():
-			a.drain(ctx)
+			a.drain(living)
 			return nil
 		}
 	}
 }
 
+// outlive is ctx that ends a while later: what is in hand when ctx ends is
+// passed on like what waits behind it.
+func outlive(ctx context.Context, while time.Duration) (context.Context, func()) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
 func (a *Async) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
-	defer cancel()
 	for {
 		select {
 		case ev := <-a.waiting:

@@ -50,18 +50,19 @@ func (c *counted) Decide(claims revocation.Claims) revocation.Decision {
 
 // house is a log, a real server, and an application that follows the feed.
 type house struct {
-	log   *feedtest.Log
-	feed  *counted
-	guard *guard.Guard
-	next  int // number of the next token
+	server *natsd.Server
+	log    *feedtest.Log
+	feed   *counted
+	guard  *guard.Guard
+	next   int // number of the next token
 }
 
 func newHouse(t *testing.T, change ...func(*guard.Config)) *house {
 	t.Helper()
 	s := natsdtest.Start(t)
-	h := &house{log: feedtest.OpenLog(t, s)}
+	h := &house{server: s, log: feedtest.OpenLog(t, s)}
 	r := revoke.New(revoke.Config{Conn: natsdtest.Connect(t, s, natsd.Projector), Key: feedtest.Signer(), Keys: feedtest.NewKeys(),
-		Heartbeat: 50 * time.Millisecond, StandbyFor: 200 * time.Millisecond})
+		Heartbeat: 50 * time.Millisecond, SnapshotEvery: 100 * time.Millisecond, StandbyFor: 200 * time.Millisecond})
 	feedtest.Go(t, r.Run)
 	h.feed = &counted{Feed: feed.New(feed.Config{Conn: natsdtest.Connect(t, s, natsd.Verifier), PublicKey: feedtest.Public()})}
 	feedtest.Go(t, h.feed.Run)
