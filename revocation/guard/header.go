@@ -46,19 +46,16 @@ func (g *Guard) header(parsed *jwt.Token) *Refusal {
 		return refuse(ReasonType)
 	case named && (!isText || kid == ""):
 		return refuse(ReasonKey)
-	case !plainHeader(parsed.Raw):
+	case !plainHeader(parsed):
 		return refuse(ReasonMalformed)
 	}
 	return nil
 }
 
-// plainHeader reports whether everybody reads the header of raw alike: the
-// parser takes the last of two members for the only one.
-func plainHeader(raw string) bool {
-	part, _, _ := strings.Cut(raw, ".")
+// plainHeader reports whether everybody reads the header as the parser did,
+// which takes the last of two members for the only one.
+func plainHeader(parsed *jwt.Token) bool {
+	part, _, _ := strings.Cut(parsed.Raw, ".")
 	doc, err := base64.RawURLEncoding.DecodeString(part)
-	if err == nil {
-		_, err = readObject(doc)
-	}
-	return err == nil
+	return err == nil && plain(doc, parsed.Header)
 }

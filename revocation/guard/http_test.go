@@ -275,7 +275,9 @@ func TestSampleLeavesOutOnlyWhatPassed(t *testing.T) {
 		"revoked": {answer: revocation.Decision{State: revocation.Revoked}}, "in doubt": {answer: revocation.Decision{State: revocation.Unknown}},
 	} {
 		r := &reports{}
-		g := newGuard(t, func(c *guard.Config) { c.Feed, c.Report, c.VerifiedOneIn, c.Policy = feed, r, 1_000_000, guard.BestEffort })
+		g := newGuard(t, func(c *guard.Config) {
+			c.Feed, c.Report, c.VerifiedOneIn, c.Policy = feed, r, 1_000_000, guard.BestEffort
+		})
 		for n := range 20 {
 			raw := good(t, claims(set("jti", fmt.Sprint("token-", n))))
 			g.Admit(t.Context(), guard.Call{Authorization: []string{"Bearer " + raw}}) //nolint:errcheck // what is told counts

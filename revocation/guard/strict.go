@@ -27,19 +27,20 @@ func compact(raw string) bool {
 	return true
 }
 
-// readObject reads an object that everybody reads alike: UTF-8, no member of
-// any object twice (RFC 7515 section 4, RFC 7519 section 4), and not so deep
-// that a reader gives up.
-func readObject(doc []byte) (map[string]any, error) {
-	written, deepest := measure(doc)
-	if deepest > maxDepth || !utf8.Valid(doc) {
-		return nil, errNotAnObject
-	}
-	var out map[string]any
-	if err := json.Unmarshal(doc, &out); err != nil || out == nil || members(out) != written {
+// readObject reads an object that everybody reads alike.
+func readObject(doc []byte) (out map[string]any, err error) {
+	if err = json.Unmarshal(doc, &out); err != nil || out == nil || !plain(doc, out) {
 		return nil, errNotAnObject
 	}
 	return out, nil
+}
+
+// plain reports whether everybody reads doc as it was read: it is UTF-8, has no
+// member of any object twice (RFC 7515 section 4, RFC 7519 section 4), and is
+// not so deep that a reader gives up.
+func plain(doc []byte, read map[string]any) bool {
+	written, deepest := measure(doc)
+	return deepest <= maxDepth && utf8.Valid(doc) && members(read) == written
 }
 
 // measure counts the members of all objects in doc, as written, and how deep it
