@@ -334,6 +334,35 @@ func TestCallerThatLeavesEndsTheHandler(t *testing.T) {
 	}
 }
 
+// TestRoutes has methods that want another policy than the rest, and some that
+// want none.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	lax := newGuard(says(revocation.Unknown), func(c *guard.Config) { c.Policy = guard.BestEffort })
+	strict := lax.With(guard.Strict)
+	good := with(t.Context(), "Bearer "+token())
+	for _, tt := range []struct {
+		name   string
+		ctx    context.Context
+		routes []guardgrpc.Route
+		want   codes.Code
+	}{
+		{"none", good, nil, codes.OK},
+		{"the method", good, []guardgrpc.Route{{"/test.Chat/Call", strict}, {"/test.Chat/Talk", strict}}, codes.Unavailable},
+		{"the service", good, []guardgrpc.Route{{"/test.Chat/", strict}}, codes.Unavailable},
+		{"the method rather than the service", good, []guardgrpc.Route{{"/test.Chat/", strict}, {"/test.Chat/Call", lax}, {"/test.Chat/Talk", lax}}, codes.OK},
+		{"no guard", t.Context(), []guardgrpc.Route{{"/test.Chat/", nil}}, codes.OK},
+		{"no guard for a name that begins alike", t.Context(), []guardgrpc.Route{{"/test.Chat/C", nil}, {"/test.Chat/T", nil}, {"/test.Ch", nil}, {"/", nil}, {"", nil}}, codes.Unauthenticated},
+	} {
+		conn := start(t, answerWho, sayWho, grpc.ChainUnaryInterceptor(guardgrpc.Unary(lax, tt.routes...)), grpc.ChainStreamInterceptor(guardgrpc.Stream(lax, tt.routes...)))
+		_, err := call(tt.ctx, conn)
+		_, _, streamErr := talk(tt.ctx, conn)
+		if status.Code(err) != tt.want || status.Code(streamErr) != tt.want {
+			t.Errorf("%s: unary %v, stream %v, want %s", tt.name, err, streamErr, tt.want)
+		}
+	}
+}
+
 // told keeps what it is told.
 type told chan events.Event
 
