@@ -3,10 +3,13 @@ package guard_test
 import (
 	"encoding/base64"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -137,5 +140,26 @@ func TestDialConfigIsValidated(t *testing.T) {
 		} else if !strings.Contains(err.Error(), name) && name != "credentials" {
 			t.Errorf("%s is not named in %v", name, err)
 		}
+	}
+}
+
+func TestReadinessFollowsTheFeed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := h.dial(t, func(c *guard.DialConfig) { c.StaleAfter = 500 * time.Millisecond })
+	ready := func(status int, doubt revocation.Cause) func() bool {
+		return func() bool {
+			w := httptest.NewRecorder()
+			v.ReadyHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			return w.Code == status && strings.Contains(w.Body.String(), `"doubt":"`+string(doubt)+`"`) == (doubt != "")
+		}
+	}
+	feedtest.Eventually(t, "ready", ready(http.StatusOK, ""))
+	h.stop() // nobody signs heartbeats
+	feedtest.Eventually(t, "stale", ready(http.StatusServiceUnavailable, revocation.CauseStale))
+	cold := h.dial(t, func(c *guard.DialConfig) { c.NATS = "nats://127.0.0.1:1" })
+	v = cold
+	if !ready(http.StatusServiceUnavailable, revocation.CauseCold)() {
+		t.Error("ready without a view")
 	}
 }

@@ -54,7 +54,8 @@ type house struct {
 	log    *feedtest.Log
 	feed   *counted
 	guard  *guard.Guard
-	next   int // number of the next token
+	next   int    // number of the next token
+	stop   func() // the writer of the feed
 }
 
 func newHouse(t *testing.T, change ...func(*guard.Config)) *house {
@@ -63,7 +64,7 @@ func newHouse(t *testing.T, change ...func(*guard.Config)) *house {
 	h := &house{server: s, log: feedtest.OpenLog(t, s)}
 	r := revoke.New(revoke.Config{Conn: natsdtest.Connect(t, s, natsd.Projector), Key: feedtest.Signer(), Keys: feedtest.NewKeys(),
 		Heartbeat: 50 * time.Millisecond, SnapshotEvery: 100 * time.Millisecond, StandbyFor: 200 * time.Millisecond})
-	feedtest.Go(t, r.Run)
+	h.stop = feedtest.Go(t, r.Run)
 	h.feed = &counted{Feed: feed.New(feed.Config{Conn: natsdtest.Connect(t, s, natsd.Verifier), PublicKey: feedtest.Public()})}
 	feedtest.Go(t, h.feed.Run)
 	<-h.feed.Ready()
