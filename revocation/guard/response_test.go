@@ -2,7 +2,9 @@ package guard_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -101,6 +103,33 @@ func TestBlockedWriteEnds(t *testing.T) {
 	}
 	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Errorf("%d bytes as if they were whole", n)
+	}
+}
+
+// TestConnectionOfACutResponseIsNotUsedAgain has the whole answer sent before
+// the cut: the connection, which cannot be written to any more, must not wait
+// for another request, perhaps of somebody else behind the same proxy.
+func TestConnectionOfACutResponseIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	feed := &follower{decider: decider{answer: revocation.Decision{State: revocation.Active}}, keys: 1}
+	g := newGuard(t, func(c *guard.Config) { c.Feed = feed })
+	s := httptest.NewServer(g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		fmt.Fprint(w, "hello")
+		w.(http.Flusher).Flush()
+		feed.answers(revoked)
+		feed.changed(nil)
+		<-r.Context().Done()
+	})))
+	defer s.Close()
+	conn := must(net.Dial("tcp", s.Listener.Addr().String()))
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", good(t, claims()))
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); !strings.HasSuffix(string(got), "hello") || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

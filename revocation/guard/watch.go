@@ -175,6 +175,14 @@ func newStreams(feed Decider) *streams {
 	return s
 }
 
+// Streams is how many calls have lasted long enough to be watched and have not
+// ended.
+func (g *Guard) Streams() int {
+	g.streams.mu.Lock()
+	defer g.streams.mu.Unlock()
+	return len(g.streams.all)
+}
+
 // place puts w where the entries about its token are looked up.
 func (s *streams) place(w *watch) {
 	s.mu.Lock()

@@ -274,6 +274,23 @@ func TestStreamsAreCutWhateverTheirHandlerDoes(t *testing.T) {
 	}
 }
 
+func TestNothingIsSentAfterTheCut(t *testing.T) {
+	t.Parallel()
+	sent := make(chan error, 1)
+	err := revokedWhile(t, func(s grpc.ServerStream) error {
+		<-s.Context().Done()
+		err := s.SendMsg(wrapperspb.String("late"))
+		sent <- err
+		return err
+	})
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("ended with %v", err)
+	}
+	if err := <-sent; status.Code(err) != codes.Unauthenticated {
+		t.Errorf("sent: %v", err)
+	}
+}
+
 func TestCutDoesNotWaitForADeafHandler(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
