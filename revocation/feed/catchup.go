@@ -21,6 +21,7 @@ func (f *Feed) catchUp(ctx context.Context) error {
 		return err
 	}
 	f.show(v)
+	f.listeners.tell(nil)
 	f.once.Do(func() { close(f.ready) })
 	return nil
 }

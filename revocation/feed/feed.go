@@ -25,6 +25,8 @@ type Feed struct {
 	once  sync.Once     // closes ready
 	moved chan struct{} // holds one: there is something to report
 
+	listeners listeners
+
 	// Of the goroutine of Run.
 	keys  []events.FeedKey
 	asked []revocation.KeyID // what was missing after the last answer
@@ -178,7 +180,10 @@ func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
 	}
 	f.cfg.OnDelta(d, data)
 	now := f.cfg.Now()
-	v.set.Apply(living(d.Entries, now)...)
+	if entries := living(d.Entries, now); len(entries) > 0 {
+		v.set.Apply(entries...)
+		f.listeners.tell(entries)
+	}
 	next := v.heardAt(d.Head, revocation.Sum(data), now, f.cfg.ClockSkew)
 	f.settle(ctx, &next)
 	f.cfg.OnApply(Applied{Head: d.Head, Position: next.position, Entries: len(d.Entries), Delay: now.Sub(d.Signed())})

@@ -66,6 +66,7 @@ func (f *Feed) fetchKeys(ctx context.Context, set *revocation.Set) error {
 	}
 	f.keys = keys
 	set.SetKeys(keys)
+	f.listeners.tell(nil)
 	f.saveKeys(pages)
 	return nil
 }

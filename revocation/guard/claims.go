@@ -1,9 +1,11 @@
 package guard
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -27,30 +29,90 @@ type Claims struct {
 	Members   map[string]any
 }
 
-var errNotAnObject = errors.New("claims are not a JSON object")
-
 // UnmarshalJSON reads claims by their exact names: package json would take
-// "SUB" for sub.
+// "SUB" for sub, and the last of two for the only one.
 func (c *Claims) UnmarshalJSON(b []byte) error {
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil || raw == nil {
-		return errNotAnObject
+	members, err := readObject(b)
+	if err != nil {
+		return err
 	}
-	var party string
-	for name, into := range map[string]any{
-		"iss": &c.Issuer, "sub": &c.Subject, "jti": &c.TokenID, "sid": &c.SessionID, "client_id": &c.ClientID, "azp": &party,
-		"grant_id": &c.GrantID, "scope": &c.Scope, "aud": &c.Audience, "iat": &c.IssuedAt, "exp": &c.Expires, "nbf": &c.NotBefore,
-	} {
-		if v, ok := raw[name]; ok {
-			if err := json.Unmarshal(v, into); err != nil {
-				return fmt.Errorf("claim %s has the wrong kind of value", name)
-			}
-		}
+	r := claimReader{members: members}
+	*c = Claims{
+		Issuer: r.id("iss"), Subject: r.id("sub"), TokenID: r.id("jti"), SessionID: r.id("sid"), ClientID: r.id("client_id"), GrantID: r.id("grant_id"),
+		Scope: r.text("scope"), Audience: r.audience(), IssuedAt: r.date("iat"), Expires: r.date("exp"), NotBefore: r.date("nbf"), Members: members,
 	}
-	if c.ClientID == "" {
+	if party := r.id("azp"); c.ClientID == "" {
 		c.ClientID = party
 	}
-	return json.Unmarshal(b, &c.Members)
+	return r.err
+}
+
+// claimReader takes typed values from the members of a token. A member that is
+// null is one that is missing.
+type claimReader struct {
+	members map[string]any
+	err     error // the last one
+}
+
+func (r *claimReader) refuse(name string) {
+	r.err = fmt.Errorf("claim %s has the wrong kind of value", name)
+}
+
+func (r *claimReader) text(name string) string {
+	v := r.members[name]
+	s, ok := v.(string)
+	if !ok && v != nil {
+		r.refuse(name)
+	}
+	return s
+}
+
+// id is a text by which a token can be revoked. One that no revocation could
+// name is refused: the token would outlive every attempt to revoke it.
+func (r *claimReader) id(name string) string {
+	s := r.text(name)
+	if len(s) > events.MaxTextBytes || strings.ContainsFunc(s, unicode.IsControl) {
+		r.refuse(name)
+	}
+	return s
+}
+
+func (r *claimReader) date(name string) (t events.Timestamp) {
+	v := r.members[name]
+	n, ok := v.(float64)
+	switch {
+	case v == nil:
+		return 0
+	case !ok || t.UnmarshalJSON(strconv.AppendFloat(nil, n, 'g', -1, 64)) != nil:
+		r.refuse(name)
+	}
+	return t
+}
+
+func (r *claimReader) audience() (out events.Audience) {
+	switch v := r.members["aud"].(type) {
+	case nil:
+	case string:
+		return events.Audience{v}
+	case []any:
+		for _, member := range v {
+			s, ok := member.(string)
+			if !ok {
+				r.refuse("aud")
+			}
+			out = append(out, s)
+		}
+	default:
+		r.refuse("aud")
+	}
+	return out
+}
+
+// complete reports whether c has what RFC 9068 section 2.2 requires beside
+// what the parser checks: what is missing is what the token could not be
+// revoked by.
+func (c *Claims) complete() bool {
+	return c.IssuedAt != 0 && c.TokenID != "" && c.Subject != "" && c.ClientID != ""
 }
 
 func numericDate(t events.Timestamp) (*jwt.NumericDate, error) {
@@ -68,3 +130,5 @@ func (c *Claims) GetNotBefore() (*jwt.NumericDate, error)      { return numericD
 func (c *Claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
 func (c *Claims) GetSubject() (string, error)                  { return c.Subject, nil }
 func (c *Claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings(c.Audience), nil }
+
+var errNotAnObject = errors.New("not a JSON object that everybody reads alike")

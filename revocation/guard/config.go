@@ -85,8 +85,9 @@ type Config struct {
 	// Default 24 h, up to 400 days. It must not be more than the intake's
 	// longest permitted lifetime: cut-offs are kept for no longer.
 	MaxLifetime time.Duration
-	// AllowIncomplete accepts tokens without jti or iat. One without jti cannot
-	// be revoked by itself, one without iat is revoked by any cut-off.
+	// AllowIncomplete accepts tokens without jti, iat, sub or client_id, which
+	// RFC 9068 requires. A token cannot be revoked by what it does not have; one
+	// without iat is revoked by any cut-off.
 	AllowIncomplete bool
 
 	// Policy is what the whole application wants. Default Strict.
@@ -95,9 +96,21 @@ type Config struct {
 	// means no more than Policy.
 	PolicyOf func(tenant string) Policy
 
+	// StreamGrace is how long a stream goes on after its token was last vouched
+	// for, where the policy is Strict. Default 10 s, up to 5 min; 1 ns cuts at
+	// the next look, within a second. It adds to the age from which the feed
+	// vouches for nothing. A revoked or expired token is given no time.
+	StreamGrace time.Duration
+
 	// Report is told of tokens that passed and that were refused. Nil means
 	// nobody is.
 	Report Reporter
+	// VerifiedOneIn has one token in so many told of where it passes, always the
+	// same ones. Default 1: all. What was refused or cut, and what passed in
+	// doubt, is always told. The events that were sampled say one_in; Skipped
+	// counts the others. Whoever asks later which tokens were accepted after
+	// they were revoked sees one token in so many.
+	VerifiedOneIn int
 	// ReportClient adds the address and user agent of the caller to reports:
 	// personal data that is sealed at the intake. Default false.
 	ReportClient bool
@@ -115,6 +128,8 @@ const (
 	defaultLifetime = 24 * time.Hour
 	longestLifetime = 400 * 24 * time.Hour
 	longestLeeway   = time.Minute
+	defaultGrace    = 10 * time.Second
+	longestGrace    = 5 * time.Minute
 )
 
 func (c Config) withDefaults() Config {
@@ -130,6 +145,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxLifetime == 0 {
 		c.MaxLifetime = defaultLifetime
+	}
+	if c.StreamGrace == 0 {
+		c.StreamGrace = defaultGrace
+	}
+	if c.VerifiedOneIn == 0 {
+		c.VerifiedOneIn = 1
 	}
 	if c.TenantOf == nil {
 		tenant := c.Tenant
@@ -167,6 +188,8 @@ func (c Config) Validate() error {
 	}
 	check(c.Leeway >= 0 && c.Leeway <= longestLeeway, "leeway %s: want 0 to %s", c.Leeway, longestLeeway)
 	check(c.MaxLifetime >= 0 && c.MaxLifetime <= longestLifetime, "max lifetime %s: want up to %s", c.MaxLifetime, longestLifetime)
+	check(c.VerifiedOneIn >= 0, "verified one in %d: want at least 1", c.VerifiedOneIn)
+	check(c.StreamGrace >= 0 && c.StreamGrace <= longestGrace, "stream grace %s: want up to %s", c.StreamGrace, longestGrace)
 	check(c.Policy == Strict || c.Policy == BestEffort, "policy %d: want strict or best_effort", c.Policy)
 	return errors.Join(errs...)
 }

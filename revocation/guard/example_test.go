@@ -1,7 +1,10 @@
 package guard_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -61,6 +64,54 @@ func ExampleGuard_With() {
 	// Output:
 	// 200 done
 	// 503 {"type":"urn:rescind:problem:unavailable","title":"Service Unavailable","status":503,"detail":"whether the token was revoked cannot be told at present","reason":"unknown"}
+}
+
+// A response that lasts ends when its token is revoked. That the handler looks
+// at its context is all it takes: reading and writing fail besides.
+func ExampleGuard_Handler() {
+	feed := &follower{decider: decider{answer: revocation.Decision{State: revocation.Active}}} // stands for a *feed.Feed
+	g, err := guard.New(guard.Config{
+		Issuer: issuer, Audience: []string{audience}, Tenant: "acme",
+		Keys: keys(), Feed: feed, Now: exampleNow,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error)
+	server := httptest.NewServer(g.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: welcome\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done() // or another event to send
+		ended <- context.Cause(r.Context())
+	})))
+	defer server.Close()
+
+	r, err := http.NewRequest(http.MethodGet, server.URL, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r.Header.Set("Authorization", "Bearer "+exampleToken())
+	resp, err := server.Client().Do(r)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body := bufio.NewReader(resp.Body)
+	fmt.Println(body.ReadString('\n'))
+	feed.answers(revocation.Decision{State: revocation.Revoked})
+	feed.changed(nil)
+	fmt.Println(<-ended)
+	_, err = io.ReadAll(body)
+	fmt.Println("broken off:", err != nil)
+	// Output:
+	// data: welcome
+	//  <nil>
+	// token refused: revoked
+	// broken off: true
 }
 
 func call(h http.Handler, path, token string) string {

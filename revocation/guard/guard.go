@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -17,6 +17,9 @@ type Guard struct {
 	cfg    Config
 	policy Policy // of the route, and stricter than cfg.Policy or the same
 	parser *jwt.Parser
+
+	streams *streams
+	skipped *atomic.Uint64
 }
 
 // Token is a token that passed.
@@ -26,6 +29,8 @@ type Token struct {
 	Algorithm string
 	Tenant    string
 	Decision  revocation.Decision // active, or unknown under BestEffort
+
+	call Call // that it came with
 }
 
 // New is a Guard for the tokens that cfg describes.
@@ -39,7 +44,7 @@ func New(cfg Config) (*Guard, error) {
 		jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience...),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now), jwt.WithStrictDecoding(),
 	)
-	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser}, nil
+	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64)}, nil
 }
 
 // With is g for a route that wants policy p. The stricter of the two counts.
@@ -48,9 +53,6 @@ func (g *Guard) With(p Policy) *Guard {
 	route.policy = stricter(g.policy, p)
 	return &route
 }
-
-// maxTokenBytes bounds what is parsed before anything is known of it.
-const maxTokenBytes = 16 << 10
 
 // Check says whether raw, a JWS in compact form, passes. The error is a
 // *Refusal. Nothing is reported.
@@ -65,7 +67,7 @@ func (g *Guard) Check(ctx context.Context, raw string) (*Token, error) {
 // check returns the token beside a refusal where its signature was good: then
 // its claims may be reported.
 func (g *Guard) check(ctx context.Context, raw string) (*Token, *Refusal) {
-	if len(raw) > maxTokenBytes {
+	if !compact(raw) {
 		return nil, refuse(ReasonMalformed)
 	}
 	t := new(Token)
@@ -118,35 +120,6 @@ func refusalOf(err error) *Refusal {
 	}
 }
 
-// key chooses the key, and checks what the header says before it is believed.
-func (g *Guard) key(ctx context.Context, parsed *jwt.Token, t *Token) (any, error) {
-	typ, _ := parsed.Header["typ"].(string)
-	kid, isText := parsed.Header["kid"].(string)
-	_, named := parsed.Header["kid"]
-	_, critical := parsed.Header["crit"]
-	switch {
-	case !slices.Contains(g.cfg.Algorithms, parsed.Method.Alg()):
-		return nil, refuse(ReasonAlgorithm)
-	case critical:
-		return nil, refuse(ReasonCritical)
-	case !slices.Contains(g.cfg.Types, plainType(typ)):
-		return nil, refuse(ReasonType)
-	case named && (!isText || kid == ""):
-		return nil, refuse(ReasonKey)
-	}
-	k, err := g.cfg.Keys.Key(ctx, kid)
-	switch {
-	case errors.Is(err, ErrNoKey):
-		return nil, refuse(ReasonKey)
-	case err != nil:
-		return nil, refuse(ReasonKeys)
-	case k.Algorithm != parsed.Method.Alg():
-		return nil, refuse(ReasonAlgorithm)
-	}
-	t.KeyID, t.Algorithm = k.ID, k.Algorithm
-	return k.Public, nil
-}
-
 // judge checks what the parser does not.
 func (g *Guard) judge(t *Token) *Refusal {
 	c := &t.Claims
@@ -155,7 +128,7 @@ func (g *Guard) judge(t *Token) *Refusal {
 		from = events.TimestampOf(g.cfg.Now())
 	}
 	switch {
-	case !g.cfg.AllowIncomplete && (c.IssuedAt == 0 || c.TokenID == ""):
+	case !g.cfg.AllowIncomplete && !c.complete():
 		return refuse(ReasonIncomplete)
 	case int64(c.Expires-from) > g.cfg.MaxLifetime.Milliseconds():
 		return refuse(ReasonLifetime)
@@ -167,19 +140,30 @@ func (g *Guard) judge(t *Token) *Refusal {
 }
 
 func (g *Guard) decide(t *Token) *Refusal {
+	t.Decision = g.ask(t)
+	return g.verdict(t, t.Decision)
+}
+
+func (g *Guard) ask(t *Token) revocation.Decision { return g.cfg.Feed.Decide(t.asked()) }
+
+// asked is what a decision needs to know of t.
+func (t *Token) asked() revocation.Claims {
 	c := &t.Claims
-	t.Decision = g.cfg.Feed.Decide(revocation.Claims{
+	return revocation.Claims{
 		Tenant: t.Tenant, Issuer: c.Issuer, TokenID: c.TokenID, SessionID: c.SessionID, Subject: c.Subject,
 		ClientID: c.ClientID, KeyID: t.KeyID, GrantID: c.GrantID, IssuedAt: c.IssuedAt,
-	})
-	switch t.Decision.State {
-	case revocation.Active:
-		return nil
-	case revocation.Revoked:
-		return &Refusal{Reason: ReasonRevoked, Decision: t.Decision}
 	}
-	if stricter(g.policy, g.cfg.PolicyOf(t.Tenant)) == BestEffort {
+}
+
+// verdict is what d means for t: nil where it passes.
+func (g *Guard) verdict(t *Token, d revocation.Decision) *Refusal {
+	switch {
+	case d.State == revocation.Active:
+		return nil
+	case d.State == revocation.Revoked:
+		return &Refusal{Reason: ReasonRevoked, Decision: d}
+	case stricter(g.policy, g.cfg.PolicyOf(t.Tenant)) == BestEffort:
 		return nil
 	}
-	return &Refusal{Reason: ReasonUnknown, Decision: t.Decision}
+	return &Refusal{Reason: ReasonUnknown, Decision: d}
 }

@@ -76,6 +76,8 @@ func TestTokensThatDoNotPass(t *testing.T) {
 		{"iat ahead", good(t, claims(set("iat", now.Add(time.Second).Unix()))), guard.ReasonNotYet},
 		{"no iat", good(t, claims(without("iat"))), guard.ReasonIncomplete},
 		{"no jti", good(t, claims(without("jti"))), guard.ReasonIncomplete},
+		{"no sub", good(t, claims(without("sub"))), guard.ReasonIncomplete},
+		{"no client_id", good(t, claims(without("client_id"))), guard.ReasonIncomplete},
 		{"lives too long", good(t, claims(set("exp", now.Add(24*time.Hour).Unix()))), guard.ReasonLifetime},
 		{"jti is a number", good(t, claims(set("jti", 7))), guard.ReasonMalformed},
 		{"sub is an object", good(t, claims(set("sub", map[string]any{}))), guard.ReasonMalformed},
@@ -126,9 +128,9 @@ func TestDecisionIsAskedForWhatTheTokenSays(t *testing.T) {
 	azp := want
 	azp.ClientID = "other"
 	incomplete := want
-	incomplete.IssuedAt, incomplete.TokenID = 0, ""
+	incomplete.IssuedAt, incomplete.TokenID, incomplete.Subject, incomplete.ClientID = 0, "", "", ""
 	lowercase := want
-	lowercase.Subject = ""
+	lowercase.SessionID = ""
 	tenant := want
 	tenant.Tenant = "read"
 	for _, tt := range []struct {
@@ -139,8 +141,8 @@ func TestDecisionIsAskedForWhatTheTokenSays(t *testing.T) {
 	}{
 		{"all", good(t, claims()), func(*guard.Config) {}, want},
 		{"azp stands in for client_id", good(t, claims(without("client_id"), set("azp", "other"))), func(*guard.Config) {}, azp},
-		{"no iat and jti", good(t, claims(without("iat"), without("jti"))), func(c *guard.Config) { c.AllowIncomplete = true }, incomplete},
-		{"a name in capitals is another claim", good(t, claims(without("sub"), set("SUB", "alice"))), func(*guard.Config) {}, lowercase},
+		{"no iat, jti, sub and client_id", good(t, claims(without("iat"), without("jti"), without("sub"), without("client_id"))), func(c *guard.Config) { c.AllowIncomplete = true }, incomplete},
+		{"a name in capitals is another claim", good(t, claims(without("sid"), set("SID", "session-1"))), func(*guard.Config) {}, lowercase},
 		{"key that the token does not name", good(t, claims(), withoutHeader("kid")), func(c *guard.Config) { c.Keys = guard.StaticKeys{keys()[0]} }, want},
 		{"tenant from the claims", good(t, claims()), func(c *guard.Config) { c.TenantOf = func(c *guard.Claims) string { return c.Scope } }, tenant},
 	} {

@@ -1,59 +1,32 @@
 package guard
 
 import (
-	"context"
 	"encoding/json"
 	"net"
 	"net/http"
-	"strings"
 )
 
-// Handler lets pass to next what carries a token that passes. next finds the
-// token with From.
+// Handler lets pass to next what carries a token that passes, for as long as it
+// does. next finds the token with From.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r, ok := g.Authorize(w, r); ok {
+			w, r, end := g.Follow(w, r)
+			defer end()
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// Authorize is Handler for other frameworks. Where the token passes it returns
-// r with the token in its context; else it has answered.
+// Authorize is the first half of Handler, for other frameworks. Where the token
+// passes it returns r with the token in its context; else it has answered.
 func (g *Guard) Authorize(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
-	t, refusal := g.request(r)
-	g.report(r, t, refusal)
-	if refusal != nil {
-		writeRefusal(w, refusal)
+	t, err := g.Admit(r.Context(), Call{Authorization: r.Header.Values("Authorization"), Address: address(r), UserAgent: r.UserAgent()})
+	if err != nil {
+		writeRefusal(w, err.(*Refusal))
 		return nil, false
 	}
-	return r.WithContext(context.WithValue(r.Context(), contextKey{}, t)), true
-}
-
-func (g *Guard) request(r *http.Request) (*Token, *Refusal) {
-	raw, ok := bearer(r.Header.Values("Authorization"))
-	if !ok {
-		return nil, refuse(ReasonMissing)
-	}
-	return g.check(r.Context(), raw)
-}
-
-// bearer is the token of exactly one Authorization header.
-func bearer(headers []string) (string, bool) {
-	if len(headers) != 1 {
-		return "", false
-	}
-	scheme, raw, _ := strings.Cut(headers[0], " ")
-	raw = strings.Trim(raw, " ")
-	return raw, strings.EqualFold(scheme, "bearer") && raw != ""
-}
-
-type contextKey struct{}
-
-// From is the token that Handler let pass.
-func From(ctx context.Context) (*Token, bool) {
-	t, ok := ctx.Value(contextKey{}).(*Token)
-	return t, ok
+	return r.WithContext(NewContext(r.Context(), t)), true
 }
 
 // problem is RFC 9457.
@@ -73,7 +46,7 @@ func (r *Refusal) problemType() string {
 }
 
 func writeRefusal(w http.ResponseWriter, r *Refusal) {
-	p := problem{Type: r.problemType(), Title: http.StatusText(r.Status()), Status: r.Status(), Detail: r.detail(), Reason: r.Reason}
+	p := problem{Type: r.problemType(), Title: http.StatusText(r.Status()), Status: r.Status(), Detail: r.Detail(), Reason: r.Reason}
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // text and numbers

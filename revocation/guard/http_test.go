@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -208,5 +209,81 @@ func TestReportsNeverDelayAndAreCounted(t *testing.T) {
 	}
 	if got := uint64(len(p.got)) + a.Dropped(); got != 50 {
 		t.Errorf("%d passed on, %d dropped", len(p.got), a.Dropped())
+	}
+}
+
+// prompt takes every event at once, unless its context has ended.
+type prompt struct{}
+
+func (prompt) Queue(ctx context.Context, _ events.Event) error { return ctx.Err() }
+
+func TestReportsInHandAtTheEndArePassedOn(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		a := guard.NewAsync(prompt{}, 2, nil)
+		a.Report(events.Event{})
+		a.Report(events.Event{})
+		if err := a.Run(ended); err != nil || a.Dropped() != 0 {
+			t.Fatalf("%v, dropped %d", err, a.Dropped())
+		}
+	}
+}
+
+// TestSampleOfTokens has three checks of each of many tokens: of a token all
+// are told or none, whoever checks, and what was refused or passed in doubt is.
+func TestSampleOfTokens(t *testing.T) {
+	t.Parallel()
+	const tokens, oneIn = 300, 4
+	a, b := &reports{}, &reports{}
+	sampled := func(r *reports) func(*guard.Config) {
+		return func(c *guard.Config) { c.Report, c.VerifiedOneIn = r, oneIn }
+	}
+	ga, gb := newGuard(t, sampled(a)), newGuard(t, sampled(b))
+	for n := range tokens {
+		call := guard.Call{Authorization: []string{"Bearer " + good(t, claims(set("jti", fmt.Sprint("token-", n))))}}
+		for _, g := range []*guard.Guard{ga, ga.With(guard.Strict), gb} {
+			if _, err := g.Admit(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	times := map[string]int{}
+	for _, ev := range append(a.got, b.got...) {
+		times[ev.Data.TokenID]++
+		if ev.Data.Attributes["one_in"] != "4" {
+			t.Fatalf("got %v", ev.Data.Attributes)
+		}
+	}
+	for id, n := range times {
+		if n != 3 {
+			t.Errorf("%s was told %d times of 3", id, n)
+		}
+	}
+	if n := len(times); n < tokens/oneIn/2 || n > tokens/oneIn*2 {
+		t.Errorf("%d of %d tokens were told of, want about one in %d", n, tokens, oneIn)
+	}
+	if n := ga.Skipped(); n != uint64(2*tokens-len(a.got)) {
+		t.Errorf("skipped %d, told %d", n, len(a.got))
+	}
+}
+
+func TestSampleLeavesOutOnlyWhatPassed(t *testing.T) {
+	t.Parallel()
+	for name, feed := range map[string]*decider{
+		"revoked": {answer: revocation.Decision{State: revocation.Revoked}}, "in doubt": {answer: revocation.Decision{State: revocation.Unknown}},
+	} {
+		r := &reports{}
+		g := newGuard(t, func(c *guard.Config) {
+			c.Feed, c.Report, c.VerifiedOneIn, c.Policy = feed, r, 1_000_000, guard.BestEffort
+		})
+		for n := range 20 {
+			raw := good(t, claims(set("jti", fmt.Sprint("token-", n))))
+			g.Admit(t.Context(), guard.Call{Authorization: []string{"Bearer " + raw}}) //nolint:errcheck // what is told counts
+		}
+		if len(r.got) != 20 || g.Skipped() != 0 {
+			t.Errorf("%s: told of %d of 20", name, len(r.got))
+		}
 	}
 }

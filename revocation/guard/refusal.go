@@ -48,8 +48,8 @@ func (r *Refusal) Status() int {
 	return http.StatusUnauthorized
 }
 
-// detail is r for the one who sent the token.
-func (r *Refusal) detail() string {
+// Detail is r for the one who sent the token. It holds nothing of the token.
+func (r *Refusal) Detail() string {
 	switch r.Reason {
 	case ReasonMissing:
 		return "send one access token as Authorization: Bearer"

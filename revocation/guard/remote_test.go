@@ -162,3 +162,24 @@ func TestRemoteConfigIsValidated(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAddressesInTokensAreNotFetched has tokens that name a server of ours
+// under every name by which a verifier could be had to call it.
+func TestAddressesInTokensAreNotFetched(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	evil := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
+	defer evil.Close()
+	p := publish(t)
+	g, _ := remote(t, p)
+	for _, name := range []string{"jku", "x5u", "kid", "iss"} {
+		raw := good(t, claims(), header(name, evil.URL+"/"+name))
+		if name == "iss" {
+			raw = good(t, claims(set("iss", evil.URL+"/iss")))
+		}
+		reasonOf(t, g, raw)
+	}
+	if n := p.fetches.Load(); len(asked) > 0 || n != 1 {
+		t.Errorf("asked %d times, and the issuer %d", len(asked), n)
+	}
+}

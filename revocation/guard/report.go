@@ -1,9 +1,11 @@
 package guard
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -14,10 +16,37 @@ import (
 
 // report tells of one request. The claims of a token are told only where its
 // signature was good: others are whatever somebody wrote.
-func (g *Guard) report(r *http.Request, t *Token, refusal *Refusal) {
+func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
 	if g.cfg.Report == nil {
 		return
 	}
+	if refusal == nil && !g.sampled(t) {
+		g.skipped.Add(1)
+		return
+	}
+	ev := g.event(call, t, refusal)
+	if g.cfg.VerifiedOneIn > 1 && refusal == nil && t.Decision.State == revocation.Active {
+		ev.Data.Attributes["one_in"] = strconv.Itoa(g.cfg.VerifiedOneIn)
+	}
+	g.cfg.Report.Report(ev)
+}
+
+// reportCut tells of a stream that was cut.
+func (g *Guard) reportCut(t *Token, refusal *Refusal) {
+	if g.cfg.Report == nil {
+		return
+	}
+	told := *t
+	told.Decision = refusal.Decision
+	ev := g.event(t.call, &told, refusal)
+	if ev.Data.Attributes == nil {
+		ev.Data.Attributes = make(map[string]string)
+	}
+	ev.Data.Attributes["stream"] = "cut"
+	g.cfg.Report.Report(ev)
+}
+
+func (g *Guard) event(call Call, t *Token, refusal *Refusal) events.Event {
 	ev := events.Event{Type: events.TokenVerified, Time: g.cfg.Now(), Tenant: g.cfg.Tenant}
 	ev.Data.Outcome = "success"
 	if refusal != nil {
@@ -27,10 +56,27 @@ func (g *Guard) report(r *http.Request, t *Token, refusal *Refusal) {
 		describe(&ev, t)
 	}
 	if g.cfg.ReportClient {
-		ev.Data.IP, ev.Data.UserAgent = address(r), r.UserAgent()
+		ev.Data.IP, ev.Data.UserAgent = call.Address, call.UserAgent
 	}
-	g.cfg.Report.Report(ev)
+	return ev
 }
+
+// sampled reports whether that t passed is to be told. It is the same for every
+// check of one token, by every verifier with the same share: what is told of a
+// token is all of it.
+func (g *Guard) sampled(t *Token) bool {
+	n := uint64(g.cfg.VerifiedOneIn)
+	if n == 1 || t.Decision.State != revocation.Active {
+		return true
+	}
+	c := &t.Claims
+	sum := sha256.Sum256([]byte(c.Issuer + "\x00" + cmp.Or(c.TokenID, c.Subject+"\x00"+c.ClientID)))
+	return binary.BigEndian.Uint64(sum[:])%n == 0
+}
+
+// Skipped is how often a token passed that was not told of, because of
+// VerifiedOneIn.
+func (g *Guard) Skipped() uint64 { return g.skipped.Load() }
 
 func describe(ev *events.Event, t *Token) {
 	c := &t.Claims
@@ -90,31 +136,42 @@ const (
 	complainAll = 10 * time.Second
 )
 
-// Run passes reports on until ctx is done, then those that wait, and returns
-// nil.
+// Run passes reports on until ctx is done, then those that wait, for up to 5 s,
+// and returns nil.
 func (a *Async) Run(ctx context.Context) error {
+	living, stop := outlive(ctx, drainWait)
+	defer stop()
 	complain := time.NewTicker(complainAll)
 	defer complain.Stop()
 	told := uint64(0)
 	for {
 		select {
 		case ev := <-a.waiting:
-			a.pass(ctx, ev)
+			a.pass(living, ev)
 		case <-complain.C:
 			if n := a.Dropped(); n > told {
 				a.log.Warn("reports of tokens dropped", "count", n-told)
 				told = n
 			}
 		case <-ctx.Done():
-			a.drain(ctx)
+			a.drain(living)
 			return nil
 		}
 	}
 }
 
+// outlive is ctx that ends a while later: what is in hand when ctx ends is
+// passed on like what waits behind it.
+func outlive(ctx context.Context, while time.Duration) (context.Context, func()) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
 func (a *Async) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWait)
-	defer cancel()
 	for {
 		select {
 		case ev := <-a.waiting:

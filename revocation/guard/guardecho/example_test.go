@@ -44,7 +44,7 @@ func Example() {
 
 	for _, id := range []string{"mine", "stolen"} {
 		t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": "https://issuer.example", "aud": "https://api.example",
-			"sub": "alice", "jti": id, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()})
+			"sub": "alice", "client_id": "shop", "jti": id, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()})
 		t.Header["typ"], t.Header["kid"] = "at+jwt", "k1"
 		raw, err := t.SignedString(key)
 		if err != nil {

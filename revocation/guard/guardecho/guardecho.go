@@ -8,8 +8,9 @@ import (
 	"github.com/rescindhq/rescind/revocation/guard"
 )
 
-// Middleware lets pass what carries a token that passes g. Handlers find it
-// with guard.From and the context of the request.
+// Middleware lets pass what carries a token that passes g, for as long as it
+// does: see guard.Follow. Handlers find the token with guard.From and the
+// context of the request.
 func Middleware(g *guard.Guard) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -17,6 +18,9 @@ func Middleware(g *guard.Guard) echo.MiddlewareFunc {
 			if !ok {
 				return nil // answered
 			}
+			w, r, end := g.Follow(c.Response().Writer, r)
+			defer end()
+			c.Response().Writer = w
 			c.SetRequest(r)
 			return next(c)
 		}
