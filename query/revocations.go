@@ -13,29 +13,24 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/proposal"
 )
 
 // Revoke publishes the revocation of the body's scope.
 func (s *Server) Revoke(c echo.Context) error {
-	var in RevocationRequest
-	if err := readJSON(c, &in); err != nil {
-		return err
-	}
-	p := caller(c)
-	tenant, err := p.tenant(in.Tenant)
+	in, tenant, err := s.revocationRequest(c)
 	if err != nil {
 		return err
 	}
-	if err := in.validate(); err != nil {
-		return err
-	}
-	if err := s.effective(&in); err != nil {
+	p := caller(c)
+	permission, err := s.permit(c.Request().Context(), p, tenant, in)
+	if err != nil {
 		return err
 	}
 	return s.accept(c, in.Scope.RevokedType(), tenant, events.Data{
 		Issuer: in.Iss, TokenID: in.Jti, SessionID: in.Sid, Subject: in.Sub, ClientID: in.ClientID, KeyID: in.Kid,
 		GrantID: in.GrantID, Expires: in.Exp, IssuedBefore: in.cutoff(s.cfg.Now()), Starts: in.Starts, NotAfter: in.NotAfter,
-		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
+		Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note, Attributes: permission,
 	})
 }
 
@@ -46,6 +41,7 @@ func (s *Server) accept(c echo.Context, t events.Type, tenant string, d events.D
 	if err != nil {
 		return err
 	}
+	ev.ID = firstOf(d.Attributes[proposal.AttrProposal], ev.ID) // of two that use one approval the log takes one
 	ctx := c.Request().Context()
 	if err := s.publish(ctx, ev); err != nil {
 		return err
@@ -249,6 +245,9 @@ func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant s
 		return revoked{}, err
 	}
 	at := time.Unix(u.Time().UnixTime())
+	if made, err := s.proposals.Get(id, p.Reaches); err == nil && !made.Made.IsZero() {
+		at = made.Made // the id is from when it was proposed
+	}
 	for _, w := range s.where(of) {
 		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
 		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })
