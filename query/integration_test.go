@@ -21,6 +21,7 @@ import (
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -76,9 +77,13 @@ func build(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	past, err := history.New(history.Config{Logs: []*stream.Log{k.Log}, Keys: k.Keyring, Lane: follower})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := h.tables(t)
 	h.api = serve(t, query.Config{
-		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Keyring: k.Keyring,
+		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, WaitFor: patience,
 	})
 	k.Run(follower.Run)

@@ -40,7 +40,7 @@ const (
       revoked_scope = 'issuer', concat(issuer, '\0'), '-')`
 
 	// counting is what decides, of a revocation.
-	counting = "tenant, `index` AS at, toUnixTimestamp64Micro(received) AS since, intDiv(toUnixTimestamp64Milli(revoked_before), 1000) AS cutoff,\n" +
+	counting = "tenant, `index` AS at, toUnixTimestamp64Micro(received) AS since, toUnixTimestamp64Milli(revoked_before) AS cutoff,\n" +
 		"      toUnixTimestamp64Milli(revoked_expires) AS expires"
 )
 
@@ -77,7 +77,7 @@ func (q suspects) SQL() (string, []any) {
   )
 SELECT DISTINCT v.place AS accepted, r.at AS revoked
 FROM (
-  SELECT tenant, ` + "`index`" + ` AS place, view, intDiv(toUnixTimestamp64Milli(iat), 1000) AS issued, ` + accepted + ` AS taken,
+  SELECT tenant, ` + "`index`" + ` AS place, view, toUnixTimestamp64Milli(iat) AS issued, ` + accepted + ` AS taken,
     intDiv(toUnixTimestamp64Micro(time), 1000) AS told,
     ` + named + ` AS name
   FROM events
@@ -86,7 +86,7 @@ FROM (
 ) AS v
 INNER JOIN entries AS r ON v.tenant = r.tenant AND v.name = r.name
 WHERE accepted > revoked
-  AND (r.cutoff = 0 OR v.issued = 0 OR v.issued <= r.cutoff)
+  AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
   AND (r.expires = 0 OR v.told < r.expires)
   AND (v.view > 0 AND v.view >= revoked OR v.taken > r.since + {bound:Int64})
   AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
