@@ -106,7 +106,7 @@ func (h *History) decide(ctx context.Context, c revocation.Claims, at Moment) (r
 			return revocation.Decision{}, at, err
 		}
 	}
-	p := &pass{claims: &c, at: at, set: revocation.NewSet()}
+	p := &pass{claims: &c, at: at, set: revocation.NewSet(len(h.cfg.Logs))}
 	if err := h.keys(ctx, p); err != nil {
 		return revocation.Decision{}, at, err
 	}
@@ -262,7 +262,7 @@ func (p *pass) record(index uint64, data []byte) error {
 	if err != nil {
 		return err
 	}
-	e, ok, err := revocation.EntryOf(r)
+	e, ok, err := revocation.EntryOf(r, index)
 	if err != nil || !ok {
 		return nil // what cannot be enforced was not
 	}

@@ -97,13 +97,13 @@ func (p *past) unpack(data []byte) {
 
 // set is what a set holds that was fed what is below an index.
 func (p *past) set(keys []events.FeedKey, end uint64) *revocation.Set {
-	s := revocation.NewSet()
+	s := revocation.NewSet(1)
 	s.SetKeys(keys)
 	for _, l := range p.entries {
 		if l.index >= end {
 			break
 		}
-		if e, ok, err := revocation.EntryOf(l.record); ok && err == nil {
+		if e, ok, err := revocation.EntryOf(l.record, l.index); ok && err == nil {
 			s.Apply(e)
 		}
 	}

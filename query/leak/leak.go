@@ -43,8 +43,17 @@ type Accepted struct {
 // much as that, but not from its own position.
 func (a *Accepted) At() int64 { return min(a.Record.Time, a.Record.Received) }
 
-// From is when r took effect, in µs: when the intake received it.
-func (r *Revoked) From() int64 { return r.Record.Received }
+// From is when r took effect, in µs: when the intake received it, or when it
+// starts where that is later.
+func (r *Revoked) From() int64 { return max(r.Record.Received, r.Starts()) }
+
+// Starts is before when r has no effect, in µs: 0 where it had one at once. As
+// in the set it counts in whole seconds.
+func (r *Revoked) Starts() int64 { return int64(r.Record.Revocation.Starts/1000) * 1e6 }
+
+// Expires is from when on r has no effect, in µs, in whole seconds: 0 where it
+// has for ever.
+func (r *Revoked) Expires() int64 { return int64((r.Record.Revocation.Expires+999)/1000) * 1e6 }
 
 // Judge says what it is that a was accepted although r revokes its token, as
 // [Revoked.Covers] says: "" where that is no leak. After is how long after r
@@ -52,7 +61,7 @@ func (r *Revoked) From() int64 { return r.Record.Received }
 func (r *Revoked) Judge(a *Accepted, bound time.Duration) (kind Kind, after time.Duration) {
 	after = time.Duration(a.At()-r.From()) * time.Microsecond
 	switch {
-	case a.Index <= r.Index || r.expired(a):
+	case a.Index <= r.Index || !r.living(a):
 		return "", 0
 	case r.appliedBy(a):
 		if r.Lift != nil && a.Record.View >= r.Lift.Index {
@@ -74,11 +83,11 @@ func (r *Revoked) appliedBy(a *Accepted) bool {
 	return a.Record.View > 0 && a.Record.View >= r.Index
 }
 
-// expired reports whether r had no effect any more by the verifier's own clock,
-// which is the one that its set goes by.
-func (r *Revoked) expired(a *Accepted) bool {
-	expires := r.Record.Revocation.Expires
-	return expires != 0 && a.Record.Time/1000 >= int64(expires)
+// living reports whether r had an effect by the verifier's own clock, which is
+// the one that its set goes by.
+func (r *Revoked) living(a *Accepted) bool {
+	expires := r.Expires()
+	return a.Record.Time >= r.Starts() && (expires == 0 || a.Record.Time < expires)
 }
 
 // Covers reports whether the cut-off of r reaches the token of a: iat in whole

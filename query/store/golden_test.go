@@ -38,7 +38,7 @@ func questions() map[string]question {
 		"issuers":              issuers{"acme", 0, 100, 33},
 	}
 	r := leak.Revoked{Index: 7, Record: &events.Record{Tenant: "acme", Issuer: "i", SubjectRef: events.Ref{1}, TokenRef: events.Ref{2}, SessionRef: events.Ref{3}, GrantRef: events.Ref{4},
-		Client: "c", KeyID: "k", Received: 5, Revocation: &events.Revocation{Scope: events.ScopeSubject, IssuedBefore: 1700000000_500, Expires: 1700001000_000}}}
+		Client: "c", KeyID: "k", Received: 5, Revocation: &events.Revocation{Scope: events.ScopeSubject, IssuedBefore: 1700000000_500, Starts: 1700000000_500, Expires: 1700001000_000}}}
 	lifted := r
 	lifted.Lift = &leak.Lift{Index: 9, Received: 8}
 	out["leaks"] = leaks{query.LeakSearch{Revoked: r, After: ptr(8), Limit: 5}, nil, 100}
@@ -47,7 +47,7 @@ func questions() map[string]question {
 	out["tokens of"] = tokensOf{"acme", 0, events.Ref{1}, 100}
 	out["suspects, any tenant"] = suspects{leak.Window{First: 1, End: 9, Behind: leak.Place{Accepted: 4, Revoked: 3}, Bound: leakBound, Limit: 5}}
 	out["by indices, any tenant"] = byIndices{0, []uint64{1, 2}}
-	out["lifts, any tenant"] = lifts{0, []string{"01"}, 9}
+	out["lifts, any tenant"] = lifts{0, []uint64{1}, 9}
 	out["openings"] = openings{tenant: "acme", finding: "f"}
 	out["openings, about"] = openings{tenant: "acme", revocation: "r", verifier: "v"}
 	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant} {

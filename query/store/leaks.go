@@ -30,8 +30,11 @@ func leaked(q query.LeakSearch, tokens []string, end uint64) *where {
 	if cutoff := record.Revocation.IssuedBefore; cutoff != 0 {
 		w.and("(toUnixTimestamp64Milli(iat) = 0 OR intDiv(toUnixTimestamp64Milli(iat), 1000) <= {cutoff:Int64})", "cutoff", int64(cutoff/1000))
 	}
-	if expires := record.Revocation.Expires; expires != 0 {
-		w.and("intDiv(toUnixTimestamp64Micro(time), 1000) < {expires:Int64}", "expires", int64(expires))
+	if expires := r.Expires(); expires != 0 {
+		w.and("toUnixTimestamp64Micro(time) < {expires:Int64}", "expires", expires)
+	}
+	if starts := r.Starts(); starts != 0 {
+		w.and("toUnixTimestamp64Micro(time) >= {starts:Int64}", "starts", starts)
 	}
 	w.since(r)
 	return w

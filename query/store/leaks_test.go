@@ -38,9 +38,10 @@ func judged(rng *rand.Rand, n int) []eventrow.Row {
 			revoke(rng, r, at)
 			revocations = append(revocations, i)
 		case kind == 4 && len(revocations) > 0:
-			lifted := &rows[revocations[rng.IntN(len(revocations))]].Record
+			at := revocations[rng.IntN(len(revocations))]
+			lifted := &rows[at].Record
 			*r = events.Record{Version: 1, Source: "s", ID: r.ID, Tenant: lifted.Tenant, Type: events.RevocationLifted, Time: r.Time, Received: r.Received,
-				Revocation: &events.Revocation{Scope: lifted.Revocation.Scope, Hash: events.Ref{9}, Lifts: lifted.Ref(), Expires: lifted.Revocation.Expires}}
+				Revocation: &events.Revocation{Scope: lifted.Revocation.Scope, Hash: events.Ref{9}, Lifts: lifted.Ref(), LiftsIndex: rows[at].Index, Expires: lifted.Revocation.Expires}}
 		default:
 			accept(rng, r, i)
 		}
@@ -75,7 +76,10 @@ func revoke(rng *rand.Rand, r *events.Record, at time.Time) {
 	scopes := []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant}
 	scope := scopes[rng.IntN(len(scopes))]
 	r.Type = scope.RevokedType()
-	r.Revocation = &events.Revocation{Scope: scope, Hash: events.Ref{9}, Expires: events.TimestampOf(at.Add(time.Duration(20+rng.IntN(300)) * time.Second))}
+	r.Revocation = &events.Revocation{Scope: scope, Hash: events.Ref{9}, Expires: events.TimestampOf(at.Add(time.Duration(20_000+rng.IntN(300_000)) * time.Millisecond))}
+	if rng.IntN(3) == 0 {
+		r.Revocation.Starts = events.TimestampOf(at.Add(time.Duration(rng.IntN(60_000)) * time.Millisecond))
+	}
 	if rng.IntN(2) == 0 {
 		r.Revocation.IssuedBefore = max(seconds(rng, at), 1)
 	}

@@ -41,7 +41,7 @@ const (
 
 	// counting is what decides, of a revocation.
 	counting = "tenant, `index` AS at, toUnixTimestamp64Micro(received) AS since, toUnixTimestamp64Milli(revoked_before) AS cutoff,\n" +
-		"      toUnixTimestamp64Milli(revoked_expires) AS expires"
+		"      1000000 * intDiv(toUnixTimestamp64Milli(revoked_starts), 1000) AS starts, 1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000) AS expires"
 )
 
 func (q suspects) SQL() (string, []any) {
@@ -59,14 +59,14 @@ func (q suspects) SQL() (string, []any) {
     WHERE shard = {shard:UInt16} AND type IN {types:Array(String)} AND revokes AND ` + "`index`" + ` < {end:UInt64}
   ),
   forgotten AS (
-    SELECT tenant, at, since, cutoff, expires, subject_ref
+    SELECT tenant, at, since, cutoff, starts, expires, subject_ref
     FROM revocations
     WHERE source = {forgetter:String} AND name.1 = 'subject' AND subject_ref != none
   ),
   entries AS (
-    SELECT tenant, at, since, cutoff, expires, name FROM revocations
+    SELECT tenant, at, since, cutoff, starts, expires, name FROM revocations
     UNION ALL
-    SELECT DISTINCT f.tenant, f.at, f.since, f.cutoff, f.expires, ('token', toString(e.token_ref)) AS name
+    SELECT DISTINCT f.tenant, f.at, f.since, f.cutoff, f.starts, f.expires, ('token', toString(e.token_ref)) AS name
     FROM (
       SELECT tenant, subject_ref, token_ref
       FROM events
@@ -78,7 +78,7 @@ func (q suspects) SQL() (string, []any) {
 SELECT DISTINCT v.place AS accepted, r.at AS revoked
 FROM (
   SELECT tenant, ` + "`index`" + ` AS place, view, toUnixTimestamp64Milli(iat) AS issued, ` + accepted + ` AS taken,
-    intDiv(toUnixTimestamp64Micro(time), 1000) AS told,
+    toUnixTimestamp64Micro(time) AS told,
     ` + named + ` AS name
   FROM events
   WHERE shard = {shard:UInt16} AND type = {type:String} AND outcome != 'failure'
@@ -87,8 +87,8 @@ FROM (
 INNER JOIN entries AS r ON v.tenant = r.tenant AND v.name = r.name
 WHERE accepted > revoked
   AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
-  AND (r.expires = 0 OR v.told < r.expires)
-  AND (v.view > 0 AND v.view >= revoked OR v.taken > r.since + {bound:Int64})
+  AND (r.expires = 0 OR v.told < r.expires) AND v.told >= r.starts
+  AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
   AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
 ORDER BY accepted, revoked
 LIMIT {limit:UInt32}`, args
@@ -107,21 +107,29 @@ func (q byIndices) SQL() (string, []any) {
 	return "SELECT " + eventrow.Columns + "\nFROM events\nWHERE " + w.String(), w.args
 }
 
-// lifts is the first lifts of some revocations.
+// lifts is the first lifts of some revocations, by index and hash: as the set
+// knows them.
 type lifts struct {
-	shard uint16
-	refs  []string
-	end   uint64
+	shard   uint16
+	indices []uint64
+	end     uint64
 }
 
 func (q lifts) SQL() (string, []any) {
 	w := new(where)
 	w.and("shard = {shard:UInt16}", "shard", q.shard)
 	w.and("type = {type:String}", "type", string(events.RevocationLifted))
-	w.and("lifts IN arrayMap(r -> toFixedString(unhex(r), 16), {refs:Array(String)})", "refs", q.refs)
+	w.and("lifts_index IN {indices:Array(UInt64)}", "indices", q.indices)
 	w.and("`index` < {end:UInt64}", "end", q.end)
-	return "SELECT lower(hex(lifts)), min(`index`), argMin(toUnixTimestamp64Micro(received), `index`)\nFROM events\nWHERE " + w.String() +
-		"\nGROUP BY lifts", w.args
+	return "SELECT tenant, lifts_index, lower(hex(revoked_hash)), min(`index`), argMin(toUnixTimestamp64Micro(received), `index`)\nFROM events\nWHERE " +
+		w.String() + "\nGROUP BY tenant, lifts_index, revoked_hash", w.args
+}
+
+// lifted is what a lift names.
+type lifted struct {
+	tenant string
+	index  uint64
+	hash   string
 }
 
 // Recorded implements leak.Store.
@@ -157,7 +165,7 @@ func (s *Store) suspects(ctx context.Context, w leak.Window) ([]leak.Suspect, er
 	if err != nil {
 		return nil, err
 	}
-	lifted, err := s.lifted(ctx, w, pairs, records)
+	lifts, err := s.lifts(ctx, w, pairs)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +174,7 @@ func (s *Store) suspects(ctx context.Context, w leak.Window) ([]leak.Suspect, er
 		a, r := records[p.Accepted], records[p.Revoked]
 		out[i] = leak.Suspect{
 			Accepted: leak.Accepted{Index: p.Accepted, Record: a},
-			Revoked:  leak.Revoked{Shard: w.Shard, Index: p.Revoked, Record: r, Lift: lifted[r.Ref().String()]},
+			Revoked:  leak.Revoked{Shard: w.Shard, Index: p.Revoked, Record: r, Lift: lifts[lifted{r.Tenant, p.Revoked, r.Revocation.Hash.String()}]},
 		}
 	}
 	return out, nil
@@ -195,24 +203,23 @@ func (s *Store) records(ctx context.Context, shard uint16, pairs []leak.Place) (
 	return out, err
 }
 
-// lifted is the first lift before the end of w of each revocation that has one.
-func (s *Store) lifted(ctx context.Context, w leak.Window, pairs []leak.Place, records map[uint64]*events.Record) (map[string]*leak.Lift, error) {
-	seen, q := map[string]*leak.Lift{}, lifts{shard: w.Shard, end: w.End}
+// lifts is the first lift before the end of w of each revocation that has one.
+func (s *Store) lifts(ctx context.Context, w leak.Window, pairs []leak.Place) (map[lifted]*leak.Lift, error) {
+	q := lifts{shard: w.Shard, end: w.End}
 	for _, p := range pairs {
-		ref := records[p.Revoked].Ref().String()
-		if _, twice := seen[ref]; !twice {
-			seen[ref] = nil
-			q.refs = append(q.refs, ref)
-		}
+		q.indices = append(q.indices, p.Revoked)
 	}
+	slices.Sort(q.indices)
+	q.indices = slices.Compact(q.indices)
+	out := map[lifted]*leak.Lift{}
 	err := s.ask(ctx, q, func(scan func(...any) error) error {
-		var ref string
+		var of lifted
 		l := new(leak.Lift)
-		err := scan(&ref, &l.Index, &l.Received)
-		seen[ref] = l
+		err := scan(&of.tenant, &of.index, &of.hash, &l.Index, &l.Received)
+		out[of] = l
 		return err
 	})
-	return seen, err
+	return out, err
 }
 
 // openings is how many findings of leaks were opened: that of an id, or those

@@ -1,5 +1,5 @@
 -- by indices, any tenant
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE shard = {shard:UInt16}
   AND `index` IN {indices:Array(UInt64)};
@@ -39,7 +39,7 @@ WHERE shard = {shard:UInt16}
 --   indices = [1 2]
 
 -- event
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -49,7 +49,7 @@ WHERE tenant = {tenant:String}
 --   index = 7
 
 -- event, any tenant
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE shard = {shard:UInt16}
   AND `index` = {index:UInt64};
@@ -359,7 +359,7 @@ LIMIT {limit:UInt32};
 --   limit = 33
 
 -- leaks
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -369,7 +369,8 @@ WHERE tenant = {tenant:String}
   AND `index` < {end:UInt64}
   AND subject_ref = unhex({subject_ref:String})
   AND (toUnixTimestamp64Milli(iat) = 0 OR intDiv(toUnixTimestamp64Milli(iat), 1000) <= {cutoff:Int64})
-  AND intDiv(toUnixTimestamp64Micro(time), 1000) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) >= {starts:Int64}
   AND (view > 0 AND view >= {position:UInt64} OR least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) >= {from:Int64})
   AND `index` > {after:UInt64}
 ORDER BY `index`
@@ -381,8 +382,9 @@ LIMIT {limit:UInt32};
 --   end = 100
 --   subject_ref = 01000000000000000000000000000000
 --   cutoff = 1700000000
---   expires = 1700001000000
---   from = 5
+--   expires = 1700001000000000
+--   starts = 1700000000000000
+--   from = 1700000000000000
 --   after = 8
 --   limit = 5
 
@@ -398,7 +400,8 @@ WHERE tenant = {tenant:String}
   AND `index` < {end:UInt64}
   AND subject_ref = unhex({subject_ref:String})
   AND (toUnixTimestamp64Milli(iat) = 0 OR intDiv(toUnixTimestamp64Milli(iat), 1000) <= {cutoff:Int64})
-  AND intDiv(toUnixTimestamp64Micro(time), 1000) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) >= {starts:Int64}
   AND if(view > 0 AND view >= {position:UInt64}, view < {lift:UInt64},
     least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) >= {from:Int64} AND least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) < {lifted:Int64});
 --   tenant = acme
@@ -408,14 +411,15 @@ WHERE tenant = {tenant:String}
 --   end = 100
 --   subject_ref = 01000000000000000000000000000000
 --   cutoff = 1700000000
---   expires = 1700001000000
---   from = 5
+--   expires = 1700001000000000
+--   starts = 1700000000000000
+--   from = 1700000000000000
 --   lift = 9
 --   lifted = 8
---   late = 5000005
+--   late = 1700000005000000
 
 -- leaks, lifted, forgotten
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -426,7 +430,8 @@ WHERE tenant = {tenant:String}
   AND (subject_ref = unhex({subject_ref:String})
     OR token_ref IN arrayMap(t -> toFixedString(unhex(t), 16), {tokens:Array(String)}))
   AND (toUnixTimestamp64Milli(iat) = 0 OR intDiv(toUnixTimestamp64Milli(iat), 1000) <= {cutoff:Int64})
-  AND intDiv(toUnixTimestamp64Micro(time), 1000) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) < {expires:Int64}
+  AND toUnixTimestamp64Micro(time) >= {starts:Int64}
   AND if(view > 0 AND view >= {position:UInt64}, view < {lift:UInt64},
     least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) >= {from:Int64} AND least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) < {lifted:Int64})
 ORDER BY `index`
@@ -439,23 +444,24 @@ LIMIT {limit:UInt32};
 --   subject_ref = 01000000000000000000000000000000
 --   tokens = [02]
 --   cutoff = 1700000000
---   expires = 1700001000000
---   from = 5
+--   expires = 1700001000000000
+--   starts = 1700000000000000
+--   from = 1700000000000000
 --   lift = 9
 --   lifted = 8
 --   limit = 100
 
 -- lifts, any tenant
-SELECT lower(hex(lifts)), min(`index`), argMin(toUnixTimestamp64Micro(received), `index`)
+SELECT tenant, lifts_index, lower(hex(revoked_hash)), min(`index`), argMin(toUnixTimestamp64Micro(received), `index`)
 FROM events
 WHERE shard = {shard:UInt16}
   AND type = {type:String}
-  AND lifts IN arrayMap(r -> toFixedString(unhex(r), 16), {refs:Array(String)})
+  AND lifts_index IN {indices:Array(UInt64)}
   AND `index` < {end:UInt64}
-GROUP BY lifts;
+GROUP BY tenant, lifts_index, revoked_hash;
 --   shard = 0
 --   type = dev.rescind.revocation.lifted.v1
---   refs = [01]
+--   indices = [1]
 --   end = 9
 
 -- openings
@@ -507,7 +513,7 @@ WHERE tenant = {tenant:String}
 --   indices = [1 2]
 
 -- search, all
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -536,7 +542,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, any tenant
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE shard = {shard:UInt16}
   AND type IN {types:Array(String)}
@@ -551,7 +557,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, descending
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -566,7 +572,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, session
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -583,7 +589,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, subject
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -600,7 +606,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, tenant
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -615,7 +621,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, token
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -632,7 +638,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, types
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -649,7 +655,7 @@ LIMIT {limit:UInt32};
 --   limit = 100
 
 -- search, window
-SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
 WHERE tenant = {tenant:String}
   AND shard = {shard:UInt16}
@@ -671,7 +677,7 @@ LIMIT {limit:UInt32};
 WITH toFixedString('', 16) AS none,
   revocations AS (
     SELECT tenant, `index` AS at, toUnixTimestamp64Micro(received) AS since, toUnixTimestamp64Milli(revoked_before) AS cutoff,
-      toUnixTimestamp64Milli(revoked_expires) AS expires, subject_ref, source, (revoked_scope, multiIf(
+      1000000 * intDiv(toUnixTimestamp64Milli(revoked_starts), 1000) AS starts, 1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000) AS expires, subject_ref, source, (revoked_scope, multiIf(
       revoked_scope = 'token', if(token_ref = none, '', toString(token_ref)), revoked_scope = 'session', if(session_ref = none, '', toString(session_ref)),
       revoked_scope = 'grant', if(grant_ref = none, '', toString(grant_ref)), revoked_scope = 'subject', if(subject_ref = none, '', toString(subject_ref)),
       revoked_scope = 'client', concat(issuer, '\0', client), revoked_scope = 'key', concat(issuer, '\0', kid),
@@ -680,14 +686,14 @@ WITH toFixedString('', 16) AS none,
     WHERE shard = {shard:UInt16} AND type IN {types:Array(String)} AND revokes AND `index` < {end:UInt64}
   ),
   forgotten AS (
-    SELECT tenant, at, since, cutoff, expires, subject_ref
+    SELECT tenant, at, since, cutoff, starts, expires, subject_ref
     FROM revocations
     WHERE source = {forgetter:String} AND name.1 = 'subject' AND subject_ref != none
   ),
   entries AS (
-    SELECT tenant, at, since, cutoff, expires, name FROM revocations
+    SELECT tenant, at, since, cutoff, starts, expires, name FROM revocations
     UNION ALL
-    SELECT DISTINCT f.tenant, f.at, f.since, f.cutoff, f.expires, ('token', toString(e.token_ref)) AS name
+    SELECT DISTINCT f.tenant, f.at, f.since, f.cutoff, f.starts, f.expires, ('token', toString(e.token_ref)) AS name
     FROM (
       SELECT tenant, subject_ref, token_ref
       FROM events
@@ -699,7 +705,7 @@ WITH toFixedString('', 16) AS none,
 SELECT DISTINCT v.place AS accepted, r.at AS revoked
 FROM (
   SELECT tenant, `index` AS place, view, toUnixTimestamp64Milli(iat) AS issued, least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) AS taken,
-    intDiv(toUnixTimestamp64Micro(time), 1000) AS told,
+    toUnixTimestamp64Micro(time) AS told,
     arrayJoin(arrayFilter(n -> n.2 != '', [
       ('token', if(token_ref = none, '', toString(token_ref))), ('session', if(session_ref = none, '', toString(session_ref))),
       ('grant', if(grant_ref = none, '', toString(grant_ref))), ('subject', if(subject_ref = none, '', toString(subject_ref))),
@@ -712,8 +718,8 @@ FROM (
 INNER JOIN entries AS r ON v.tenant = r.tenant AND v.name = r.name
 WHERE accepted > revoked
   AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
-  AND (r.expires = 0 OR v.told < r.expires)
-  AND (v.view > 0 AND v.view >= revoked OR v.taken > r.since + {bound:Int64})
+  AND (r.expires = 0 OR v.told < r.expires) AND v.told >= r.starts
+  AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
   AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
 ORDER BY accepted, revoked
 LIMIT {limit:UInt32};
