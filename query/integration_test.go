@@ -54,10 +54,11 @@ func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
 type house struct {
 	*api
 	kit       *lanetest.Kit
+	store     *store.Store
 	stopAudit func()
 }
 
-func build(t *testing.T) *house {
+func build(t *testing.T, changes ...func(*query.Config)) *house {
 	t.Helper()
 	k := lanetest.Start(t)
 	h := &house{kit: k}
@@ -82,10 +83,15 @@ func build(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	s := h.tables(t)
-	h.api = serve(t, query.Config{
+	h.store = s
+	cfg := query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, WaitFor: patience,
-	})
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	h.api = serve(t, cfg)
 	k.Run(follower.Run)
 	k.Run(workflow.Run)
 	return h
