@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,10 +24,6 @@ func wide(s events.Scope) bool {
 
 // watches reports whether a revocation of that scope may need a second person.
 func (s *Server) watches(scope events.Scope) bool { return s.cfg.ApprovalAbove > 0 && wide(scope) }
-
-// countFor is how long a revocation waits to know what it hits. Revoking must
-// not wait for the audit store: what cannot be counted is revoked, and says so.
-const countFor = 2 * time.Second
 
 // attrReach is the attribute of a wide revocation that says what it hits.
 const attrReach = "reach"
@@ -49,24 +44,29 @@ func (s *Server) permit(ctx context.Context, p *Principal, tenant string, in *Re
 	case err != nil:
 		s.log.WarnContext(ctx, "revoking without knowing what it hits", slog.Any("err", err))
 		return map[string]string{attrReach: "unknown"}, nil
-	case reach.Reach > s.cfg.ApprovalAbove:
-		return nil, approvalRequired(reach.Reach, s.cfg.ApprovalAbove)
+	case reach > s.cfg.ApprovalAbove:
+		return nil, approvalRequired(s.cfg.ApprovalAbove)
 	default:
-		return map[string]string{attrReach: strconv.FormatUint(reach.Reach, 10)}, nil
+		return map[string]string{attrReach: strconv.FormatUint(reach, 10)}, nil
 	}
 }
 
-func (s *Server) reach(ctx context.Context, tenant string, in *RevocationRequest) (Hits, error) {
-	ctx, cancel := context.WithTimeout(ctx, countFor)
+// reach is how many in hits, counted to just above the limit, in the time that
+// a revocation may wait for it.
+func (s *Server) reach(ctx context.Context, tenant string, in *RevocationRequest) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CountFor)
 	defer cancel()
-	hits, _, err := s.hits(ctx, tenant, in)
-	return hits, err
+	search, _, err := s.hitSearch(ctx, tenant, in)
+	if err != nil {
+		return 0, err
+	}
+	return s.cfg.Reach.Reach(ctx, search, s.cfg.ApprovalAbove+1)
 }
 
-func approvalRequired(reach, limit uint64) error {
+func approvalRequired(limit uint64) error {
 	return &problemError{KindApproval, http.StatusConflict, "a second person has to approve it", fmt.Sprintf(
-		"it hits %d subjects, and the limit is %d: send this body to POST /v1/revocations/proposals, have somebody else approve that, "+
-			"then send this again with its id in approval", reach, limit), "approval"}
+		"it hits more than %d subjects: send this body to POST /v1/revocations/proposals, have somebody else approve that, "+
+			"then send this again with its id in approval", limit), "approval"}
 }
 
 // approved is permit for a body that names an approval.
@@ -146,7 +146,9 @@ func (s *Server) proposed(ctx context.Context, tenant string, in *RevocationRequ
 	if in.IssuedBefore != 0 {
 		attributes[proposal.AttrCutoff] = strconv.FormatInt(int64(in.IssuedBefore), 10)
 	}
-	if hits, err := s.reach(ctx, tenant, in); err == nil {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CountFor)
+	defer cancel()
+	if hits, _, err := s.hits(ctx, tenant, in); err == nil {
 		attributes[proposal.AttrTokens] = strconv.FormatUint(hits.Tokens, 10)
 		attributes[proposal.AttrReach] = strconv.FormatUint(hits.Reach, 10)
 	}

@@ -64,7 +64,7 @@ func TestRevokingDoesNotWaitToCount(t *testing.T) {
 	t.Parallel()
 	p := &parts{position: 3}
 	cfg := p.config()
-	cfg.ApprovalAbove, cfg.Reach = 1, silent{p}
+	cfg.ApprovalAbove, cfg.Reach, cfg.CountFor = 1, silent{p}, 50*time.Millisecond
 	a := serve(t, cfg)
 	began := time.Now()
 	a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r","scope":"tenant"}`).want(t, http.StatusAccepted)
@@ -79,9 +79,9 @@ func TestRevokingDoesNotWaitToCount(t *testing.T) {
 // silent is a store that answers nothing.
 type silent struct{ *parts }
 
-func (silent) Hits(ctx context.Context, _ query.HitSearch) (query.Hits, error) {
+func (silent) Reach(ctx context.Context, _ query.HitSearch, _ uint64) (uint64, error) {
 	<-ctx.Done()
-	return query.Hits{}, ctx.Err()
+	return 0, ctx.Err()
 }
 
 // as is a token of role for another subject than the role's usual one.
@@ -98,7 +98,7 @@ func (a *api) as(subject, role string) string {
 // somebody else, made once with exactly that body, seen on the log.
 func TestApproval(t *testing.T) {
 	t.Parallel()
-	h := build(t, func(c *query.Config) { c.ApprovalAbove = 2 })
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
 	for _, sub := range []string{"alice", "bob", "carol"} {
 		ev := issued("j-" + sub)
 		data := ev["data"].(map[string]any)
@@ -164,7 +164,7 @@ func TestApproval(t *testing.T) {
 // TestDenialIsOnTheLog: who denies, and why; and what was denied cannot be used.
 func TestDenialIsOnTheLog(t *testing.T) {
 	t.Parallel()
-	h := build(t, func(c *query.Config) { c.ApprovalAbove = 1 })
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 1, patience })
 	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
 	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 1)
 	body := map[string]any{"tenant": "acme", "scope": "tenant", "reason": "key_compromise"}

@@ -178,6 +178,11 @@ func (p *parts) Hits(ctx context.Context, s query.HitSearch) (query.Hits, error)
 	return p.hits, nil
 }
 
+func (p *parts) Reach(ctx context.Context, s query.HitSearch, limit uint64) (uint64, error) {
+	h, err := p.Hits(ctx, s)
+	return min(h.Reach, limit), err
+}
+
 func (p *parts) Leaks(_ context.Context, s query.LeakSearch) (query.LeakPage, error) {
 	p.leakSearches = append(p.leakSearches, s)
 	return p.leaks, nil

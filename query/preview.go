@@ -48,19 +48,25 @@ func (s *Server) revocationRequest(c echo.Context) (*RevocationRequest, string, 
 }
 
 // hits counts the live tokens that in would reach, and says what is known of
-// the subject that it names. No key is made.
+// the subject that it names.
 func (s *Server) hits(ctx context.Context, tenant string, in *RevocationRequest) (Hits, string, error) {
+	search, state, err := s.hitSearch(ctx, tenant, in)
+	if err != nil {
+		return Hits{}, "", err
+	}
+	hits, err := s.cfg.Reach.Hits(ctx, search)
+	return hits, state, err
+}
+
+// hitSearch is what in would reach. No key is made for that.
+func (s *Server) hitSearch(ctx context.Context, tenant string, in *RevocationRequest) (HitSearch, string, error) {
 	now := s.cfg.Now()
 	search := HitSearch{
 		Tenant: tenant, Shard: s.shard(tenant), Scope: in.Scope, Issuer: in.Iss, Client: in.ClientID, KeyID: in.Kid,
 		Cutoff: in.cutoff(now), Now: now, MaxLifetime: s.cfg.MaxLifetime,
 	}
 	state, err := s.hitRef(ctx, &search, in)
-	if err != nil {
-		return Hits{}, "", err
-	}
-	hits, err := s.cfg.Reach.Hits(ctx, search)
-	return hits, state, err
+	return search, state, err
 }
 
 // hitRef sets the reference that search is about. It stays zero, and matches

@@ -15,6 +15,10 @@ type ReachStore interface {
 	// Hits counts the live tokens that a revocation would reach.
 	Hits(ctx context.Context, s HitSearch) (Hits, error)
 
+	// Reach counts subjects, and tokens that name none, up to limit: it stops
+	// there, so that it is quick where a revocation reaches many.
+	Reach(ctx context.Context, s HitSearch, limit uint64) (uint64, error)
+
 	// Leaks returns what was accepted although it was revoked, in the order of
 	// the index, and how much that is in all.
 	Leaks(ctx context.Context, s LeakSearch) (LeakPage, error)

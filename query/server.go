@@ -77,6 +77,11 @@ type Config struct {
 	ApprovalAbove uint64
 	ApprovalTTL   time.Duration
 
+	// CountFor is how long a wide revocation waits to know what it hits.
+	// Revoking must not wait for the audit store: what cannot be counted in
+	// that time is revoked, and its event says so. Default 2 s; above 0.
+	CountFor time.Duration
+
 	// Timeout bounds every request. Default 30 s; above 0.
 	Timeout time.Duration
 
@@ -109,6 +114,9 @@ func (c *Config) defaults() {
 	}
 	if c.LeakBound == 0 {
 		c.LeakBound = 5 * time.Second
+	}
+	if c.CountFor == 0 {
+		c.CountFor = 2 * time.Second
 	}
 	if c.ApprovalTTL == 0 {
 		c.ApprovalTTL = time.Hour
@@ -150,8 +158,8 @@ func (c Config) Validate() error {
 	if c.MaxLifetime < 0 || c.Skew < 0 {
 		faults = append(faults, errors.New("max_lifetime and skew: want more than 0"))
 	}
-	if c.LeakBound < 0 || c.ApprovalTTL < 0 {
-		faults = append(faults, errors.New("leak_bound and approval_ttl: want more than 0"))
+	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
+		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
 	if c.Shards > events.MaxShards {
 		faults = append(faults, fmt.Errorf("shards %d: want 1 to %d", c.Shards, events.MaxShards))

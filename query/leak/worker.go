@@ -195,6 +195,10 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// restFor is how many times as long as it looked the worker rests: the store is
+// there for others.
+const restFor = 4
+
 // term looks as the one that holds the lock, until something fails.
 func (w *Worker) term(ctx context.Context) error {
 	release, err := w.cfg.Lock(ctx)
@@ -210,12 +214,13 @@ func (w *Worker) term(ctx context.Context) error {
 		}
 	}
 	for {
+		began := time.Now()
 		for k := range marks {
 			if marks[k], err = w.advance(ctx, uint16(k), marks[k]); err != nil {
 				return fmt.Errorf("shard=%d first=%d: %w", k, marks[k], err)
 			}
 		}
-		if !wait(ctx, w.cfg.Every) {
+		if !wait(ctx, max(w.cfg.Every, restFor*time.Since(began))) {
 			return nil
 		}
 	}

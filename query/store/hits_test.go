@@ -44,6 +44,9 @@ func TestHitsAreTheLiveTokens(t *testing.T) {
 			if d := cmp.Diff(live(rows, q), got); d != "" {
 				t.Fatalf("%+v: %s", q, d)
 			}
+			if n, err := New(conn).Reach(t.Context(), q, 7); n != min(got.Reach, 7) || err != nil {
+				t.Fatalf("%+v: reach %d %v of %d", q, n, err, got.Reach)
+			}
 			if got.Tokens > 0 {
 				some++
 			}

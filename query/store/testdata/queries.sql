@@ -494,6 +494,192 @@ WHERE tenant = {tenant:String}
 --   revocation = r
 --   verifier = v
 
+-- reach, client
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND issuer = {issuer:String}
+  AND client = {client:String}
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   issuer = i
+--   client = c
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, grant
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND grant_ref = unhex({grant_ref:String})
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   grant_ref = 05000000000000000000000000000000
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, issuer
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND issuer = {issuer:String}
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   issuer = i
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, key
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND issuer = {issuer:String}
+  AND kid = {kid:String}
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   issuer = i
+--   kid = k
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, session
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND session_ref = unhex({session_ref:String})
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   session_ref = 05000000000000000000000000000000
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, subject
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND subject_ref = unhex({subject_ref:String})
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   subject_ref = 05000000000000000000000000000000
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, tenant
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
+-- reach, token
+SELECT count()
+FROM (
+  SELECT DISTINCT if(subject_ref = toFixedString('', 16), token_ref, subject_ref)
+  FROM events
+  WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND token_ref = unhex({token_ref:String})
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+  LIMIT {limit:UInt64}
+);
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   token_ref = 05000000000000000000000000000000
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   limit = 50
+
 -- recorded
 SELECT max(first + count)
 FROM batches
