@@ -64,10 +64,13 @@ func someRecord(rng *rand.Rand, at time.Time) events.Record {
 	}
 }
 
-// seconds is a time near at, or none.
+// seconds is a time near at, or none; often within one of two seconds.
 func seconds(rng *rand.Rand, at time.Time) events.Timestamp {
-	if rng.IntN(4) == 0 {
+	switch rng.IntN(4) {
+	case 0:
 		return 0
+	case 1, 2:
+		return events.TimestampOf(day.Add(time.Duration(rng.IntN(2))*time.Second + time.Duration(rng.IntN(1000))*time.Millisecond))
 	}
 	return events.TimestampOf(at.Add(time.Duration(rng.IntN(200_000)-150_000) * time.Millisecond))
 }
