@@ -43,5 +43,5 @@
 //
 // # Sources
 //
-// docs/adr/0013.
+// docs/adr/0014.
 package history

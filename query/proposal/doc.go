@@ -45,5 +45,5 @@
 //
 // # Sources
 //
-// PCI DSS 7.2, SOC 2 CC6.3 (segregation of duties); docs/adr/0012.
+// PCI DSS 7.2, SOC 2 CC6.3 (segregation of duties); docs/adr/0013.
 package proposal
