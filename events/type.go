@@ -26,6 +26,9 @@ const (
 	TenantRevoked       Type = "dev.rescind.tenant.revoked.v1"
 	GrantRevoked        Type = "dev.rescind.grant.revoked.v1"
 	RevocationLifted    Type = "dev.rescind.revocation.lifted.v1"
+	RevocationProposed  Type = "dev.rescind.revocation.proposed.v1"
+	RevocationApproved  Type = "dev.rescind.revocation.approved.v1"
+	RevocationDenied    Type = "dev.rescind.revocation.denied.v1"
 	KeyPublished        Type = "dev.rescind.key.published.v1"
 	KeyRotated          Type = "dev.rescind.key.rotated.v1"
 	KeyRetired          Type = "dev.rescind.key.retired.v1"
@@ -57,6 +60,7 @@ func Types() []Type {
 		TokenIssued, TokenRefreshed, TokenVerified, TokenRejected, TokenRevoked,
 		SessionRevoked, SubjectRevoked, ClientRevoked, KeyRevoked, IssuerRevoked,
 		TenantRevoked, GrantRevoked, RevocationLifted,
+		RevocationProposed, RevocationApproved, RevocationDenied,
 		KeyPublished, KeyRotated, KeyRetired, ConsentGranted, ConsentWithdrawn,
 		HoldPlaced, HoldReleased,
 		RequestReceived, RequestVerified, RequestApproved, RequestDenied,

@@ -202,7 +202,12 @@ type CheckClaims struct {
 
 // CheckRequest One of token and claims.
 type CheckRequest struct {
-	Claims *CheckClaims `json:"claims,omitempty,omitzero"`
+	// AsOf Decide as of this time, by the intake's clock; not in the future.
+	AsOf time.Time `json:"as_of,omitempty,omitzero"`
+
+	// AsOfPosition Decide as of this index in the log of the tenant's shard, at the time when it was written.
+	AsOfPosition *uint64      `json:"as_of_position,omitempty"`
+	Claims       *CheckClaims `json:"claims,omitempty,omitzero"`
 
 	// Tenant May be left out by a caller with one tenant.
 	Tenant string `json:"tenant,omitempty,omitzero"`
@@ -229,6 +234,9 @@ type CloudEvent struct {
 type Decision struct {
 	// AgeMs Age of the view that decided.
 	AgeMs int64 `json:"age_ms"`
+
+	// AsOf The time that was decided for, where it was the past.
+	AsOf time.Time `json:"as_of,omitempty,omitzero"`
 
 	// At When the revocation happened.
 	At time.Time `json:"at,omitempty,omitzero"`
@@ -380,6 +388,68 @@ type JWKS struct {
 	Keys []JWK `json:"keys"`
 }
 
+// LeakItem defines model for Leak.
+type LeakItem struct {
+	// Accepted The earlier of the two.
+	Accepted time.Time `json:"accepted"`
+
+	// AfterMs From the revocation's taking effect to the acceptance; below 0 only by a verifier that had applied it, whose clock is behind.
+	AfterMs  int64  `json:"after_ms"`
+	ClientID string `json:"client_id,omitempty,omitzero"`
+
+	// Decision What the verifier says that it decided.
+	Decision string `json:"decision,omitempty,omitzero"`
+
+	// Iat Seconds since 1970, fractions allowed (RFC 7519).
+	Iat   NumericDate `json:"iat,omitempty,omitzero"`
+	ID    string      `json:"id"`
+	Index uint64      `json:"index"`
+	Iss   string      `json:"iss,omitempty,omitzero"`
+	Kid   string      `json:"kid,omitempty,omitzero"`
+	Kind  string      `json:"kind"`
+
+	// Received The intake's clock.
+	Received   time.Time `json:"received"`
+	SessionRef string    `json:"session_ref,omitempty,omitzero"`
+
+	// Shard As in an event.
+	Shard uint16 `json:"shard,omitempty,omitzero"`
+
+	// Source The verifier, as it calls itself.
+	Source     string `json:"source"`
+	SubjectRef string `json:"subject_ref,omitempty,omitzero"`
+
+	// Time The verifier's clock.
+	Time     time.Time `json:"time"`
+	TokenRef string    `json:"token_ref,omitempty,omitzero"`
+
+	// View The position that the verifier had applied; absent where it does not say.
+	View *uint64 `json:"view,omitempty"`
+}
+
+// Leaks defines model for Leaks.
+type Leaks struct {
+	// BoundMs How old a verifier's view may be.
+	BoundMs int64 `json:"bound_ms"`
+
+	// Ignored How many were accepted by verifiers that had applied the revocation.
+	Ignored uint64 `json:"ignored"`
+
+	// Late How many of the others later than the bound.
+	Late  uint64     `json:"late"`
+	Leaks []LeakItem `json:"leaks"`
+	Next  string     `json:"next,omitempty,omitzero"`
+
+	// Position Everything below this log index was looked at.
+	Position uint64 `json:"position"`
+
+	// SubjectErased The subject was forgotten before the revocation: only events of other references can match, and none is known.
+	SubjectErased bool `json:"subject_erased,omitempty,omitzero"`
+
+	// Within How many within it.
+	Within uint64 `json:"within"`
+}
+
 // LiftRequest defines model for LiftRequest.
 type LiftRequest struct {
 	Note   string `json:"note,omitempty,omitzero"`
@@ -411,6 +481,46 @@ type Problem struct {
 
 	// Type Stable name of the kind of problem.
 	Type string `json:"type"`
+}
+
+// ProposalView defines model for Proposal.
+type ProposalView struct {
+	// Body Keyed digest of the body that it is for.
+	Body           string    `json:"body,omitempty,omitzero"`
+	ClientID       string    `json:"client_id,omitempty,omitzero"`
+	Decided        time.Time `json:"decided,omitempty,omitzero"`
+	DecidedBy      string    `json:"decided_by,omitempty,omitzero"`
+	DecisionReason string    `json:"decision_reason,omitempty,omitzero"`
+
+	// Expires When it cannot be approved, or used, any more.
+	Expires time.Time `json:"expires,omitempty,omitzero"`
+
+	// ID What to send as `approval`; the id of the revocation, too.
+	ID  string `json:"id"`
+	Iss string `json:"iss,omitempty,omitzero"`
+
+	// IssuedBefore Seconds since 1970, fractions allowed (RFC 7519).
+	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
+	Kid          string      `json:"kid,omitempty,omitzero"`
+
+	// Position Log index of its last event.
+	Position   uint64    `json:"position"`
+	Proposed   time.Time `json:"proposed"`
+	ProposedBy string    `json:"proposed_by"`
+	Reach      *uint64   `json:"reach,omitempty"`
+	Reason     string    `json:"reason"`
+	Scope      Scope     `json:"scope"`
+	State      string    `json:"state"`
+	Tenant     string    `json:"tenant"`
+	Ticket     string    `json:"ticket,omitempty,omitzero"`
+
+	// Tokens What it would have hit when it was proposed; absent where that was not known.
+	Tokens *uint64 `json:"tokens,omitempty"`
+}
+
+// Proposals defines model for Proposals.
+type Proposals struct {
+	Proposals []ProposalView `json:"proposals"`
 }
 
 // Quarantine defines model for Quarantine.
@@ -568,6 +678,32 @@ type RevocationEntry struct {
 	Starts NumericDate `json:"starts,omitempty,omitzero"`
 }
 
+// RevocationPreview defines model for RevocationPreview.
+type RevocationPreview struct {
+	// ApprovalRequired Whether POST /v1/revocations would ask for a second person.
+	ApprovalRequired bool      `json:"approval_required,omitempty,omitzero"`
+	AsOf             time.Time `json:"as_of"`
+
+	// AtLeast More events match than are counted: the figures are lower bounds.
+	AtLeast bool   `json:"at_least,omitempty,omitzero"`
+	Clients uint64 `json:"clients"`
+
+	// Limit Reach from which on a second person is asked for; absent where none is.
+	Limit uint64 `json:"limit,omitempty,omitzero"`
+
+	// Position Everything below this log index was looked at.
+	Position uint64 `json:"position"`
+
+	// Reach Subjects, and tokens that name none: what the limit is compared with.
+	Reach    uint64 `json:"reach"`
+	Sessions uint64 `json:"sessions"`
+
+	// SubjectState With scope subject: what we know of them.
+	SubjectState string `json:"subject_state,omitempty,omitzero"`
+	Subjects     uint64 `json:"subjects"`
+	Tokens       uint64 `json:"tokens"`
+}
+
 // RevocationReason Why. These are told apart (RFC 5280 where it has them); any other text is accepted and
 // carried as it is.
 //
@@ -576,6 +712,9 @@ type RevocationReason = string
 
 // RevocationRequest defines model for RevocationRequest.
 type RevocationRequest struct {
+	// Approval Id of the approved proposal of exactly this. The revocation gets its id.
+	Approval string `json:"approval,omitempty,omitzero"`
+
 	// ClientID With scope client; with token and session, for the record.
 	ClientID string `json:"client_id,omitempty,omitzero"`
 
@@ -753,6 +892,9 @@ type Shard = uint16
 // Tenant defines model for Tenant.
 type Tenant = string
 
+// Proposal defines model for Proposal.
+type Proposal = ProposalView
+
 // Act defines model for Act.
 type Act = RequestAct
 
@@ -843,6 +985,13 @@ type ListFeedKeysParams struct {
 	AfterGeneration uint32 `form:"after_generation,omitempty" json:"after_generation,omitempty,omitzero"`
 }
 
+// ListProposalsParams defines parameters for ListProposals.
+type ListProposalsParams struct {
+	// Tenant One tenant; without it, all that the caller reaches.
+	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+	Limit  *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // StreamRevocationsParams defines parameters for StreamRevocations.
 type StreamRevocationsParams struct {
 	// LastEventID The id of the last event that was applied, or a snapshot's position.
@@ -853,6 +1002,16 @@ type StreamRevocationsParams struct {
 type GetRevocationParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// ListLeaksParams defines parameters for ListLeaks.
+type ListLeaksParams struct {
+	// Tenant One tenant; without it, all that the caller reaches.
+	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+	Limit  *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next` of an answer to the same query.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
 // LiftRevocationParams defines parameters for LiftRevocation.
@@ -893,6 +1052,18 @@ type VerifyRequestJSONRequestBody = RequestAct
 
 // RevokeJSONRequestBody defines body for Revoke for application/json ContentType.
 type RevokeJSONRequestBody = RevocationRequest
+
+// PreviewRevocationJSONRequestBody defines body for PreviewRevocation for application/json ContentType.
+type PreviewRevocationJSONRequestBody = RevocationRequest
+
+// ProposeRevocationJSONRequestBody defines body for ProposeRevocation for application/json ContentType.
+type ProposeRevocationJSONRequestBody = RevocationRequest
+
+// ApproveProposalJSONRequestBody defines body for ApproveProposal for application/json ContentType.
+type ApproveProposalJSONRequestBody = RequestAct
+
+// DenyProposalJSONRequestBody defines body for DenyProposal for application/json ContentType.
+type DenyProposalJSONRequestBody = RequestAct
 
 // LiftRevocationJSONRequestBody defines body for LiftRevocation for application/json ContentType.
 type LiftRevocationJSONRequestBody = LiftRequest
@@ -968,6 +1139,24 @@ type ServerInterface interface {
 	// ListFeedKeys Feed keys of the caller's tenants, signed.
 	// (GET /v1/revocations/keys)
 	ListFeedKeys(ctx echo.Context, params ListFeedKeysParams) error
+	// PreviewRevocation What a revocation would hit, without making it.
+	// (POST /v1/revocations/preview)
+	PreviewRevocation(ctx echo.Context) error
+	// ListProposals The latest proposals, the newest first.
+	// (GET /v1/revocations/proposals)
+	ListProposals(ctx echo.Context, params ListProposalsParams) error
+	// ProposeRevocation Propose a wide revocation for somebody else to approve.
+	// (POST /v1/revocations/proposals)
+	ProposeRevocation(ctx echo.Context) error
+	// GetProposal One proposal.
+	// (GET /v1/revocations/proposals/{id})
+	GetProposal(ctx echo.Context, id ID) error
+	// ApproveProposal Approve it. By another person than the one who proposed it.
+	// (POST /v1/revocations/proposals/{id}/approve)
+	ApproveProposal(ctx echo.Context, id ID) error
+	// DenyProposal Refuse it, or take an approval back that was not used. With the reason.
+	// (POST /v1/revocations/proposals/{id}/deny)
+	DenyProposal(ctx echo.Context, id ID) error
 	// GetRevocationSnapshot The newest snapshot of the revocation set, as it was signed.
 	// (GET /v1/revocations/snapshot)
 	GetRevocationSnapshot(ctx echo.Context) error
@@ -980,6 +1169,9 @@ type ServerInterface interface {
 	// GetRevocation One revocation and whether it still holds.
 	// (GET /v1/revocations/{id})
 	GetRevocation(ctx echo.Context, id ID, params GetRevocationParams) error
+	// ListLeaks Who accepted what this revoked, after it was revoked.
+	// (GET /v1/revocations/{id}/leaks)
+	ListLeaks(ctx echo.Context, id ID, params ListLeaksParams) error
 	// LiftRevocation Take a revocation back.
 	// (POST /v1/revocations/{id}/lift)
 	LiftRevocation(ctx echo.Context, id ID, params LiftRevocationParams) error
@@ -1446,6 +1638,97 @@ func (w *ServerInterfaceWrapper) ListFeedKeys(ctx echo.Context) error {
 	return err
 }
 
+// PreviewRevocation converts echo context to params.
+func (w *ServerInterfaceWrapper) PreviewRevocation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PreviewRevocation(ctx)
+	return err
+}
+
+// ListProposals converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProposals(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProposalsParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProposals(ctx, params)
+	return err
+}
+
+// ProposeRevocation converts echo context to params.
+func (w *ServerInterfaceWrapper) ProposeRevocation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProposeRevocation(ctx)
+	return err
+}
+
+// GetProposal converts echo context to params.
+func (w *ServerInterfaceWrapper) GetProposal(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetProposal(ctx, id)
+	return err
+}
+
+// ApproveProposal converts echo context to params.
+func (w *ServerInterfaceWrapper) ApproveProposal(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ApproveProposal(ctx, id)
+	return err
+}
+
+// DenyProposal converts echo context to params.
+func (w *ServerInterfaceWrapper) DenyProposal(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DenyProposal(ctx, id)
+	return err
+}
+
 // GetRevocationSnapshot converts echo context to params.
 func (w *ServerInterfaceWrapper) GetRevocationSnapshot(ctx echo.Context) error {
 	var err error
@@ -1515,6 +1798,45 @@ func (w *ServerInterfaceWrapper) GetRevocation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetRevocation(ctx, id, params)
+	return err
+}
+
+// ListLeaks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLeaks(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLeaksParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLeaks(ctx, id, params)
 	return err
 }
 
@@ -1610,6 +1932,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/revocations/bulk/:id", wrapper.GetBulk, options.OperationMiddlewares["getBulk"]...)
 	router.GET(options.BaseURL+"/v1/revocations/:id", wrapper.GetRevocation, options.OperationMiddlewares["getRevocation"]...)
 	router.POST(options.BaseURL+"/v1/revocations/:id/lift", wrapper.LiftRevocation, options.OperationMiddlewares["liftRevocation"]...)
+	router.POST(options.BaseURL+"/v1/revocations/preview", wrapper.PreviewRevocation, options.OperationMiddlewares["previewRevocation"]...)
+	router.GET(options.BaseURL+"/v1/revocations/proposals", wrapper.ListProposals, options.OperationMiddlewares["listProposals"]...)
+	router.POST(options.BaseURL+"/v1/revocations/proposals", wrapper.ProposeRevocation, options.OperationMiddlewares["proposeRevocation"]...)
+	router.GET(options.BaseURL+"/v1/revocations/proposals/:id", wrapper.GetProposal, options.OperationMiddlewares["getProposal"]...)
+	router.POST(options.BaseURL+"/v1/revocations/proposals/:id/approve", wrapper.ApproveProposal, options.OperationMiddlewares["approveProposal"]...)
+	router.POST(options.BaseURL+"/v1/revocations/proposals/:id/deny", wrapper.DenyProposal, options.OperationMiddlewares["denyProposal"]...)
+	router.GET(options.BaseURL+"/v1/revocations/:id/leaks", wrapper.ListLeaks, options.OperationMiddlewares["listLeaks"]...)
 	router.POST(options.BaseURL+"/v1/check", wrapper.Check, options.OperationMiddlewares["check"]...)
 	router.POST(options.BaseURL+"/v1/audit/search", wrapper.SearchAudit, options.OperationMiddlewares["searchAudit"]...)
 	router.GET(options.BaseURL+"/v1/audit/events/:index", wrapper.GetAuditEvent, options.OperationMiddlewares["getAuditEvent"]...)

@@ -59,7 +59,7 @@ func TestRolesAreApart(t *testing.T) {
 		both := func(a, b string) bool { return slices.Contains(scopes, a) && slices.Contains(scopes, b) }
 		for _, pair := range [][2]string{
 			{query.ScopeRequestsWrite, query.ScopeRequestsApprove}, {query.ScopeRequestsVerify, query.ScopeRequestsApprove},
-			{query.ScopeRevocationsWrite, query.ScopeAuditOpen}, {query.ScopeEventsWrite, query.ScopeAuditOpen},
+			{query.ScopeRevocationsWrite, query.ScopeAuditOpen}, {query.ScopeRevocationsWrite, query.ScopeRevocationsApprove}, {query.ScopeEventsWrite, query.ScopeAuditOpen},
 		} {
 			if both(pair[0], pair[1]) {
 				t.Errorf("%s has %s and %s", role, pair[0], pair[1])

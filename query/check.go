@@ -33,6 +33,9 @@ func (s *Server) Check(c echo.Context) error {
 	if in.Claims.Iss == "" {
 		return invalid("iss", "the claims name no issuer")
 	}
+	if in.AsOfPosition != nil || !in.AsOf.IsZero() {
+		return s.checkAsOf(c, tenant, &in)
+	}
 	return c.JSON(http.StatusOK, decisionView(s.cfg.Decider.Decide(in.Claims.claims(tenant))))
 }
 

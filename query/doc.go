@@ -41,6 +41,13 @@
 //     one: it is folded from the log. Few batches of lines are in memory.
 //   - A revocation that cannot have any effect is refused, and one that an
 //     erasure made cannot be lifted.
+//   - A revocation of scope client, key, issuer or tenant that hits more than
+//     ApprovalAbove is made only with an approval of exactly its body, by
+//     another principal, once and in time. What cannot be counted in CountFor
+//     is revoked, and its event says so; other scopes never ask.
+//   - A preview makes nothing, no event and no key.
+//   - The leaks of a revocation are complete up to the position that the answer
+//     names. A decision of the past is what the log of then amounts to.
 //   - Nobody publishes under a source of Rescind's own.
 //   - Identifiers and tokens are in no log line, metric, cursor or URL, and an
 //     error that was not foreseen shows nothing of itself.

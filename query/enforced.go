@@ -28,7 +28,7 @@ func (s *Server) acceptAndWait(c echo.Context, t events.Type, tenant string, d e
 	if !preferred || s.cfg.Receipts == nil {
 		return s.accept(c, t, tenant, d)
 	}
-	ev, err := s.event(t, tenant, d)
+	ev, err := s.once(t, tenant, d)
 	if err != nil {
 		return err
 	}

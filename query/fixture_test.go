@@ -22,6 +22,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -51,6 +52,14 @@ type parts struct {
 	panics     bool
 	stream     func(http.ResponseWriter, *http.Request, time.Time) error
 	keysAsked  []revocation.KeysRequest
+
+	hits         query.Hits
+	hitsErr      error
+	hitSearches  []query.HitSearch
+	leaks        query.LeakPage
+	leakSearches []query.LeakSearch
+	moment       history.Moment
+	pastErr      error
 }
 
 func (p *parts) Publish(_ context.Context, evs ...events.Event) error {
@@ -161,6 +170,37 @@ func (p *parts) Decide(c revocation.Claims) revocation.Decision {
 	return p.decision
 }
 
+func (p *parts) Hits(ctx context.Context, s query.HitSearch) (query.Hits, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hitSearches = append(p.hitSearches, s)
+	if p.hitsErr != nil {
+		return query.Hits{}, p.hitsErr
+	}
+	return p.hits, nil
+}
+
+func (p *parts) Reach(ctx context.Context, s query.HitSearch, limit uint64) (uint64, error) {
+	h, err := p.Hits(ctx, s)
+	return min(h.Reach, limit), err
+}
+
+func (p *parts) Leaks(_ context.Context, s query.LeakSearch) (query.LeakPage, error) {
+	p.leakSearches = append(p.leakSearches, s)
+	return p.leaks, nil
+}
+
+// past is the history of parts.
+type past struct{ *parts }
+
+func (p past) Decide(_ context.Context, c revocation.Claims, at history.Moment) (revocation.Decision, history.Moment, error) {
+	p.asked, p.moment = c, at
+	if at.Time.IsZero() {
+		at.Time = time.Unix(1_700_000_000, 0)
+	}
+	return p.decision, at, p.pastErr
+}
+
 func (p *parts) Put(_ context.Context, q stream.Quarantined) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -257,7 +297,7 @@ func (s *syncBuffer) String() string {
 // config is a configuration over p.
 func (p *parts) config() query.Config {
 	return query.Config{
-		Policy: events.Policy{Environment: "test"}, Publisher: p, Lane: p, Events: p, Findings: p, Keyring: p,
+		Policy: events.Policy{Environment: "test"}, Publisher: p, Lane: p, Events: p, Findings: p, Reach: p, History: past{p}, Keyring: p,
 		Decider: p, Requests: requests{}, Quarantine: p, Feed: p, WaitFor: 50 * time.Millisecond,
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -54,12 +55,13 @@ func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
 type house struct {
 	*api
 	kit       *lanetest.Kit
+	store     *store.Store
 	stopAudit func()
 	feedKey   ed25519.PublicKey
 	cfg       query.Config
 }
 
-func build(t *testing.T) *house {
+func build(t *testing.T, changes ...func(*query.Config)) *house {
 	t.Helper()
 	k := lanetest.Start(t)
 	h := &house{kit: k}
@@ -84,10 +86,18 @@ func build(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	past, err := history.New(history.Config{Logs: []*stream.Log{k.Log}, Keys: k.Keyring, Lane: follower})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := h.tables(t)
+	h.store = s
 	h.cfg = query.Config{
-		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Keyring: k.Keyring,
+		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
+	}
+	for _, change := range changes {
+		change(&h.cfg)
 	}
 	h.api = serve(t, h.cfg)
 	t.Cleanup(passed.Close) // streams end before the server does

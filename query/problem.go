@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/proposal"
 )
 
 // Kind is the stable name of a kind of problem: the last part of its type.
@@ -23,25 +24,26 @@ type Kind string
 
 // The kinds, each with the one status that it has.
 const (
-	KindBody         Kind = "body"          // 400 cannot be read as what it says it is
-	KindCursor       Kind = "cursor"        // 400 not one of ours, or of another query
-	KindParameter    Kind = "parameter"     // 400 of path or query
-	KindToken        Kind = "token"         // 401
-	KindScope        Kind = "scope"         // 403 the token lacks a scope
-	KindTenant       Kind = "tenant"        // 403 the token does not reach that tenant
-	KindFourEyes     Kind = "four-eyes"     // 403 somebody else has to
-	KindNotFound     Kind = "not-found"     // 404
-	KindMethod       Kind = "method"        // 405
-	KindState        Kind = "state"         // 409
-	KindAmbiguous    Kind = "ambiguous"     // 409 an id names things of several tenants
-	KindTooLarge     Kind = "too-large"     // 413
-	KindContentType  Kind = "content-type"  // 415
-	KindInvalid      Kind = "invalid"       // 422 a member is not acceptable
-	KindRefused      Kind = "refused"       // 422 the event that it would make is not acceptable
-	KindInternal     Kind = "internal"      // 500
-	KindPending      Kind = "pending"       // 503 durable, outcome not seen yet
-	KindUnavailable  Kind = "unavailable"   // 503
-	KindAuditMissing Kind = "audit-missing" // 503 could not be recorded, so it was not done
+	KindBody         Kind = "body"              // 400 cannot be read as what it says it is
+	KindCursor       Kind = "cursor"            // 400 not one of ours, or of another query
+	KindParameter    Kind = "parameter"         // 400 of path or query
+	KindToken        Kind = "token"             // 401
+	KindScope        Kind = "scope"             // 403 the token lacks a scope
+	KindTenant       Kind = "tenant"            // 403 the token does not reach that tenant
+	KindFourEyes     Kind = "four-eyes"         // 403 somebody else has to
+	KindNotFound     Kind = "not-found"         // 404
+	KindMethod       Kind = "method"            // 405
+	KindState        Kind = "state"             // 409
+	KindApproval     Kind = "approval-required" // 409 a second person has to approve it
+	KindAmbiguous    Kind = "ambiguous"         // 409 an id names things of several tenants
+	KindTooLarge     Kind = "too-large"         // 413
+	KindContentType  Kind = "content-type"      // 415
+	KindInvalid      Kind = "invalid"           // 422 a member is not acceptable
+	KindRefused      Kind = "refused"           // 422 the event that it would make is not acceptable
+	KindInternal     Kind = "internal"          // 500
+	KindPending      Kind = "pending"           // 503 durable, outcome not seen yet
+	KindUnavailable  Kind = "unavailable"       // 503
+	KindAuditMissing Kind = "audit-missing"     // 503 could not be recorded, so it was not done
 )
 
 // kindPrefix makes a Kind a URI.
@@ -71,6 +73,7 @@ var (
 	errTooLarge = &problemError{KindTooLarge, http.StatusRequestEntityTooLarge, "the body is too large", fmt.Sprintf("the limit is %d bytes", events.MaxMessageBytes), ""}
 	errCursor   = &problemError{KindCursor, http.StatusBadRequest, "the cursor cannot be used", "send the next of an answer to the same query, unchanged", "cursor"}
 	errAudit    = &problemError{KindAuditMissing, http.StatusServiceUnavailable, "the access could not be recorded", "nothing was opened; try again", ""}
+	errPending  = &problemError{KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again", ""}
 	errMany     = &problemError{KindAmbiguous, http.StatusConflict, "the id names revocations of several tenants", "name the tenant", "tenant"}
 )
 
@@ -91,13 +94,14 @@ func (e *scopeError) Error() string {
 // known here shows nothing.
 func problemOf(err error) Problem {
 	var (
-		told    *problemError
-		token   *tokenError
-		scope   *scopeError
-		refusal *events.Refusal
-		state   *erasure.StateError
-		web     *echo.HTTPError
-		tooBig  *http.MaxBytesError
+		told     *problemError
+		token    *tokenError
+		scope    *scopeError
+		refusal  *events.Refusal
+		state    *erasure.StateError
+		proposed *proposal.StateError
+		web      *echo.HTTPError
+		tooBig   *http.MaxBytesError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -112,11 +116,17 @@ func problemOf(err error) Problem {
 		return p
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
+	case errors.As(err, &proposed):
+		return problem(KindState, http.StatusConflict, "not in this state", proposed.Error())
+	case errors.Is(err, proposal.ErrBody):
+		return Problem{Type: string(KindState), Status: http.StatusConflict, Title: "not what was approved", Detail: proposal.ErrBody.Error() + ": send exactly what was proposed", Member: "approval"}
+	case errors.Is(err, proposal.ErrFourEyes):
+		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", proposal.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrFourEyes):
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", erasure.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrPending):
 		return problem(KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again")
-	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, ErrNotFound):
+	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
 		return problem(KindNotFound, http.StatusNotFound, "not found", "there is none that your token reaches")
 	case errors.As(err, &tooBig):
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}

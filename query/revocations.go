@@ -13,26 +13,23 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/proposal"
 )
 
 // Revoke publishes the revocation of the body's scope.
 func (s *Server) Revoke(c echo.Context) error {
-	var in RevocationRequest
-	if err := readJSON(c, &in); err != nil {
-		return err
-	}
-	p := caller(c)
-	tenant, err := p.tenant(in.Tenant)
+	in, tenant, err := s.revocationRequest(c)
 	if err != nil {
 		return err
 	}
-	if err := in.validate(); err != nil {
+	p := caller(c)
+	permission, err := s.permit(c.Request().Context(), p, tenant, in)
+	if err != nil {
 		return err
 	}
-	if err := s.effective(&in); err != nil {
-		return err
-	}
-	return s.acceptAndWait(c, in.Scope.RevokedType(), tenant, in.data(p, s.cfg.Now()))
+	d := in.data(p, s.cfg.Now())
+	d.Attributes = permission
+	return s.acceptAndWait(c, in.Scope.RevokedType(), tenant, d)
 }
 
 // data is what the body says, by p, now.
@@ -44,10 +41,18 @@ func (in *RevocationRequest) data(p *Principal, now time.Time) events.Data {
 	}
 }
 
+// once is an event of ours. One that an approval permits has the id of the
+// proposal: of two that use one approval the log takes one.
+func (s *Server) once(t events.Type, tenant string, d events.Data) (events.Event, error) {
+	ev, err := s.event(t, tenant, d)
+	ev.ID = firstOf(d.Attributes[proposal.AttrProposal], ev.ID)
+	return ev, err
+}
+
 // accept publishes one event and answers with its id and, where it is on the
 // log in time, its position.
 func (s *Server) accept(c echo.Context, t events.Type, tenant string, d events.Data) error {
-	ev, err := s.event(t, tenant, d)
+	ev, err := s.once(t, tenant, d)
 	if err != nil {
 		return err
 	}
@@ -256,6 +261,9 @@ func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant s
 		return revoked{}, err
 	}
 	at := time.Unix(u.Time().UnixTime())
+	if made, err := s.proposals.Get(id, p.Reaches); err == nil && !made.Made.IsZero() {
+		at = made.Made // the id is from when it was proposed
+	}
 	for _, w := range s.where(of) {
 		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
 		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })

@@ -7,23 +7,24 @@ import (
 
 // The scopes that a route can ask for. They are values of the scope claim.
 const (
-	ScopeEventsWrite      = "events:write"      // publish any event that is not reserved
-	ScopeEventsReport     = "events:report"     // publish token.verified and token.rejected
-	ScopeRevocationsWrite = "revocations:write" // revoke
-	ScopeRevocationsRead  = "revocations:read"  // see revocations
-	ScopeRevocationsLift  = "revocations:lift"  // take them back
-	ScopeFeedRead         = "feed:read"         // follow the revocation feed, and hold its keys
-	ScopeCheck            = "check"             // ask whether a token is revoked
-	ScopeAuditRead        = "audit:read"        // read events without personal data
-	ScopeAuditOpen        = "audit:open"        // read personal data, for a purpose
-	ScopeRequestsWrite    = "requests:write"    // record and cancel requests of data subjects
-	ScopeRequestsRead     = "requests:read"     // see them
-	ScopeRequestsVerify   = "requests:verify"   // state that an identity was verified
-	ScopeRequestsApprove  = "requests:approve"  // approve and deny
-	ScopeFindingsRead     = "findings:read"     // see findings
-	ScopeQuarantineRead   = "quarantine:read"   // see what was refused
-	ScopeQuarantineReplay = "quarantine:replay" // publish what was refused again
-	ScopeMetricsRead      = "metrics:read"      // scrape metrics
+	ScopeEventsWrite        = "events:write"        // publish any event that is not reserved
+	ScopeEventsReport       = "events:report"       // publish token.verified and token.rejected
+	ScopeRevocationsWrite   = "revocations:write"   // revoke
+	ScopeRevocationsRead    = "revocations:read"    // see revocations
+	ScopeRevocationsLift    = "revocations:lift"    // take them back
+	ScopeRevocationsApprove = "revocations:approve" // approve and deny wide ones
+	ScopeFeedRead           = "feed:read"           // follow the revocation feed, and hold its keys
+	ScopeCheck              = "check"               // ask whether a token is revoked
+	ScopeAuditRead          = "audit:read"          // read events without personal data
+	ScopeAuditOpen          = "audit:open"          // read personal data, for a purpose
+	ScopeRequestsWrite      = "requests:write"      // record and cancel requests of data subjects
+	ScopeRequestsRead       = "requests:read"       // see them
+	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified
+	ScopeRequestsApprove    = "requests:approve"    // approve and deny
+	ScopeFindingsRead       = "findings:read"       // see findings
+	ScopeQuarantineRead     = "quarantine:read"     // see what was refused
+	ScopeQuarantineReplay   = "quarantine:replay"   // publish what was refused again
+	ScopeMetricsRead        = "metrics:read"        // scrape metrics
 )
 
 // AllTenants in a token's tenants reaches every tenant.
@@ -46,7 +47,7 @@ func Roles() map[string][]string {
 			ScopeFindingsRead, ScopeQuarantineRead,
 		},
 		"handler":  {ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
-		"approver": {ScopeRequestsRead, ScopeRequestsApprove, ScopeAuditRead},
+		"approver": {ScopeRequestsRead, ScopeRequestsApprove, ScopeRevocationsRead, ScopeRevocationsApprove, ScopeAuditRead},
 		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
 		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeFeedRead, ScopeCheck},
 	}
@@ -68,12 +69,19 @@ func access() map[string][]string {
 		"revokeBulk":             {ScopeRevocationsWrite},
 		"getBulk":                {ScopeRevocationsWrite},
 		"getRevocation":          {ScopeRevocationsRead},
-		"listVerifiers":     {ScopeRevocationsRead},
+		"listVerifiers":          {ScopeRevocationsRead},
 		"streamRevocations":      {ScopeFeedRead},
 		"getRevocationSnapshot":  {ScopeFeedRead},
 		"headRevocationSnapshot": {ScopeFeedRead},
 		"listFeedKeys":           {ScopeFeedRead},
 		"liftRevocation":         {ScopeRevocationsLift},
+		"previewRevocation":      {ScopeRevocationsWrite, ScopeRevocationsApprove},
+		"proposeRevocation":      {ScopeRevocationsWrite},
+		"listProposals":          {ScopeRevocationsRead},
+		"getProposal":            {ScopeRevocationsRead},
+		"approveProposal":        {ScopeRevocationsApprove},
+		"denyProposal":           {ScopeRevocationsApprove, ScopeRevocationsWrite},
+		"listLeaks":              {ScopeAuditRead},
 		"check":                  {ScopeCheck},
 		"searchAudit":            {ScopeAuditRead},
 		"getAuditEvent":          {ScopeAuditRead},

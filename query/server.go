@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/proposal"
 )
 
 // Source is the CloudEvents source of the events that this package publishes.
@@ -42,6 +43,8 @@ type Config struct {
 	Findings   FindingStore
 	Keyring    Keyring
 	Decider    Decider
+	Reach      ReachStore
+	History    History
 	Requests   Requests
 	Quarantine QuarantineStore
 	Feed       Feed
@@ -68,6 +71,22 @@ type Config struct {
 	// above 0.
 	MaxLifetime time.Duration
 	Skew        time.Duration
+
+	// LeakBound is how old a verifier's view may be: what is accepted later
+	// after its revocation is late. Default 5 s; above 0.
+	LeakBound time.Duration
+
+	// ApprovalAbove is how many subjects a revocation of scope client, key,
+	// issuer or tenant may hit without a second person. Default 0: nobody is
+	// asked. ApprovalTTL is how long a proposal waits to be approved, and an
+	// approval to be used. Default 1 h; above 0.
+	ApprovalAbove uint64
+	ApprovalTTL   time.Duration
+
+	// CountFor is how long a wide revocation waits to know what it hits.
+	// Revoking must not wait for the audit store: what cannot be counted in
+	// that time is revoked, and its event says so. Default 2 s; above 0.
+	CountFor time.Duration
 
 	// Timeout bounds every request but those that last by nature, each of which
 	// has bounds of its own. Default 30 s; above 0.
@@ -100,6 +119,15 @@ func (c *Config) defaults() {
 	if c.Skew == 0 {
 		c.Skew = time.Minute
 	}
+	if c.LeakBound == 0 {
+		c.LeakBound = 5 * time.Second
+	}
+	if c.CountFor == 0 {
+		c.CountFor = 2 * time.Second
+	}
+	if c.ApprovalTTL == 0 {
+		c.ApprovalTTL = time.Hour
+	}
 	if c.Timeout == 0 {
 		c.Timeout = 30 * time.Second
 	}
@@ -124,6 +152,7 @@ func (c Config) Validate() error {
 	}{
 		{"publisher", c.Publisher == nil}, {"lane", c.Lane == nil}, {"events", c.Events == nil},
 		{"findings", c.Findings == nil}, {"keyring", c.Keyring == nil}, {"decider", c.Decider == nil},
+		{"reach", c.Reach == nil}, {"history", c.History == nil},
 		{"requests", c.Requests == nil}, {"quarantine", c.Quarantine == nil}, {"feed", c.Feed == nil}, {"policy: environment", c.Policy.Environment == ""},
 	} {
 		if part.missing {
@@ -135,6 +164,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxLifetime < 0 || c.Skew < 0 {
 		faults = append(faults, errors.New("max_lifetime and skew: want more than 0"))
+	}
+	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
+		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
 	if c.Shards > events.MaxShards {
 		faults = append(faults, fmt.Errorf("shards %d: want 1 to %d", c.Shards, events.MaxShards))
@@ -150,15 +182,16 @@ func (c Config) Validate() error {
 
 // Server answers the routes of schemas/openapi.yaml.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	echo     *echo.Echo
-	verifier *verifier
-	jwks     []byte
-	metrics  http.Handler
-	recent   *revocations
-	bulk     *bulk
-	requests *prometheus.HistogramVec
+	cfg       Config
+	log       *slog.Logger
+	echo      *echo.Echo
+	verifier  *verifier
+	jwks      []byte
+	metrics   http.Handler
+	recent    *revocations
+	bulk      *bulk
+	proposals *proposal.Book
+	requests  *prometheus.HistogramVec
 }
 
 var _ ServerInterface = (*Server)(nil)
@@ -183,13 +216,15 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations), bulk: newBulk(),
-		metrics: promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}),
+		proposals: proposal.NewBook(proposal.Config{TTL: cfg.ApprovalTTL, Revoker: Source}),
+		metrics:   promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}),
 	}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	cfg.Lane.Handle(s.recent.apply)
 	cfg.Lane.Handle(s.bulk.apply)
+	cfg.Lane.Handle(s.proposals.Apply)
 	s.echo = s.routes()
 	return s, nil
 }

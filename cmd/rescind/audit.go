@@ -19,7 +19,7 @@ func newAudit(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
-	cmd.AddCommand(newAuditSearch(env))
+	cmd.AddCommand(newAuditSearch(env), newLeaks(env))
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 func newCheck(env environment) *cobra.Command {
-	var file, tenant, issuedAt string
+	var file, tenant, issuedAt, asOf string
 	claims := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -24,6 +25,9 @@ checked: that is a verifier's work. Exit code 3 means revoked or unknown.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := checkBody(cmd, tenant, file, issuedAt, claims)
+			if err == nil {
+				err = addAsOf(in, asOf)
+			}
 			if err != nil {
 				return err
 			}
@@ -36,6 +40,7 @@ checked: that is a verifier's work. Exit code 3 means revoked or unknown.`,
 	_ = cmd.MarkFlagRequired("tenant")
 	f.StringVar(&file, "token-file", "", "file with the token, - for standard input")
 	f.StringVar(&issuedAt, "iat", "", "when it was issued, RFC 3339")
+	f.StringVar(&asOf, "as-of", "", "decide as of then: a time, RFC 3339, or a position in the log")
 	for _, name := range []string{"iss", "jti", "sid", "sub", "client_id", "kid"} {
 		claims[name] = f.String(strings.ReplaceAll(name, "_", "-"), "", "claim "+name)
 	}
@@ -72,6 +77,23 @@ func checkBody(cmd *cobra.Command, tenant, file, issuedAt string, flags map[stri
 	return in, nil
 }
 
+// addAsOf adds the moment of the past that is asked for, if any.
+func addAsOf(in map[string]any, asOf string) error {
+	if asOf == "" {
+		return nil
+	}
+	if position, err := strconv.ParseUint(asOf, 10, 64); err == nil {
+		in["as_of_position"] = position
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, asOf)
+	if err != nil {
+		return usage("check: --as-of %q is neither RFC 3339 nor a position", asOf)
+	}
+	in["as_of"] = at
+	return nil
+}
+
 func check(cmd *cobra.Command, env environment, in map[string]any) error {
 	c, err := newClient(cmd, env, "verifier")
 	if err != nil {
@@ -80,6 +102,10 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 	var out client.Checked
 	err = ask(cmd, c, "POST", "/v1/check", in, &out, func(w io.Writer) {
 		fmt.Fprintln(w, strings.TrimSpace(strings.Join([]string{out.Decision, out.Scope, out.Reason, out.Cause, out.At}, " ")))
+		if out.AsOf != "" {
+			fmt.Fprintf(w, "as of %s, position %d\n", out.AsOf, out.Position)
+			return
+		}
 		fmt.Fprintf(w, "view: position %d, %d ms old\n", out.Position, out.AgeMS)
 	})
 	if err == nil && out.Decision != "active" {

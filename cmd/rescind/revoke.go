@@ -35,6 +35,7 @@ func newRevoke(env environment) *cobra.Command {
 		cmd.AddCommand(newRevokeScope(env, s.scope, s.id))
 	}
 	cmd.AddCommand(newRevokeBulk(env))
+	cmd.AddCommand(newDecide(env, "approve", "Approve what somebody else proposed"), newDecide(env, "deny", "Refuse a proposal, or take an approval back"), newProposals(env))
 	return cmd
 }
 
@@ -47,6 +48,9 @@ func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Comma
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := revocationBody(scope, body, times)
 			if err != nil {
+				return err
+			}
+			if asked, err := before(cmd, env, in); asked {
 				return err
 			}
 			return revoke(cmd, env, in, wait)
@@ -67,6 +71,8 @@ func newRevokeScope(env environment, scope events.Scope, id string) *cobra.Comma
 	text("reason", "why, best one of: "+reasonNames(), true)
 	text("ticket", "where the decision is written down", false)
 	text("note", "free text, kept sealed", false)
+	text("approval", "id of the approved proposal of exactly this", false)
+	addBefore(cmd)
 	for name, usage := range map[string]string{
 		"exp":           "when the token expires, RFC 3339: the entry leaves the set then",
 		"issued_before": "revoke what was issued up to this time, RFC 3339 (default now)",

@@ -20,7 +20,9 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/leak"
 	"github.com/rescindhq/rescind/query/store"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -28,6 +30,7 @@ import (
 
 const (
 	erasureLock = "erasure"
+	leaksLock   = "leaks"
 	lockTTL     = 30 * time.Second
 	drain       = 10 * time.Second // for requests under way when the API stops
 )
@@ -42,6 +45,8 @@ type parts struct {
 	passed    *feedhttp.Server // the feed to others
 	verifiers *verifiers.Registry
 	requests  *erasure.Workflow
+	history   *history.History
+	leaks     *leak.Worker
 }
 
 // api makes the API: the HTTP server, the view of the revocation set that it
@@ -56,7 +61,11 @@ func (a *app) api(ctx context.Context, b *bus) (role, error) {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
 	a.closers = append(a.closers, func() { conn.Close() })
-	server, err := a.server(ctx, p, store.New(conn))
+	tables := store.New(conn)
+	if err := a.leaks(p, tables); err != nil {
+		return role{}, fmt.Errorf("api: %w", err)
+	}
+	server, err := a.server(ctx, p, tables)
 	if err != nil {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
@@ -77,6 +86,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.feed.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.verifiers.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.requests.Run(behind)) })
+	g.Go(func() error { return ended(behind, p.leaks.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
 		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
@@ -180,11 +190,27 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		OnApply: func(s feed.Applied) { p.verifiers.Advance(s.Head) },
 	})
 	a.ready = append(a.ready, vouches(ctx, p.feed))
+	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane}); err != nil {
+		return nil, err
+	}
 	p.requests, err = erasure.New(erasure.Config{
 		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
 	})
 	return p, err
+}
+
+// leaks makes the worker that looks for tokens that were accepted although they
+// were revoked.
+func (a *app) leaks(p *parts, s *store.Store) (err error) {
+	p.leaks, err = leak.New(leak.Config{
+		Store: s, Marks: stream.NewMarks(p.bus.js, "leaks"), Publisher: p.publisher, Environment: a.cfg.Environment, Shards: a.cfg.Shards,
+		Bound: a.cfg.Limits.Stale, Logger: a.log.With("role", config.RoleAPI),
+		Lock: func(ctx context.Context) (func(), error) {
+			return stream.AcquireLock(ctx, p.bus.js, leaksLock, lockTTL)
+		},
+	})
+	return err
 }
 
 func lanes(logs []*stream.Log) (out []lane.Log) {
@@ -218,8 +244,9 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchVerifiers(p.verifiers)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
+		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,
 	})
 }

@@ -123,6 +123,7 @@ type Checked struct {
 	Cause    string `json:"cause,omitempty"`
 	AgeMS    int64  `json:"age_ms"`
 	Position uint64 `json:"position"`
+	AsOf     string `json:"as_of,omitempty"` // of the past, where that was asked for
 }
 
 // Event is one event of an audit trail.

@@ -143,6 +143,13 @@ type Limits struct {
 	// Stale is the age of a view from which a verifier calls it stale. 2s to
 	// 1h. Default 5s.
 	Stale time.Duration `koanf:"stale" desc:"age from which a view is stale"`
+	// Approval is how many subjects a revocation of scope client, key, issuer or
+	// tenant may hit before a second person has to approve it. 0 asks nobody:
+	// for whoever would rather revoke too much than wait. Default 1000.
+	Approval int `koanf:"approval" desc:"subjects above which a wide revocation needs a second person, 0 for never"`
+	// ApprovalTTL is how long a proposed revocation waits to be approved, and an
+	// approval to be used. 1m to 24h. Default 1h.
+	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds"`
 }
 
 // Default is the configuration before anybody says anything.
@@ -153,7 +160,7 @@ func Default() Config {
 		ClickHouse: ClickHouse{Database: "rescind"},
 		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
 		Auth:       Auth{Audience: "rescind"},
-		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second},
+		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
 	}
 }
 
@@ -252,6 +259,8 @@ func (c *Config) validateLimits(f *faults) {
 	between("limits.token_lifetime", c.Limits.TokenLifetime, time.Minute, 8784*time.Hour)
 	between("limits.skew", c.Limits.Skew, 0, 10*time.Minute)
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)
+	between("limits.approval_ttl", c.Limits.ApprovalTTL, time.Minute, 24*time.Hour)
+	f.check(c.Limits.Approval >= 0, "limits.approval: %d, want 0 (never) or more", c.Limits.Approval)
 	between("limits.stale", c.Limits.Stale, 2*time.Second, time.Hour)
 }
 

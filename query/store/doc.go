@@ -3,8 +3,8 @@
 //
 // # What it is
 //
-// [Store] implements query.EventStore and query.FindingStore on the tables of
-// schemas/clickhouse. Each question is a struct of its own that yields its SQL
+// [Store] implements query.EventStore, query.FindingStore, query.ReachStore and
+// leak.Store on the tables of schemas/clickhouse. Each question is a struct of its own that yields its SQL
 // and arguments and is run as it stands.
 //
 // # Guarantees
@@ -22,6 +22,9 @@
 //     outcome is not known.
 //   - Every query is bounded in time and rows; one that passes the bound is
 //     an error, never a shortened answer.
+//   - What a revocation would hit is counted exactly up to two million events,
+//     and as a lower bound that says so above. What it leaked is what package
+//     leak says of every event.
 //   - Nothing is written: [Grants] lets an account read the tables and no more.
 //
 // # Shapes and units

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/leak"
 )
 
 var update = flag.Bool("update", false, "write testdata/queries.sql anew")
@@ -34,6 +36,23 @@ func questions() map[string]question {
 		"recorded":             recorded{},
 		"duplicates":           duplicates{indices: []uint64{1, 2}},
 		"issuers":              issuers{"acme", 0, 100, 33},
+	}
+	r := leak.Revoked{Index: 7, Record: &events.Record{Tenant: "acme", Issuer: "i", SubjectRef: events.Ref{1}, TokenRef: events.Ref{2}, SessionRef: events.Ref{3}, GrantRef: events.Ref{4},
+		Client: "c", KeyID: "k", Received: 5, Revocation: &events.Revocation{Scope: events.ScopeSubject, IssuedBefore: 1700000000_500, Starts: 1700000000_500, Expires: 1700001000_000}}}
+	lifted := r
+	lifted.Lift = &leak.Lift{Index: 9, Received: 8}
+	out["leaks"] = leaks{query.LeakSearch{Revoked: r, After: ptr(8), Limit: 5}, nil, 100}
+	out["leaks, lifted, forgotten"] = leaks{query.LeakSearch{Revoked: lifted}, []string{"02"}, 100}
+	out["leaks, counted"] = leakCounts{query.LeakSearch{Revoked: lifted, Bound: leakBound}, nil, 100}
+	out["tokens of"] = tokensOf{"acme", 0, events.Ref{1}, 100}
+	out["suspects, any tenant"] = suspects{leak.Window{First: 1, End: 9, Behind: leak.Place{Accepted: 4, Revoked: 3}, Bound: leakBound, Limit: 5}}
+	out["by indices, any tenant"] = byIndices{0, []uint64{1, 2}}
+	out["lifts, any tenant"] = lifts{0, []uint64{1}, 9}
+	out["openings"] = openings{tenant: "acme", finding: "f"}
+	out["openings, about"] = openings{tenant: "acme", revocation: "r", verifier: "v"}
+	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant} {
+		out["reach, "+string(scope)] = reach{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Now: day, MaxLifetime: time.Hour}, 100, 50}
+		out["hits, "+string(scope)] = hits{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Cutoff: 9000, Now: day, MaxLifetime: time.Hour}, 100, 50}
 	}
 	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "descending", "all"} {
 		out["search, "+name] = page{searches()[name], window{40, 100}}

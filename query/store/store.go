@@ -12,11 +12,14 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/eventrow"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/leak"
 )
 
 var (
 	_ query.EventStore   = (*Store)(nil)
 	_ query.FindingStore = (*Store)(nil)
+	_ query.ReachStore   = (*Store)(nil)
+	_ leak.Store         = (*Store)(nil)
 )
 
 // ErrSearch says that a search is not one: it names no tenant, or asks for too
@@ -38,12 +41,13 @@ var settings = clickhouse.Settings{
 
 // Store reads the tables through one connection pool.
 type Store struct {
-	conn driver.Conn
+	conn    driver.Conn
+	counted int // maxCounted
 }
 
 // New makes a store on conn, which stays the caller's to close. Its account
 // needs Grants, and must be free to change settings (readonly 0 or 2).
-func New(conn driver.Conn) *Store { return &Store{conn: conn} }
+func New(conn driver.Conn) *Store { return &Store{conn: conn, counted: maxCounted} }
 
 // Grants are the rights that a store needs in the database, as the lists after
 // GRANT.

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/client"
+)
+
+func newLeaks(env environment) *cobra.Command {
+	var tenant, cursor string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "leaks REVOCATION", Short: "Print who accepted what was revoked, after it was", Args: cobra.ExactArgs(1),
+		Long: `Leaks prints every acceptance that was reported of a token after its revocation:
+by whom, when, how long after, and from which position in the log. Ignored is what
+a verifier accepted that had applied the revocation. Exit code 3 means that there
+is something ignored or later than the bound.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := url.Values{"limit": {strconv.Itoa(limit)}}
+			for name, v := range map[string]string{"tenant": tenant, "cursor": cursor} {
+				if v != "" {
+					q.Set(name, v)
+				}
+			}
+			return leaks(cmd, env, "/v1/revocations/"+url.PathEscape(args[0])+"/leaks?"+q.Encode())
+		},
+	}
+	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant, where the id is one of several")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "the next of a page before")
+	cmd.Flags().IntVar(&limit, "limit", 100, "leaks a page, 1 to 1000")
+	return cmd
+}
+
+func leaks(cmd *cobra.Command, env environment, path string) error {
+	c, err := newClient(cmd, env, "officer")
+	if err != nil {
+		return err
+	}
+	var out client.Leaks
+	err = ask(cmd, c, "GET", path, nil, &out, func(w io.Writer) {
+		rows := make([][]string, len(out.Leaks))
+		for i, l := range out.Leaks {
+			view := "-"
+			if l.View != nil {
+				view = strconv.FormatUint(*l.View, 10)
+			}
+			rows[i] = []string{
+				strconv.FormatUint(l.Index, 10), l.Kind, clock(l.Accepted), (time.Duration(l.AfterMS) * time.Millisecond).String(), view, l.Source,
+				cmp.Or(l.Client, "-"), cmp.Or(short(l.TokenRef), "-"),
+			}
+		}
+		table(w, []string{"INDEX", "KIND", "ACCEPTED", "AFTER", "VIEW", "VERIFIER", "CLIENT", "TOKEN REF"}, rows)
+		fmt.Fprintf(w, "%d ignored, %d late, %d within %s; looked at up to position %d\n",
+			out.Ignored, out.Late, out.Within, time.Duration(out.BoundMS)*time.Millisecond, out.Position)
+		if out.Next != "" {
+			fmt.Fprintf(w, "more: --cursor %s\n", out.Next)
+		}
+	})
+	if err == nil && out.Ignored+out.Late > 0 {
+		return errNo
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package query_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/history"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+	"github.com/rescindhq/rescind/revocation"
+)
+
+// TestWideRevocationsNeedASecondPerson: only wide scopes, only above the limit,
+// only where there is one; and one that cannot be counted is made, and says so.
+func TestWideRevocationsNeedASecondPerson(t *testing.T) {
+	t.Parallel()
+	bodies := map[string]string{
+		"client": `"scope":"client","iss":"i","client_id":"c"`, "key": `"scope":"key","iss":"i","kid":"k"`, "issuer": `"scope":"issuer","iss":"i"`, "tenant": `"scope":"tenant"`,
+		"token": `"scope":"token","iss":"i","jti":"j"`, "session": `"scope":"session","iss":"i","sid":"s"`, "subject": `"scope":"subject","iss":"i","sub":"u"`, "grant": `"scope":"grant","iss":"i","grant_id":"g"`,
+	}
+	for scope, body := range bodies {
+		isWide := scope == "client" || scope == "key" || scope == "issuer" || scope == "tenant"
+		for _, c := range []struct {
+			limit, reach uint64
+			err          error
+			refused      bool
+			says         string // attribute reach
+		}{
+			{1000, 1001, nil, true, ""}, {1000, 1000, nil, false, "1000"}, {0, 1 << 40, nil, false, ""},
+			{1000, 0, errors.New("the store is away"), false, "unknown"},
+		} {
+			p := &parts{position: 3, hits: query.Hits{Reach: c.reach}, hitsErr: c.err}
+			cfg := p.config()
+			cfg.ApprovalAbove = c.limit
+			a := serve(t, cfg)
+			got := a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r",`+body+`}`)
+			if c.refused && isWide {
+				if got.want(t, http.StatusConflict).problem(t).Type != "urn:rescind:problem:approval-required" || len(p.published) != 0 {
+					t.Errorf("%s %+v: %s", scope, c, got.body)
+				}
+				continue
+			}
+			got.want(t, http.StatusAccepted)
+			says := c.says
+			if !isWide {
+				says = ""
+			}
+			if len(p.published) != 1 || p.published[0].Data.Attributes["reach"] != says {
+				t.Errorf("%s %+v: %+v", scope, c, p.published)
+			}
+		}
+	}
+}
+
+// TestRevokingDoesNotWaitToCount: a store that does not answer delays a wide
+// revocation by the time for counting and no more.
+func TestRevokingDoesNotWaitToCount(t *testing.T) {
+	t.Parallel()
+	p := &parts{position: 3}
+	cfg := p.config()
+	cfg.ApprovalAbove, cfg.Reach, cfg.CountFor = 1, silent{p}, 50*time.Millisecond
+	a := serve(t, cfg)
+	began := time.Now()
+	a.call(a.token("issuer", "acme"), "POST", "/v1/revocations", `{"reason":"r","scope":"tenant"}`).want(t, http.StatusAccepted)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if len(p.published) != 1 || p.published[0].Data.Attributes["reach"] != "unknown" {
+		t.Errorf("%+v", p.published)
+	}
+}
+
+// silent is a store that answers nothing.
+type silent struct{ *parts }
+
+func (silent) Reach(ctx context.Context, _ query.HitSearch, _ uint64) (uint64, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// as is a token of role for another subject than the role's usual one.
+func (a *api) as(subject, role string) string {
+	a.t.Helper()
+	raw, err := query.Mint(query.MintConfig{Key: a.key, KeyID: testKeyID, Issuer: testIssuer, Audience: testAudience, Subject: subject, Role: role, Tenants: []string{"acme"}, TTL: time.Minute})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return raw
+}
+
+// TestApproval is the whole way: refused, previewed, proposed, approved by
+// somebody else, made once with exactly that body, seen on the log.
+func TestApproval(t *testing.T) {
+	t.Parallel()
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
+	for _, sub := range []string{"alice", "bob", "carol"} {
+		ev := issued("j-" + sub)
+		data := ev["data"].(map[string]any)
+		data["sub"], data["client_id"] = sub, "web"
+		h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
+	}
+	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 3)
+	body := map[string]any{"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "key_compromise", "note": "seen at bob's"}
+	var preview query.RevocationPreview
+	h.post("issuer", "/v1/revocations/preview", body, http.StatusOK, &preview)
+	if preview.Tokens != 3 || preview.Subjects != 3 || preview.Sessions != 1 || preview.Clients != 1 || preview.Reach != 3 || !preview.ApprovalRequired || preview.Limit != 2 || preview.Position == 0 {
+		t.Fatalf("%+v", preview)
+	}
+	h.post("issuer", "/v1/revocations", body, http.StatusConflict, nil)
+
+	var p query.ProposalView
+	h.post("issuer", "/v1/revocations/proposals", body, http.StatusCreated, &p)
+	if p.State != "proposed" || p.ProposedBy != "issuer-1" || *p.Reach != 3 || p.ClientID != "web" {
+		t.Fatalf("%+v", p)
+	}
+	path := "/v1/revocations/proposals/" + p.ID
+	body["approval"] = p.ID
+	h.post("issuer", "/v1/revocations", body, http.StatusConflict, nil) // not approved
+	if got := h.call(h.as("Issuer-1", "approver"), "POST", path+"/approve", nil); got.want(t, http.StatusForbidden).problem(t).Type != "urn:rescind:problem:four-eyes" {
+		t.Errorf("%s", got.body)
+	}
+	h.call(h.token("approver", "globex"), "POST", path+"/approve", nil).want(t, http.StatusNotFound)
+	h.post("approver", path+"/approve", map[string]any{"reason": "checked"}, http.StatusOK, &p)
+	h.post("approver", path+"/approve", nil, http.StatusConflict, nil)
+	if p.State != "approved" || p.DecidedBy != "approver-1" || p.Expires.IsZero() {
+		t.Fatalf("%+v", p)
+	}
+	for _, change := range []map[string]any{{"client_id": "other"}, {"reason": "logout"}, {"note": "another"}, {"issued_before": time.Now().Unix()}, {"scope": "issuer", "client_id": ""}} {
+		other := map[string]any{}
+		for k, v := range body {
+			other[k] = v
+		}
+		for k, v := range change {
+			if other[k] = v; v == "" {
+				delete(other, k)
+			}
+		}
+		h.post("issuer", "/v1/revocations", other, http.StatusConflict, nil)
+	}
+	var made query.Accepted
+	h.post("issuer", "/v1/revocations", body, http.StatusAccepted, &made)
+	if made.ID != p.ID || made.Position == nil {
+		t.Fatalf("%+v", made)
+	}
+	h.post("issuer", "/v1/revocations", body, http.StatusConflict, nil)
+	h.call(h.token("officer", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &p)
+	var revoked query.Revocation
+	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/"+made.ID, nil).want(t, http.StatusOK).into(t, &revoked)
+	if p.State != "used" || revoked.ClientID != "web" {
+		t.Errorf("%+v %+v", p, revoked)
+	}
+	trail := h.search(map[string]any{"tenant": "acme", "type": []string{"revocation.proposed", "revocation.approved", "client.revoked"}}, 3)
+	if len(trail.Events) != 3 || trail.Events[2].Attributes["approved_by"] != "approver-1" {
+		t.Errorf("%+v", trail.Events)
+	}
+}
+
+// TestDenialIsOnTheLog: who denies, and why; and what was denied cannot be used.
+func TestDenialIsOnTheLog(t *testing.T) {
+	t.Parallel()
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 1, patience })
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 1)
+	body := map[string]any{"tenant": "acme", "scope": "tenant", "reason": "key_compromise"}
+	var p query.ProposalView
+	h.post("issuer", "/v1/revocations/proposals", body, http.StatusCreated, &p)
+	path := "/v1/revocations/proposals/" + p.ID
+	h.post("approver", path+"/deny", nil, http.StatusUnprocessableEntity, nil)
+	h.post("approver", path+"/deny", map[string]any{"reason": "too wide"}, http.StatusOK, &p)
+	h.post("approver", path+"/approve", nil, http.StatusConflict, nil)
+	body["approval"] = p.ID
+	h.post("issuer", "/v1/revocations", body, http.StatusConflict, nil)
+	e := h.search(map[string]any{"tenant": "acme", "type": "revocation.denied"}, 1).Events[0]
+	if e.Actor != "approver-1" || e.Reason != "too wide" || p.State != "denied" {
+		t.Errorf("%+v %+v", e, p)
+	}
+	var list query.Proposals
+	h.call(h.token("approver", "acme"), "GET", "/v1/revocations/proposals", nil).want(t, http.StatusOK).into(t, &list)
+	if len(list.Proposals) != 1 || list.Proposals[0].ID != p.ID {
+		t.Errorf("%+v", list)
+	}
+	h.post("issuer", "/v1/revocations/proposals", map[string]any{"tenant": "acme", "scope": "token", "iss": "i", "jti": "j", "reason": "r"}, http.StatusUnprocessableEntity, nil)
+	h.post("issuer", "/v1/revocations/proposals", map[string]any{"tenant": "never-seen", "scope": "tenant", "reason": "r"}, http.StatusUnprocessableEntity, nil)
+}
+
+// TestCheckAsOf: which moment is asked for, and what cannot be one.
+func TestCheckAsOf(t *testing.T) {
+	t.Parallel()
+	p := &parts{decision: revocation.Decision{State: revocation.Revoked, Scope: events.ScopeToken, Position: 7}}
+	a := serve(t, p.config())
+	check := func(more string, status int) answer {
+		return a.call(a.token("verifier", "acme"), "POST", "/v1/check", `{"claims":{"iss":"i","jti":"j"}`+more+`}`).want(t, status)
+	}
+	var d query.Decision
+	check(`,"as_of_position":7`, http.StatusOK).into(t, &d)
+	if *p.moment.Position != 7 || d.AsOf.IsZero() || d.Decision != "revoked" || d.Position != 7 || p.asked.Tenant != "acme" {
+		t.Errorf("%+v %+v", p.moment, d)
+	}
+	check(`,"as_of_position":0`, http.StatusOK)
+	check(`,"as_of":"2026-01-02T03:04:05Z"`, http.StatusOK)
+	if d := cmp.Diff(history.Moment{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, p.moment); d != "" {
+		t.Error(d)
+	}
+	for _, bad := range []string{`,"as_of":"2026-01-02T03:04:05Z","as_of_position":7`, `,"as_of":"2096-01-02T03:04:05Z"`, `,"as_of":"1960-01-02T03:04:05Z"`} {
+		check(bad, http.StatusUnprocessableEntity)
+	}
+	p.pastErr = history.ErrFuture
+	check(`,"as_of_position":7`, http.StatusUnprocessableEntity)
+}
+
+// TestThePastIsAsked of the real thing: active before, revoked after, whatever
+// is so now.
+func TestThePastIsAsked(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", event("id", "first", "rescindenv", lanetest.Environment), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	var made, lifted query.Accepted
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "session", "iss": "https://id.acme", "sid": "s-1", "reason": "logout"}, http.StatusAccepted, &made)
+	h.post("issuer", "/v1/revocations/"+made.ID+"/lift", map[string]any{"reason": "back"}, http.StatusAccepted, &lifted)
+	for at, want := range map[uint64]string{*made.Position - 1: "active", *made.Position: "revoked", *lifted.Position: "active"} {
+		var d query.Decision
+		h.post("verifier", "/v1/check", map[string]any{"tenant": "acme", "claims": aliceClaims("j"), "as_of_position": at}, http.StatusOK, &d)
+		if d.Decision != want || d.Position != at {
+			t.Errorf("at %d: %+v, want %s", at, d, want)
+		}
+	}
+}
