@@ -81,6 +81,8 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},
 		"snapshotChunks":  {"$O." + stream.SnapshotBucket + ".C.{upload}", objects},
 		"locks":           {with(stream.LockSubjects, "{name}"), stream.LocksStream},
+		"verifiers":       {stream.VerifierSubject("{verifier}"), stream.VerifiersStream},
+		"liveVerifiers":   {stream.LiveVerifier("{verifier}"), ""},
 	}
 	doc, _ := document(t)
 	got := map[string][2]string{}

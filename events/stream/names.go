@@ -17,6 +17,7 @@ const (
 	RevocationsStream = "RESCIND_REVOCATIONS"
 	KeyringStream     = "RESCIND_KEYRING"
 	LocksStream       = "RESCIND_LOCKS"
+	VerifiersStream   = "RESCIND_VERIFIERS"
 	SnapshotBucket    = "RESCIND_SNAPSHOTS"
 )
 
@@ -55,6 +56,8 @@ const (
 	QuarantineSubjects = quarantinePrefix + "*"
 	ReplayedSubjects   = replayedPrefix + "*"
 	LockSubjects       = lockPrefix + "*"
+	VerifierSubjects   = verifierPrefix + "*"       // what is kept of each verifier
+	LiveVerifiers      = "rescind.live.verifiers.*" // receipts of each verifier, as they come; not stored
 
 	eventPrefix      = "rescind.events."
 	serviceSuffix    = ".service"        // behind the type: what one of our own services publishes
@@ -64,7 +67,17 @@ const (
 	quarantinePrefix = "rescind.quarantine."
 	replayedPrefix   = quarantinePrefix + "replayed."
 	lockPrefix       = "rescind.lock."
+	verifierPrefix   = "rescind.verifiers."
 )
+
+// VerifierSubject is the subject on which the verifier with an id is kept.
+func VerifierSubject(id string) string { return verifierPrefix + id }
+
+// LiveVerifier is the subject of a verifier's receipts.
+func LiveVerifier(id string) string { return strings.TrimSuffix(LiveVerifiers, "*") + id }
+
+// VerifierOf is the id that VerifierSubject or LiveVerifier was given.
+func VerifierOf(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
 // EventSubject is the subject on which events of type t of a tenant are
 // published. A tenant of "*" makes it a filter.

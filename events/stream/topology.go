@@ -159,7 +159,7 @@ func settle(ctx context.Context, create func() error) error {
 
 // streams is every stream, the one that publishers reach last.
 func (t Topology) streams() []jetstream.StreamConfig {
-	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks()}
+	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.verifiers()}
 	for k := range t.Shards {
 		all = append(all, t.log(uint16(k)))
 	}
@@ -205,5 +205,23 @@ func (t Topology) locks() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: LocksStream, Subjects: []string{LockSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1, AllowMsgTTL: true,
+	}
+}
+
+// VerifiersKept is how long a verifier that is not heard of is kept: then
+// nobody waits for what it did not say.
+const VerifiersKept = 7 * 24 * time.Hour
+
+// MaxReceiptBytes bounds what a verifier says of itself.
+const MaxReceiptBytes = 4 << 10
+
+// verifiers holds the last message of each. Whoever has a verifier's credentials
+// may write here under any id, so it is bounded in bytes as well: the oldest
+// go first.
+func (t Topology) verifiers() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: VerifiersStream, Subjects: []string{VerifierSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1, MaxAge: VerifiersKept, MaxMsgSize: MaxReceiptBytes, MaxBytes: 64 << 20,
+		AllowDirect: true,
 	}
 }

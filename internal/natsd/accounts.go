@@ -85,7 +85,7 @@ func (id *identity) claims(a account) *jwt.AccountClaims {
 // that comes back as a request of the same export ends there.
 func exports() jwt.Exports {
 	all := jwt.Exports{{Name: "live revocations", Subject: stream.LiveRevocations, Type: jwt.Stream}}
-	for _, s := range slices.Concat([]string{stream.EventSubjects, stream.FeedKeysSubject, nowhere}, info(stream.RevocationsStream, objects)) {
+	for _, s := range slices.Concat([]string{stream.EventSubjects, stream.FeedKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers, nowhere}, info(stream.RevocationsStream, objects)) {
 		all.Add(&jwt.Export{Name: s, Subject: jwt.Subject(s), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton})
 	}
 	for _, s := range direct(stream.RevocationsStream, objects) {

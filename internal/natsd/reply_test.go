@@ -53,6 +53,7 @@ func questions(r natsd.Role) []question {
 	return []question{
 		{stream.EventSubject("acme", events.TokenVerified), "{}"},
 		{stream.FeedKeysSubject, "{}"},
+		{stream.VerifierSubject("v1"), "{}"},
 		{"$JS.API.DIRECT.GET.RESCIND_REVOCATIONS", batchedGet},
 		{"$JS.API.DIRECT.GET.RESCIND_REVOCATIONS.rescind.revocations", ""},
 		{"$JS.API.STREAM.INFO.RESCIND_REVOCATIONS", ""},

@@ -54,7 +54,7 @@ func grants(r Role, shards int) (pub, sub []string) {
 	case Projector:
 		return projector(shards), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations}
 	case API:
-		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations}
+		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveVerifiers}
 	case Issuer:
 		return publishes(func(t events.Type) bool {
 			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
@@ -86,7 +86,7 @@ const objects = "OBJ_" + stream.SnapshotBucket
 
 func verifier() []string {
 	return slices.Concat(
-		[]string{stream.FeedKeysSubject},
+		[]string{stream.FeedKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers},
 		info(stream.RevocationsStream, objects),
 		direct(stream.RevocationsStream, objects),
 	)
@@ -131,7 +131,7 @@ func api(shards int) []string {
 	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
 		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
-		info(all...), direct(all...),
+		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
 		consume(logs...), create(logs...),
 		api1("STREAM.MSG.DELETE", stream.KeyringStream, stream.LocksStream),

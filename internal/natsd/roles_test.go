@@ -89,6 +89,10 @@ func jetStreamRights() []right {
 		pub("$JS.API.STREAM.MSG.DELETE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
 		pub("$JS.API.STREAM.PURGE.OBJ_RESCIND_SNAPSHOTS", operator, projector),
 		pub("$JS.API.STREAM.PURGE.RESCIND_INTAKE", operator, projector),
+		pub("$JS.API.STREAM.INFO.RESCIND_VERIFIERS", operator, api),
+		pub("$JS.API.DIRECT.GET.RESCIND_VERIFIERS", operator, api),
+		pub("$JS.API.STREAM.MSG.DELETE.RESCIND_VERIFIERS", operator),
+		pub("$JS.API.CONSUMER.CREATE.RESCIND_VERIFIERS.x", operator),
 	}
 	for _, verb := range []string{"CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE"} {
 		for _, s := range []string{stream.LogStream, stream.IntakeStream, stream.KeyringStream, stream.RevocationsStream} {
@@ -119,6 +123,9 @@ func subjectRights() []right {
 		pub("rescind.quarantine.00ff", projector, api),
 		pub("rescind.quarantine.replayed.00ff", api),
 		pub("rescind.lock.migrate", projector, api),
+		pub("rescind.verifiers.v1", verifier),
+		pub("rescind.verifiers.v1.more"),
+		pub("rescind.live.verifiers.v1", verifier),
 		pub("rescind.setup.intake"),
 		pub("rescind.feed.keys", projector, api, verifier),
 		pub("$O.RESCIND_SNAPSHOTS.C.1", projector),
@@ -134,6 +141,8 @@ func subjectRights() []right {
 		sub("rescind.feed.keys", projector),
 		sub("rescind.live.revocations", projector, api, verifier),
 		sub("rescind.live.erased.>", projector, api),
+		sub("rescind.live.verifiers.*", api),
+		sub("rescind.verifiers.*"),
 		sub("$JS.>"),
 		sub("$O.>"),
 		sub("$SYS.>"),
