@@ -20,7 +20,7 @@ func (f *Feed) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.view.Store(v)
+	f.show(v)
 	f.once.Do(func() { close(f.ready) })
 	return nil
 }
@@ -36,7 +36,7 @@ func (f *Feed) fromHere(ctx context.Context) (*view, error) {
 		v, err = f.tail(ctx, v)
 	}
 	if err != nil && !errors.Is(err, errUnreachable) {
-		f.view.Store(f.view.Load().doubted(revocation.CauseGap))
+		f.show(f.view.Load().doubted(revocation.CauseGap))
 	}
 	return v, err
 }
@@ -104,7 +104,9 @@ func (f *Feed) fromSnapshot(ctx context.Context) (*view, error) {
 	}
 	v := f.viewOf(s)
 	f.settle(ctx, v)
-	f.view.CompareAndSwap(nil, v)
+	if f.view.Load() == nil {
+		f.show(v)
+	}
 	if err := f.sameHistory(ctx, v); err != nil {
 		return nil, err
 	}

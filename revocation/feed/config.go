@@ -19,6 +19,16 @@ type Config struct {
 	Conn *nats.Conn
 	// PublicKey is the key that the projector signs with. Required.
 	PublicKey ed25519.PublicKey
+	// Name is what people call this verifier, for example orders. Several may
+	// have the same. With it the feed reports how far it is, so that a revocation
+	// can be seen to be enforced here. Up to 128 bytes that can be printed, and
+	// no person's: everybody who may see revocations sees it. Empty reports
+	// nothing.
+	Name string
+	// ID is what tells this verifier from others: 1 to 64 of a-z A-Z 0-9 _ -.
+	// Default one that is made up, and kept in Dir. Without either each start is
+	// another verifier, and one that was killed is missed for seven days.
+	ID string
 	// Dir keeps the last snapshot for a start without the server. It is created
 	// with mode 0700. Empty keeps nothing.
 	Dir string
@@ -38,7 +48,7 @@ type Config struct {
 	// Log is told what happens. Nil drops it.
 	Log *slog.Logger
 	// OnApply is told of every delta and snapshot applied, from the goroutine
-	// of Run: it must not block. It is where receipts come from.
+	// of Run: it must not block.
 	OnApply func(Applied)
 	// OnDelta is given every delta that continues the view, as it was signed and
 	// as it was read, before anything waits for it; from the goroutine of Run: it
@@ -94,6 +104,9 @@ func (c Config) Validate() error {
 	}
 	check(c.Conn != nil, "conn is missing")
 	check(len(c.PublicKey) == ed25519.PublicKeySize, "public key: want an Ed25519 key of %d bytes", ed25519.PublicKeySize)
+	check(revocation.ValidVerifierName(c.Name), "name: want up to %d bytes that can be printed", revocation.MaxVerifierName)
+	check(c.ID == "" || revocation.ValidVerifierID(c.ID), "id: want 1 to %d of a-z A-Z 0-9 _ -", revocation.MaxVerifierID)
+	check(c.ID == "" || c.Name != "", "id without name: nothing is reported")
 	check(c.StaleAfter >= 200*time.Millisecond && c.StaleAfter <= 5*time.Minute, "stale after %s: want 200ms to 5m", c.StaleAfter)
 	check(c.QuietAfter > 0 && c.QuietAfter <= c.StaleAfter, "quiet after %s: want up to stale after, %s", c.QuietAfter, c.StaleAfter)
 	check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)

@@ -15,6 +15,7 @@ import (
 const (
 	snapshotFile = "snapshot"
 	keysFile     = "keys"
+	verifierFile = "verifier" // its id
 )
 
 // restore makes a view of what was saved, where it is valid. It vouches for
@@ -37,7 +38,7 @@ func (f *Feed) restore() {
 	if len(v.set.Missing()) == 0 {
 		v.position, v.others = s.Position, s.Others
 	}
-	f.view.Store(v)
+	f.show(v)
 	f.cfg.Log.Info("saved snapshot loaded", "seq", s.Seq, "last", s.Position, "count", s.Len())
 }
 

@@ -22,21 +22,24 @@ type Feed struct {
 	store store
 	view  atomic.Pointer[view]
 	ready chan struct{}
-	once  sync.Once // closes ready
+	once  sync.Once     // closes ready
+	moved chan struct{} // holds one: there is something to report
 
 	// Of the goroutine of Run.
 	keys  []events.FeedKey
 	asked []revocation.KeyID // what was missing after the last answer
 	askAt time.Time          // not to ask for keys before
 
-	beside sync.WaitGroup // saving a snapshot
+	beside sync.WaitGroup // saving a snapshot, reporting
 	saving atomic.Bool
+
+	buffer int // liveBuffer, but in tests
 }
 
 // New is a Feed. Run says what is wrong with cfg.
 func New(cfg Config) *Feed {
 	cfg = cfg.withDefaults()
-	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{})}
+	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{}), moved: make(chan struct{}, 1), buffer: liveBuffer}
 }
 
 // liveBuffer is how many live deltas may wait while the feed catches up. What
@@ -58,7 +61,8 @@ func (f *Feed) Run(ctx context.Context) error {
 	defer f.beside.Wait()
 	defer cancel()
 	f.restore()
-	live := make(chan *nats.Msg, liveBuffer)
+	f.report(ctx)
+	live := make(chan *nats.Msg, f.buffer)
 	sub, err := f.cfg.Conn.ChanSubscribe(stream.LiveRevocations, live)
 	if err != nil {
 		return fmt.Errorf("revocation feed: subscribe: %w", err)
@@ -143,10 +147,10 @@ func (f *Feed) receive(ctx context.Context, data []byte) (moved, fits bool) {
 	next, err := f.step(ctx, v, data)
 	if err != nil {
 		f.cfg.Log.Warn("live revocations do not fit", "seq", v.head.Seq, "err", err)
-		f.view.Store(v.doubted(revocation.CauseGap))
+		f.show(v.doubted(revocation.CauseGap))
 		return false, false
 	}
-	f.view.Store(next)
+	f.show(next)
 	return next != v, true
 }
 

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -44,6 +45,24 @@ func (v view) heardAt(head revocation.Head, sum events.Ref, now time.Time, skew 
 func (v view) doubted(cause revocation.Cause) *view {
 	v.doubt = cause
 	return &v
+}
+
+// show makes v the view, and has it reported where it says something new.
+func (f *Feed) show(v *view) {
+	if before := f.view.Swap(v); v.reportsAs(before) {
+		return
+	}
+	select {
+	case f.moved <- struct{}{}:
+	default: // there is one already, and what is reported is the view of then
+	}
+}
+
+// reportsAs reports whether a receipt of v says what one of o did, but for
+// times.
+func (v *view) reportsAs(o *view) bool {
+	return o != nil && v.position == o.position && v.doubt == o.doubt && v.head.Epoch == o.head.Epoch && v.head.Feed == o.head.Feed &&
+		slices.Equal(v.others, o.others)
 }
 
 // Decide answers for a token: revoked where the view says so, active where the
