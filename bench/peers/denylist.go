@@ -27,7 +27,7 @@ type denylist interface {
 // peer makes denylists of one kind.
 type peer struct {
 	name  string
-	calls int // checks in a run: some milliseconds of them
+	calls int // checks in a run, so few that most runs are not interrupted
 	open  func(ctx context.Context, n int) (denylist, error)
 }
 

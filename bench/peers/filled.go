@@ -102,7 +102,7 @@ func (f *filled) times(rounds int) ([]line, error) {
 		}
 		out = append(out, f.line(q.figure, runs))
 	}
-	singles, err := each(rounds, f.turns(denylist.check, f.other, 100))
+	singles, err := each(rounds, f.turns(denylist.check, f.other, singly))
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,9 @@ func (f *filled) times(rounds int) ([]line, error) {
 	}
 	return append(out, l), nil
 }
+
+// singly is how many checks in a run are timed one by one.
+const singly = 10
 
 // turns ask the same probes of every list, at most so many in a run.
 func (f *filled) turns(ask asks, probes []probe, most int) []turn {

@@ -19,7 +19,7 @@ type revocationConfig struct {
 func (c *revocationConfig) flags(f *flag.FlagSet) {
 	f.IntVar(&c.keys, "keys", 1_000_000, "revocation: tokens revoked")
 	f.IntVar(&c.crowd, "crowd", 200_000, "revocation: tokens revoked by several at once, in lists of their own")
-	f.IntVar(&c.rounds, "rounds", 31, "revocation: runs of each timing, in turns")
+	f.IntVar(&c.rounds, "rounds", 501, "revocation: runs of each timing, in turns")
 	f.IntVar(&c.revocations, "revocations", 500, "revocation: timed until they are refused")
 }
 
@@ -57,10 +57,10 @@ func compareLists(ctx context.Context, cfg revocationConfig, dir string) ([]line
 	defer server.close()
 	of := newTokens()
 	peers := []peer{
-		{nameSet, 10_000, func(context.Context, int) (denylist, error) { return openSet(of), nil }},
-		{nameRedis, 100, func(ctx context.Context, _ int) (denylist, error) { return openRedisKeys(ctx, of, server) }},
-		{nameLocal, 10_000, func(context.Context, int) (denylist, error) { return openLocalMap(of), nil }},
-		{nameBloom, 10_000, func(ctx context.Context, n int) (denylist, error) { return openBloom(ctx, n), nil }},
+		{nameSet, 500, func(context.Context, int) (denylist, error) { return openSet(of), nil }},
+		{nameRedis, 5, func(ctx context.Context, _ int) (denylist, error) { return openRedisKeys(ctx, of, server) }},
+		{nameLocal, 500, func(context.Context, int) (denylist, error) { return openLocalMap(of), nil }},
+		{nameBloom, 500, func(ctx context.Context, n int) (denylist, error) { return openBloom(ctx, n), nil }},
 	}
 	mistaken, err := compareErrors(ctx, cfg, of, peers)
 	if err != nil {
