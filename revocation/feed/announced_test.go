@@ -34,6 +34,11 @@ func newHall(t *testing.T) *hall {
 	l.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
 	feedtest.Eventually(t, "the chain", func() bool { return f.Decide(feedtest.Claims(1)).State == revocation.Revoked && f.Position() > 0 })
 	l.stop()
+	js := natsdtest.JetStream(t, s, natsd.Projector)
+	feedtest.Eventually(t, "the last heartbeat", func() bool {
+		m, err := js.Stream(t.Context(), stream.RevocationsStream)
+		return err == nil && m.CachedInfo().State.LastSeq == f.view.Load().head.Seq
+	})
 	return &hall{feed: f, log: l.log, server: s, speak: natsdtest.Connect(t, s, natsd.Projector), head: f.view.Load().head}
 }
 
