@@ -7,8 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/workload"
+	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
@@ -61,50 +64,92 @@ func (b *revoke) fleet(ctx context.Context) (fleet []*feed.Feed, stop func(), er
 // fanoutEvery is the time between two revocations of fanout.
 const fanoutEvery = 50 * time.Millisecond
 
+// fleetEvery is how often all verifiers are asked: more often, and asking takes
+// the processor that they share.
+const fleetEvery = 2 * time.Millisecond
+
 // revokeAcross is how long it took each verifier to refuse each revocation.
+// They are published when they are due, whether or not those before them have
+// arrived.
 func (b *revoke) revokeAcross(ctx context.Context, fleet []*feed.Feed) ([][]float64, error) {
 	pub, err := b.sdk(0)
 	if err != nil {
 		return nil, err
 	}
-	took := make([][]float64, len(fleet))
+	n := b.cfg.Revocations
+	limited, cancel := context.WithTimeoutCause(ctx, time.Duration(n)*fanoutEvery+patience, errors.New("the revocations did not arrive everywhere in time"))
+	defer cancel()
+	w := &watch{fleet: fleet, took: make([][]float64, len(fleet)), acked: make(chan *spread, n)}
+	g, running := errgroup.WithContext(limited)
+	g.Go(func() error { return publishWhenDue(running, g, pub, n, w.acked) })
+	err = poll(running, fleetEvery, func(context.Context) (bool, error) { return w.look() == n, nil })
+	if err := errors.Join(err, g.Wait()); err != nil {
+		return nil, err
+	}
+	return w.took, pub.Close(ctx)
+}
+
+func publishWhenDue(ctx context.Context, g *errgroup.Group, pub *stream.Publisher, n int, acked chan<- *spread) error {
 	tick := time.NewTicker(fanoutEvery)
 	defer tick.Stop()
-	for i := range b.cfg.Revocations {
+	for i := range n {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
-		jti := fmt.Sprintf("fanout-%06d", i)
-		if err := pub.Publish(ctx, revoked(jti)); err != nil {
-			return nil, err
-		}
-		if err := untilAllRefuse(ctx, fleet, jti, took); err != nil {
-			return nil, err
-		}
+		g.Go(func() error {
+			jti := fmt.Sprintf("fanout-%06d", i)
+			err := pub.Publish(ctx, revoked(jti))
+			acked <- &spread{claims: claimsOf(jti), acked: time.Now()}
+			return err
+		})
 	}
-	return took, pub.Close(ctx)
+	return nil
 }
 
-// untilAllRefuse looks at one verifier after the other, again and again, at
-// those that do not refuse yet.
-func untilAllRefuse(ctx context.Context, fleet []*feed.Feed, jti string, took [][]float64) error {
-	acked := time.Now()
-	claims := claimsOf(jti)
-	done := make([]bool, len(fleet))
-	left := len(fleet)
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the revocation did not arrive everywhere in time"))
-	defer cancel()
-	return poll(ctx, pollEvery, func(context.Context) (bool, error) {
-		for k, f := range fleet {
-			if !done[k] && refuses(f, claims) {
-				done[k], took[k] = true, append(took[k], milliseconds(time.Since(acked)))
-				left--
-			}
+// spread is one revocation on its way.
+type spread struct {
+	claims revocation.Claims
+	acked  time.Time
+	done   []bool // by verifier
+	left   int
+}
+
+// watch asks the verifiers, in one goroutine.
+type watch struct {
+	fleet []*feed.Feed
+	took  [][]float64 // by verifier, ms
+	acked chan *spread
+	open  []*spread
+	ended int
+}
+
+// look asks those who do not refuse yet and returns how many revocations are
+// refused by all.
+func (w *watch) look() int {
+	for len(w.acked) > 0 {
+		s := <-w.acked
+		s.done, s.left = make([]bool, len(w.fleet)), len(w.fleet)
+		w.open = append(w.open, s)
+	}
+	w.open = slices.DeleteFunc(w.open, func(s *spread) bool {
+		w.ask(s)
+		if s.left == 0 {
+			w.ended++
 		}
-		return left == 0, nil
+		return s.left == 0
 	})
+	return w.ended
+}
+
+func (w *watch) ask(s *spread) {
+	for k, f := range w.fleet {
+		if !s.done[k] && refuses(f, s.claims) {
+			s.done[k], w.took[k] = true, append(w.took[k], milliseconds(time.Since(s.acked)))
+			s.left--
+		}
+	}
 }
 
 // traffic is events that come at a rate until it is stopped.
