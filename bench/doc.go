@@ -55,8 +55,9 @@
 //     a figure includes its round. The worst verifier is the one with the
 //     greatest p99.
 //   - bulk: from the first Queue of the SDK until the verifier refuses every one.
-//   - set: memory is the growth of the heap. Hits are tokens all over the set,
-//     each revoked by its id and named with everything that a scope is made of.
+//   - set: memory is the growth of the heap. Lookups are of tokens all over the
+//     set and of others; decisions are about tokens that are not revoked and name
+//     everything that a scope is made of.
 //   - readers: the 99.9th percentile of single decisions, the clock's reading
 //     included, while 50,000 revocations a second are applied and while none are,
 //     alternating.

@@ -15,7 +15,7 @@ func TestRevokeMeasuresEveryRow(t *testing.T) {
 	floors := map[string]bool{"revoke/propagate": true, "revoke/propagate_from_ack": true, "revoke/position_from_ack": true,
 		"fanout/from_ack": false, "fanout/worst_verifier_p99": false, "fanout/rate": false,
 		"bulk/durable_1500": false, "bulk/refused_1500": false, "bulk/rate": false,
-		"set/memory": false, "set/decide_hit_2000": true, "set/decide_miss_2000": true,
+		"set/memory": false, "set/check hit": true, "set/check miss": true, "set/decide": true,
 		"set/readers_p99.9": true, "set/readers_applied": false,
 		"cold/start_2000": false, "cold/snapshot": false}
 	for _, r := range report.Results {
