@@ -47,6 +47,22 @@
 //     ClickHouse's own record of its position has passed it, which is looked at
 //     every 20 ms; after the run its index is looked up. from_ack counts from
 //     its acknowledgement, from_due from when it should have been published.
+//   - propagate: one revocation at a time, of a verifier that is asked every
+//     50 µs. from_ack counts from the acknowledgement until it refuses, position
+//     until the position of its view has moved.
+//   - fanout: the same of many verifiers, each with a connection, while events
+//     come at a rate; the rate is what there was. One goroutine asks them all, so
+//     a figure includes its round. The worst verifier is the one with the
+//     greatest p99.
+//   - bulk: from the first Queue of the SDK until the verifier refuses every one.
+//   - set: memory is the growth of the heap. Lookups are of tokens all over the
+//     set and of others; decisions are about tokens that are not revoked and name
+//     everything that a scope is made of.
+//   - readers: the 99.9th percentile of single decisions, the clock's reading
+//     included, while 50,000 revocations a second are applied and while none are,
+//     alternating.
+//   - cold: from starting a feed without a folder until it decides, with one
+//     snapshot on a real server.
 //   - memory: RSS of the process every 250 ms; the slope is that of the second
 //     half. The heap is what the collector found in use at its start.
 //   - stored: bytes on disk after OPTIMIZE FINAL, with projections, indices and

@@ -4,181 +4,144 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/internal/dev"
-	"github.com/rescindhq/rescind/internal/natsd"
-	"github.com/rescindhq/rescind/internal/workload"
-	"github.com/rescindhq/rescind/revocation"
-	"github.com/rescindhq/rescind/revocation/feed"
+	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // RevokeConfig says how much to revoke.
 type RevokeConfig struct {
 	// Dir is a folder for the stack; its contents can be thrown away after.
 	Dir string
-	// Revocations are timed one by one. Default 200.
+	// Profiles are what to measure, of [RevokeProfiles]. Default all.
+	Profiles []string
+	// Revocations are timed one by one in propagate and fanout. Default 200.
 	Revocations int
-	// Entries of the set whose lookups are timed. Default 1,000,000.
+	// Verifiers of fanout, each with a connection of its own. Default 100.
+	Verifiers int
+	// Rate of the other events meanwhile, in events a second. Default 10,000.
+	Rate float64
+	// Entries of the set, and of the snapshot of cold. Default 1,000,000.
 	Entries int
+	// Bulk is how many revocations are published at once. Default 100,000.
+	Bulk int
 	// Progress takes lines for people. nil discards.
 	Progress func(string)
 }
 
 func (c RevokeConfig) withDefaults() RevokeConfig {
-	if c.Revocations == 0 {
-		c.Revocations = 200
+	if len(c.Profiles) == 0 {
+		c.Profiles = RevokeProfiles()
 	}
-	if c.Entries == 0 {
-		c.Entries = 1_000_000
-	}
+	orDefault(&c.Revocations, 200)
+	orDefault(&c.Verifiers, 100)
+	orDefault(&c.Rate, 10_000)
+	orDefault(&c.Entries, 1_000_000)
+	orDefault(&c.Bulk, 100_000)
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
 	return c
 }
 
+func orDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// Validate reports all faults of c.
+func (c RevokeConfig) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	for _, name := range c.Profiles {
+		if !slices.Contains(RevokeProfiles(), name) {
+			errs = append(errs, fmt.Errorf("profile %q: want some of %s", name, strings.Join(RevokeProfiles(), ", ")))
+		}
+	}
+	if min(c.Revocations, c.Verifiers, c.Entries, c.Bulk) < 1 || c.Rate < 0 {
+		errs = append(errs, errors.New("revocations, verifiers, entries and bulk want 1 or more, rate 0 or more"))
+	}
+	return errors.Join(errs...)
+}
+
+// revokeProfile is one thing that can be measured.
+type revokeProfile struct {
+	name     string
+	stack    bool // wants a running stack
+	measures func(*revoke, context.Context) error
+}
+
+// revokeProfiles in the order they are measured in.
+var revokeProfiles = []revokeProfile{
+	{name: "propagate", stack: true, measures: (*revoke).propagate},
+	{name: "fanout", stack: true, measures: (*revoke).fanout},
+	{name: "bulk", stack: true, measures: (*revoke).bulk},
+	{name: "set", measures: (*revoke).set},
+	{name: "readers", measures: (*revoke).readers},
+	{name: "cold", measures: (*revoke).cold},
+}
+
+// RevokeProfiles are all that Revoke can measure.
+func RevokeProfiles() (out []string) {
+	for _, p := range revokeProfiles {
+		out = append(out, p.name)
+	}
+	return out
+}
+
+// revoke is one benchmark.
+type revoke struct {
+	*rig   // nil where what is measured wants no stack
+	cfg    RevokeConfig
+	report *Report
+}
+
 // Revoke measures the way of a revocation to a verifier, and the set itself.
 func Revoke(ctx context.Context, cfg RevokeConfig) (*Report, error) {
-	cfg = cfg.withDefaults()
-	r, err := newRig(ctx, rigConfig{dir: cfg.Dir, progress: cfg.Progress})
-	if err != nil {
-		return nil, err
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bench revoke: %w", err)
 	}
-	defer r.close()
-	report := &Report{Machine: machine()}
-	whole, acked, err := r.propagate(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	report.Results = append(report.Results, whole, acked)
-	cfg.Progress(fmt.Sprintf("set of %d entries", cfg.Entries))
-	report.Results = append(report.Results, sets(cfg.Entries)...)
-	return report, nil
-}
-
-// propagate is the time from publishing a revocation, and from its
-// acknowledgement, until a verifier refuses the token.
-func (r *rig) propagate(ctx context.Context, cfg RevokeConfig) (whole, acked Result, err error) {
-	f, stop, err := r.verifier(ctx)
-	if err != nil {
-		return whole, acked, err
-	}
-	defer stop()
-	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: r.publisher})
-	if err != nil {
-		return whole, acked, err
-	}
-	hop, err := r.newHop(ctx)
-	if err != nil {
-		return whole, acked, err
-	}
-	var fromStart, fromAck, floor []float64
-	for i := range cfg.Revocations {
-		bare, err := hop.time(ctx)
-		if err != nil {
-			return whole, acked, err
+	b := &revoke{cfg: cfg.withDefaults(), report: &Report{Machine: machine()}}
+	for _, stack := range []bool{true, false} {
+		if err := b.measure(ctx, stack); err != nil {
+			return nil, err
 		}
-		start, ack, err := r.revokeOne(ctx, f, pub, fmt.Sprintf("token-%06d", i))
-		if err != nil {
-			return whole, acked, err
+	}
+	return b.report, nil
+}
+
+// measure measures what was asked for of what wants a stack, or of the rest.
+func (b *revoke) measure(ctx context.Context, stack bool) (err error) {
+	todo := slices.DeleteFunc(slices.Clone(revokeProfiles), func(p revokeProfile) bool {
+		return p.stack != stack || !slices.Contains(b.cfg.Profiles, p.name)
+	})
+	if stack && len(todo) > 0 {
+		if b.rig, err = newRig(ctx, rigConfig{dir: filepath.Join(b.cfg.Dir, "stack"), progress: b.cfg.Progress}); err != nil {
+			return err
 		}
-		fromStart, fromAck, floor = append(fromStart, start), append(fromAck, ack), append(floor, bare)
+		defer b.rig.close()
 	}
-	const name = "durable publish and RePublish hop"
-	whole = compare("revoke/propagate", "ms", fromStart, name, floor)
-	acked = compare("revoke/propagate_from_ack", "ms", fromAck, name, floor)
-	cfg.Progress(fmt.Sprintf("revoke/propagate p50 %.2f ms, p99 %.2f ms; raw hop p50 %.2f ms", whole.Value, quantile(fromStart, 0.99), whole.Floor))
-	return whole, acked, pub.Close(ctx)
+	for _, p := range todo {
+		b.cfg.Progress(p.name)
+		if err := p.measures(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
 }
 
-func (r *rig) revokeOne(ctx context.Context, f *feed.Feed, pub *stream.Publisher, jti string) (start, ack float64, err error) {
-	claims := revocation.Claims{Tenant: "acme", Issuer: workload.Issuer, TokenID: jti, IssuedAt: events.TimestampOf(time.Now())}
-	began := time.Now()
-	err = pub.Publish(ctx, events.Event{
-		ID: uuid.NewString(), Source: "bench", Type: events.TokenRevoked, Tenant: "acme", Environment: "dev",
-		Data: events.Data{Issuer: workload.Issuer, TokenID: jti, Reason: "test"},
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	acked := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the revocation did not arrive in time"))
-	defer cancel()
-	err = poll(ctx, 50*time.Microsecond, func(context.Context) (bool, error) {
-		return f.Decide(claims).State == revocation.Revoked, nil
-	})
-	return milliseconds(time.Since(began)), milliseconds(time.Since(acked)), err
+// add puts a result into the report and tells people.
+func (b *revoke) add(r Result) {
+	b.report.Results = append(b.report.Results, r)
+	b.cfg.Progress(r.String())
 }
 
-// verifier is a feed of its own, with a verifier's credentials.
-func (r *rig) verifier(ctx context.Context) (*feed.Feed, func(), error) {
-	nc, err := r.connect(natsd.Verifier)
-	if err != nil {
-		return nil, nil, err
+// set is lookups and decisions in a set beside a Go map, and what it takes.
+func (b *revoke) set(context.Context) error {
+	for _, r := range sets(b.cfg.Entries) {
+		b.add(r)
 	}
-	public, err := r.stack.Keys.FeedPublicKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	f := feed.New(feed.Config{Conn: nc, PublicKey: public})
-	running, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- f.Run(running) }()
-	stop := func() { cancel(); <-ended }
-	select {
-	case <-f.Ready():
-		return f, stop, nil
-	case err := <-ended:
-		cancel()
-		return nil, nil, fmt.Errorf("feed: %w", err)
-	case <-ctx.Done():
-		stop()
-		return nil, nil, ctx.Err()
-	}
-}
-
-const (
-	hopStream  = "BENCH_HOP"
-	hopSubject = "rescind.bench.hop"
-	hopLive    = "rescind.live.bench"
-)
-
-// hop is the raw path: a durable publish, republished to a subscriber.
-type hop struct {
-	js  jetstream.JetStream
-	sub *nats.Subscription
-}
-
-func (r *rig) newHop(ctx context.Context) (*hop, error) {
-	_, err := r.bare.CreateStream(ctx, jetstream.StreamConfig{
-		Name: hopStream, Subjects: []string{hopSubject}, Storage: jetstream.FileStorage,
-		RePublish: &jetstream.RePublish{Source: hopSubject, Destination: hopLive},
-	})
-	if err != nil {
-		return nil, err
-	}
-	sub, err := r.bare.Conn().SubscribeSync(hopLive)
-	if err != nil {
-		return nil, err
-	}
-	return &hop{js: r.bare, sub: sub}, r.bare.Conn().Flush()
-}
-
-func (h *hop) time(ctx context.Context) (float64, error) {
-	body := make([]byte, 300)
-	began := time.Now()
-	if _, err := h.js.Publish(ctx, hopSubject, body); err != nil {
-		return 0, err
-	}
-	if _, err := h.sub.NextMsgWithContext(ctx); err != nil {
-		return 0, err
-	}
-	return milliseconds(time.Since(began)), nil
+	return nil
 }

@@ -127,6 +127,14 @@ const kindLift = 0xff
 
 // Sign is d as it travels.
 func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
+	payload, err := d.payload()
+	if err != nil {
+		return nil, err
+	}
+	return purposeDelta.sign(key, payload), nil
+}
+
+func (d *Delta) payload() ([]byte, error) {
 	if len(d.Entries) > MaxDeltaEntries {
 		return nil, fmt.Errorf("sign delta seq=%d: %d entries: the limit is %d", d.Seq, len(d.Entries), MaxDeltaEntries)
 	}
@@ -144,7 +152,7 @@ func (d *Delta) Sign(key ed25519.PrivateKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign delta seq=%d: %w", d.Seq, err)
 	}
-	return purposeDelta.sign(key, payload), nil
+	return payload, nil
 }
 
 // OpenDelta reads what Sign wrote, if key signed it.

@@ -7,7 +7,8 @@
 // An [Entry] is one revocation, or the lifting of one, under a 16-byte keyed
 // hash. A [Set] is what a sequence of entries amounts to. [Set.Decide] answers
 // for the [Claims] of one token. A [Delta] carries entries from the projector
-// to verifiers; a [Snapshot] carries a whole set. Both are signed.
+// to verifiers, an [Announcement] what one is about to revoke; a [Snapshot]
+// carries a whole set. These are signed.
 // A [Receipt] is what a verifier says of how far it is; it is not signed.
 //
 // # Guarantees
@@ -42,6 +43,9 @@
 //     or renumbered meanwhile.
 //   - What Sweep drops has no effect at its time or later, and it keeps other
 //     writers waiting for no more than 64 pages at a time.
+//   - An announcement holds no lifts: applying it can only have more refused. It
+//     is signed for a purpose of its own, and Beyond leaves out what is of
+//     another history or not behind the position.
 //   - Equal sets pack to equal bytes. A delta or snapshot that was changed in
 //     any bit, or signed by another key or for another purpose, is refused.
 //   - A set loaded from a snapshot, with any entries applied again, is the set

@@ -23,9 +23,10 @@ var (
 type purpose string
 
 const (
-	purposeDelta    purpose = "rescind revocation delta v2\n"
-	purposeSnapshot purpose = "rescind revocation snapshot v2\n"
-	purposeKeys     purpose = "rescind feed keys v1\n"
+	purposeDelta        purpose = "rescind revocation delta v2\n"
+	purposeAnnouncement purpose = "rescind revocation announcement v1\n"
+	purposeSnapshot     purpose = "rescind revocation snapshot v2\n"
+	purposeKeys         purpose = "rescind feed keys v1\n"
 )
 
 func (p purpose) digest(payload []byte) []byte {

@@ -105,9 +105,23 @@ func newBenchRevoke(env environment) *cobra.Command {
 	var cfg bench.RevokeConfig
 	cmd := &cobra.Command{
 		Use: "revoke", Short: "From a revocation to a verifier that refuses, and the set itself", Args: cobra.NoArgs,
+		Long: `Revoke measures one profile, or several:
+  propagate  from the acknowledgement of a revocation to a verifier that refuses
+  fanout     the same for many verifiers with connections of their own, while
+             other events come at a rate
+  bulk       many revocations at once, until a verifier refuses every one
+  set        memory, and decisions beside lookups in a Go map of the same keys
+  readers    the slowest decisions while 50,000 revocations a second are applied
+  cold       starting a verifier from a snapshot`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cfg.Revocations < 1 || cfg.Entries < 1 {
-				return usage("bench revoke: --revocations and --entries want 1 or more")
+			if slices.Contains(cfg.Profiles, "all") {
+				cfg.Profiles = nil
+			}
+			if cfg.Revocations < 1 || cfg.Verifiers < 1 || cfg.Rate <= 0 || cfg.Entries < 1 || cfg.Bulk < 1 {
+				return usage("bench revoke: --revocations, --verifiers, --entries and --bulk want 1 or more, --rate more than 0")
+			}
+			if err := cfg.Validate(); err != nil {
+				return usage("bench revoke: %w", err)
 			}
 			defer heap.Keep(env.getenv, heap.Goal)()
 			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
@@ -116,8 +130,13 @@ func newBenchRevoke(env environment) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().IntVar(&cfg.Revocations, "revocations", 200, "revocations timed one by one")
-	cmd.Flags().IntVar(&cfg.Entries, "entries", 1_000_000, "entries of the set whose lookups are timed")
+	f := cmd.Flags()
+	f.StringSliceVar(&cfg.Profiles, "profile", []string{"all"}, "what to measure: "+strings.Join(bench.RevokeProfiles(), ", ")+", or all")
+	f.IntVar(&cfg.Revocations, "revocations", 200, "revocations timed one by one in propagate and fanout")
+	f.IntVar(&cfg.Verifiers, "verifiers", 100, "verifiers of fanout")
+	f.Float64Var(&cfg.Rate, "rate", 10_000, "other events/s in fanout")
+	f.IntVar(&cfg.Entries, "entries", 1_000_000, "entries of set, readers and cold")
+	f.IntVar(&cfg.Bulk, "bulk", 100_000, "revocations of bulk")
 	return cmd
 }
 

@@ -76,6 +76,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"replayed":        {with(stream.ReplayedSubjects, "{entry}"), stream.QuarantineStream},
 		"revocations":     {stream.RevocationsSubject, stream.RevocationsStream},
 		"liveRevocations": {stream.LiveRevocations, ""},
+		"announcements":   {stream.LiveAnnouncements, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
 		"feedKeys":        {stream.FeedKeysSubject, ""},

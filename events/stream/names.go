@@ -47,6 +47,7 @@ func ofShard(name, separator string, shard uint16) string {
 const (
 	RevocationsSubject = "rescind.revocations"      // deltas, stored
 	LiveRevocations    = "rescind.live.revocations" // the same, republished to whoever listens
+	LiveAnnouncements  = "rescind.live.announced"   // what deltas are about to revoke, stored nowhere
 	FeedKeysSubject    = "rescind.feed.keys"        // request: the feed keys of all tenants
 	LiveErasures       = "rescind.live.erased"      // prefix: .<tenant>.<handle>, when a fence is put into the keyring
 	EventSubjects      = eventPrefix + ">"

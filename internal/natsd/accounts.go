@@ -75,16 +75,24 @@ func (id *identity) claims(a account) *jwt.AccountClaims {
 	if a == verifiers {
 		// A verifier may be answered on any subject of this account. What comes
 		// here from the core is not mapped, so nobody but the core can speak to
-		// the others on the subject of the feed.
-		c.AddMapping(stream.LiveRevocations, jwt.WeightedMapping{Subject: nowhere})
+		// the others on the subjects of the feed.
+		for _, s := range live() {
+			c.AddMapping(jwt.Subject(s), jwt.WeightedMapping{Subject: nowhere})
+		}
 	}
 	return c
 }
 
+// live is what verifiers follow.
+func live() []string { return []string{stream.LiveRevocations, stream.LiveAnnouncements} }
+
 // exports is what the core offers. Events are one export on purpose: an answer
 // that comes back as a request of the same export ends there.
 func exports() jwt.Exports {
-	all := jwt.Exports{{Name: "live revocations", Subject: stream.LiveRevocations, Type: jwt.Stream}}
+	var all jwt.Exports
+	for _, s := range live() {
+		all.Add(&jwt.Export{Name: s, Subject: jwt.Subject(s), Type: jwt.Stream})
+	}
 	for _, s := range slices.Concat([]string{stream.EventSubjects, stream.FeedKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers, nowhere}, info(stream.RevocationsStream, objects)) {
 		all.Add(&jwt.Export{Name: s, Subject: jwt.Subject(s), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton})
 	}
@@ -113,7 +121,9 @@ func imports(a account, from nkeys.KeyPair) (all jwt.Imports) {
 		}
 	}
 	if a == verifiers {
-		all.Add(&jwt.Import{Name: "live revocations", Subject: stream.LiveRevocations, Account: public(from), Type: jwt.Stream})
+		for _, s := range live() {
+			all.Add(&jwt.Import{Name: s, Subject: jwt.Subject(s), Account: public(from), Type: jwt.Stream})
+		}
 	}
 	return all
 }

@@ -34,6 +34,7 @@ func targets() []target {
 		{"rescind.keyring.t.acme" + fast, stream.KeyringStream, "rescind.keyring.t.honest"},
 		{"rescind.revocations", stream.RevocationsStream, "rescind.revocations"},
 		{"rescind.live.revocations", stream.RevocationsStream, "rescind.revocations"},
+		{"rescind.live.announced", stream.RevocationsStream, "rescind.revocations"},
 		{"rescind.quarantine.x", stream.QuarantineStream, "rescind.quarantine.honest"},
 		{"rescind.lock.x", stream.LocksStream, "rescind.lock.honest"},
 		{"$O.RESCIND_SNAPSHOTS.M.x", objectStream, "$O.RESCIND_SNAPSHOTS.C.honest"},
@@ -64,11 +65,12 @@ func questions(r natsd.Role) []question {
 // scene is a server with something on every stream, somebody who answers for
 // feed keys, a verifier that follows the feed, and an attacker.
 type scene struct {
-	server   *natsd.Server
-	operator jetstream.JetStream
-	writer   jetstream.JetStream
-	live     *nats.Subscription
-	attacker *nats.Conn
+	server    *natsd.Server
+	operator  jetstream.JetStream
+	writer    jetstream.JetStream
+	live      *nats.Subscription
+	announced *nats.Subscription
+	attacker  *nats.Conn
 }
 
 func newScene(t *testing.T, r natsd.Role) *scene {
@@ -80,6 +82,7 @@ func newScene(t *testing.T, r natsd.Role) *scene {
 		sc.write(t, x.honest)
 	}
 	sc.live = follow(t, natsdtest.Connect(t, s, verifier), stream.LiveRevocations)
+	sc.announced = follow(t, natsdtest.Connect(t, s, verifier), stream.LiveAnnouncements)
 	return sc
 }
 
@@ -166,6 +169,7 @@ func TestAnswersReachNoStreamOfOurs(t *testing.T) {
 			}
 			s.noInventedEvents(t)
 			s.onlyHonestDeltas(t)
+			s.onlyHonestAnnouncements(t)
 		})
 	}
 }
@@ -224,6 +228,18 @@ func (s *scene) onlyHonestDeltas(t *testing.T) {
 		default:
 			t.Errorf("the verifier was sent %q", m.Data)
 		}
+	}
+}
+
+// onlyHonestAnnouncements fails where the verifier was sent anything before
+// what the writer announces now.
+func (s *scene) onlyHonestAnnouncements(t *testing.T) {
+	t.Helper()
+	if err := s.writer.Conn().Publish(stream.LiveAnnouncements, []byte("the end")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.announced.NextMsg(wait); err != nil || string(m.Data) != "the end" {
+		t.Errorf("the verifier was sent %v, %v", m, err)
 	}
 }
 

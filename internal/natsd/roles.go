@@ -52,16 +52,16 @@ func grants(r Role, shards int) (pub, sub []string) {
 	case Operator:
 		return []string{"$JS.API.>"}, nil
 	case Projector:
-		return projector(shards), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations}
+		return projector(shards), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements}
 	case API:
-		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveVerifiers}
+		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements, stream.LiveVerifiers}
 	case Issuer:
 		return publishes(func(t events.Type) bool {
 			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
 		}), []string{"_INBOX.>"}
 	case Verifier:
 		pub := publishes(func(t events.Type) bool { return t == events.TokenVerified || t == events.TokenRejected })
-		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations}
+		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations, stream.LiveAnnouncements}
 	case Auditor:
 		read := append(logs(shards), stream.RevocationsStream, objects)
 		return append(info(read...), direct(read...)...), nil
@@ -113,7 +113,7 @@ func projector(shards int) []string {
 	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
 		[]string{
-			stream.RevocationsSubject, stream.FeedKeysSubject,
+			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject,
 			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
 			stream.ServiceSubject("*", events.TypeNamed("system.*")),
 		},

@@ -19,6 +19,11 @@
 //   - A delta names the one before it. It is published only where nothing was
 //     stored since that one, so that two writers never interleave: the one that
 //     comes late stands by, and takes over when the other falls silent.
+//   - What a delta of at most revocation.MaxAnnounced entries revokes is
+//     announced while it is being stored: verifiers refuse it before the chain
+//     has it. It is in the log by then, so it is true whatever becomes of the
+//     delta, the writer or its term. Lifts are not announced. An announcement
+//     that fails delays no delta.
 //   - A delta is published each heartbeat, with or without entries.
 //   - A message in the stream that is not a delta of ours is passed over: the
 //     chain names the delta before it, or a snapshot where that is too far back.
@@ -29,7 +34,7 @@
 //
 // # Shapes and units
 //
-// revocation.Delta, Snapshot and KeysReply. A position is the index of a record
+// revocation.Delta, Announcement, Snapshot and KeysReply. A position is the index of a record
 // in the log of its shard. A record that ought to revoke but does not say what is counted in
 // Stats.Defects and logged: it cannot be enforced.
 //

@@ -25,6 +25,9 @@ type deltas interface {
 	// was not stored, as another message follows expectLast. After any other
 	// error it may have been.
 	Publish(ctx context.Context, data []byte, expectLast uint64) error
+	// Announce hands data to the verifiers that listen now. It is stored
+	// nowhere and may be lost.
+	Announce(data []byte) error
 }
 
 // objects is where snapshots are kept.
@@ -124,6 +127,13 @@ func (d *deltaStream) Publish(ctx context.Context, data []byte, expectLast uint6
 	}
 	if err != nil {
 		return fmt.Errorf("publish stream=%s after=%d: %w", stream.RevocationsStream, expectLast, err)
+	}
+	return nil
+}
+
+func (d *deltaStream) Announce(data []byte) error {
+	if err := d.js.Conn().Publish(stream.LiveAnnouncements, data); err != nil {
+		return fmt.Errorf("publish subject=%s: %w", stream.LiveAnnouncements, err)
 	}
 	return nil
 }

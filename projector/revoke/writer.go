@@ -118,6 +118,9 @@ func (w *writer) publish(ctx context.Context, batches []batch) error {
 
 func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 	d.Time = w.r.cfg.Now().UnixMicro()
+	if err := w.announce(d); err != nil {
+		w.r.cfg.Log.Warn("revocations not announced", "seq", d.Seq, "err", err)
+	}
 	data, err := d.Sign(w.r.cfg.Key)
 	if err != nil {
 		return err
@@ -138,6 +141,17 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 		w.r.cfg.Log.Info("delta published", "stream", stream.RevocationsStream, "seq", d.Seq, "last", d.Position, "count", len(d.Entries))
 	}
 	return nil
+}
+
+// announce has verifiers refuse what d revokes while d is being stored. It is
+// in the log, so it is true whatever becomes of d: also where this writer was
+// overtaken, or ends here.
+func (w *writer) announce(d *revocation.Delta) error {
+	data, err := d.Announce(w.r.cfg.Key)
+	if err != nil || data == nil {
+		return err
+	}
+	return w.r.deltas.Announce(data)
 }
 
 func (w *writer) snapshotIfDue(ctx context.Context) {

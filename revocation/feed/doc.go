@@ -31,6 +31,10 @@
 //     the snapshot is damaged (TestCorruptSnapshotIsNotLoaded), unsigned, or
 //     something else (TestBadSnapshotsAreNotLoaded).
 //   - A token that the view revokes is revoked however old the view is.
+//   - What is announced is refused at once, and that is all: an announcement
+//     moves no position, makes no view younger, ends no doubt and is no gap.
+//     One that is not signed, of another history, or of what the view was told
+//     of already changes nothing.
 //   - Being connected is not being fresh: age counts from when the last delta
 //     was signed and received, and grows while nothing arrives.
 //   - The position is one that decisions are made at: it does not move before
@@ -73,7 +77,8 @@
 // # What it does not do
 //
 // It does not validate tokens and knows no policy: that is revocation/guard.
-// It trusts the clocks of projector and verifier to be within ClockSkew: by so
+// What was announced and is not stored is forgotten by a resync, until the
+// delta comes. It trusts the clocks of projector and verifier to be within ClockSkew: by so
 // much a held-back feed can look younger than it is. The saved snapshot is as
 // old as SaveEvery, not as the last delta.
 //

@@ -27,6 +27,8 @@ type Feed struct {
 
 	listeners listeners
 
+	announced chan *nats.Msg // announcements that wait
+
 	// Of the goroutine of Run.
 	keys  []events.FeedKey
 	asked []revocation.KeyID // what was missing after the last answer
@@ -41,7 +43,7 @@ type Feed struct {
 // New is a Feed. Run says what is wrong with cfg.
 func New(cfg Config) *Feed {
 	cfg = cfg.withDefaults()
-	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{}), moved: make(chan struct{}, 1), buffer: liveBuffer}
+	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{}), moved: make(chan struct{}, 1), announced: make(chan *nats.Msg, announcedBuffer), buffer: liveBuffer}
 }
 
 // liveBuffer is how many live deltas may wait while the feed catches up. What
@@ -65,16 +67,20 @@ func (f *Feed) Run(ctx context.Context) error {
 	f.restore()
 	f.report(ctx)
 	live := make(chan *nats.Msg, f.buffer)
-	sub, err := f.cfg.Conn.ChanSubscribe(stream.LiveRevocations, live)
-	if err != nil {
-		return fmt.Errorf("revocation feed: subscribe: %w", err)
-	}
-	defer func() {
-		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			f.cfg.Log.Warn("subscription to revocations not ended", "err", err)
+	for subject, messages := range map[string]chan *nats.Msg{stream.LiveRevocations: live, stream.LiveAnnouncements: f.announced} {
+		sub, err := f.cfg.Conn.ChanSubscribe(subject, messages)
+		if err != nil {
+			return fmt.Errorf("revocation feed: subscribe: %w", err)
 		}
-	}()
+		defer f.unsubscribe(sub)
+	}
 	return f.loop(ctx, live)
+}
+
+func (f *Feed) unsubscribe(sub *nats.Subscription) {
+	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		f.cfg.Log.Warn("subscription to revocations not ended", "err", err)
+	}
 }
 
 // loop catches up with what is stored and follows what is live, again and
@@ -130,6 +136,8 @@ func (f *Feed) follow(ctx context.Context, live <-chan *nats.Msg) {
 			if moved {
 				quiet.Reset(f.cfg.QuietAfter)
 			}
+		case m := <-f.announced:
+			f.hear(m.Data)
 		case <-quiet.C:
 			return
 		case <-sweep.C:
