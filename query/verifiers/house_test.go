@@ -19,6 +19,7 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/projector/revoke"
+	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed"
 	"github.com/rescindhq/rescind/revocation/feed/feedtest"
 )
@@ -176,3 +177,10 @@ func say(t *testing.T, nc *nats.Conn, id string, data []byte) {
 }
 
 const patience = 2 * time.Minute
+
+// head is how far the registry's own view is.
+func (r *Registry) head() revocation.Head {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known
+}

@@ -40,7 +40,7 @@ func TestThousandVerifiers(t *testing.T) {
 	r := h.registry(func(c *Config) { c.FreshFor = 5 * time.Minute })
 	nc := natsdtest.Connect(t, h.server, natsd.Verifier)
 	publish := func(position uint64) {
-		for i, data := range receipts(t, 1000, r.known.Epoch, position) {
+		for i, data := range receipts(t, 1000, r.head().Epoch, position) {
 			if err := nc.Publish(stream.LiveVerifier(fmt.Sprintf("v-%d", i)), data); err != nil {
 				t.Fatal(err)
 			}
@@ -49,11 +49,7 @@ func TestThousandVerifiers(t *testing.T) {
 	publish(0)
 	r.of(t, 1000, 1000)
 	of := h.revoke(1)
-	feedtest.Eventually(t, "our own view", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.known.Position >= of.Position
-	})
+	feedtest.Eventually(t, "our own view", func() bool { return r.head().Position >= of.Position })
 	publish(of.Position)
 	if e, done := r.waits(t, of, patience); !done || e.At != 1000 || e.Slowest == nil {
 		t.Errorf("%v: %d of %d, slowest %+v", done, e.At, e.Of, e.Slowest)

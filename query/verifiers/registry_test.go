@@ -213,10 +213,9 @@ func TestClocksOfVerifiersDoNotCount(t *testing.T) {
 
 // wellFormed is a receipt that is in order.
 func wellFormed(r *Registry, id string) revocation.Receipt {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	h := r.head()
 	return revocation.Receipt{ID: id, Name: id, Instance: "i1", Started: time.Now(), At: time.Now(),
-		Places: []revocation.Reached{{Epoch: r.known.Epoch, Position: r.known.Position}}}
+		Places: []revocation.Reached{{Epoch: h.Epoch, Position: h.Position}}}
 }
 
 func marshal(t *testing.T, r revocation.Receipt) []byte {
@@ -387,7 +386,7 @@ func TestVerifierThatKnowsBeforeUs(t *testing.T) {
 	r.Advance(revocation.Head{Epoch: 1, Position: 10})
 	at(10)
 	for _, tt := range []struct{ late, lag time.Duration }{{500 * time.Millisecond, 20 * time.Millisecond}, {3 * time.Second, 3020 * time.Millisecond}} {
-		of := Revoked{Position: r.known.Position + 1, Received: now}
+		of := Revoked{Position: r.head().Position + 1, Received: now}
 		now = now.Add(20 * time.Millisecond)
 		at(of.Position)
 		now = now.Add(time.Millisecond)
