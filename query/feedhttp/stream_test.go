@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,10 +99,11 @@ func TestReset(t *testing.T) {
 	}
 	fresh := serve(t, h.pass(t, h.cfg), far()) // keeps nothing of before
 	for name, after := range map[string]string{
-		"purged":         fmt.Sprintf("%d-%d", old.Feed, old.Seq),
-		"another feed":   fmt.Sprintf("%d-%d", old.Feed+1, last.Seq),
-		"ahead":          fmt.Sprintf("%d-%d", old.Feed, last.Seq+1_000_000),
-		"before any one": fmt.Sprintf("%d-0", old.Feed),
+		"purged":          fmt.Sprintf("%d-%d", old.Feed, old.Seq),
+		"another feed":    fmt.Sprintf("%d-%d", old.Feed+1, last.Seq),
+		"ahead":           fmt.Sprintf("%d-%d", old.Feed, last.Seq+1_000_000),
+		"before any one":  fmt.Sprintf("%d-0", old.Feed),
+		"the last of all": fmt.Sprintf("%d-%d", old.Feed, uint64(math.MaxUint64)),
 	} {
 		l := listen(t, fresh.URL, after)
 		e, err := l.next()
