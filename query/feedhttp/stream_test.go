@@ -1,6 +1,7 @@
 package feedhttp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -167,6 +168,36 @@ func TestSlowStreamIsCut(t *testing.T) {
 	}
 	feedtest.Eventually(t, "one stream", func() bool { return s.Stats().Streams == 1 })
 	quick.until(h.log.Revoke(t, events.ScopeToken, claims(0, 1)...), d)
+}
+
+// endless is a source that always has one more delta stored.
+type endless struct {
+	feedhttp.Source
+	sum events.Ref
+}
+
+func (e *endless) After(_ context.Context, seq uint64) ([][]byte, uint64, bool, error) {
+	m, err := (&revocation.Delta{Head: revocation.Head{Epoch: 1, Feed: 7, Seq: seq + 1}, Prev: seq, PrevSum: e.sum}).Sign(feedtest.Signer())
+	e.sum = revocation.Sum(m)
+	return [][]byte{m}, seq + 1, true, err
+}
+
+// Who is far behind does not keep others from what is stored for ever: it is
+// cut, and has moved on.
+func TestCatchingUpEnds(t *testing.T) {
+	t.Parallel()
+	s, err := feedhttp.New(feedhttp.Config{Source: &endless{}, PublicKey: feedtest.Public(), WriteWait: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listen(t, serve(t, s, far()).URL, "7-1")
+	n := 0
+	for ; err == nil; n++ {
+		_, err = l.next()
+	}
+	if n < 2 || s.Stats().Cut != 1 {
+		t.Errorf("%d events, %+v, %v", n, s.Stats(), err)
+	}
 }
 
 // A stream ends with the access token, and with Close; then none begins.
