@@ -51,6 +51,28 @@ func (s *Server) permit(ctx context.Context, p *Principal, tenant string, in *Re
 	}
 }
 
+// countedAtOnce is how many wide revocations of one message are counted: each may
+// take CountFor.
+const countedAtOnce = 5
+
+// mayRevoke says why an event that revokes widely may not be published, or nil:
+// POST /v1/events is no way around the second person. It is the nth of its
+// message.
+func (s *Server) mayRevoke(ctx context.Context, p *Principal, ev *events.Event, nth int) *events.Refusal {
+	detail := fmt.Sprintf("it hits more than %d subjects: a second person has to approve it, at POST /v1/revocations/proposals", s.cfg.ApprovalAbove)
+	if nth > countedAtOnce {
+		detail = fmt.Sprintf("more than %d revocations of scope client, key, issuer or tenant in one message: send the others in another", countedAtOnce)
+	} else {
+		d := &ev.Data
+		_, err := s.permit(ctx, p, ev.Tenant, &RevocationRequest{Scope: ev.Type.RevokedScope(), Iss: d.Issuer, ClientID: d.ClientID, Kid: d.KeyID,
+			IssuedBefore: d.IssuedBefore, Starts: d.Starts})
+		if err == nil {
+			return nil
+		}
+	}
+	return &events.Refusal{ID: ev.ID, Source: ev.Source, Reason: events.ReasonReserved, Detail: detail}
+}
+
 // reach is how many in hits, counted to just above the limit, in the time that
 // a revocation may wait for it.
 func (s *Server) reach(ctx context.Context, tenant string, in *RevocationRequest) (uint64, error) {

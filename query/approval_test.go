@@ -3,6 +3,7 @@ package query_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -54,6 +55,45 @@ func TestWideRevocationsNeedASecondPerson(t *testing.T) {
 			if len(p.published) != 1 || p.published[0].Data.Attributes["reach"] != says {
 				t.Errorf("%s %+v: %+v", scope, c, p.published)
 			}
+		}
+	}
+}
+
+// TestEventsAreNoWayAroundTheSecondPerson: who is refused at POST /v1/revocations
+// is refused at POST /v1/events, and who is not, is not.
+func TestEventsAreNoWayAroundTheSecondPerson(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind      string
+		limit     uint64
+		err       error
+		n, refuse int
+	}{
+		{"tenant", 1000, nil, 1, 1}, {"client", 1000, nil, 2, 2}, {"token", 1000, nil, 1, 0}, {"tenant", 5000, nil, 5, 0}, {"tenant", 5000, nil, 6, 1},
+		{"tenant", 0, nil, 6, 0}, {"tenant", 1000, errors.New("the store is away"), 1, 0},
+	} {
+		p := &parts{position: 3, hits: query.Hits{Reach: 1001}, hitsErr: c.err}
+		cfg := p.config()
+		cfg.ApprovalAbove = c.limit
+		a := serve(t, cfg)
+		var batch []map[string]any
+		for i := range c.n {
+			ev := issued(fmt.Sprint(c.kind, i))
+			ev["type"] = "dev.rescind." + c.kind + ".revoked.v1"
+			data := map[string]any{"reason": "r"}
+			switch c.kind {
+			case "client":
+				data["iss"], data["client_id"] = "i", "web"
+			case "token":
+				data["iss"], data["jti"] = "i", "j"
+			}
+			ev["data"] = data
+			batch = append(batch, ev)
+		}
+		var out query.EventsAccepted
+		a.call(a.token("admin", "acme"), "POST", "/v1/events", batch, "Content-Type", events.ContentTypeBatch).want(t, http.StatusAccepted).into(t, &out)
+		if len(out.Refused) != c.refuse || len(p.published) != c.n-c.refuse {
+			t.Errorf("%+v: %+v", c, out)
 		}
 	}
 }

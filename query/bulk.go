@@ -189,8 +189,8 @@ func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 func (r *bulkRun) lot(in *bufio.Reader, skip uint32) (*bulkLot, error) {
 	lot := &bulkLot{first: r.line + 1, done: make(chan struct{})}
 	for {
-		line, err := readLine(in)
-		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
+		line, any, err := readLine(in)
+		if err != nil && (!any || !errors.Is(err, io.EOF)) {
 			return lot, err
 		}
 		if r.line++; r.line > bulkLines {
@@ -207,16 +207,17 @@ func (r *bulkRun) lot(in *bufio.Reader, skip uint32) (*bulkLot, error) {
 	}
 }
 
-// readLine is a copy of the next line; nil where it is too long.
-func readLine(in *bufio.Reader) ([]byte, error) {
-	line, err := in.ReadSlice('\n')
+// readLine is a copy of the next line, nil where it is too long, and whether
+// there is any: behind the last line there may be no line end.
+func readLine(in *bufio.Reader) (line []byte, any bool, err error) {
+	read, err := in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {
-		return append([]byte{}, bytes.TrimRight(line, "\r\n")...), err
+		return append([]byte{}, bytes.TrimRight(read, "\r\n")...), len(read) > 0, err
 	}
 	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = in.ReadSlice('\n')
 	}
-	return nil, err
+	return nil, true, err
 }
 
 // publish judges the lines of a lot and publishes what they say. It says when it

@@ -110,6 +110,19 @@ func TestBulk(t *testing.T) {
 	}
 }
 
+// TestBulkLastLineTooLong: a last line that is too long and has no end is refused
+// like any other, not passed over.
+func TestBulkLastLineTooLong(t *testing.T) {
+	t.Parallel()
+	p := new(parts)
+	a := serve(t, p.config())
+	var out query.BulkJob
+	a.bulk(newJob(t), "", bulkLines(1, 2)+`{"scope":"token","iss":"i","jti":"`+strings.Repeat("x", 20_000)).want(t, http.StatusOK).into(t, &out)
+	if out.Next != 4 || out.Accepted != 2 || out.Refused != 1 || len(out.Refusals) != 1 || out.Refusals[0].Line != 3 {
+		t.Errorf("%+v", out)
+	}
+}
+
 // TestBulkRequests is what is refused as a whole.
 func TestBulkRequests(t *testing.T) {
 	t.Parallel()

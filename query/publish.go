@@ -26,7 +26,7 @@ func (s *Server) PublishEvents(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	accepted, refused := s.judge(caller(c), decoded)
+	accepted, refused := s.judge(ctx, caller(c), decoded)
 	if err := s.keepRefused(ctx, caller(c), refused); err != nil {
 		return err
 	}
@@ -77,8 +77,8 @@ func unreadable(d events.Decoded) bool {
 }
 
 // judge tells the events that can be published from those that cannot.
-func (s *Server) judge(p *Principal, decoded []events.Decoded) (accepted []events.Event, refused []events.Decoded) {
-	now := s.cfg.Now()
+func (s *Server) judge(ctx context.Context, p *Principal, decoded []events.Decoded) (accepted []events.Event, refused []events.Decoded) {
+	now, counted := s.cfg.Now(), 0
 	for _, d := range decoded {
 		if d.Event.Tenant == "" {
 			d.Event.Tenant = p.only()
@@ -88,6 +88,10 @@ func (s *Server) judge(p *Principal, decoded []events.Decoded) (accepted []event
 		}
 		if d.Refusal == nil {
 			d.Refusal = mayPublish(p, &d.Event)
+		}
+		if d.Refusal == nil && s.watches(d.Event.Type.RevokedScope()) {
+			counted++
+			d.Refusal = s.mayRevoke(ctx, p, &d.Event, counted)
 		}
 		if d.Refusal != nil {
 			refused = append(refused, d)

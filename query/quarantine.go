@@ -183,6 +183,9 @@ func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quaranti
 	if refusal == nil && !q.FromService() { // what a service of ours said it may say again
 		refusal = mayPublish(p, &ev)
 	}
+	if refusal == nil && !q.FromService() && s.watches(ev.Type.RevokedScope()) {
+		refusal = s.mayRevoke(ctx, p, &ev, 1)
+	}
 	if refusal != nil {
 		return ev, nil, notReplayed("it would be refused again: " + refusal.Detail)
 	}

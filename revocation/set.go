@@ -34,6 +34,7 @@ type Set struct {
 	batch  []Entry
 	order  []placed
 	rows   []row
+	added  []row    // to rows, and not yet among them
 	gone   []uint32 // kinds to release
 	pruned int      // points when they were last pruned
 }
@@ -77,7 +78,9 @@ func (s *Set) apply(entries []Entry) {
 	for i := range s.batch {
 		s.order = append(s.order, placed{hashOf(&s.batch[i].Hash), &s.batch[i]})
 	}
-	slices.SortFunc(s.order, func(a, b placed) int { return cmp.Compare(a.hash.hi, b.hash.hi) }) // entries commute
+	slices.SortFunc(s.order, func(a, b placed) int { // entries commute
+		return cmp.Or(a.hash.compare(b.hash), cmp.Compare(a.entry.Index, b.entry.Index))
+	})
 	for rest := s.order; len(rest) > 0; {
 		n := s.together(rest)
 		s.applyTo(rest[:n])
@@ -116,15 +119,57 @@ func (s *Set) applyTo(entries []placed) {
 	s.rows = p.rows(s.rows[:0], firstOf(hi, p.depth))
 	was := len(s.rows)
 	taken, different := false, false
+	var latest uint64 // index of the rows of the hash at hand, those in added as well
+	var any bool      // whether there are such rows
 	for i := range entries {
-		t, d := s.merge(entries[i].hash, entries[i].entry)
+		h, e := entries[i].hash, entries[i].entry
+		if i == 0 || h != entries[i-1].hash {
+			latest, any = s.latest(h)
+		}
+		if !any || e.Index > latest { // it cannot be there
+			s.added = append(s.added, s.newRow(e, h))
+			latest, any, different = e.Index, true, true
+			continue
+		}
+		s.addRows()
+		t, d := s.merge(h, e)
 		taken, different = taken || t, different || d
 	}
 	if !different {
 		return
 	}
+	s.addRows()
 	s.publish(p, s.rows, hi, taken)
 	s.living.Add(int64(len(s.rows) - was))
+}
+
+// latest is the greatest index of the rows of h, and whether there are any. It
+// is asked once for all entries of h: many revocations of one target must not
+// each look through all those before.
+func (s *Set) latest(h hash) (index uint64, any bool) {
+	at, _ := slices.BinarySearchFunc(s.rows, h, func(r row, h hash) int { return r.hash.compare(h) })
+	for ; at < len(s.rows) && s.rows[at].hash == h; at++ {
+		index, any = max(index, s.rows[at].index), true
+	}
+	return index, any
+}
+
+// addRows puts what was added among the rows of the page, all at once: the row
+// with the latest cut-off stands first, and would move all others each time.
+func (s *Set) addRows() {
+	slices.SortFunc(s.added, func(a, b row) int { return a.compare(&b) })
+	i, j := len(s.rows)-1, len(s.added)-1
+	s.rows = append(s.rows, s.added...)
+	for k := len(s.rows) - 1; j >= 0; k-- {
+		if i >= 0 && s.rows[i].compare(&s.added[j]) > 0 {
+			s.rows[k] = s.rows[i]
+			i--
+		} else {
+			s.rows[k] = s.added[j]
+			j--
+		}
+	}
+	s.added = s.added[:0]
 }
 
 // merge adds e to the rows of its page. It reports whether something that was

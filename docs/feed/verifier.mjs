@@ -15,7 +15,7 @@ const key = publicKey(feedKey);
 const staleAfter = Number(process.env.STALE_MS ?? 5000), skew = Number(process.env.SKEW_MS ?? 2000);
 const say = (o) => process.stdout.write(`${JSON.stringify(o)}\n`);
 
-let set, at, heard = 0, late = 0, doubt = "cold", etag;
+let set, at, signed = 0, heard = 0, heardSteady = 0, late = 0, doubt = "cold", etag;
 const loaded = { snapshots: 0, resumed: 0 };
 
 const ask = (path, headers = {}, signal = AbortSignal.timeout(10_000)) =>
@@ -44,6 +44,7 @@ async function loadSnapshot() {
   const fresh = new RevocationSet();
   fresh.apply(snapshot.entries);
   [set, at, etag] = [fresh, snapshot, answer.headers.get("ETag")];
+  signed = Number(at.time) / 1e6;
   await fetchKeys();
   loaded.snapshots++;
 }
@@ -56,8 +57,10 @@ async function take(message) {
   set.apply(d.entries);
   at = d;
   if (set.lacks(tenant)) await fetchKeys();
+  signed = Number(d.time) / 1e6;
   heard = Date.now();
-  late = Math.max(0, heard - Number(d.time) / 1000 - skew);
+  heardSteady = performance.now();
+  late = Math.max(0, heard - signed * 1000 - skew);
   doubt = "";
 }
 
@@ -99,13 +102,14 @@ async function follow() {
 
 function decide(claims) {
   const found = set?.find(tenant, claims, Date.now() / 1000);
-  const age = late + Date.now() - heard;
+  const age = late + Math.max(Date.now() - heard, performance.now() - heardSteady); // a clock that was set back makes nothing younger
   if (found) return { decision: "revoked", scope: found.scope, reason: found.reason, index: found.index };
   const cause = !set || set.lacks(tenant) ? "cold" : doubt || (age > staleAfter ? "stale" : "");
   return cause ? { decision: "unknown", cause } : { decision: "active" };
 }
 
-setInterval(() => set?.sweep(Date.now() / 1000), 60_000).unref();
+// A clock that is ahead for a while must not drop what is still to be refused.
+setInterval(() => set?.sweep(Math.min(Date.now() / 1000, signed)), 60_000).unref();
 
 createInterface({ input: process.stdin }).on("line", (line) => say({ ...decide(JSON.parse(line)), ...loaded, etag }))
   .on("close", () => process.exit(0));

@@ -156,6 +156,11 @@ func TestSlowSnapshot(t *testing.T) {
 		resp := get(t, web.URL+"/snapshot", "Range", "bytes=0-0")
 		return resp.Header.Get("Etag") == `"no. 4"`
 	})
+	from.version.Store(5)
+	feedtest.Eventually(t, "another one", func() bool { // once all were cut: the last may be later than the first
+		resp := get(t, web.URL+"/snapshot", "Range", "bytes=0-0")
+		return resp.Header.Get("Etag") == `"no. 5"`
+	})
 	for i, resp := range held {
 		n, err := io.Copy(io.Discard, resp.Body)
 		if err == nil || n >= int64(from.size) {

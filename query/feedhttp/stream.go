@@ -91,9 +91,14 @@ func (s *Server) first(ctx context.Context, out *sender) (position, error) {
 	}
 }
 
+// behindFor is how many times WriteWait a stream may read what is stored, so that
+// some who take each message at the last moment do not keep all others from it.
+// It may come back with its position, which has moved on.
+const behindFor = 6
+
 // catchUp sends what is stored behind p, until the rest is kept.
 func (s *Server) catchUp(ctx context.Context, out *sender, p position) (position, error) {
-	sent := false
+	sent, began := false, time.Now()
 	for after, more := p.seq, true; more; {
 		var messages [][]byte
 		var err error
@@ -112,6 +117,9 @@ func (s *Server) catchUp(ctx context.Context, out *sender, p position) (position
 				return p, err
 			}
 			p, sent = position{d.Feed, d.Seq, revocation.Sum(m)}, true
+			if time.Since(began) > behindFor*s.cfg.WriteWait {
+				return p, errSlow
+			}
 		}
 		if _, at, _ := s.kept.next(p, 0); at == within {
 			return p, nil

@@ -1,9 +1,11 @@
 package feedhttp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,10 +100,11 @@ func TestReset(t *testing.T) {
 	}
 	fresh := serve(t, h.pass(t, h.cfg), far()) // keeps nothing of before
 	for name, after := range map[string]string{
-		"purged":         fmt.Sprintf("%d-%d", old.Feed, old.Seq),
-		"another feed":   fmt.Sprintf("%d-%d", old.Feed+1, last.Seq),
-		"ahead":          fmt.Sprintf("%d-%d", old.Feed, last.Seq+1_000_000),
-		"before any one": fmt.Sprintf("%d-0", old.Feed),
+		"purged":          fmt.Sprintf("%d-%d", old.Feed, old.Seq),
+		"another feed":    fmt.Sprintf("%d-%d", old.Feed+1, last.Seq),
+		"ahead":           fmt.Sprintf("%d-%d", old.Feed, last.Seq+1_000_000),
+		"before any one":  fmt.Sprintf("%d-0", old.Feed),
+		"the last of all": fmt.Sprintf("%d-%d", old.Feed, uint64(math.MaxUint64)),
 	} {
 		l := listen(t, fresh.URL, after)
 		e, err := l.next()
@@ -165,6 +168,36 @@ func TestSlowStreamIsCut(t *testing.T) {
 	}
 	feedtest.Eventually(t, "one stream", func() bool { return s.Stats().Streams == 1 })
 	quick.until(h.log.Revoke(t, events.ScopeToken, claims(0, 1)...), d)
+}
+
+// endless is a source that always has one more delta stored.
+type endless struct {
+	feedhttp.Source
+	sum events.Ref
+}
+
+func (e *endless) After(_ context.Context, seq uint64) ([][]byte, uint64, bool, error) {
+	m, err := (&revocation.Delta{Head: revocation.Head{Epoch: 1, Feed: 7, Seq: seq + 1}, Prev: seq, PrevSum: e.sum}).Sign(feedtest.Signer())
+	e.sum = revocation.Sum(m)
+	return [][]byte{m}, seq + 1, true, err
+}
+
+// Who is far behind does not keep others from what is stored for ever: it is
+// cut, and has moved on.
+func TestCatchingUpEnds(t *testing.T) {
+	t.Parallel()
+	s, err := feedhttp.New(feedhttp.Config{Source: &endless{}, PublicKey: feedtest.Public(), WriteWait: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listen(t, serve(t, s, far()).URL, "7-1")
+	n := 0
+	for ; err == nil; n++ {
+		_, err = l.next()
+	}
+	if n < 2 || s.Stats().Cut != 1 {
+		t.Errorf("%d events, %+v, %v", n, s.Stats(), err)
+	}
 }
 
 // A stream ends with the access token, and with Close; then none begins.

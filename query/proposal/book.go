@@ -144,7 +144,8 @@ type Config struct {
 	// TTL is how long a proposal waits to be approved, and an approval to be
 	// used. Default 1 h.
 	TTL time.Duration
-	// Keep is how many of the last proposals are kept. Default 10,000.
+	// Keep is how many of the last proposals are kept: where there are more, the
+	// tenant with the most gives up its oldest. Default 10,000.
 	Keep int
 	// Revoker is the source of the revocations that use proposals.
 	Revoker string
@@ -154,10 +155,10 @@ type Config struct {
 type Book struct {
 	cfg Config
 
-	mu   sync.RWMutex // for the rest
-	byID map[string]*Proposal
-	ring []*Proposal // as they came, the oldest at turn
-	turn int
+	mu    sync.RWMutex // for the rest
+	byID  map[string]*Proposal
+	order []*Proposal    // as they came
+	of    map[string]int // how many, by tenant
 }
 
 // NewBook is a book that has seen nothing.
@@ -168,7 +169,7 @@ func NewBook(cfg Config) *Book {
 	if cfg.Keep == 0 {
 		cfg.Keep = 10_000
 	}
-	return &Book{cfg: cfg, byID: make(map[string]*Proposal)}
+	return &Book{cfg: cfg, byID: make(map[string]*Proposal), of: make(map[string]int)}
 }
 
 // Apply folds one control record.
@@ -236,14 +237,27 @@ func number(s string) *uint64 {
 }
 
 func (b *Book) keep(p *Proposal) {
-	b.byID[p.ID] = p
-	if len(b.ring) < b.cfg.Keep {
-		b.ring = append(b.ring, p)
-		return
+	b.byID[p.ID], b.order = p, append(b.order, p)
+	b.of[p.Tenant]++
+	if len(b.order) > b.cfg.Keep {
+		b.forget()
 	}
-	delete(b.byID, b.ring[b.turn].ID)
-	b.ring[b.turn] = p
-	b.turn = (b.turn + 1) % len(b.ring)
+}
+
+// forget makes room where most is taken: who proposes much must not have the
+// proposals of others forgotten.
+func (b *Book) forget() {
+	most := 0
+	for _, n := range b.of {
+		most = max(most, n)
+	}
+	i := slices.IndexFunc(b.order, func(p *Proposal) bool { return b.of[p.Tenant] == most })
+	p := b.order[i]
+	b.order = slices.Delete(b.order, i, i+1)
+	delete(b.byID, p.ID)
+	if b.of[p.Tenant]--; b.of[p.Tenant] == 0 {
+		delete(b.of, p.Tenant)
+	}
 }
 
 // move brings p into a state, if it may be.
@@ -276,9 +290,8 @@ func (b *Book) Get(id string, reaches func(tenant string) bool) (Proposal, error
 func (b *Book) List(reaches func(tenant string) bool, limit int) (out []Proposal) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	n := len(b.ring)
-	for i := range n {
-		if p := b.ring[(b.turn+n-1-i)%n]; reaches(p.Tenant) && len(out) < limit {
+	for _, p := range slices.Backward(b.order) {
+		if reaches(p.Tenant) && len(out) < limit {
 			out = append(out, *p)
 		}
 	}

@@ -137,3 +137,26 @@ func TestBookIsBounded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneTenantDoesNotCrowdOutAnother: who proposes without end loses their own
+// oldest proposals, and nobody else's.
+func TestOneTenantDoesNotCrowdOutAnother(t *testing.T) {
+	t.Parallel()
+	b := proposal.NewBook(proposal.Config{Revoker: revoker, Keep: 3})
+	propose := func(i int, tenant string) {
+		b.Apply(entry(i, step{events.RevocationProposed, "ann", i, func(r *events.Record) {
+			r.Tenant, r.Attributes[proposal.AttrProposal] = tenant, fmt.Sprint(tenant, i)
+		}}))
+	}
+	propose(0, "acme")
+	for i := 1; i < 10; i++ {
+		propose(i, "globex")
+	}
+	var ids []string
+	for _, p := range b.List(func(string) bool { return true }, 10) {
+		ids = append(ids, p.ID)
+	}
+	if fmt.Sprint(ids) != "[globex9 globex8 acme0]" {
+		t.Error(ids)
+	}
+}

@@ -123,7 +123,7 @@ func (f *Feed) fromSnapshot(ctx context.Context) (*view, error) {
 // viewOf is a view of s alone, which vouches for nothing.
 func (f *Feed) viewOf(s *revocation.Snapshot) *view {
 	now := f.cfg.Now()
-	v := view{set: s.Set(now), doubt: revocation.CauseStale}
+	v := view{set: s.Set(f.over(&s.Head)), doubt: revocation.CauseStale}
 	v.set.SetKeys(f.keys)
 	v = v.heardAt(s.Head, s.Sum, now, f.cfg.ClockSkew)
 	return &v

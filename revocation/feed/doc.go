@@ -31,6 +31,8 @@
 //     the snapshot is damaged (TestCorruptSnapshotIsNotLoaded), unsigned, or
 //     something else (TestBadSnapshotsAreNotLoaded).
 //   - A token that the view revokes is revoked however old the view is.
+//   - A clock of ours that was ahead for a while has dropped nothing that has not
+//     expired by the signer's.
 //   - What is announced is refused at once, and that is all: an announcement
 //     moves no position, makes no view younger, ends no doubt and is no gap.
 //     One that is not signed, of another history, or of what the view was told

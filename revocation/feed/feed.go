@@ -141,7 +141,7 @@ func (f *Feed) follow(ctx context.Context, live <-chan *nats.Msg) {
 		case <-quiet.C:
 			return
 		case <-sweep.C:
-			f.view.Load().set.Sweep(f.cfg.Now())
+			f.sweep()
 		case <-refresh.C:
 			f.refresh(ctx)
 		case <-ctx.Done():
@@ -188,7 +188,7 @@ func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
 	}
 	f.cfg.OnDelta(d, data)
 	now := f.cfg.Now()
-	if entries := living(d.Entries, now); len(entries) > 0 {
+	if entries := living(d.Entries, f.over(&d.Head)); len(entries) > 0 {
 		v.set.Apply(entries...)
 		f.listeners.tell(entries)
 	}
@@ -203,6 +203,23 @@ func (f *Feed) settle(ctx context.Context, v *view) {
 	if f.complete(ctx, v.set) {
 		v.position, v.others = v.head.Position, v.head.Others
 	}
+}
+
+// sweep drops what has expired.
+func (f *Feed) sweep() {
+	v := f.view.Load()
+	v.set.Sweep(f.over(&v.head))
+}
+
+// over is the time by which what has expired may be dropped: ours, but not
+// beyond that at which h was signed. A clock of ours that was ahead for a while
+// must not have dropped what is still to be refused when it is right again.
+func (f *Feed) over(h *revocation.Head) time.Time {
+	now, signed := f.cfg.Now(), h.Signed()
+	if signed.Before(now) {
+		return signed
+	}
+	return now
 }
 
 func living(entries []revocation.Entry, now time.Time) []revocation.Entry {
