@@ -54,10 +54,13 @@ func (k *Kept) keep(ctx context.Context, every time.Duration) {
 // by do that for their whole time from now on.
 func (k *Kept) Still(ctx context.Context) (bool, error) {
 	err := k.fence.keep(ctx)
-	if errors.Is(err, errFenced) {
+	if err == nil || errors.Is(err, errFenced) {
+		return err == nil, nil
+	}
+	if holder, other := k.fence.current(ctx); other == nil && holder != k.fence.holder { // and with it went what we asked
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
 }
 
 // End keeps the fence no longer, and returns when nothing more is done for it. It
