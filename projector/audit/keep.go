@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // Kept is a fence that is kept from projectors for longer than they stand by.
@@ -61,6 +63,15 @@ func (k *Kept) Still(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// StillIn reports the same of tables that were given another name, over a
+// connection to them, and keeps nothing.
+func (k *Kept) StillIn(ctx context.Context, conn driver.Conn) (bool, error) {
+	f := k.fence.beside("moved")
+	f.conn = conn
+	holder, err := f.current(ctx)
+	return err == nil && holder == k.fence.holder, err
 }
 
 // End keeps the fence no longer, and returns when nothing more is done for it. It
