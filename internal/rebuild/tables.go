@@ -286,7 +286,7 @@ func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
 	}
 	if err != nil { // the second name may be given all the same: then it is taken
 		if back := t.rename(context.WithoutCancel(ctx), kept, t.name); back != nil {
-			return fmt.Errorf("%s: %w", err, back) // and no errLate: nothing has that name
+			return fmt.Errorf("%s: %w", err.Error(), back) // and no errLate: nothing has that name
 		}
 		return err
 	}
