@@ -48,6 +48,9 @@ func (p Policy) refusal(ev *Event, now time.Time) *Refusal {
 	if r := p.checkEnvironment(ev); r != nil {
 		return r
 	}
+	if r := checkTimes(&ev.Data); r != nil {
+		return r
+	}
 	if r := p.checkTime(ev, now); r != nil {
 		return r
 	}
@@ -104,6 +107,18 @@ func (p Policy) checkEnvironment(ev *Event) *Refusal {
 	default:
 		return refuse(ReasonEnvironment, "rescindenv is %.40q: this is %q", ev.Environment, p.Environment)
 	}
+}
+
+var timeMembers = [...]int{iatMember, expMember, nbfMember, issuedBeforeMember, startsMember, notAfterMember}
+
+// checkTimes checks that every time is one that Decode reads.
+func checkTimes(d *Data) *Refusal {
+	for _, m := range timeMembers {
+		if t := *d.timeMember(m); t < 0 || t > maxNumericDate*1000 {
+			return refuse(ReasonSchema, "data.%s: want a time from 1970 to %d s after", memberNames[m], int64(maxNumericDate))
+		}
+	}
+	return nil
 }
 
 func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {

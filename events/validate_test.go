@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -368,5 +369,37 @@ func TestFeedHashTellsScopeAndIdentifiers(t *testing.T) {
 	// A tenant's hash is made of nothing and an issuer's of the issuer alone.
 	if want := 2 * (6*(len(scopes)-2) + 1 + 5); len(hashes) != want {
 		t.Errorf("%d hashes, want %d", len(hashes), want)
+	}
+}
+
+// TestWhatIsValidIsRead: a publisher is not told that an event was taken which
+// the intake then cannot read.
+func TestWhatIsValidIsRead(t *testing.T) {
+	t.Parallel()
+	members := map[string]func(*Data) *Timestamp{
+		"iat": func(d *Data) *Timestamp { return &d.IssuedAt }, "exp": func(d *Data) *Timestamp { return &d.Expires },
+		"nbf": func(d *Data) *Timestamp { return &d.NotBefore }, "issued_before": func(d *Data) *Timestamp { return &d.IssuedBefore },
+		"starts": func(d *Data) *Timestamp { return &d.Starts }, "not_after": func(d *Data) *Timestamp { return &d.NotAfter },
+	}
+	for name, member := range members {
+		for _, at := range []Timestamp{math.MinInt64, -1, 0, 1, 1 << 40, 1 << 53, math.MaxInt64} {
+			ev := Event{
+				ID: "e", Source: "s", Type: TokenRevoked, Time: time.Now(), Tenant: "acme", Environment: "dev",
+				Data: Data{Issuer: "https://id.example", TokenID: "j"},
+			}
+			*member(&ev.Data) = at
+			valid := Policy{Environment: "dev"}.Validate(&ev, time.Now()) == nil
+			body, err := AppendProtobuf(nil, &ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := Decode(Message{ContentType: ContentTypeProtobuf, Body: body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if valid && read[0].Refusal != nil {
+				t.Errorf("%s %d is valid, and refused when it is read: %v", name, at, read[0].Refusal)
+			}
+		}
 	}
 }

@@ -18,6 +18,8 @@
 //     were made for does not start, whatever roles it has.
 //   - Database and tables are made only under the lock of migrations: never between
 //     the two renames of a rebuild, which has it.
+//   - An intake that is elected and hears nothing over the connection it writes
+//     over leaves its place to another within seconds.
 //   - The first record of every log is the start of its writer.
 //   - On stop each role finishes what it has in hand before its connections
 //     are closed.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/projector/audit"
@@ -38,7 +37,7 @@ func Migrate(ctx context.Context, cfg Config) error {
 }
 
 // migrateTables creates the database and its tables under a lock that others
-// who start at the same time wait for.
+// who start at the same time wait for, and no longer than it has that.
 func (a *app) migrateTables(ctx context.Context, b *bus) error {
 	if a.cfg.ClickHouse.MigratorUser == "" {
 		return nil
@@ -47,17 +46,12 @@ func (a *app) migrateTables(ctx context.Context, b *bus) error {
 	if err != nil {
 		return err
 	}
-	return audit.Migrate(ctx, audit.MigrateConfig{Options: options, Log: a.log, Lock: func(ctx context.Context) (func(), error) {
-		release, err := stream.AcquireLock(ctx, b.js, migrationLock, 30*time.Second)
-		if err != nil {
-			return nil, err
-		}
+	return underLock(ctx, b.js, lockTTL, func(ctx context.Context) error {
 		if err := createDatabase(ctx, options); err != nil { // not sooner: a rebuild may be between its two renames
-			release()
-			return nil, err
+			return err
 		}
-		return release, nil
-	}})
+		return audit.Migrate(ctx, audit.MigrateConfig{Options: options, Log: a.log})
+	})
 }
 
 // createDatabase creates the database that options name, as an account that

@@ -22,14 +22,6 @@ import (
 // insertStall is how long one call to ClickHouse may make no progress.
 const insertStall = time.Minute
 
-// intakeTTL is that of the lock which is held by the one intake of a shard that
-// writes. It is what a failover waits for, and the second or so that the server
-// takes to notice: long enough for a write that the disk holds up, and short
-// enough that somebody writes again within five seconds.
-const intakeTTL = 2 * time.Second
-
-func intakeLock(shard uint16) string { return fmt.Sprintf("intake-%d", shard) }
-
 // intake makes the writers of the shards of this process.
 func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	quarantine, err := stream.OpenQuarantine(ctx, b.js)
@@ -47,22 +39,13 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	a.closers = append(a.closers, elections.nc.Close)
 	var writers []func(context.Context) error
 	for _, shard := range a.cfg.OwnShards() {
-		run, err := a.writer(ctx, b, intake.Config{Shard: shard, Quarantine: quarantine, Keyring: keys, Elect: elect(elections, shard)})
+		run, err := a.writer(ctx, b, intake.Config{Shard: shard, Quarantine: quarantine, Keyring: keys, Elect: elect(elections, b, shard)})
 		if err != nil {
 			return role{}, fmt.Errorf("shard=%d: %w", shard, err)
 		}
 		writers = append(writers, run)
 	}
 	return role{config.RoleIntake, together(writers)}, nil
-}
-
-// elect is how the intakes of a shard take turns: over a connection of its own.
-// Behind a backlog on its way to us, a renewal on the same connection would come
-// too late, and every term would end before it had achieved anything.
-func elect(b *bus, shard uint16) func(context.Context) (context.Context, func(), error) {
-	return func(ctx context.Context) (context.Context, func(), error) {
-		return stream.Elect(ctx, b.js, intakeLock(shard), intakeTTL)
-	}
 }
 
 // writer completes cfg and makes the writer of its shard.

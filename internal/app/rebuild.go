@@ -51,7 +51,12 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 	if err := stream.CheckShards(ctx, b.js, a.cfg.Shards); err != nil {
 		return out, fmt.Errorf("rebuild: %w", err)
 	}
-	err = underLock(ctx, b.js, func(ctx context.Context) error {
+	locks, err := a.connect(natsd.Projector, a.cfg.NATS.ProjectorCreds, nil) // not that over which the logs come, as for elections
+	if err != nil {
+		return out, err
+	}
+	a.closers = append(a.closers, locks.nc.Close)
+	err = underLock(ctx, locks.js, rebuildTTL, func(ctx context.Context) error {
 		out, err = a.rebuild(ctx, b, o)
 		return err
 	})
@@ -60,10 +65,10 @@ func Rebuild(ctx context.Context, c Config, o RebuildOptions) (out Rebuilt, err 
 
 // underLock does something while it holds the lock of migrations, and ends it
 // where that is lost: whoever has it then may be renaming the same databases.
-func underLock(ctx context.Context, js jetstream.JetStream, do func(context.Context) error) error {
-	term, release, err := stream.Elect(ctx, js, migrationLock, rebuildTTL)
+func underLock(ctx context.Context, js jetstream.JetStream, ttl time.Duration, do func(context.Context) error) error {
+	term, release, err := stream.Elect(ctx, js, migrationLock, ttl)
 	if err != nil {
-		return fmt.Errorf("rebuild: %w", err)
+		return err
 	}
 	defer release()
 	ctx, end := context.WithCancelCause(ctx)

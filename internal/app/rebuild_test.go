@@ -23,7 +23,7 @@ func TestARebuildEndsWithItsLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	errEnded := errors.New("ended")
-	err = underLock(t.Context(), js, func(ctx context.Context) error {
+	err = underLock(t.Context(), js, rebuildTTL, func(ctx context.Context) error {
 		if err := locks.Purge(t.Context()); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func TestARebuildEndsWithItsLock(t *testing.T) {
 	if !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "lock "+migrationLock) {
 		t.Errorf("err %v: want that it ended, and why", err)
 	}
-	if err := underLock(t.Context(), js, func(ctx context.Context) error { return ctx.Err() }); err != nil {
+	if err := underLock(t.Context(), js, rebuildTTL, func(ctx context.Context) error { return ctx.Err() }); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
 }

@@ -23,9 +23,8 @@
 //     goes on in them within seconds: their fence was given up.
 //   - Readers see the old database until the new one is in its place, and never
 //     fewer events than before, however long reading the rest takes: the fence of
-//     the old tables is kept meanwhile, and where it was lost the rest is read
-//     again. Only who stands still for longer than a projector stands by (10 s)
-//     right before the renames may be too late.
+//     the old tables is kept meanwhile, and where it was lost, be it between the
+//     two renames, the old ones keep their name and the rest is read again.
 //   - Killed at any step or moment, running it again ends well. Killed between the
 //     two renames it leaves no database of the name until then, and at any other
 //     moment the old one or the new one.

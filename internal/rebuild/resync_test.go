@@ -1,8 +1,12 @@
 package rebuild_test
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/rescindhq/rescind/internal/dev/devtest"
 	"github.com/rescindhq/rescind/internal/rebuild"
@@ -82,4 +86,69 @@ func (b *bench) count(database string) (n uint64) {
 		b.t.Fatal(err)
 	}
 	return n
+}
+
+// TestAProjectorThatIsStartedBeforeTheRenames takes the fence of the old tables
+// and inserts after it was last asked for: the new ones are put in place only when
+// they have that, too.
+func TestAProjectorThatIsStartedBeforeTheRenames(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	swaps := 0
+	built, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+		c.Progress = func(step string) {
+			if step == "put the new tables in place" {
+				if swaps++; swaps == 1 {
+					b.goesOn()
+				}
+			}
+		}
+	})
+	if err != nil || built.Records < 150 || swaps != 2 {
+		t.Errorf("%+v after %d swaps: %v", built, swaps, err)
+	}
+	if n := b.count(built.Kept); n < 150 {
+		t.Errorf("%d events in the old tables: want that more came", n)
+	}
+	b.clean()
+}
+
+// TestOnlyWhatARebuildNamedIsDropped: a database that is named much like one
+// that was replaced is left alone.
+func TestOnlyWhatARebuildNamedIsDropped(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 10)
+	b.clean()
+	kept := []string{"rescind_old_drop", "rescind_old_20260101000000", "rescind_old_before_the_drop", "rescind_old_20260101000000_old_20260101000000_drop"}
+	server := b.root()
+	for _, name := range append(kept, "rescind_old_20260101000000_drop") {
+		if err := server.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) { c.DropOld = true })
+	if err != nil || !built.Dropped {
+		t.Fatalf("%+v, %v", built, err)
+	}
+	want := append(kept, "rescind")
+	slices.Sort(want)
+	if got := b.databases(); !slices.Equal(got, want) {
+		t.Errorf("databases %q, want %q", got, want)
+	}
+}
+
+// root is a connection outside any database, of an account that may make them.
+func (b *bench) root() driver.Conn {
+	b.t.Helper()
+	o := b.rebuilder()
+	o.Auth.Database = ""
+	conn, err := clickhouse.Open(o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }

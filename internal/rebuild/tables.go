@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -61,6 +62,7 @@ func Grants(database string) []string {
 const (
 	buildSuffix = "_rebuild"
 	oldSuffix   = "_old_"
+	oldTime     = "20060102150405"
 	dropSuffix  = "_drop" // of what was replaced and is not to be kept
 	stall       = time.Minute
 )
@@ -123,10 +125,7 @@ func (t *tables) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.catchUp(ctx, conn); err != nil {
-		return err
-	}
-	if err := t.do(ctx, step{"put the new tables in place", t.swap}, conn); err != nil {
+	if err := t.replace(ctx, conn); err != nil {
 		return err
 	}
 	return t.do(ctx, step{"drop what was replaced", t.drop}, conn)
@@ -238,6 +237,23 @@ func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
+// replace puts the new tables in place when they have all that is in those that
+// are there.
+func (t *tables) replace(ctx context.Context, conn driver.Conn) error {
+	for {
+		if err := t.catchUp(ctx, conn); err != nil {
+			return err
+		}
+		if err := t.do(ctx, step{"put the new tables in place", t.swap}, conn); !errors.Is(err, errLate) {
+			return err
+		}
+	}
+}
+
+// errLate says that something may have been inserted into the tables that are
+// there after they were read for the last time. They have their name again.
+var errLate = errors.New("a projector has taken over meanwhile")
+
 // errNotThere says that there is nothing to put in place: another rebuild did.
 var errNotThere = errors.New("the new database is not there any more")
 
@@ -245,6 +261,7 @@ var errNotThere = errors.New("the new database is not there any more")
 // Killed in between, the next run finds none of the name and only does the
 // rest.
 func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
+	fences := t.live.fences
 	t.live.end() // of here on the name is another's
 	if built, err := t.exists(ctx, t.name+buildSuffix); err != nil || !built {
 		return cmp.Or(err, errNotThere)
@@ -256,17 +273,43 @@ func (t *tables) swap(ctx context.Context, _ driver.Conn) error {
 	if !there {
 		return t.rename(ctx, t.name+buildSuffix, t.name)
 	}
-	kept := t.name + oldSuffix + t.Now().UTC().Format("20060102150405")
+	kept := t.name + oldSuffix + t.Now().UTC().Format(oldTime)
 	if t.DropOld {
 		kept += dropSuffix
 	}
 	if err := t.rename(ctx, t.name, kept); err != nil {
 		return err
 	}
-	if err := t.rename(ctx, t.name+buildSuffix, t.name); err != nil { // it may be done all the same: then the name is taken
-		return errors.Join(err, t.rename(context.WithoutCancel(ctx), kept, t.name))
+	err = t.unlessLate(ctx, fences, kept)
+	if err == nil {
+		err = t.rename(ctx, t.name+buildSuffix, t.name)
+	}
+	if err != nil { // the second name may be given all the same: then it is taken
+		if back := t.rename(context.WithoutCancel(ctx), kept, t.name); back != nil {
+			return fmt.Errorf("%s: %w", err.Error(), back) // and no errLate: nothing has that name
+		}
+		return err
 	}
 	t.built.Kept = kept
+	return nil
+}
+
+// unlessLate is errLate where somebody has taken one of the fences of the old
+// tables. Under their new name nobody can any more.
+func (t *tables) unlessLate(ctx context.Context, fences []*audit.Kept, old string) error {
+	if len(fences) == 0 {
+		return nil
+	}
+	conn, err := t.open(old)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, f := range fences {
+		if still, err := f.StillIn(ctx, conn); err != nil || !still {
+			return cmp.Or(err, errLate)
+		}
+	}
 	return nil
 }
 
@@ -292,8 +335,9 @@ func (t *tables) drop(ctx context.Context, _ driver.Conn) error {
 	return nil
 }
 
+// toDrop is the databases that a rebuild named so, and no other of a like name.
 func (t *tables) toDrop(ctx context.Context) (names []string, err error) {
-	err = t.root.QueryRow(ctx, "SELECT groupArray(name) FROM system.databases WHERE startsWith(name, {old:String}) AND endsWith(name, {drop:String})",
-		clickhouse.Named("old", t.name+oldSuffix), clickhouse.Named("drop", dropSuffix)).Scan(&names)
+	pattern := "^" + regexp.QuoteMeta(t.name+oldSuffix) + fmt.Sprintf("[0-9]{%d}", len(oldTime)) + dropSuffix + "$"
+	err = t.root.QueryRow(ctx, "SELECT groupArray(name) FROM system.databases WHERE match(name, {pattern:String})", clickhouse.Named("pattern", pattern)).Scan(&names)
 	return names, err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // Kept is a fence that is kept from projectors for longer than they stand by.
@@ -54,10 +56,22 @@ func (k *Kept) keep(ctx context.Context, every time.Duration) {
 // by do that for their whole time from now on.
 func (k *Kept) Still(ctx context.Context) (bool, error) {
 	err := k.fence.keep(ctx)
-	if errors.Is(err, errFenced) {
+	if err == nil || errors.Is(err, errFenced) {
+		return err == nil, nil
+	}
+	if holder, other := k.fence.current(ctx); other == nil && holder != k.fence.holder { // and with it went what we asked
 		return false, nil
 	}
-	return err == nil, err
+	return false, err
+}
+
+// StillIn reports the same of tables that were given another name, over a
+// connection to them, and keeps nothing.
+func (k *Kept) StillIn(ctx context.Context, conn driver.Conn) (bool, error) {
+	f := k.fence.beside("moved")
+	f.conn = conn
+	holder, err := f.current(ctx)
+	return err == nil && holder == k.fence.holder, err
 }
 
 // End keeps the fence no longer, and returns when nothing more is done for it. It

@@ -38,3 +38,32 @@ func TestAFenceIsKept(t *testing.T) {
 		t.Errorf("kept after another took it: %v, %v", still, err)
 	}
 }
+
+// TestWhoseKeepingWasEndedIsTold: who takes the fence ends what its holder does.
+// Still tells of that as of a fence that was lost before.
+func TestWhoseKeepingWasEndedIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := newProxy(t, w.options.Addr[0])
+	cfg := w.config(w.connect(proxy.addr()))
+	cfg.Standby = time.Hour // it does not keep by itself
+	k, err := Keep(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.End)
+	proxy.arm("'fenced') = 0", failed, nil)
+	if still, err := k.Still(t.Context()); err == nil || still {
+		t.Errorf("%v, %v: want the error of the connection, as the fence is ours", still, err)
+	}
+	if still, err := k.Still(t.Context()); err != nil || !still {
+		t.Errorf("%v, %v: want that it is kept", still, err)
+	}
+	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
+		t.Fatal(err)
+	}
+	proxy.arm("'fenced') = 0", failed, nil)
+	if still, err := k.Still(t.Context()); err != nil || still {
+		t.Errorf("%v, %v: want that it was taken", still, err)
+	}
+}

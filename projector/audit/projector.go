@@ -18,8 +18,8 @@ type Projector struct {
 	open open
 
 	// Of Run's goroutine.
-	failures int    // in a row
-	holder   string // under which it had the fence last; "" if it may take it from whoever has it
+	failures int      // in a row
+	mine     []string // names under which it may have the fence; none if it may take it from whoever has it
 
 	mu     sync.Mutex
 	status Status
@@ -50,7 +50,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errFenced):
 			p.standby(ctx)
-			p.holder = ""
+			p.mine = nil
 		default:
 			p.failed(err)
 			pause(ctx, p.backoff())
@@ -102,13 +102,13 @@ func (p *Projector) recover(ctx context.Context) (*fence, *state, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := f.unlessTaken(ctx, p.holder); err != nil {
+	if err := p.unlessTaken(ctx, f); err != nil {
 		return nil, nil, err
 	}
 	if err := f.acquire(ctx); err != nil {
 		return nil, nil, err
 	}
-	p.holder = f.holder
+	p.mine = []string{f.holder}
 	there, err := readState(ctx, f)
 	if err != nil {
 		return nil, nil, err
@@ -186,7 +186,8 @@ const standbyLook = time.Second
 // standby returns once the fence was given up, or the projector that has it does
 // nothing any more: its position has stood still for a while, it has not kept the
 // fence, and none of its queries is running. Where there is nothing to project
-// the two may change places; that costs a row in fences and nothing else.
+// the two may change places; that costs a row in fences and nothing else. Who
+// cannot look has seen nothing stand still, and waits as if it had moved.
 func (p *Projector) standby(ctx context.Context) {
 	p.update(func(s *Status) { s.Standby = true })
 	p.log.Info("another projector has taken over, standing by")
@@ -194,12 +195,22 @@ func (p *Projector) standby(ctx context.Context) {
 	for ctx.Err() == nil {
 		now, idle, err := p.observe(ctx)
 		switch {
-		case err != nil || idle && now == last && time.Since(since) >= p.cfg.Standby:
+		case errors.Is(err, errVacant), isFatal(err), ctx.Err() != nil:
+			return
+		case err != nil:
+			since = time.Now()
+			p.log.Warn("cannot see the projector that has taken over", "err", err)
+		case idle && now == last && time.Since(since) >= p.cfg.Standby:
 			return
 		case now != last:
 			last, since = now, time.Now()
-			p.update(func(s *Status) { s.Position = now.at })
 		}
+		p.update(func(s *Status) {
+			s.Err = err
+			if err == nil {
+				s.Position = now.at
+			}
+		})
 		pause(ctx, min(p.cfg.Standby, standbyLook))
 	}
 }
@@ -212,7 +223,7 @@ type sight struct {
 }
 
 // observe says what the projector that has the fence does, and whether it is
-// idle, or is an error: then nobody is known to have it.
+// idle; errVacant where nobody has it.
 func (p *Projector) observe(ctx context.Context) (now sight, idle bool, err error) {
 	f, err := newFence(ctx, &p.cfg, &p.open)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Fence takes the fence of a shard from whoever has it, and returns once
@@ -71,18 +72,22 @@ func (f *fence) last(ctx context.Context) (holder string, epoch uint64, err erro
 	return holder, epoch, err
 }
 
-// unlessTaken is errFenced where somebody has taken the fence from mine. What
+// unlessTaken is errFenced where somebody has taken the fence from us. What
 // ended an insert may have been that it was killed for this: who then took the
 // fence back at once would take it from one who still needs it.
-func (f *fence) unlessTaken(ctx context.Context, mine string) error {
-	if mine == nobody {
+func (p *Projector) unlessTaken(ctx context.Context, f *fence) error {
+	if len(p.mine) == 0 {
 		return nil
 	}
 	holder, err := f.current(ctx)
-	if err == nil && holder != mine && holder != nobody {
-		err = errFenced
+	switch {
+	case err != nil:
+		return err
+	case holder != nobody && !slices.Contains(p.mine, holder):
+		return errFenced
 	}
-	return err
+	p.mine = []string{holder, f.holder} // f may have it although we are not told
+	return nil
 }
 
 // Search takes the fence of a shard and marks every duplicate that is in the

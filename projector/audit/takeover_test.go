@@ -112,3 +112,69 @@ func TestOnlyTheHolderGivesUp(t *testing.T) {
 		t.Errorf("holder %q: %v", holder, err)
 	}
 }
+
+// TestAnErrorIsNoTakeover: a projector that stands by and cannot look for once
+// does not take the fence from one that is there.
+func TestAnErrorIsNoTakeover(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := newProxy(t, w.options.Addr[0])
+	cfg := w.config(w.connect(proxy.addr()))
+	cfg.Standby = time.Hour
+	p, _ := w.start(cfg)
+	w.append(10)
+	w.awaitAll(p)
+	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
+		t.Fatal(err)
+	}
+	w.append(10)
+	await(t, "it stands by", func() bool { return p.Status().Standby })
+	proxy.arm("SELECT argMax(holder", failed, nil)
+	await(t, "it could not look", proxy.hasStruck)
+	await(t, "it says so", func() bool { return p.Status().Err != nil || !p.Status().Standby })
+	await(t, "it looks again", func() bool { return p.Status().Err == nil || !p.Status().Standby })
+	if n := w.count("SELECT count() FROM events"); n != 10 || !p.Status().Standby {
+		t.Errorf("%d events: it has taken the fence back", n)
+	}
+	if err := Release(t.Context(), w.config(w.direct)); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitAll(p)
+	w.requireExact()
+}
+
+// TestAFenceTakenWithoutAnAnswerIsOurs: a projector that took the fence and was
+// not told so does not stand by for itself.
+func TestAFenceTakenWithoutAnAnswerIsOurs(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{failed, applied} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			proxy := newProxy(t, w.options.Addr[0])
+			p, err := New(w.config(w.connect(proxy.addr())))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := p.recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				fences := w.count("SELECT count() FROM fences")
+				proxy.arm("INSERT INTO fences", f, func() bool { return w.count("SELECT count() FROM fences") > fences })
+				if _, _, err := p.recover(t.Context()); err == nil || errors.Is(err, errFenced) {
+					t.Fatalf("err %v: want that of the connection", err)
+				}
+			}
+			if _, _, err := p.recover(t.Context()); err != nil {
+				t.Errorf("it stands by for itself: %v", err)
+			}
+			if err := Fence(t.Context(), w.config(w.direct)); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := p.recover(t.Context()); !errors.Is(err, errFenced) {
+				t.Errorf("it took the fence back: %v", err)
+			}
+		})
+	}
+}
