@@ -41,16 +41,20 @@ type response struct {
 	conn    net.Conn   // that the handler took over
 }
 
-// cut is called by the watch.
+// cut is called by the watch. The context ends before reads do: net/http ends
+// that of the request with them, and says no cause. A handler that sees it
+// returns, and end waits for the lock.
 func (w *response) cut(r *Refusal) {
-	defer w.cancel(r) // behind the rest: a handler that sees it returns, and end looks
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.conn == nil && !w.ended {
+		w.refusal = r
+	}
+	w.cancel(r)
 	switch {
 	case w.conn != nil:
 		w.conn.Close() //nolint:errcheck // it is gone either way
 	case !w.ended: // else another request may have the connection
-		w.refusal = r
 		w.unblock()
 	}
 }

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,34 @@ func TestRequestThatWasNotAnsweredYetIsRefused(t *testing.T) {
 	if resp.StatusCode != 401 || strings.Contains(got, "secret") || !strings.Contains(got, `"reason":"revoked"`) || resp.Header.Get("WWW-Authenticate") == "" {
 		t.Errorf("status %d, %s", resp.StatusCode, got)
 	}
+}
+
+// endsWithItsReads is a response of a server that ends the context of the
+// request when reading fails, as that of net/http may.
+type endsWithItsReads struct {
+	http.ResponseWriter
+	end context.CancelFunc
+}
+
+func (w endsWithItsReads) SetReadDeadline(time.Time) error { w.end(); return nil }
+
+func TestTheCauseIsTheRefusal(t *testing.T) {
+	t.Parallel()
+	feed := &follower{decider: decider{answer: revocation.Decision{State: revocation.Active}}, keys: 1}
+	g := newGuard(t, func(c *guard.Config) { c.Feed = feed })
+	h := g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		feed.answers(revoked)
+		feed.changed(nil)
+		<-r.Context().Done()
+		if err := context.Cause(r.Context()); refusedBecause(err) != guard.ReasonRevoked {
+			t.Errorf("ended with %v", err)
+		}
+	}))
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+good(t, claims()))
+	h.ServeHTTP(endsWithItsReads{httptest.NewRecorder(), end}, r)
 }
 
 func TestBlockedReadEnds(t *testing.T) {
