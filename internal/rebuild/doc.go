@@ -28,6 +28,8 @@
 //   - Killed at any step or moment, running it again ends well. Killed between the
 //     two renames it leaves no database of the name until then, and at any other
 //     moment the old one or the new one.
+//   - A rename whose answer was lost counts for what it did: the rebuild goes on
+//     where it was carried out.
 //   - Verifiers resync by themselves: the stream of deltas is another one.
 //
 // # Shapes and units
@@ -39,6 +41,9 @@
 //
 // [ErrDiffers] where the new database is not what the log says: nothing was
 // changed.
+//
+// Where projectors take the fence of the old tables back five times, it gives up:
+// what was built stays, and running it again goes on with it.
 //
 // # Concurrency
 //

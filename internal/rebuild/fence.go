@@ -59,10 +59,16 @@ func (t *tables) catchUp(ctx context.Context, conn driver.Conn) error {
 	}
 }
 
+// maxFences is how often a rebuild takes the fence of the tables that are there.
+const maxFences = 5
+
 // fence ends what projectors are inserting into the tables that are there, and
 // keeps them from it until those are replaced.
 func (t *tables) fence(ctx context.Context, _ driver.Conn) error {
 	t.live.end()
+	if t.fenced++; t.fenced > maxFences {
+		return fmt.Errorf("projectors took their fence back %d times: end what restarts them, and run this again", maxFences)
+	}
 	if there, err := t.hasTables(ctx); err != nil || !there {
 		return err
 	}

@@ -257,6 +257,27 @@ func TestKilledBetweenTheRenames(t *testing.T) {
 	b.clean()
 }
 
+// TestARenameWhoseAnswerIsLost loses the answer to the first rename and to the
+// second: the server has done both, and the new tables are in place.
+func TestARenameWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for _, statement := range []string{"RENAME DATABASE rescind TO ", "RENAME DATABASE rescind_rebuild TO rescind"} {
+		b := start(t)
+		b.publish(1, 100)
+		b.clean()
+		b.tamper()
+		d := &deafDialer{statement: []byte(statement)}
+		built, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+			c.Options.DialContext = d.dial
+			c.DropOld = true
+		})
+		if all := strings.Join(b.databases(), " "); err != nil || !d.lost.Load() || !built.Dropped || all != "rescind" {
+			t.Errorf("%s: databases %s, lost %t, %+v, %v", statement, all, d.lost.Load(), built, err)
+		}
+		b.clean()
+	}
+}
+
 // TestTheNewDatabaseIsGone takes the new database away before the renames, and
 // between them and the look for it, as another rebuild does that puts it in
 // place: what is there keeps its name.

@@ -2,6 +2,7 @@ package rebuild_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestAProjectorThatComesBack(t *testing.T) {
 				fenced++
 			case "give up the fence of the new tables":
 				if fenced == 1 {
-					b.goesOn()
+					b.goesOn(150)
 				}
 			case "put the new tables in place":
 				if was, is := b.count("rescind"), b.count("rescind_rebuild"); is < was || was < 150 {
@@ -68,16 +69,40 @@ func TestAProjectorThatComesBack(t *testing.T) {
 	b.clean()
 }
 
+// TestProjectorsThatKeepComingBack ends the rebuild, which puts nothing in place.
+func TestProjectorsThatKeepComingBack(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.publish(1, 100)
+	b.clean()
+	events := uint64(100)
+	_, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+		c.Progress = func(step string) {
+			if step == "give up the fence of the new tables" {
+				events += 50
+				b.goesOn(events)
+			}
+		}
+	})
+	if all := strings.Join(b.databases(), " "); err == nil || !strings.Contains(err.Error(), "took their fence back 5 times") || all != "rescind rescind_rebuild" {
+		t.Errorf("databases %s, err %v", all, err)
+	}
+	if built, err := b.tables(t.Context(), nil); err != nil || built.Records < events || !built.Resumed {
+		t.Errorf("run again: %+v, %v", built, err)
+	}
+	b.clean()
+}
+
 // goesOn has the projector take the fence of the tables that are there, as one
-// that is started does, and insert what is published then.
-func (b *bench) goesOn() {
+// that is started does, and insert what is published then: now it has as many.
+func (b *bench) goesOn(events uint64) {
 	b.t.Helper()
 	cfg := audit.Config{Conn: b.db}
 	if err := audit.Release(b.t.Context(), cfg); err != nil {
 		b.t.Error(err)
 	}
-	b.publish(2, 50)
-	devtest.Arrives(b.t, "50 more events", func() (uint64, bool, error) { n := b.count("rescind"); return n, n >= 150, nil })
+	b.publish(events, 50)
+	devtest.Arrives(b.t, "50 more events", func() (uint64, bool, error) { n := b.count("rescind"); return n, n >= events, nil })
 }
 
 func (b *bench) count(database string) (n uint64) {
@@ -101,7 +126,7 @@ func TestAProjectorThatIsStartedBeforeTheRenames(t *testing.T) {
 		c.Progress = func(step string) {
 			if step == "put the new tables in place" {
 				if swaps++; swaps == 1 {
-					b.goesOn()
+					b.goesOn(150)
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/audit"
@@ -74,6 +75,8 @@ type tables struct {
 	root  driver.Conn // outside any database
 	live  kept        // the fences of the tables that are there
 	built Built
+
+	fenced int // how often they were taken
 }
 
 // Tables rebuilds the database.
@@ -313,8 +316,37 @@ func (t *tables) unlessLate(ctx context.Context, fences []*audit.Kept, old strin
 	return nil
 }
 
+// rename gives a database another name. An error does not mean that it has the
+// old one: that is looked at, once the server does no more about it.
 func (t *tables) rename(ctx context.Context, from, to string) error {
-	return t.root.Exec(ctx, "RENAME DATABASE "+from+" TO "+to)
+	id := uuid.NewString()
+	err := t.root.Exec(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), "RENAME DATABASE "+from+" TO "+to)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stall)
+	defer cancel()
+	switch renamed, unsure := t.renamed(ctx, id, from, to); {
+	case unsure != nil:
+		return fmt.Errorf("%w; whether %s has that name is not known: %w", err, to, unsure)
+	case renamed:
+		return nil
+	default:
+		return err
+	}
+}
+
+// renamed reports whether the statement of that id has done its work, or ever
+// will.
+func (t *tables) renamed(ctx context.Context, id, from, to string) (bool, error) {
+	if err := t.root.Exec(ctx, "KILL QUERY WHERE query_id = {id:String} SYNC", clickhouse.Named("id", id)); err != nil {
+		return false, err
+	}
+	if there, err := t.exists(ctx, to); err != nil || !there {
+		return false, err
+	}
+	still, err := t.exists(ctx, from)
+	return err == nil && !still, err
 }
 
 // drop drops what was replaced and is not to be kept, now or by a rebuild that
