@@ -45,6 +45,8 @@
 //     ApprovalAbove is made only with an approval of exactly its body, by
 //     another principal, once and in time. What cannot be counted in CountFor
 //     is revoked, and its event says so; other scopes never ask.
+//   - Who approves is shown every member of that body, its note too, after that
+//     was recorded. What differs from what is shown is neither approved nor done.
 //   - A preview makes nothing, no event and no key.
 //   - The leaks of a revocation are complete up to the position that the answer
 //     names. A decision of the past is what the log of then amounts to.
