@@ -706,6 +706,9 @@ type RevocationEntry struct {
 
 // RevocationPreview defines model for RevocationPreview.
 type RevocationPreview struct {
+	// AlreadyRevoked Of tokens, how many are refused already. Absent where that could not be counted within ten seconds.
+	AlreadyRevoked *uint64 `json:"already_revoked,omitempty"`
+
 	// ApprovalRequired Whether POST /v1/revocations would ask for a second person.
 	ApprovalRequired bool      `json:"approval_required,omitempty,omitzero"`
 	AsOf             time.Time `json:"as_of"`

@@ -121,6 +121,30 @@ func TestRevokingDoesNotWaitToCount(t *testing.T) {
 	}
 }
 
+// TestPreviewSaysWhatIsRefusedAlready: of the real thing, before and after one of
+// the tokens is revoked; and a store that cannot count that in time takes nothing
+// else from the answer.
+func TestPreviewSaysWhatIsRefusedAlready(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.threePeople()
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "token", "iss": "https://id.acme", "jti": "j-bob", "reason": "logout"}, http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "type": "token.revoked"}, 1)
+	var out query.RevocationPreview
+	h.post("issuer", "/v1/revocations/preview", map[string]any{"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "r"}, http.StatusOK, &out)
+	if out.Tokens != 3 || out.AlreadyRevoked == nil || *out.AlreadyRevoked != 1 {
+		t.Errorf("%+v", out)
+	}
+
+	p := &parts{hits: query.Hits{Tokens: 7}, refusedErr: context.DeadlineExceeded}
+	a := serve(t, p.config())
+	out = query.RevocationPreview{}
+	a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/preview", `{"reason":"r","scope":"tenant"}`).want(t, http.StatusOK).into(t, &out)
+	if out.Tokens != 7 || out.AlreadyRevoked != nil {
+		t.Errorf("%+v", out)
+	}
+}
+
 // silent is a store that answers nothing.
 type silent struct{ *parts }
 
@@ -185,6 +209,9 @@ func TestApproval(t *testing.T) {
 	body := rotation()
 	var preview query.RevocationPreview
 	h.post("issuer", "/v1/revocations/preview", body, http.StatusOK, &preview)
+	if preview.AlreadyRevoked == nil || *preview.AlreadyRevoked != 0 {
+		t.Errorf("already revoked: %v", preview.AlreadyRevoked)
+	}
 	if preview.Tokens != 3 || preview.Subjects != 3 || preview.Sessions != 1 || preview.Clients != 1 || preview.Reach != 3 || !preview.ApprovalRequired || preview.Limit != 2 || preview.Position == 0 {
 		t.Fatalf("%+v", preview)
 	}
