@@ -196,7 +196,7 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any, wait time.Du
 	}
 	var out client.Revoked
 	told := func(w io.Writer) {
-		fmt.Fprintf(w, "revoked: id %s, position %d\nlift it with: rescind lift %s\n", out.ID, out.Position, out.ID)
+		fmt.Fprintf(w, "revoked%s: id %s, position %d\nlift it with: rescind lift %s\n", term(in), out.ID, out.Position, out.ID)
 	}
 	if wait == 0 {
 		return hint(ask(cmd, c, "POST", "/v1/revocations", in, &out, told))
@@ -208,6 +208,17 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any, wait time.Du
 		told(cmd.OutOrStdout())
 	}
 	return watch(cmd, c, out.ID, wait)
+}
+
+// term says from when until when a revocation is in effect, where it is not at
+// once and for good.
+func term(in map[string]any) (s string) {
+	for _, m := range []struct{ name, word string }{{"starts", "from"}, {"not_after", "until"}} {
+		if at, ok := in[m.name].(events.Timestamp); ok {
+			s += " " + m.word + " " + moment(at, "")
+		}
+	}
+	return s
 }
 
 // hint adds what to do to a refusal that asks for a second person.
