@@ -36,7 +36,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes] and [*StateError].
+// [ErrNotFound], [ErrFourEyes], [ErrBody] and [*StateError].
 //
 // # Concurrency
 //
