@@ -130,6 +130,40 @@ func TestDependenciesAreDefended(t *testing.T) {
 	}
 }
 
+// TestNamedTestsAreThere holds what the documents say is tested to the tests that
+// there are.
+func TestNamedTestsAreThere(t *testing.T) {
+	t.Parallel()
+	declared, named := map[string]bool{}, map[string]string{}
+	name := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`)
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		test, document := strings.HasSuffix(path, "_test.go"), strings.HasSuffix(path, ".md") || strings.HasSuffix(path, "doc.go") && !strings.HasSuffix(path, "test/doc.go")
+		if err != nil || !test && !document || strings.HasPrefix(path, ".") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, n := range name.FindAllString(string(b), -1) {
+			if document {
+				named[n] = path
+			} else if strings.Contains(string(b), "\nfunc "+n+"(") {
+				declared[n] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, path := range named {
+		if !declared[n] {
+			t.Errorf("%s names %s, which is no test", path, n)
+		}
+	}
+	if len(named) < 50 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+}
+
 // ours reports whether a name is one that somebody would commit: not a binary
 // or an output that was left behind.
 func ours(name string) bool {

@@ -1,8 +1,10 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -35,28 +37,12 @@ func MarshalEvent(ev *Event) ([]byte, error) {
 
 // MarshalEvents is evs as a batch, content type ContentTypeBatch.
 func MarshalEvents(evs []Event) ([]byte, error) {
-	raws := make([]json.RawMessage, len(evs))
+	raws := make([][]byte, len(evs))
 	for i := range evs {
 		var err error
 		if raws[i], err = MarshalEvent(&evs[i]); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i, err)
 		}
 	}
-	return JoinEvents(raws), nil
-}
-
-// JoinEvents is events that MarshalEvent encoded as one batch.
-func JoinEvents[B ~[]byte](encoded []B) []byte {
-	size := 2
-	for _, e := range encoded {
-		size += len(e) + 1
-	}
-	b := append(make([]byte, 0, size), '[')
-	for i, e := range encoded {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, e...)
-	}
-	return append(b, ']')
+	return slices.Concat([]byte{'['}, bytes.Join(raws, []byte{','}), []byte{']'}), nil
 }

@@ -223,7 +223,7 @@ func TestProtobufBatchIsThatOfTheSchema(t *testing.T) {
 			evs, each = append(evs, ev), append(each, b)
 		}
 		whole, err := events.MarshalProtobufBatch(evs)
-		if err != nil || string(whole) != string(events.JoinProtobuf(each)) {
+		if err != nil || string(whole) != string(events.AppendJoined(nil, each)) {
 			t.Fatalf("%v: a batch differs from its events joined", err)
 		}
 		read := message{dynamicpb.NewMessage(p.batch)}
@@ -415,7 +415,7 @@ func TestOneFaultyEventDoesNotSpoilAProtobufBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := events.JoinProtobuf([][]byte{good, {0xff}, nil, good[:9], good})
+	body := events.AppendJoined(nil, [][]byte{good, {0xff}, nil, good[:9], good})
 	got, err := events.Decode(events.Message{ContentType: events.ContentTypeProtobufBatch, Body: body})
 	if err != nil || len(got) != 5 {
 		t.Fatalf("%d events, %v", len(got), err)
@@ -507,7 +507,7 @@ func FuzzProtobuf(f *testing.F) {
 	ev.Data.Personal, ev.Data.Audience, ev.Data.View = map[string]any{"a": []any{1.5}}, events.Audience{"x", ""}, 7
 	one, _ := events.MarshalProtobuf(&ev)
 	f.Add(false, one)
-	f.Add(true, events.JoinProtobuf([][]byte{one, {0xff}, nil, one[:9], one}))
+	f.Add(true, events.AppendJoined(nil, [][]byte{one, {0xff}, nil, one[:9], one}))
 	f.Add(false, []byte("\x0a\x01e\x1a\x031.0\x2a\x10\x0a\x04time\x12\x08\x3a\x06\x08\x80\xd8\x8e\xe8\x06\x3a\x02{}"))
 	p := compileProto(f)
 	policy := events.Policy{Environment: "dev"}

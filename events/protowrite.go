@@ -49,10 +49,7 @@ func MarshalProtobufBatch(evs []Event) (b []byte, err error) {
 // PerProtobufEvent is what an event takes in a batch at most, beside itself.
 const PerProtobufEvent = 1 + 5
 
-// JoinProtobuf is events that MarshalProtobuf encoded as one batch.
-func JoinProtobuf[B ~[]byte](encoded []B) []byte { return AppendJoined(nil, encoded) }
-
-// AppendJoined is JoinProtobuf, appended to b.
+// AppendJoined appends events that MarshalProtobuf encoded to b, as one batch.
 func AppendJoined[B ~[]byte](b []byte, encoded []B) []byte {
 	size := 0
 	for _, e := range encoded {

@@ -485,12 +485,15 @@ type Problem struct {
 
 // ProposalView defines model for Proposal.
 type ProposalView struct {
-	// Body Keyed digest of the body that it is for.
+	// Body Keyed digest of all that the body says: tenant, the members above, note.
 	Body           string    `json:"body,omitempty,omitzero"`
 	ClientID       string    `json:"client_id,omitempty,omitzero"`
 	Decided        time.Time `json:"decided,omitempty,omitzero"`
 	DecidedBy      string    `json:"decided_by,omitempty,omitzero"`
 	DecisionReason string    `json:"decision_reason,omitempty,omitzero"`
+
+	// Exp Seconds since 1970, fractions allowed (RFC 7519).
+	Exp NumericDate `json:"exp,omitempty,omitzero"`
 
 	// Expires When it cannot be approved, or used, any more.
 	Expires time.Time `json:"expires,omitempty,omitzero"`
@@ -499,9 +502,18 @@ type ProposalView struct {
 	ID  string `json:"id"`
 	Iss string `json:"iss,omitempty,omitzero"`
 
-	// IssuedBefore Seconds since 1970, fractions allowed (RFC 7519).
+	// IssuedBefore Absent where the body leaves it out: with scope key whatever was issued, with the others what was issued until the revocation is made, or starts.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 	Kid          string      `json:"kid,omitempty,omitzero"`
+
+	// NotAfter Seconds since 1970, fractions allowed (RFC 7519).
+	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`
+
+	// Note To who may approve, and of one proposal alone: it is sealed, and that it is shown is recorded first.
+	Note string `json:"note,omitempty,omitzero"`
+
+	// NoteMissing There is a note; why it is not here.
+	NoteMissing string `json:"note_missing,omitempty,omitzero"`
 
 	// Position Log index of its last event.
 	Position   uint64    `json:"position"`
@@ -510,12 +522,26 @@ type ProposalView struct {
 	Reach      *uint64   `json:"reach,omitempty"`
 	Reason     string    `json:"reason"`
 	Scope      Scope     `json:"scope"`
-	State      string    `json:"state"`
-	Tenant     string    `json:"tenant"`
-	Ticket     string    `json:"ticket,omitempty,omitzero"`
+
+	// Starts Seconds since 1970, fractions allowed (RFC 7519).
+	Starts NumericDate `json:"starts,omitempty,omitzero"`
+	State  string      `json:"state"`
+	Tenant string      `json:"tenant"`
+	Ticket string      `json:"ticket,omitempty,omitzero"`
 
 	// Tokens What it would have hit when it was proposed; absent where that was not known.
 	Tokens *uint64 `json:"tokens,omitempty"`
+}
+
+// ProposalAct defines model for ProposalAct.
+type ProposalAct struct {
+	// Body The `body` of the proposal as it was read. Where it has another, nothing is decided (409).
+	Body string `json:"body,omitempty,omitzero"`
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Reason Required to deny.
+	Reason string `json:"reason,omitempty,omitzero"`
+	Ticket string `json:"ticket,omitempty,omitzero"`
 }
 
 // Proposals defines model for Proposals.
@@ -680,6 +706,9 @@ type RevocationEntry struct {
 
 // RevocationPreview defines model for RevocationPreview.
 type RevocationPreview struct {
+	// AlreadyRevoked Of tokens, how many are refused already. Absent where that could not be counted within ten seconds.
+	AlreadyRevoked *uint64 `json:"already_revoked,omitempty"`
+
 	// ApprovalRequired Whether POST /v1/revocations would ask for a second person.
 	ApprovalRequired bool      `json:"approval_required,omitempty,omitzero"`
 	AsOf             time.Time `json:"as_of"`
@@ -1060,10 +1089,10 @@ type PreviewRevocationJSONRequestBody = RevocationRequest
 type ProposeRevocationJSONRequestBody = RevocationRequest
 
 // ApproveProposalJSONRequestBody defines body for ApproveProposal for application/json ContentType.
-type ApproveProposalJSONRequestBody = RequestAct
+type ApproveProposalJSONRequestBody = ProposalAct
 
 // DenyProposalJSONRequestBody defines body for DenyProposal for application/json ContentType.
-type DenyProposalJSONRequestBody = RequestAct
+type DenyProposalJSONRequestBody = ProposalAct
 
 // LiftRevocationJSONRequestBody defines body for LiftRevocation for application/json ContentType.
 type LiftRevocationJSONRequestBody = LiftRequest
@@ -1148,7 +1177,7 @@ type ServerInterface interface {
 	// ProposeRevocation Propose a wide revocation for somebody else to approve.
 	// (POST /v1/revocations/proposals)
 	ProposeRevocation(ctx echo.Context) error
-	// GetProposal One proposal.
+	// GetProposal One proposal, with all that it would do.
 	// (GET /v1/revocations/proposals/{id})
 	GetProposal(ctx echo.Context, id ID) error
 	// ApproveProposal Approve it. By another person than the one who proposed it.

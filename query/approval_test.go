@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
+	"github.com/rescindhq/rescind/query/proposal"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -116,6 +121,30 @@ func TestRevokingDoesNotWaitToCount(t *testing.T) {
 	}
 }
 
+// TestPreviewSaysWhatIsRefusedAlready: of the real thing, before and after one of
+// the tokens is revoked; and a store that cannot count that in time takes nothing
+// else from the answer.
+func TestPreviewSaysWhatIsRefusedAlready(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.threePeople()
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "token", "iss": "https://id.acme", "jti": "j-bob", "reason": "logout"}, http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme", "type": "token.revoked"}, 1)
+	var out query.RevocationPreview
+	h.post("issuer", "/v1/revocations/preview", map[string]any{"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "r"}, http.StatusOK, &out)
+	if out.Tokens != 3 || out.AlreadyRevoked == nil || *out.AlreadyRevoked != 1 {
+		t.Errorf("%+v", out)
+	}
+
+	p := &parts{hits: query.Hits{Tokens: 7}, refusedErr: context.DeadlineExceeded}
+	a := serve(t, p.config())
+	out = query.RevocationPreview{}
+	a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/preview", `{"reason":"r","scope":"tenant"}`).want(t, http.StatusOK).into(t, &out)
+	if out.Tokens != 7 || out.AlreadyRevoked != nil {
+		t.Errorf("%+v", out)
+	}
+}
+
 // silent is a store that answers nothing.
 type silent struct{ *parts }
 
@@ -134,21 +163,55 @@ func (a *api) as(subject, role string) string {
 	return raw
 }
 
+// rotation is a wide revocation that says all that one can say.
+func rotation() map[string]any {
+	starts := time.Now().Add(time.Hour).Unix()
+	return map[string]any{
+		"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "key_compromise", "ticket": "SEC-7",
+		"note": "seen at bob's", "issued_before": starts - 60, "starts": starts, "not_after": starts + 3600, "exp": starts + 7200,
+	}
+}
+
+// otherThan are the bodies that differ from body in one member each, by it: in
+// every member that a body can have.
+func otherThan(t *testing.T, body map[string]any) map[string]map[string]any {
+	t.Helper()
+	starts := body["starts"].(int64)
+	changes := map[string]map[string]any{
+		"tenant": {"tenant": "globex"}, "scope": {"scope": "issuer", "client_id": nil}, "iss": {"iss": "https://id.example"}, "client_id": {"client_id": "other"},
+		"kid": {"scope": "key", "client_id": nil, "kid": "k"}, "jti": {"jti": "j"}, "sid": {"sid": "s"}, "sub": {"sub": "bob"}, "grant_id": {"grant_id": "g"},
+		"exp": {"exp": nil}, "issued_before": {"issued_before": nil}, "starts": {"starts": starts + 1}, "not_after": {"not_after": nil},
+		"reason": {"reason": "logout"}, "ticket": {"ticket": nil}, "note": {"note": "another"},
+	}
+	members := reflect.TypeFor[query.RevocationRequest]()
+	for i := range members.NumField() {
+		name, _, _ := strings.Cut(members.Field(i).Tag.Get("json"), ",")
+		if changes[name] == nil && name != "approval" {
+			t.Errorf("nothing tries that an approval binds %s", name)
+		}
+	}
+	out := map[string]map[string]any{}
+	for name, change := range changes {
+		other := maps.Clone(body)
+		maps.Copy(other, change)
+		maps.DeleteFunc(other, func(_ string, v any) bool { return v == nil })
+		out[name] = other
+	}
+	return out
+}
+
 // TestApproval is the whole way: refused, previewed, proposed, approved by
 // somebody else, made once with exactly that body, seen on the log.
 func TestApproval(t *testing.T) {
 	t.Parallel()
 	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
-	for _, sub := range []string{"alice", "bob", "carol"} {
-		ev := issued("j-" + sub)
-		data := ev["data"].(map[string]any)
-		data["sub"], data["client_id"] = sub, "web"
-		h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
-	}
-	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 3)
-	body := map[string]any{"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "key_compromise", "note": "seen at bob's"}
+	h.threePeople()
+	body := rotation()
 	var preview query.RevocationPreview
 	h.post("issuer", "/v1/revocations/preview", body, http.StatusOK, &preview)
+	if preview.AlreadyRevoked == nil || *preview.AlreadyRevoked != 0 {
+		t.Errorf("already revoked: %v", preview.AlreadyRevoked)
+	}
 	if preview.Tokens != 3 || preview.Subjects != 3 || preview.Sessions != 1 || preview.Clients != 1 || preview.Reach != 3 || !preview.ApprovalRequired || preview.Limit != 2 || preview.Position == 0 {
 		t.Fatalf("%+v", preview)
 	}
@@ -156,7 +219,7 @@ func TestApproval(t *testing.T) {
 
 	var p query.ProposalView
 	h.post("issuer", "/v1/revocations/proposals", body, http.StatusCreated, &p)
-	if p.State != "proposed" || p.ProposedBy != "issuer-1" || *p.Reach != 3 || p.ClientID != "web" {
+	if p.State != "proposed" || p.ProposedBy != "issuer-1" || *p.Reach != 3 {
 		t.Fatalf("%+v", p)
 	}
 	path := "/v1/revocations/proposals/" + p.ID
@@ -166,22 +229,17 @@ func TestApproval(t *testing.T) {
 		t.Errorf("%s", got.body)
 	}
 	h.call(h.token("approver", "globex"), "POST", path+"/approve", nil).want(t, http.StatusNotFound)
-	h.post("approver", path+"/approve", map[string]any{"reason": "checked"}, http.StatusOK, &p)
+	h.post("approver", path+"/approve", map[string]any{"body": strings.Repeat("0", 32)}, http.StatusConflict, nil)
+	h.post("approver", path+"/approve", map[string]any{"reason": "checked", "body": p.Body}, http.StatusOK, &p)
 	h.post("approver", path+"/approve", nil, http.StatusConflict, nil)
 	if p.State != "approved" || p.DecidedBy != "approver-1" || p.Expires.IsZero() {
 		t.Fatalf("%+v", p)
 	}
-	for _, change := range []map[string]any{{"client_id": "other"}, {"reason": "logout"}, {"note": "another"}, {"issued_before": time.Now().Unix()}, {"scope": "issuer", "client_id": ""}} {
-		other := map[string]any{}
-		for k, v := range body {
-			other[k] = v
+	for member, other := range otherThan(t, body) {
+		got := h.call(h.token("issuer", query.AllTenants), "POST", "/v1/revocations", other)
+		if got.status != http.StatusConflict && got.status != http.StatusUnprocessableEntity || !strings.Contains(got.problem(t).Detail+got.problem(t).Member, member) && member != "tenant" {
+			t.Errorf("approved with another %s: %d %s", member, got.status, got.body)
 		}
-		for k, v := range change {
-			if other[k] = v; v == "" {
-				delete(other, k)
-			}
-		}
-		h.post("issuer", "/v1/revocations", other, http.StatusConflict, nil)
 	}
 	var made query.Accepted
 	h.post("issuer", "/v1/revocations", body, http.StatusAccepted, &made)
@@ -190,14 +248,125 @@ func TestApproval(t *testing.T) {
 	}
 	h.post("issuer", "/v1/revocations", body, http.StatusConflict, nil)
 	h.call(h.token("officer", "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &p)
-	var revoked query.Revocation
-	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/"+made.ID, nil).want(t, http.StatusOK).into(t, &revoked)
-	if p.State != "used" || revoked.ClientID != "web" {
-		t.Errorf("%+v %+v", p, revoked)
+	if p.State != "used" {
+		t.Errorf("%+v", p)
 	}
-	trail := h.search(map[string]any{"tenant": "acme", "type": []string{"revocation.proposed", "revocation.approved", "client.revoked"}}, 3)
+	h.isMade(body, made.ID)
+}
+
+// threePeople has three of acme have a token of the client web.
+func (h *house) threePeople() {
+	h.t.Helper()
+	for _, sub := range []string{"alice", "bob", "carol"} {
+		ev := issued("j-" + sub)
+		data := ev["data"].(map[string]any)
+		data["sub"], data["client_id"] = sub, "web"
+		h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
+	}
+	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 3)
+}
+
+// isMade checks that the log has the revocation with exactly what body says.
+func (h *house) isMade(body map[string]any, id string) {
+	h.t.Helper()
+	trail := h.search(map[string]any{"tenant": "acme", "type": []string{"revocation.proposed", "revocation.approved", "client.revoked"}, "open": true, "purpose": "test"}, 3)
 	if len(trail.Events) != 3 || trail.Events[2].Attributes["approved_by"] != "approver-1" {
-		t.Errorf("%+v", trail.Events)
+		h.t.Fatalf("%+v", trail.Events)
+	}
+	e := trail.Events[2]
+	got := map[string]any{
+		"tenant": e.Tenant, "scope": string(e.Revocation.Scope), "iss": e.Iss, "client_id": e.ClientID, "reason": e.Reason, "ticket": e.Ticket, "note": e.Personal.Note,
+		"issued_before": int64(e.Revocation.IssuedBefore / 1000), "starts": int64(e.Revocation.Starts / 1000), "not_after": int64(e.Revocation.NotAfter / 1000),
+		"exp": int64(e.Exp / 1000), "approval": e.ID,
+	}
+	if d := cmp.Diff(body, got); d != "" || e.ID != id {
+		h.t.Error(d)
+	}
+}
+
+// TestWhoApprovesSeesAllOfIt: every member of the body, the note only after
+// that was recorded, and only where they may decide.
+func TestWhoApprovesSeesAllOfIt(t *testing.T) {
+	t.Parallel()
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
+	h.threePeople()
+	body := rotation()
+	var p query.ProposalView
+	h.post("issuer", "/v1/revocations/proposals", body, http.StatusCreated, &p)
+	path := "/v1/revocations/proposals/" + p.ID
+	for role, note := range map[string]string{"officer": "", "issuer": "", "admin": "", "approver": "seen at bob's"} {
+		var raw map[string]any
+		h.call(h.token(role, "acme"), "GET", path, nil).want(t, http.StatusOK).into(t, &raw)
+		want := maps.Clone(body)
+		if want["note"] = note; note == "" {
+			delete(want, "note")
+			want["note_missing"] = "not_opened"
+		}
+		for name, v := range want {
+			if fmt.Sprint(v) != fmt.Sprint(number(raw[name])) {
+				t.Errorf("%s sees %s as %v, not %v", role, name, raw[name], v)
+			}
+		}
+		if note == "" && raw["note"] != nil {
+			t.Errorf("%s sees the note", role)
+		}
+	}
+	seen := h.search(map[string]any{"tenant": "acme", "type": "audit.accessed"}, 1).Events
+	if len(seen) != 1 || seen[0].Actor != "approver-1" || seen[0].Attributes["proposal"] != p.ID {
+		t.Errorf("%+v", seen)
+	}
+	var list query.Proposals
+	h.call(h.token("approver", "acme"), "GET", "/v1/revocations/proposals", nil).want(t, http.StatusOK).into(t, &list)
+	if got := list.Proposals[0]; got.Note != "" || got.NoteMissing != "not_opened" || got.NotAfter == 0 || got.Starts == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// appears waits until something is there.
+func (h *house) appears(path string) {
+	h.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for h.call(h.token("officer", "acme"), "GET", path, nil).status != http.StatusOK {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%s is not there", path)
+		}
+		<-tick.C
+	}
+}
+
+// number is v, of JSON, as the whole number that it is, if it is one.
+func number(v any) any {
+	if f, ok := v.(float64); ok {
+		return int64(f)
+	}
+	return v
+}
+
+// TestWhatIsShownIsWhatIsApproved: a proposal whose digest is of anything else
+// than what it shows, its note too, cannot be approved, only denied.
+func TestWhatIsShownIsWhatIsApproved(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.threePeople()
+	var p query.ProposalView
+	h.post("issuer", "/v1/revocations/proposals", rotation(), http.StatusCreated, &p)
+	for _, note := range []string{"seen at bob's", "another"} {
+		ev := events.Event{ID: "forged " + note, Source: proposal.Source, Type: events.RevocationProposed, Time: time.Now(), Tenant: "acme", Environment: lanetest.Environment,
+			Data: events.Data{Actor: "eve", Note: note, Attributes: map[string]string{proposal.AttrProposal: "forged " + note, proposal.AttrBody: p.Body}}}
+		terms := proposal.Terms{Scope: p.Scope, Issuer: p.Iss, Client: p.ClientID, Expires: p.Exp, Cutoff: p.IssuedBefore, Starts: p.Starts, NotAfter: p.NotAfter, Reason: p.Reason, Ticket: p.Ticket}
+		if note == "seen at bob's" {
+			terms.NotAfter = 0
+		}
+		terms.Describe(&ev.Data)
+		if err := h.kit.Publisher.Publish(t.Context(), ev); err != nil {
+			t.Fatal(err)
+		}
+		path := "/v1/revocations/proposals/" + url.PathEscape(ev.ID)
+		h.appears(path)
+		h.post("approver", path+"/approve", nil, http.StatusConflict, nil)
+		h.post("approver", path+"/deny", map[string]any{"reason": "forged"}, http.StatusOK, nil)
 	}
 }
 

@@ -45,7 +45,11 @@
 //     ApprovalAbove is made only with an approval of exactly its body, by
 //     another principal, once and in time. What cannot be counted in CountFor
 //     is revoked, and its event says so; other scopes never ask.
-//   - A preview makes nothing, no event and no key.
+//   - Who approves is shown every member of that body, its note too, after that
+//     was recorded. What differs from what is shown is neither approved nor done.
+//   - A preview makes nothing, no event and no key. What it says is refused
+//     already is exact as of the position that it names, by the revocations in
+//     the audit store, or left out where that takes longer than ten seconds.
 //   - The leaks of a revocation are complete up to the position that the answer
 //     names. A decision of the past is what the log of then amounts to.
 //   - Nobody publishes under a source of Rescind's own.

@@ -55,6 +55,8 @@ type parts struct {
 
 	hits         query.Hits
 	hitsErr      error
+	refused      uint64
+	refusedErr   error
 	hitSearches  []query.HitSearch
 	leaks        query.LeakPage
 	leakSearches []query.LeakSearch
@@ -183,6 +185,10 @@ func (p *parts) Hits(ctx context.Context, s query.HitSearch) (query.Hits, error)
 func (p *parts) Reach(ctx context.Context, s query.HitSearch, limit uint64) (uint64, error) {
 	h, err := p.Hits(ctx, s)
 	return min(h.Reach, limit), err
+}
+
+func (p *parts) Refused(ctx context.Context, s query.HitSearch, _ uint64) (uint64, error) {
+	return p.refused, p.refusedErr
 }
 
 func (p *parts) Leaks(_ context.Context, s query.LeakSearch) (query.LeakPage, error) {

@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -17,18 +19,42 @@ func (s *Server) PreviewRevocation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	hits, state, err := s.hits(c.Request().Context(), tenant, in)
+	ctx := c.Request().Context()
+	search, state, err := s.hitSearch(ctx, tenant, in)
+	if err != nil {
+		return err
+	}
+	hits, err := s.cfg.Reach.Hits(ctx, search)
 	if err != nil {
 		return err
 	}
 	out := RevocationPreview{
-		Tokens: hits.Tokens, Subjects: hits.Subjects, Sessions: hits.Sessions, Clients: hits.Clients, Reach: hits.Reach,
+		Tokens: hits.Tokens, AlreadyRevoked: s.alreadyRevoked(ctx, search, hits), Subjects: hits.Subjects, Sessions: hits.Sessions, Clients: hits.Clients, Reach: hits.Reach,
 		AtLeast: hits.AtLeast, SubjectState: state, AsOf: s.cfg.Now().UTC(), Position: hits.Position,
 	}
 	if s.watches(in.Scope) {
 		out.Limit, out.ApprovalRequired = s.cfg.ApprovalAbove, hits.Reach > s.cfg.ApprovalAbove
 	}
 	return c.JSON(http.StatusOK, out)
+}
+
+// refusedFor bounds how long a preview counts what is refused already: the rest
+// of the answer does not need it.
+const refusedFor = 10 * time.Second
+
+// alreadyRevoked is how many of hits are refused already; nil where that cannot
+// be counted in time. It asks the audit store, and not the revocation set: the
+// set knows hashes under the feed key, and the live tokens are known by
+// references, so the set could not be asked without opening what is personal.
+func (s *Server) alreadyRevoked(ctx context.Context, search HitSearch, hits Hits) *uint64 {
+	ctx, cancel := context.WithTimeout(ctx, refusedFor)
+	defer cancel()
+	n, err := s.cfg.Reach.Refused(ctx, search, hits.Position)
+	if err != nil {
+		s.log.WarnContext(ctx, "previewing without what is refused already", slog.Any("err", err))
+		return nil
+	}
+	return &n
 }
 
 // revocationRequest reads a body that could be one of POST /v1/revocations.

@@ -118,8 +118,6 @@ func problemOf(err error) Problem {
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
 	case errors.As(err, &proposed):
 		return problem(KindState, http.StatusConflict, "not in this state", proposed.Error())
-	case errors.Is(err, proposal.ErrBody):
-		return Problem{Type: string(KindState), Status: http.StatusConflict, Title: "not what was approved", Detail: proposal.ErrBody.Error() + ": send exactly what was proposed", Member: "approval"}
 	case errors.Is(err, proposal.ErrFourEyes):
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", proposal.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrFourEyes):

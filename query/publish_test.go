@@ -122,7 +122,7 @@ func TestPublishModes(t *testing.T) {
 		}
 		body := each[0]
 		if mode == events.ContentTypeProtobufBatch {
-			body = events.JoinProtobuf(each)
+			body = events.AppendJoined(nil, each)
 		}
 		a.call(token, "POST", "/v1/events", string(body), "Content-Type", mode).want(t, http.StatusAccepted)
 	}

@@ -19,6 +19,10 @@ type ReachStore interface {
 	// there, so that it is quick where a revocation reaches many.
 	Reach(ctx context.Context, s HitSearch, limit uint64) (uint64, error)
 
+	// Refused counts those of the live tokens that a revocation would reach which
+	// others reach already, as far as the events below end tell.
+	Refused(ctx context.Context, s HitSearch, end uint64) (uint64, error)
+
 	// Leaks returns what was accepted although it was revoked, in the order of
 	// the index, and how much that is in all.
 	Leaks(ctx context.Context, s LeakSearch) (LeakPage, error)

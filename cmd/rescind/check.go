@@ -21,8 +21,13 @@ func newCheck(env environment) *cobra.Command {
 		Long: `Check asks the running Rescind for its decision: active, revoked or unknown. The
 token is read from a file or standard input, never from the command line, where
 others could see it; or its claims are given as flags. The signature is not
-checked: that is a verifier's work. Exit code 3 means revoked or unknown.`,
-		Args: cobra.NoArgs,
+checked: that is a verifier's work. Exit code 3 means revoked or unknown.
+
+With --as-of it is what was so then, whatever came later.`,
+		Example: `  rescind check --tenant acme --iss https://id.example --jti t-1
+  rescind check --tenant acme --token-file token.txt
+  rescind check --tenant acme --iss https://id.example --jti t-1 --as-of 2026-11-20T12:00:00Z`,
+		Args: cobra.NoArgs, PersistentPreRunE: refuseEmpty,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := checkBody(cmd, tenant, file, issuedAt, claims)
 			if err == nil {
@@ -41,40 +46,50 @@ checked: that is a verifier's work. Exit code 3 means revoked or unknown.`,
 	f.StringVar(&file, "token-file", "", "file with the token, - for standard input")
 	f.StringVar(&issuedAt, "iat", "", "when it was issued, RFC 3339")
 	f.StringVar(&asOf, "as-of", "", "decide as of then: a time, RFC 3339, or a position in the log")
-	for _, name := range []string{"iss", "jti", "sid", "sub", "client_id", "kid"} {
+	for _, name := range []string{"iss", "jti", "sid", "sub", "client_id", "grant_id"} {
 		claims[name] = f.String(strings.ReplaceAll(name, "_", "-"), "", "claim "+name)
 	}
+	claims["kid"] = f.String("kid", "", "signing key: kid in the token's header")
 	return cmd
 }
 
 func checkBody(cmd *cobra.Command, tenant, file, issuedAt string, flags map[string]*string) (map[string]any, error) {
 	in := map[string]any{"tenant": tenant}
-	if file != "" {
-		b, err := readInput(cmd, file)
-		if err != nil {
-			return nil, err
-		}
-		in["token"] = strings.TrimSpace(string(b))
-		return in, nil
-	}
 	claims := map[string]any{}
-	for name, v := range flags {
-		if *v != "" {
-			claims[name] = *v
-		}
+	for name, v := range filled(flags) {
+		claims[name] = v
 	}
 	if issuedAt != "" {
 		at, err := time.Parse(time.RFC3339, issuedAt)
 		if err != nil {
-			return nil, usage("check: --iat %q is not RFC 3339", issuedAt)
+			return nil, usage("--iat %q is not RFC 3339, for example 2026-11-21T12:00:00Z", issuedAt)
 		}
 		claims["iat"] = at.Unix()
 	}
-	if len(claims) == 0 {
-		return nil, usage("check: give --token-file or at least one claim")
+	switch {
+	case file != "" && len(claims) > 0:
+		return nil, usage("check: give --token-file or claims, not both")
+	case file != "":
+		return in, addToken(cmd, in, file)
+	case claims["iss"] == nil:
+		return nil, usage("check: give --token-file, or claims, --iss among them")
 	}
 	in["claims"] = claims
 	return in, nil
+}
+
+// addToken adds the token in a file.
+func addToken(cmd *cobra.Command, in map[string]any, file string) error {
+	b, err := readInput(cmd, file)
+	if err != nil {
+		return usage("check: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return usage("check: --token-file %s: there is no token in it", file)
+	}
+	in["token"] = token
+	return nil
 }
 
 // addAsOf adds the moment of the past that is asked for, if any.
@@ -88,7 +103,7 @@ func addAsOf(in map[string]any, asOf string) error {
 	}
 	at, err := time.Parse(time.RFC3339Nano, asOf)
 	if err != nil {
-		return usage("check: --as-of %q is neither RFC 3339 nor a position", asOf)
+		return usage("--as-of %q is neither RFC 3339, for example 2026-11-21T12:00:00Z, nor a position in the log", asOf)
 	}
 	in["as_of"] = at
 	return nil
@@ -101,7 +116,7 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 	}
 	var out client.Checked
 	err = ask(cmd, c, "POST", "/v1/check", in, &out, func(w io.Writer) {
-		fmt.Fprintln(w, strings.TrimSpace(strings.Join([]string{out.Decision, out.Scope, out.Reason, out.Cause, out.At}, " ")))
+		fmt.Fprintln(w, decided(&out))
 		if out.AsOf != "" {
 			fmt.Fprintf(w, "as of %s, position %d\n", out.AsOf, out.Position)
 			return
@@ -112,4 +127,19 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 		return errNo
 	}
 	return err
+}
+
+// decided is a decision in one line.
+func decided(d *client.Checked) string {
+	line := d.Decision
+	if d.Cause != "" {
+		line += ": " + d.Cause
+	}
+	if d.Scope != "" {
+		line += " by its " + d.Scope + ": " + d.Reason
+	}
+	if d.At != "" {
+		line += ", since " + d.At
+	}
+	return line
 }

@@ -19,9 +19,15 @@ func newLeaks(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "leaks REVOCATION", Short: "Print who accepted what was revoked, after it was", Args: cobra.ExactArgs(1),
 		Long: `Leaks prints every acceptance that was reported of a token after its revocation:
-by whom, when, how long after, and from which position in the log. Ignored is what
-a verifier accepted that had applied the revocation. Exit code 3 means that there
-is something ignored or later than the bound.`,
+by whom, when, how long after, and from which position in the log. Each is
+
+  ignored  accepted by a verifier that had applied the revocation
+  late     by one that had not, longer after it than a view may be old (the bound)
+  within   by one that had not, within the bound
+
+REVOCATION is the id that "rescind revoke" printed. Exit code 3 means that there
+is something ignored or late. What a verifier does not report is not seen.`,
+		Example: "  rescind audit leaks 019aa6b0-5c1e-7d30-9c5b-0f3a1b2c3d4e",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
 			for name, v := range map[string]string{"tenant": tenant, "cursor": cursor} {
@@ -56,7 +62,9 @@ func leaks(cmd *cobra.Command, env environment, path string) error {
 				cmp.Or(l.Client, "-"), cmp.Or(short(l.TokenRef), "-"),
 			}
 		}
-		table(w, []string{"INDEX", "KIND", "ACCEPTED", "AFTER", "VIEW", "VERIFIER", "CLIENT", "TOKEN REF"}, rows)
+		if len(rows) > 0 {
+			table(w, []string{"INDEX", "KIND", "ACCEPTED", "AFTER", "VIEW", "VERIFIER", "CLIENT", "TOKEN REF"}, rows)
+		}
 		fmt.Fprintf(w, "%d ignored, %d late, %d within %s; looked at up to position %d\n",
 			out.Ignored, out.Late, out.Within, time.Duration(out.BoundMS)*time.Millisecond, out.Position)
 		if out.Next != "" {

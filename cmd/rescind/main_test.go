@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("RESCIND_DATA", filepath.Join(e.WorkDir, "data"))
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier},
 	})
 }
 
@@ -97,6 +98,19 @@ func retry(ts *testscript.TestScript, what string, done func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// member NAME MEMBER CMD… runs a command that prints JSON and keeps a member of it
+// in the variable NAME.
+func member(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec(args[2], args[3:]...))
+	var out map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &out))
+	text, ok := out[args[1]].(string)
+	if !ok {
+		ts.Fatalf("no text %s in %v", args[1], out)
+	}
+	ts.Setenv(args[0], text)
 }
 
 // interrupt sends Ctrl-C to what runs in the background.

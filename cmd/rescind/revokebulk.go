@@ -67,7 +67,7 @@ func newBulkFile(path, tenant, resume string) (*bulkFile, error) {
 	}
 	if resume != "" {
 		if b.job, err = uuid.Parse(resume); err != nil {
-			return nil, usage("revoke bulk: --resume %q is no job", resume)
+			return nil, usage("--resume %q is no job: give the id that was printed when it began", resume)
 		}
 	}
 	own := b.job
@@ -84,7 +84,7 @@ func newBulkFile(path, tenant, resume string) (*bulkFile, error) {
 func (b *bulkFile) read() (sum []byte, err error) {
 	f, err := os.Open(b.path)
 	if err != nil {
-		return nil, usage("revoke bulk: %w", err)
+		return nil, usage("--file: %w", err)
 	}
 	defer f.Close()
 	h, last := sha256.New(), byte('\n')
@@ -118,7 +118,7 @@ func (b *bulkFile) revoke(cmd *cobra.Command, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "job %s: %d lines, from line %d\n", b.job, b.lines, from)
+	fmt.Fprintf(cmd.ErrOrStderr(), "job %s: %s, from line %d\n", b.job, plural(uint64(b.lines), "line"), from)
 	showing, stop := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() {

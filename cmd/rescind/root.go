@@ -38,23 +38,30 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "required flag") { // cobra has no type for it
-		return usageError{err}
+		return usage("%w (see %s --help)", err, cmd.CommandPath())
 	}
 	return err
 }
 
 func newRoot(env environment) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "rescind",
-		Short:         "Revoke tokens everywhere, prove what happened to them, forget people",
+		Use:   "rescind",
+		Short: "Revoke tokens everywhere, prove what happened to them, forget people",
+		Long: `Rescind revokes tokens everywhere, proves what happened to them, and forgets people.
+
+Exit codes: 0 done; 1 failed, or refused by the server, and the message says why; 2 the command line is
+wrong; 3 the answer is no: revoked or unknown, some were refused, leaks or differences were found.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd.HasSubCommands() && cmd.HasParent() {
+			return usage("%w: a command of %s comes first (see %s --help)", err, cmd.CommandPath(), cmd.CommandPath())
+		}
 		return usage("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().Bool("json", false, "print the result as JSON")

@@ -19,6 +19,8 @@ import (
 func newVerifiers(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verifiers", Short: "Print who enforces revocations, and how far each is", Args: cobra.NoArgs,
+		Long: `Verifiers prints who has registered to enforce revocations: the position in the
+log that each has applied, how old its view is, and when it was last heard.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient(cmd, env, "officer")
 			if err != nil {
@@ -26,6 +28,10 @@ func newVerifiers(env environment) *cobra.Command {
 			}
 			var out client.Verifiers
 			return ask(cmd, c, "GET", "/v1/verifiers", nil, &out, func(w io.Writer) {
+				if out.Of == 0 {
+					fmt.Fprintln(w, "0 registered, 0 fresh: a verifier registers where it has a name (docs/verifier.md)")
+					return
+				}
 				rows := make([][]string, len(out.Verifiers))
 				for i, v := range out.Verifiers {
 					rows[i] = []string{v.Name, short(v.ID), v.State, positions(v.Positions), ms(v.AgeMS), ms(v.HeardMS) + " ago", clock(v.Started)}

@@ -28,6 +28,7 @@ func New(base, token string) *Client {
 
 // Problem is an answer of RFC 9457.
 type Problem struct {
+	Type   string `json:"type"` // stable name of the kind
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`

@@ -81,6 +81,9 @@ func (e *Enforced) String() string {
 		return "it is not known yet where that is enforced"
 	}
 	line := fmt.Sprintf("enforced at %d of %d verifiers", e.At, e.Of)
+	if e.Of == 0 {
+		return line + ": none is registered"
+	}
 	if e.SlowestMS != nil {
 		line += fmt.Sprintf(", the slowest after %d ms", *e.SlowestMS)
 	}

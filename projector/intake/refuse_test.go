@@ -177,7 +177,7 @@ func TestFaultyEventSparesItsNeighbours(t *testing.T) {
 	b, err := events.MarshalEvent(&last)
 	r.check(err)
 	bad := structured("bad", func(_, data map[string]any) { data["jti"] = "" })
-	r.send(onIssued, events.ContentTypeBatch, events.JoinEvents([][]byte{a, bad, []byte(`7`), b}))
+	r.send(onIssued, events.ContentTypeBatch, fmt.Appendf(nil, "[%s,%s,7,%s]", a, bad, b))
 	r.drained()
 	if got := r.facts(); len(got) != 2 || got["good"].Record == nil || got["last"].Record == nil {
 		t.Errorf("facts: %v", got)
@@ -412,7 +412,7 @@ func TestWhatCannotBeQuarantinedIsNotLost(t *testing.T) {
 	good := issued("good")
 	a, err := events.MarshalEvent(&good)
 	r.check(err)
-	r.send(onIssued, events.ContentTypeBatch, events.JoinEvents([][]byte{a, []byte("7")}))
+	r.send(onIssued, events.ContentTypeBatch, fmt.Appendf(nil, "[%s,7]", a))
 	r.publish(issued("next"))
 	r.until("the others are logged", func() bool { return in.Stats().Records >= 2 })
 	if q.tried.Load() == 0 || r.waiting() == 0 {

@@ -1,6 +1,7 @@
 package proposal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +24,9 @@ const (
 	AttrScope    = "scope"
 	AttrTokens   = "tokens"
 	AttrReach    = "reach"
-	AttrCutoff   = "issued_before" // in ms, where the body names one
+	AttrCutoff   = "issued_before" // this and the two below in ms, where the body names one
+	AttrStarts   = "starts"
+	AttrNotAfter = "not_after"
 )
 
 // State says where a proposal stands.
@@ -63,15 +66,11 @@ func (e *StateError) Error() string {
 type Proposal struct {
 	ID, Tenant string
 	Body       string // keyed digest
-	Scope      events.Scope
-	Issuer     string
-	Client     string
-	KeyID      string
-	Cutoff     events.Timestamp
-	Reason     string
-	Ticket     string
-	Tokens     *uint64 // what it would have hit; nil where that was not known
-	Reach      *uint64
+	Terms
+	Record *events.Record // that proposed it; not changed by anybody
+	Sealed []byte         // its sealed part, which holds the note; nil where there is none
+	Tokens *uint64        // what it would have hit; nil where that was not known
+	Reach  *uint64
 
 	ProposedBy     string
 	Proposed       time.Time
@@ -145,7 +144,8 @@ type Config struct {
 	// used. Default 1 h.
 	TTL time.Duration
 	// Keep is how many of the last proposals are kept: where there are more, the
-	// tenant with the most gives up its oldest. Default 10,000.
+	// tenant with the most gives up its oldest. Default 10,000, each of at most
+	// some 6 kB, most of it the note.
 	Keep int
 	// Revoker is the source of the revocations that use proposals.
 	Revoker string
@@ -218,12 +218,9 @@ func (b *Book) propose(id string, e lane.Entry) {
 	}
 	at := time.UnixMicro(r.Received).UTC()
 	p := &Proposal{
-		ID: id, Tenant: r.Tenant, Body: r.Attributes[AttrBody], Scope: events.Scope(r.Attributes[AttrScope]), Issuer: r.Issuer,
-		Client: r.Client, KeyID: r.KeyID, Reason: r.Reason, Ticket: r.Ticket, ProposedBy: r.Actor, Proposed: at, Position: e.Index,
+		ID: id, Tenant: r.Tenant, Body: r.Attributes[AttrBody], Terms: termsOf(r), Record: r, Sealed: bytes.Clone(e.Sealed), // not the batch that it came in
+		ProposedBy: r.Actor, Proposed: at, Position: e.Index,
 		Tokens: number(r.Attributes[AttrTokens]), Reach: number(r.Attributes[AttrReach]), state: Proposed, expires: at.Add(b.cfg.TTL),
-	}
-	if cutoff := number(r.Attributes[AttrCutoff]); cutoff != nil {
-		p.Cutoff = events.Timestamp(*cutoff)
 	}
 	b.keep(p)
 }

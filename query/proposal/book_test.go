@@ -3,6 +3,9 @@ package proposal_test
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,5 +161,31 @@ func TestOneTenantDoesNotCrowdOutAnother(t *testing.T) {
 	}
 	if fmt.Sprint(ids) != "[globex9 globex8 acme0]" {
 		t.Error(ids)
+	}
+}
+
+// TestTermsAreCarried: what is described in an event comes back from its record,
+// every member, and one that differs is named.
+func TestTermsAreCarried(t *testing.T) {
+	t.Parallel()
+	all := proposal.Terms{Scope: events.ScopeKey, Issuer: "i", Client: "c", KeyID: "k", Expires: 4, Cutoff: 1, Starts: 2, NotAfter: 3, Reason: "r", Ticket: "t"}
+	d := events.Data{Attributes: map[string]string{}}
+	all.Describe(&d)
+	b := proposal.NewBook(proposal.Config{Revoker: revoker})
+	b.Apply(entry(0, step{events.RevocationProposed, "ann", 0, func(r *events.Record) {
+		r.Issuer, r.Client, r.KeyID, r.Expires, r.Reason, r.Ticket = d.Issuer, d.ClientID, d.KeyID, d.Expires, d.Reason, d.Ticket
+		maps.Copy(r.Attributes, d.Attributes)
+	}}))
+	p, err := b.Get("p", func(string) bool { return true })
+	if err != nil || p.Terms != all {
+		t.Errorf("%+v %v", p.Terms, err)
+	}
+	for i := range reflect.TypeFor[proposal.Terms]().NumField() {
+		other := all
+		reflect.ValueOf(&other).Elem().Field(i).SetZero()
+		name := reflect.TypeFor[proposal.Terms]().Field(i).Tag.Get("json")
+		if got := all.Differ(other); !slices.Equal(got, []string{name}) {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

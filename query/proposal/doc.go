@@ -12,6 +12,8 @@
 //
 //   - Who proposed cannot approve, in whatever case their name is written,
 //     whoever published the event.
+//   - A proposal carries everything that its revocation would do and say, in
+//     [Terms] and its sealed note.
 //   - An approval is for one body: it names the digest that the proposal named,
 //     and [Proposal.Permits] compares it with that of what is to be done.
 //   - A proposal that was not approved, and an approval that was not used,
@@ -25,14 +27,16 @@
 //
 // # Shapes and units
 //
-// Attributes of the events: proposal (its id), body (a keyed digest of the
-// revocation's body, 32 hex digits), scope, and of revocation.proposed tokens
-// and reach, where they were known, and the cut-off in issued_before. A
+// Attributes of the events: proposal (its id) and body (a keyed digest of the
+// revocation's tenant, terms and note, 32 hex digits). Of revocation.proposed
+// also scope; issued_before, starts and not_after in ms, where they are said;
+// tokens and reach, where they were known. Its other terms are the members iss,
+// client_id, kid, exp, reason and ticket, and the note is in the sealed part. A
 // revocation that used a proposal has the attribute proposal.
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes] and [*StateError].
+// [ErrNotFound], [ErrFourEyes], [ErrBody] and [*StateError].
 //
 // # Concurrency
 //

@@ -23,8 +23,10 @@
 //   - Every query is bounded in time and rows; one that passes the bound is
 //     an error, never a shortened answer.
 //   - What a revocation would hit is counted exactly up to two million events,
-//     and as a lower bound that says so above. What it leaked is what package
-//     leak says of every event.
+//     and as a lower bound that says so above; and so is how many of that is
+//     refused already, as the set would decide, of tokens of the forgotten as far
+//     as the log names them. What it leaked is what package leak says of every
+//     event.
 //   - Nothing is written: [Grants] lets an account read the tables and no more.
 //
 // # Shapes and units

@@ -50,6 +50,7 @@ func questions() map[string]question {
 	out["lifts, any tenant"] = lifts{0, []uint64{1}, 9}
 	out["openings"] = openings{tenant: "acme", finding: "f"}
 	out["openings, about"] = openings{tenant: "acme", revocation: "r", verifier: "v"}
+	out["refused"] = refused{query.HitSearch{Tenant: "acme", Scope: events.ScopeClient, Issuer: "i", Client: "c", Now: day, MaxLifetime: time.Hour}, 100, 50}
 	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant} {
 		out["reach, "+string(scope)] = reach{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Now: day, MaxLifetime: time.Hour}, 100, 50}
 		out["hits, "+string(scope)] = hits{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Cutoff: 9000, Now: day, MaxLifetime: time.Hour}, 100, 50}

@@ -39,6 +39,14 @@ FROM numbers(1000000) SETTINGS max_insert_threads = 2`
 			}
 		})
 	}
+	b.Run("refused of a tenant", func(b *testing.B) {
+		for b.Loop() {
+			n, err := s.Refused(b.Context(), query.HitSearch{Tenant: "acme", Scope: events.ScopeTenant, Now: now, MaxLifetime: 24 * time.Hour}, 1_000_000)
+			if err != nil || n == 0 {
+				b.Fatal(n, err)
+			}
+		}
+	})
 	b.Run("reach of a tenant, to 1,001", func(b *testing.B) {
 		for b.Loop() {
 			if n, err := s.Reach(b.Context(), query.HitSearch{Tenant: "acme", Scope: events.ScopeTenant, Now: now, MaxLifetime: 24 * time.Hour}, 1001); n != 1001 || err != nil {

@@ -99,6 +99,34 @@ func TestDialPublishesReports(t *testing.T) {
 	}
 }
 
+// TestDialPublishesNothingUnasked: without environment and source no check is
+// told to anybody.
+func TestDialPublishesNothingUnasked(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := h.dial(t)
+	raw, c := h.token(t)
+	<-v.Feed.Ready()
+	admit := func() error {
+		_, err := v.Admit(t.Context(), guard.Call{Authorization: []string{"Bearer " + raw}})
+		return err
+	}
+	feedtest.Eventually(t, "passes", func() bool { return admit() == nil })
+	h.log.Revoke(t, events.ScopeToken, c)
+	feedtest.Eventually(t, "refused", func() bool { return admit() != nil })
+	if err := v.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := natsdtest.JetStream(t, h.server, natsd.Operator).Stream(t.Context(), stream.IntakeStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter("rescind.events."+feedtest.Tenant+".>"))
+	if err != nil || len(info.State.Subjects) != 0 {
+		t.Errorf("%v, %v", info.State.Subjects, err)
+	}
+}
+
 func TestDialStartsWithoutAServer(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -686,6 +686,84 @@ FROM batches
 WHERE shard = {shard:UInt16};
 --   shard = 0
 
+-- refused
+WITH toFixedString('', 16) AS none,
+  revocations AS (
+    SELECT if(toUnixTimestamp64Milli(revoked_before) = 0, 9223372036854775807, intDiv(toUnixTimestamp64Milli(revoked_before), 1000)) AS upto,
+      subject_ref, source, (revoked_scope, multiIf(
+      revoked_scope = 'token', if(token_ref = none, '', toString(token_ref)), revoked_scope = 'session', if(session_ref = none, '', toString(session_ref)),
+      revoked_scope = 'grant', if(grant_ref = none, '', toString(grant_ref)), revoked_scope = 'subject', if(subject_ref = none, '', toString(subject_ref)),
+      revoked_scope = 'client', concat(issuer, '\0', client), revoked_scope = 'key', concat(issuer, '\0', kid),
+      revoked_scope = 'issuer', concat(issuer, '\0'), '-')) AS name
+    FROM events
+    WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND type IN {revoking:Array(String)} AND revokes AND `index` < {end:UInt64}
+      AND 1000 * intDiv(toUnixTimestamp64Milli(revoked_starts), 1000) <= {now:Int64}
+      AND (toUnixTimestamp64Milli(revoked_expires) = 0 OR 1000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000) > {now:Int64})
+      AND (`index`, revoked_hash) NOT IN (
+        SELECT lifts_index, revoked_hash
+        FROM events
+        WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND type = {lifting:String} AND `index` < {end:UInt64}
+      )
+  ),
+  forgotten AS (
+    SELECT upto, subject_ref
+    FROM revocations
+    WHERE source = {forgetter:String} AND name.1 = 'subject' AND subject_ref != none
+  ),
+  entries AS (
+    SELECT name, max(upto) AS last
+    FROM (
+      SELECT name, upto FROM revocations
+      UNION ALL
+      SELECT ('token', toString(e.token_ref)) AS name, f.upto
+      FROM (
+        SELECT subject_ref, token_ref
+        FROM events
+        WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND subject_ref IN (SELECT subject_ref FROM forgotten)
+          AND type IN {types:Array(String)} AND token_ref != none AND `index` < {end:UInt64}
+      ) AS e
+      INNER JOIN forgotten AS f ON e.subject_ref = f.subject_ref
+    )
+    WHERE name.2 != ''
+    GROUP BY name
+  )
+SELECT uniqExact(t.token_ref)
+FROM (
+  SELECT token_ref, intDiv(toUnixTimestamp64Milli(iat), 1000) AS issued,
+    arrayJoin(arrayFilter(n -> n.2 != '', [
+      ('token', if(token_ref = none, '', toString(token_ref))), ('session', if(session_ref = none, '', toString(session_ref))),
+      ('grant', if(grant_ref = none, '', toString(grant_ref))), ('subject', if(subject_ref = none, '', toString(subject_ref))),
+      ('client', if(client = '', '', concat(issuer, '\0', client))), ('key', if(kid = '', '', concat(issuer, '\0', kid))),
+      ('issuer', concat(issuer, '\0')), ('tenant', '-')])) AS name
+  FROM (
+    SELECT token_ref, session_ref, grant_ref, subject_ref, issuer, client, kid, iat
+    FROM events
+    WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND type IN {types:Array(String)}
+  AND issuer = {issuer:String}
+  AND client = {client:String}
+  AND `index` < {end:UInt64}
+  AND if(toUnixTimestamp64Milli(exp) != 0, toUnixTimestamp64Milli(exp) > {now:Int64},
+    if(toUnixTimestamp64Milli(iat) != 0, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(time)) > {oldest:Int64})
+    LIMIT {counted:UInt64}
+  )
+) AS t
+INNER JOIN entries AS e ON t.name = e.name
+WHERE t.issued <= e.last;
+--   tenant = acme
+--   shard = 0
+--   types = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   issuer = i
+--   client = c
+--   end = 100
+--   oldest = 1793487600000
+--   now = 1793491200000
+--   counted = 50
+--   revoking = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   lifting = dev.rescind.revocation.lifted.v1
+--   forgetter = rescind:requests
+
 -- sealed
 SELECT `index`, sealed
 FROM payloads
