@@ -56,21 +56,23 @@ func TestHeartbeats(t *testing.T) {
 func TestRestartContinues(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	start := func() (stop func()) {
-		r := d.revoker(t)
+	start := func() (r *Revoker, stop func()) {
+		r = d.revoker(t)
 		stop = feedtest.Go(t, r.Run)
 		feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
-		return stop
+		return r, stop
 	}
-	stop := start()
+	_, stop := start()
 	var all []*events.Record
 	for range 4 {
 		during, last := d.records(t, 2, 3)
 		d.awaitPosition(t, last)
 		stop()
+		var r *Revoker
 		between, last := d.records(t, 2, 3)
-		stop = start()
+		r, stop = start()
 		d.awaitPosition(t, last)
+		feedtest.Eventually(t, "the writer's own word", func() bool { return r.Stats().Position == last }) // else it is stopped before it knows
 		all = append(append(all, during...), between...)
 	}
 	stop()
