@@ -149,6 +149,7 @@ func (d *desk) records(t *testing.T, batches, each int) (all []*events.Record, l
 		for n := range each {
 			batch = append(batch, d.log.Revocation(events.ScopeToken, feedtest.Claims(b*each+n)))
 		}
+		batch[0].Reason = string(events.KeyCompromise)
 		batch = append(batch, d.log.Other(), d.log.Lift(batch[0]))
 		last = d.log.Append(t, batch...)
 		all = append(all, batch...)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
@@ -33,6 +34,9 @@ func TestLogBecomesDeltas(t *testing.T) {
 	d.check(t, after)
 	if s := r.Stats(); !s.Active || s.Position != last || s.Defects != 0 || s.Entries != uint64(len(d.entriesOf(t, after))) || s.Takeovers != 1 {
 		t.Errorf("got %+v", s)
+	}
+	if diff := cmp.Diff(map[string]uint64{events.OtherReason: 1797, string(events.KeyCompromise): 3}, r.Stats().Reasons); diff != "" {
+		t.Errorf("revocations by reason: %s", diff)
 	}
 	feedtest.Eventually(t, "a snapshot of everything", func() bool { return d.snapshot(t).Position == last })
 	d.checkSnapshot(t, append(before, after...))

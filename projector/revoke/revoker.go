@@ -26,18 +26,20 @@ type Revoker struct {
 	published, entries, snapshots, defects, takeovers atomic.Uint64
 	head                                              atomic.Pointer[revocation.Head] // of the last delta
 	active                                            atomic.Bool                     // since the first delta of a term
+	reasons                                           reasons
 }
 
 // Stats is counts since the start, and where the feed stands.
 type Stats struct {
-	Active    bool   // whether this is the writer, and not standing by
-	Deltas    uint64 // published, heartbeats among them
-	Entries   uint64 // published
-	Snapshots uint64 // stored
-	Defects   uint64 // records that ought to revoke but do not say what
-	Takeovers uint64 // times that it became the writer
-	Position  uint64 // index of the last record of the control lane that is in the feed, of the first shard
-	LogSeq    uint64 // sequence of its batch; 0 where there is none
+	Active    bool              // whether this is the writer, and not standing by
+	Deltas    uint64            // published, heartbeats among them
+	Entries   uint64            // published
+	Snapshots uint64            // stored
+	Reasons   map[string]uint64 // revocations published, by events.ReasonLabel
+	Defects   uint64            // records that ought to revoke but do not say what
+	Takeovers uint64            // times that it became the writer
+	Position  uint64            // index of the last record of the control lane that is in the feed, of the first shard
+	LogSeq    uint64            // sequence of its batch; 0 where there is none
 
 	ClockAhead time.Duration // of our clock before the NATS server's, as far as that is certain; below 0 it is behind
 	ClockOff   bool          // whether that is more than Config.ClockSkew
@@ -60,7 +62,7 @@ func New(cfg Config) *Revoker {
 // Stats is what happened so far.
 func (r *Revoker) Stats() Stats {
 	s := Stats{Active: r.active.Load(), Deltas: r.published.Load(), Entries: r.entries.Load(), Snapshots: r.snapshots.Load(),
-		Defects: r.defects.Load(), Takeovers: r.takeovers.Load(), ClockAhead: r.clock.ahead()}
+		Defects: r.defects.Load(), Takeovers: r.takeovers.Load(), Reasons: r.reasons.counts(), ClockAhead: r.clock.ahead()}
 	s.ClockOff = r.clock.off(s.ClockAhead)
 	if h := r.head.Load(); h != nil {
 		s.Position, s.LogSeq, s.Others = h.Position, h.LogSeq, h.Others

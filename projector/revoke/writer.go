@@ -153,6 +153,7 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 	w.r.active.Store(true)
 	w.r.published.Add(1)
 	w.r.entries.Add(uint64(len(d.Entries)))
+	w.r.reasons.add(d.Entries)
 	w.r.note(d.Head)
 	if len(d.Entries) > 0 {
 		w.r.cfg.Log.Info("delta published", "stream", stream.RevocationsStream, "seq", d.Seq, "last", d.Position, "count", len(d.Entries))
