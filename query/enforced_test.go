@@ -94,6 +94,35 @@ func TestRevokeWaits(t *testing.T) {
 	}
 }
 
+// A lift is waited for as a revocation is.
+func TestLiftWaits(t *testing.T) {
+	t.Parallel()
+	p := &parts{position: 42}
+	r := oneMissing()
+	cfg := p.config()
+	cfg.Receipts = r
+	a := serve(t, cfg)
+	p.log(7, record("r-1", "acme", time.Now()))
+	lift := func(wait string, status int) query.Accepted {
+		t.Helper()
+		var out query.Accepted
+		got := a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/r-1/lift", map[string]any{"reason": "mistake"}, "Prefer", wait).want(t, status)
+		got.into(t, &out)
+		if out.Enforced == nil || out.Enforced.At != 1 || got.header.Get("Preference-Applied") != wait {
+			t.Errorf("%s %v", got.body, got.header)
+		}
+		return out
+	}
+	if out := lift("wait=0", http.StatusAccepted); out.Enforced.Missing[0] != "orders-2" {
+		t.Errorf("%+v", out.Enforced)
+	}
+	close(r.done)
+	lift("wait=5", http.StatusOK)
+	if of := r.asked[0]; of.Position != 42 {
+		t.Errorf("asked for %+v", of)
+	}
+}
+
 // At the deadline the answer says who has not applied it.
 func TestRevokeWaitsInVain(t *testing.T) {
 	t.Parallel()

@@ -213,7 +213,7 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 		return &problemError{KindState, http.StatusConflict, "not in this state", "the revocation is " + state, ""}
 	}
 	revoked := v.Record.Revocation
-	return s.accept(c, events.RevocationLifted, v.Record.Tenant, events.Data{
+	return s.acceptAndWait(c, events.RevocationLifted, v.Record.Tenant, events.Data{
 		Issuer: v.Record.Issuer, Actor: caller(c).Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
 		Expires: expiry(revoked.Expires),
 		Attributes: map[string]string{

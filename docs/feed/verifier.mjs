@@ -60,7 +60,7 @@ async function take(message) {
   signed = Number(d.time) / 1e6;
   heard = Date.now();
   heardSteady = performance.now();
-  late = Math.max(0, heard - signed * 1000 - skew);
+  late = Math.max(0, Math.abs(heard - signed * 1000) - skew); // signed ahead of our time, it could be as old
   doubt = "";
 }
 

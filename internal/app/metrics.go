@@ -185,13 +185,41 @@ func (a *app) watchRevoke(r *revoke.Revoker) {
 	m := a.meter()
 	m.count("revoke_deltas_total", "Deltas published, heartbeats among them.", func() float64 { return float64(r.Stats().Deltas) })
 	m.count("revoke_entries_total", "Revocations and lifts published.", func() float64 { return float64(r.Stats().Entries) })
+	m.MustRegister(byReason{r})
 	m.count("revoke_snapshots_total", "Snapshots stored.", func() float64 { return float64(r.Stats().Snapshots) })
+	m.gauge("revoke_clock_ahead_seconds", "How far the clock here is ahead of the NATS server's, as far as that is certain; below 0: behind.", func() float64 { return r.Stats().ClockAhead.Seconds() })
 	for k := range uint16(a.cfg.Shards) {
 		a.meterOf(k).gauge("revoke_position", "Index of the last control record in the feed.", func() float64 { return float64(r.Stats().PositionOf(k)) })
 	}
-	a.probe("revoke", false, func() query.Condition {
-		return query.Condition{OK: true, Position: r.Stats().Position}
-	})
+	a.probe("revoke", false, func() query.Condition { return revokeCondition(r.Stats()) })
+}
+
+// byReason counts revocations by reason: those of our list, and "other".
+type byReason struct{ r *revoke.Revoker }
+
+var byReasonDesc = prometheus.NewDesc("rescind_revoke_revocations_total", "Revocations published, by reason.", []string{"reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (byReason) Describe(c chan<- *prometheus.Desc) { c <- byReasonDesc }
+
+// Collect implements prometheus.Collector.
+func (b byReason) Collect(c chan<- prometheus.Metric) {
+	for reason, n := range b.r.Stats().Reasons {
+		c <- prometheus.MustNewConstMetric(byReasonDesc, prometheus.CounterValue, float64(n), reason)
+	}
+}
+
+// revokeCondition is that of a projector whose clock may be wrong: it goes on,
+// but somebody must see to it.
+func revokeCondition(s revoke.Stats) query.Condition {
+	c := query.Condition{OK: !s.ClockOff, Position: s.Position}
+	switch ahead := s.ClockAhead.Truncate(time.Second); {
+	case s.ClockOff && ahead > 0:
+		c.Detail = fmt.Sprintf("our clock is %s ahead of the nats server's: what is revoked leaves by the server's", ahead)
+	case s.ClockOff:
+		c.Detail = fmt.Sprintf("our clock is %s behind the nats server's: verifiers may take what they hear for old", -ahead)
+	}
+	return c
 }
 
 func (a *app) watchVerifiers(r *verifiers.Registry) {

@@ -8,8 +8,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 )
+
+func TestTheConditionOfTheRevokeSide(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status revoke.Stats
+		want   query.Condition
+	}{
+		"at work":      {revoke.Stats{Position: 10, ClockAhead: time.Second}, query.Condition{OK: true, Position: 10}},
+		"clock ahead":  {revoke.Stats{Position: 10, ClockAhead: 90*time.Second + 1, ClockOff: true}, query.Condition{Position: 10, Detail: "our clock is 1m30s ahead of the nats server's: what is revoked leaves by the server's"}},
+		"clock behind": {revoke.Stats{Position: 10, ClockAhead: -3*time.Second - 1, ClockOff: true}, query.Condition{Position: 10, Detail: "our clock is 3s behind the nats server's: verifiers may take what they hear for old"}},
+	} {
+		if d := cmp.Diff(c.want, revokeCondition(c.status)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
 
 func TestTheConditionOfTheAuditSide(t *testing.T) {
 	t.Parallel()

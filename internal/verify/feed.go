@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/revocation"
@@ -58,8 +59,22 @@ func (f *feed) read(ctx context.Context) error {
 	if err := f.readDeltas(ctx); err != nil {
 		return err
 	}
-	f.expect(f.cfg.Now().UnixMilli())
+	now, err := f.now(ctx)
+	if err != nil {
+		return err
+	}
+	f.expect(now.UnixMilli())
 	return nil
+}
+
+// now is by when what has expired need not be there: our time or the server's,
+// the earlier. A clock of ours that is ahead excuses nothing.
+func (f *feed) now(ctx context.Context) (time.Time, error) {
+	in, err := f.source.info(ctx, deltaStream)
+	if now := f.cfg.Now(); err != nil || in.now.IsZero() || now.Before(in.now) {
+		return now, err
+	}
+	return in.now, nil
 }
 
 // expect makes what the logs are read into, each up to where the feed is.

@@ -24,6 +24,7 @@ type info struct {
 	created  time.Time
 	firstSeq uint64
 	lastSeq  uint64
+	now      time.Time // by the server's clock
 }
 
 const (
@@ -46,6 +47,7 @@ func (s source) info(ctx context.Context, stream string) (info, error) {
 	}
 	var answer struct {
 		Created time.Time `json:"created"`
+		Now     time.Time `json:"ts"`
 		State   struct {
 			First uint64 `json:"first_seq"`
 			Last  uint64 `json:"last_seq"`
@@ -60,7 +62,7 @@ func (s source) info(ctx context.Context, stream string) (info, error) {
 	if answer.Error != nil {
 		return info{}, fmt.Errorf("stream %s: %s", stream, answer.Error.Description)
 	}
-	return info{created: answer.Created, firstSeq: answer.State.First, lastSeq: answer.State.Last}, nil
+	return info{created: answer.Created, firstSeq: answer.State.First, lastSeq: answer.State.Last, now: answer.Now}, nil
 }
 
 // last is the last message of a subject, none where there is none.

@@ -20,27 +20,17 @@ type MigrateConfig struct {
 	// with the rights of MigratorGrants. Required.
 	Options *clickhouse.Options
 
-	// Lock keeps others from migrating meanwhile; ClickHouse has no lock for
-	// it. Losing it half way is harmless, as every statement may be repeated.
-	// nil where only one process migrates.
-	Lock func(ctx context.Context) (release func(), err error)
-
 	// Log takes a line a migration. nil discards.
 	Log *slog.Logger
 }
 
 // Migrate brings the tables of the audit store up to date. Migrating again
-// changes nothing.
+// changes nothing. The caller keeps others from migrating meanwhile, as
+// ClickHouse has no lock for it; losing that half way is harmless, as every
+// statement may be repeated.
 func Migrate(ctx context.Context, cfg MigrateConfig) (err error) {
 	if cfg.Options == nil {
 		return errors.New("migrate clickhouse: options are missing")
-	}
-	if cfg.Lock != nil {
-		release, err := cfg.Lock(ctx)
-		if err != nil {
-			return fmt.Errorf("migrate clickhouse: lock: %w", err)
-		}
-		defer release()
 	}
 	done, err := migrate(ctx, cfg.Options)
 	if err != nil {

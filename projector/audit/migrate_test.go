@@ -1,10 +1,8 @@
 package audit
 
 import (
-	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -56,41 +54,6 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 		if got := tableNames(t, o); !slices.Equal(got, allTables) {
 			t.Fatalf("tables %v", got)
 		}
-	}
-}
-
-func TestTwoMigrateAtOnce(t *testing.T) {
-	t.Parallel()
-	o := emptyDatabase(t)
-	var mu sync.Mutex
-	var held, most int
-	lock := func(context.Context) (func(), error) {
-		mu.Lock()
-		held++
-		most = max(most, held)
-		return func() { held--; mu.Unlock() }, nil
-	}
-	var all sync.WaitGroup
-	for range 4 {
-		all.Go(func() {
-			if err := Migrate(context.Background(), MigrateConfig{Options: o, Lock: lock}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	if got := tableNames(t, o); !slices.Equal(got, allTables) || most != 1 || held != 0 {
-		t.Fatalf("tables %v, most holders %d, held %d", got, most, held)
-	}
-}
-
-func TestMigrateWithoutItsLockDoesNothing(t *testing.T) {
-	t.Parallel()
-	o := emptyDatabase(t)
-	want := errors.New("no lock")
-	err := Migrate(t.Context(), MigrateConfig{Options: o, Lock: func(context.Context) (func(), error) { return nil, want }})
-	if !errors.Is(err, want) || len(tableNames(t, o)) != 0 {
-		t.Fatalf("err %v, tables %v", err, tableNames(t, o))
 	}
 }
 

@@ -46,6 +46,10 @@ type Config struct {
 	// StandbyFor is how long the feed must be silent before a writer that was
 	// overtaken takes over again. Default 3 s, at least twice Heartbeat.
 	StandbyFor time.Duration
+	// ClockSkew is how far our clock may be from the NATS server's. Default 2 s,
+	// as verifiers have it, at most 1 min. Nothing leaves, and nothing is signed,
+	// by a time of ours that is further ahead.
+	ClockSkew time.Duration
 	// Log is told what happens. Nil drops it.
 	Log *slog.Logger
 	// Now is the clock. Nil means time.Now.
@@ -58,6 +62,7 @@ func (c Config) withDefaults() Config {
 	def(&c.SnapshotEvery, time.Minute)
 	def(&c.RefreshEvery, max(5*time.Minute, c.SnapshotEvery))
 	def(&c.StandbyFor, max(3*time.Second, 2*c.Heartbeat))
+	def(&c.ClockSkew, 2*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,5 +95,6 @@ func (c Config) Validate() error {
 	check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
 	check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
 	check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
+	check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
 	return errors.Join(errs...)
 }

@@ -31,12 +31,28 @@
 //     changed or of another log is not needed.
 //   - Once it is the writer, a slow or failing object store or keyring delays
 //     no delta.
+//   - An entry leaves when it has expired by the last delta's time, and a delta
+//     says no later time than our clock's, nor than the NATS server's and
+//     ClockSkew. So one clock that is ahead, at work, at a start or where one that
+//     stood by takes over, has nothing leave early. That the two differ is said
+//     in Stats and in the log, and revoking goes on.
+//   - Where the time goes back by more than ClockSkew, what had left too early
+//     comes back: into the set and the snapshot from the log, and to verifiers by
+//     deltas that tell it again.
 //
 // # Shapes and units
 //
-// revocation.Delta, Announcement, Snapshot and KeysReply. A position is the index of a record
-// in the log of its shard. A record that ought to revoke but does not say what is counted in
-// Stats.Defects and logged: it cannot be enforced.
+// revocation.Delta, Announcement, Snapshot and KeysReply. A position is the
+// index of a record in the log of its shard. A record that ought to revoke but
+// does not say what is counted in Stats.Defects and logged: it cannot be
+// enforced.
+//
+// Which clock is trusted with what: the earlier of ours and the NATS server's
+// with when entries leave and heads are signed; the intake's, and the
+// publisher's where that is later, with when an entry is to expire; a verifier's
+// with what has effect now, but with dropping only as far as a head says so, and
+// with how old a head is, ahead or behind, within its own skew. Our steady clock
+// counts between two answers of the server.
 //
 // # Errors
 //
@@ -53,7 +69,12 @@
 // # What it does not do
 //
 // It does not decide whether somebody may revoke, and it does not compute
-// hashes or expiries: the intake does.
+// hashes or expiries: the intake does. While our clock and the server's are both
+// ahead, as where they are one machine's, nothing tells and entries leave; who
+// does not have that clock takes what is signed for old meanwhile, and calls
+// nothing active. A clock of ours that is behind makes heads look old as well. The
+// earlier time is taken for the right one: a clock that goes back wrongly costs
+// one reading of the log.
 //
 // # Sources
 //

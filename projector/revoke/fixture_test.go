@@ -1,6 +1,7 @@
 package revoke
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -124,16 +125,19 @@ func (d *desk) awaitPosition(t *testing.T, index uint64) {
 	})
 }
 
-func (d *desk) snapshot(t *testing.T) *revocation.Snapshot {
+// snapshot is the newest. It may be replaced while it is read: then the client
+// waits for chunks that are gone.
+func (d *desk) snapshot(t *testing.T) (s *revocation.Snapshot) {
 	t.Helper()
-	m, err := (&bucket{d.js}).Get(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := revocation.OpenSnapshot(feedtest.Public(), m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	feedtest.Eventually(t, "a snapshot that can be read", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		m, err := (&bucket{d.js}).Get(ctx)
+		if err == nil {
+			s, err = revocation.OpenSnapshot(feedtest.Public(), m)
+		}
+		return err == nil
+	})
 	return s
 }
 
@@ -145,6 +149,7 @@ func (d *desk) records(t *testing.T, batches, each int) (all []*events.Record, l
 		for n := range each {
 			batch = append(batch, d.log.Revocation(events.ScopeToken, feedtest.Claims(b*each+n)))
 		}
+		batch[0].Reason = string(events.KeyCompromise)
 		batch = append(batch, d.log.Other(), d.log.Lift(batch[0]))
 		last = d.log.Append(t, batch...)
 		all = append(all, batch...)

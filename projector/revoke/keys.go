@@ -85,7 +85,7 @@ func (r *Revoker) reply(m *nats.Msg, keys []events.FeedKey) error {
 		return errRequest // the cause could repeat what is in it
 	}
 	page := request.PageKeys(keys)
-	page.Time = r.cfg.Now().UnixMicro()
+	page.Time = r.clock.now().UnixMicro()
 	body, signature, err := page.Sign(r.cfg.Key)
 	if err != nil {
 		return err

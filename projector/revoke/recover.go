@@ -3,6 +3,7 @@ package revoke
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,7 +26,7 @@ func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, logs []*s
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{r: r, set: revocation.NewSet(len(logs)), last: end.Seq, head: ends}
+	w := &writer{r: r, set: revocation.NewSet(len(logs)), last: end.Seq, head: ends, by: r.clock.now()}
 	w.head.Feed, w.head.Seq = end.Feed, end.Seq
 	if err := w.findTold(ctx, end.Data); err != nil {
 		return nil, err
@@ -35,6 +36,7 @@ func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, logs []*s
 			return nil, fmt.Errorf("%w: log stream=%s last=%d was rolled back: verifiers were told up to seq=%d", errFatal, log.Stream(), last, told)
 		}
 	}
+	w.heed(&w.head)
 	covered, err := r.fromSnapshot(ctx, w)
 	if err != nil {
 		return nil, err
@@ -139,11 +141,36 @@ func (r *Revoker) fromSnapshot(ctx context.Context, w *writer) (covered revocati
 		r.cfg.Log.Warn("snapshot is of another history, reading the log instead", "stream", stream.LogStream, "seq", s.LogSeq, "last", w.head.LogSeq)
 		return covered, nil
 	}
-	w.set = s.Set(r.cfg.Now())
+	if w.heed(&s.Head); !w.left.IsZero() {
+		r.cfg.Log.Error("the feed was signed at a time that is still to come, reading the log instead", "until", w.left)
+		return covered, nil
+	}
+	w.set = s.Set(w.by)
 	for k := range uint16(s.Shards()) {
 		w.reached(k, s.Place(k).Position)
 	}
 	return s.Head, nil
+}
+
+// heed notes when h was signed at a time that is still to come: what expires
+// until then has left sets, here and elsewhere.
+func (w *writer) heed(h *revocation.Head) {
+	if at := h.Signed(); at.Sub(w.by) > w.r.cfg.ClockSkew && at.After(w.left) {
+		w.left = at
+	}
+}
+
+// again has verifiers told again what may have left them too early: entries
+// commute, so that who has them still is told nothing.
+func (w *writer) again(b batch) {
+	if w.left.IsZero() || w.sum.IsZero() { // none left, or a snapshot tells all
+		return
+	}
+	b.entries = slices.DeleteFunc(b.entries, func(e revocation.Entry) bool { return !e.Expired(w.left) })
+	if at := w.head.Place(b.shard); len(b.entries) > 0 {
+		b.seq, b.position = at.LogSeq, at.Position // as verifiers were told
+		w.pending = append(w.pending, b)
+	}
 }
 
 // within reports whether s, of a snapshot, is of the same logs as h and not
@@ -183,7 +210,9 @@ func (w *writer) fold(ctx context.Context, l *lane, covered uint64) error {
 			}
 			covered = b.seq
 			w.reached(shard, b.position)
+			b.entries = w.living(b.entries)
 			w.set.Apply(b.entries...)
+			w.again(b)
 		}
 	}
 	return nil
@@ -222,7 +251,7 @@ func (l *lane) next(ctx context.Context) ([]batch, error) {
 	return out, nil
 }
 
-// unpack takes the living entries out of a batch.
+// unpack takes the entries out of a batch.
 func (l *lane) unpack(m stream.LogMessage) (batch, error) {
 	in, err := events.UnmarshalBatch(m.Data)
 	if err != nil {
@@ -232,7 +261,6 @@ func (l *lane) unpack(m stream.LogMessage) (batch, error) {
 	if in.Header.Shard != out.shard {
 		return batch{}, fmt.Errorf("it is of shard %d", in.Header.Shard)
 	}
-	now := l.r.cfg.Now()
 	for i := range in.Items {
 		record, err := events.UnmarshalRecord(in.Items[i].Record)
 		if err != nil {
@@ -243,7 +271,7 @@ func (l *lane) unpack(m stream.LogMessage) (batch, error) {
 			l.r.defects.Add(1)
 			l.r.cfg.Log.Error("a revocation cannot be enforced", "stream", l.log.Stream(), "seq", m.Seq, "first", in.Header.First+uint64(i), "err", err)
 		}
-		if ok && !e.Expired(now) {
+		if ok {
 			out.entries = append(out.entries, e)
 		}
 	}

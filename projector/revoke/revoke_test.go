@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
@@ -34,6 +35,9 @@ func TestLogBecomesDeltas(t *testing.T) {
 	if s := r.Stats(); !s.Active || s.Position != last || s.Defects != 0 || s.Entries != uint64(len(d.entriesOf(t, after))) || s.Takeovers != 1 {
 		t.Errorf("got %+v", s)
 	}
+	if diff := cmp.Diff(map[string]uint64{events.OtherReason: 1797, string(events.KeyCompromise): 3}, r.Stats().Reasons); diff != "" {
+		t.Errorf("revocations by reason: %s", diff)
+	}
 	feedtest.Eventually(t, "a snapshot of everything", func() bool { return d.snapshot(t).Position == last })
 	d.checkSnapshot(t, append(before, after...))
 }
@@ -56,21 +60,23 @@ func TestHeartbeats(t *testing.T) {
 func TestRestartContinues(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	start := func() (stop func()) {
-		r := d.revoker(t)
+	start := func() (r *Revoker, stop func()) {
+		r = d.revoker(t)
 		stop = feedtest.Go(t, r.Run)
 		feedtest.Eventually(t, "activity", func() bool { return r.Stats().Deltas > 0 })
-		return stop
+		return r, stop
 	}
-	stop := start()
+	_, stop := start()
 	var all []*events.Record
 	for range 4 {
 		during, last := d.records(t, 2, 3)
 		d.awaitPosition(t, last)
 		stop()
+		var r *Revoker
 		between, last := d.records(t, 2, 3)
-		stop = start()
+		r, stop = start()
 		d.awaitPosition(t, last)
+		feedtest.Eventually(t, "the writer's own word", func() bool { return r.Stats().Position == last }) // else it is stopped before it knows
 		all = append(append(all, during...), between...)
 	}
 	stop()

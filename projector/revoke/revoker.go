@@ -17,24 +17,32 @@ import (
 // Revoker keeps the feed.
 type Revoker struct {
 	cfg     Config
+	clock   clock
 	deltas  deltas
 	objects objects
+
+	sweepEvery time.Duration // sweepEvery, but in tests
 
 	published, entries, snapshots, defects, takeovers atomic.Uint64
 	head                                              atomic.Pointer[revocation.Head] // of the last delta
 	active                                            atomic.Bool                     // since the first delta of a term
+	reasons                                           reasons
 }
 
 // Stats is counts since the start, and where the feed stands.
 type Stats struct {
-	Active    bool   // whether this is the writer, and not standing by
-	Deltas    uint64 // published, heartbeats among them
-	Entries   uint64 // published
-	Snapshots uint64 // stored
-	Defects   uint64 // records that ought to revoke but do not say what
-	Takeovers uint64 // times that it became the writer
-	Position  uint64 // index of the last record of the control lane that is in the feed, of the first shard
-	LogSeq    uint64 // sequence of its batch; 0 where there is none
+	Active    bool              // whether this is the writer, and not standing by
+	Deltas    uint64            // published, heartbeats among them
+	Entries   uint64            // published
+	Snapshots uint64            // stored
+	Reasons   map[string]uint64 // revocations published, by events.ReasonLabel
+	Defects   uint64            // records that ought to revoke but do not say what
+	Takeovers uint64            // times that it became the writer
+	Position  uint64            // index of the last record of the control lane that is in the feed, of the first shard
+	LogSeq    uint64            // sequence of its batch; 0 where there is none
+
+	ClockAhead time.Duration // of our clock before the NATS server's, as far as that is certain; below 0 it is behind
+	ClockOff   bool          // whether that is more than Config.ClockSkew
 
 	Others []revocation.Place // the same of the shards behind the first
 }
@@ -46,12 +54,16 @@ func (s Stats) PositionOf(shard uint16) uint64 {
 }
 
 // New is a Revoker. Run says what is wrong with cfg.
-func New(cfg Config) *Revoker { return &Revoker{cfg: cfg.withDefaults()} }
+func New(cfg Config) *Revoker {
+	cfg = cfg.withDefaults()
+	return &Revoker{cfg: cfg, clock: clock{own: cfg.Now, skew: cfg.ClockSkew, log: cfg.Log}, sweepEvery: sweepEvery}
+}
 
 // Stats is what happened so far.
 func (r *Revoker) Stats() Stats {
 	s := Stats{Active: r.active.Load(), Deltas: r.published.Load(), Entries: r.entries.Load(), Snapshots: r.snapshots.Load(),
-		Defects: r.defects.Load(), Takeovers: r.takeovers.Load()}
+		Defects: r.defects.Load(), Takeovers: r.takeovers.Load(), Reasons: r.reasons.counts(), ClockAhead: r.clock.ahead()}
+	s.ClockOff = r.clock.off(s.ClockAhead)
 	if h := r.head.Load(); h != nil {
 		s.Position, s.LogSeq, s.Others = h.Position, h.LogSeq, h.Others
 	}
@@ -61,6 +73,9 @@ func (r *Revoker) Stats() Stats {
 var (
 	// errFenced means that another writer has published: nothing was.
 	errFenced = errors.New("another writer has published")
+	// errBack means that the time is an earlier one than before: what has left
+	// meanwhile is to come back.
+	errBack = errors.New("the time went back")
 	// errFatal marks what no retry can mend.
 	errFatal = errors.New("fatal")
 )
@@ -124,6 +139,9 @@ func (r *Revoker) standBy(ctx context.Context) {
 	var seq uint64
 	for since := r.cfg.Now(); ctx.Err() == nil; pause(ctx, r.cfg.Heartbeat) {
 		end, err := r.deltas.Last(ctx)
+		if err == nil {
+			err = r.clock.hear(ctx, r.deltas.Time)
+		}
 		if err != nil {
 			return // the next term finds out
 		}
@@ -160,6 +178,9 @@ func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) 
 	}
 	logs, err := stream.OpenLogs(ctx, js, r.cfg.Shards)
 	if err != nil {
+		return err
+	}
+	if err := r.clock.hear(ctx, r.deltas.Time); err != nil { // before anything may leave
 		return err
 	}
 	w, err := r.recover(ctx, js, logs)

@@ -19,6 +19,8 @@ type deltas interface {
 	// knows it. Data is nil where no message is left; Seq is the stream's last
 	// sequence all the same.
 	Last(ctx context.Context) (last, error)
+	// Time is what the server's clock says.
+	Time(ctx context.Context) (time.Time, error)
 	// Get is the message with the given sequence, nil where there is none.
 	Get(ctx context.Context, seq uint64) ([]byte, error)
 	// Publish stores data as the message after expectLast. errFenced means it
@@ -71,6 +73,23 @@ func (d *deltaStream) Last(ctx context.Context) (last, error) {
 	}
 	return l, nil
 }
+
+func (d *deltaStream) Time(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	s, err := d.js.Stream(ctx, stream.RevocationsStream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("open stream=%s: %w", stream.RevocationsStream, err)
+	}
+	at := s.CachedInfo().TimeStamp
+	if at.IsZero() {
+		return at, errNoTime
+	}
+	return at, nil
+}
+
+// errNoTime is what a NATS server before 2.10 makes.
+var errNoTime = errors.New("the server does not say what time it is")
 
 func (d *deltaStream) Get(ctx context.Context, seq uint64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)

@@ -3,6 +3,8 @@ package revoke
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,8 @@ type writer struct {
 	last    uint64          // sequence of the last message: that of head, or of one behind it that is not ours
 	set     *revocation.Set // what all deltas up to head amount to, or more
 	pending []batch         // read from the logs, not published
+	by      time.Time       // what has expired by then is gone: when this term began, then when head was signed
+	left    time.Time       // by when entries have left verifiers too early; zero: none has
 	beside  sync.WaitGroup  // what this term started beside run
 
 	storing  bool      // a snapshot is being stored
@@ -41,23 +45,26 @@ func (w *writer) run(ctx context.Context) error {
 	defer cancel()
 	w.finished = make(chan bool, 1)
 	reads, failed := w.read(ctx)
+	w.beside.Go(func() { w.r.watchClock(ctx) })
 	beat := time.NewTicker(w.r.cfg.Heartbeat)
 	defer beat.Stop()
-	sweep := time.NewTicker(sweepEvery)
+	sweep := time.NewTicker(w.r.sweepEvery)
 	defer sweep.Stop()
 	w.snapshot(ctx)
 	err := w.publish(ctx, w.pending)
 	for err == nil {
 		select {
 		case batches := <-reads:
-			err = w.publish(ctx, batches)
 			beat.Reset(w.r.cfg.Heartbeat)
-			w.snapshotIfDue(ctx)
+			if err = w.publish(ctx, batches); err == nil {
+				w.snapshotIfDue(ctx)
+			}
 		case <-beat.C:
-			err = w.publish(ctx, nil)
-			w.snapshotIfDue(ctx)
+			if err = w.publish(ctx, nil); err == nil {
+				w.snapshotIfDue(ctx)
+			}
 		case <-sweep.C:
-			w.set.Sweep(w.r.cfg.Now())
+			w.set.Sweep(w.by)
 		case ok := <-w.finished:
 			w.snapshotDone(ok)
 		case err = <-failed:
@@ -106,7 +113,7 @@ func (w *writer) publish(ctx context.Context, batches []batch) error {
 		d := revocation.Delta{Head: w.head, Prev: w.head.Seq, PrevSum: w.sum}
 		d.Seq = w.last + 1
 		for len(batches) > 0 && len(d.Entries)+len(batches[0].entries) <= revocation.MaxDeltaEntries {
-			d.Entries = append(d.Entries, batches[0].entries...)
+			d.Entries = append(d.Entries, w.living(batches[0].entries)...)
 			d.Reach(batches[0].shard, batches[0].position, batches[0].seq)
 			batches = batches[1:]
 		}
@@ -116,8 +123,18 @@ func (w *writer) publish(ctx context.Context, batches []batch) error {
 	}
 }
 
+// living is entries that are not gone. They go by no later time than a delta
+// says that is stored: whoever continues the feed can tell what has left.
+func (w *writer) living(entries []revocation.Entry) []revocation.Entry {
+	return slices.DeleteFunc(entries, func(e revocation.Entry) bool { return e.Expired(w.by) })
+}
+
 func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
-	d.Time = w.r.cfg.Now().UnixMicro()
+	now := w.r.clock.now()
+	if w.by.Sub(now) > w.r.cfg.ClockSkew {
+		return fmt.Errorf("%w: from %s to %s", errBack, w.by, now)
+	}
+	d.Time = now.UnixMicro()
 	if err := w.announce(d); err != nil {
 		w.r.cfg.Log.Warn("revocations not announced", "seq", d.Seq, "err", err)
 	}
@@ -131,11 +148,12 @@ func (w *writer) send(ctx context.Context, d *revocation.Delta) error {
 		return err
 	}
 	w.set.Apply(d.Entries...)
-	w.head, w.sum, w.last = d.Head, revocation.Sum(data), d.Seq
+	w.head, w.sum, w.last, w.by = d.Head, revocation.Sum(data), d.Seq, now
 	w.changed = w.changed || len(d.Entries) > 0
 	w.r.active.Store(true)
 	w.r.published.Add(1)
 	w.r.entries.Add(uint64(len(d.Entries)))
+	w.r.reasons.add(d.Entries)
 	w.r.note(d.Head)
 	if len(d.Entries) > 0 {
 		w.r.cfg.Log.Info("delta published", "stream", stream.RevocationsStream, "seq", d.Seq, "last", d.Position, "count", len(d.Entries))
@@ -169,7 +187,7 @@ func (w *writer) snapshot(ctx context.Context) {
 		return
 	}
 	head, sum := w.head, w.sum
-	head.Time = w.r.cfg.Now().UnixMicro()
+	head.Time = w.by.UnixMicro()
 	w.storing, w.changed, w.stored = true, false, w.r.cfg.Now()
 	w.beside.Go(func() { w.finished <- w.r.store(ctx, w.set, head, sum) })
 }

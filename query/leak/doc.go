@@ -30,6 +30,9 @@
 //     in a term, about; then one finding says that there are more.
 //   - What a worker reads at once and publishes at once is bounded, however
 //     much a revocation reaches.
+//   - A window in which nothing was accepted, or all of it when every revocation
+//     was over by its verifiers' clocks, costs a [Glance] at it and no more; none
+//     of those hides a leak.
 //
 // # Shapes and units
 //

@@ -20,11 +20,12 @@ type Place struct{ Accepted, Revoked uint64 }
 // Window is what to look for suspects in: the accepted of some indices of a
 // shard, behind a place.
 type Window struct {
-	Shard      uint16
-	First, End uint64
-	Behind     Place         // of the page before; zero at the beginning
-	Bound      time.Duration // what is no more than that after its revocation is not wanted, unless it was ignored
-	Limit      int
+	Shard         uint16
+	First, End    uint64
+	Behind        Place         // of the page before; zero at the beginning
+	Bound         time.Duration // what is no more than that after its revocation is not wanted, unless it was ignored
+	Limit         int
+	NoneForgotten bool // whether nobody was forgotten by a revocation of them below End
 }
 
 // Suspect is an accepted token and a revocation that matches and covers it.
@@ -37,6 +38,8 @@ type Suspect struct {
 type Store interface {
 	// Recorded is the index up to which a shard is recorded without a hole.
 	Recorded(ctx context.Context, shard uint16) (uint64, error)
+	// Glance is what there is in indices of a shard, from first and below end.
+	Glance(ctx context.Context, shard uint16, first, end uint64) (Glance, error)
 	// Suspects is up to Limit pairs of w in their order: all that Judge calls
 	// ignored or late, and others. Fewer than Limit mean that there are no more.
 	Suspects(ctx context.Context, w Window) ([]Suspect, error)
@@ -148,8 +151,9 @@ func (c Config) Validate() error {
 type Worker struct {
 	cfg Config
 
-	// Of Run: how many findings this term opened of a revocation and a verifier.
-	opened map[about]int
+	// Of Run, in a term.
+	opened map[about]int // findings of a revocation and a verifier
+	before []before      // of each shard
 }
 
 type about struct {
@@ -207,6 +211,7 @@ func (w *Worker) term(ctx context.Context) error {
 	}
 	defer release()
 	clear(w.opened)
+	w.before = make([]before, w.cfg.Shards)
 	marks := make([]uint64, w.cfg.Shards)
 	for k := range marks {
 		if marks[k], err = w.cfg.Marks.Get(ctx, uint16(k)); err != nil {
@@ -235,7 +240,11 @@ func (w *Worker) advance(ctx context.Context, shard uint16, mark uint64) (uint64
 	}
 	for mark < end {
 		next := min(end, mark+w.cfg.Width)
-		if err := w.look(ctx, shard, mark, next); err != nil {
+		idle, err := w.glance(ctx, shard, mark, next)
+		if err == nil && !idle {
+			err = w.look(ctx, shard, mark, next)
+		}
+		if err != nil {
 			return mark, err
 		}
 		if err := w.cfg.Marks.Set(ctx, shard, next); err != nil {
@@ -246,12 +255,32 @@ func (w *Worker) advance(ctx context.Context, shard uint16, mark uint64) (uint64
 	return mark, nil
 }
 
+// glance reports whether there is nothing to look for in a window, and keeps
+// what it tells of revocations: those of all windows before are read once a
+// term.
+func (w *Worker) glance(ctx context.Context, shard uint16, first, end uint64) (idle bool, err error) {
+	b := &w.before[shard]
+	if !b.known {
+		g, err := w.cfg.Store.Glance(ctx, shard, 0, first)
+		if err != nil {
+			return false, err
+		}
+		b.add(&g)
+	}
+	g, err := w.cfg.Store.Glance(ctx, shard, first, end)
+	if err != nil {
+		return false, err
+	}
+	b.add(&g)
+	return g.Idle(b.until), nil
+}
+
 // suspectsAtOnce bounds a page of suspects.
 const suspectsAtOnce = 500
 
 // look opens what there is to open in a window.
 func (w *Worker) look(ctx context.Context, shard uint16, first, end uint64) error {
-	window := Window{Shard: shard, First: first, End: end, Bound: w.cfg.Bound, Limit: suspectsAtOnce}
+	window := Window{Shard: shard, First: first, End: end, Bound: w.cfg.Bound, Limit: suspectsAtOnce, NoneForgotten: !w.before[shard].forgetful}
 	last := uint64(0) // index of the accepted that a finding was made of, plus one
 	for {
 		page, err := w.cfg.Store.Suspects(ctx, window)

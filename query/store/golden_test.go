@@ -45,6 +45,8 @@ func questions() map[string]question {
 	out["leaks, lifted, forgotten"] = leaks{query.LeakSearch{Revoked: lifted}, []string{"02"}, 100}
 	out["leaks, counted"] = leakCounts{query.LeakSearch{Revoked: lifted, Bound: leakBound}, nil, 100}
 	out["tokens of"] = tokensOf{"acme", 0, events.Ref{1}, 100}
+	out["glance, any tenant"] = glance{first: 1, end: 9}
+	out["suspects, none forgotten, any tenant"] = suspects{leak.Window{First: 1, End: 9, Bound: leakBound, Limit: 5, NoneForgotten: true}}
 	out["suspects, any tenant"] = suspects{leak.Window{First: 1, End: 9, Behind: leak.Place{Accepted: 4, Revoked: 3}, Bound: leakBound, Limit: 5}}
 	out["by indices, any tenant"] = byIndices{0, []uint64{1, 2}}
 	out["lifts, any tenant"] = lifts{0, []uint64{1}, 9}

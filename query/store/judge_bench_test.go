@@ -1,8 +1,12 @@
 package store
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
@@ -65,13 +69,37 @@ FROM numbers(1000000) SETTINGS max_insert_threads = 2`
 			}
 		})
 	}
-	b.Run("suspects in 65,536", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := s.Suspects(b.Context(), leak.Window{First: 900_000, End: 965_536, Bound: leakBound, Limit: 500}); err != nil {
-				b.Fatal(err)
+	for name, ask := range map[string]func(context.Context) error{
+		"suspects": func(ctx context.Context) error {
+			_, err := s.Suspects(ctx, leak.Window{First: 900_000, End: 965_536, Bound: leakBound, Limit: 500})
+			return err
+		},
+		"suspects, none forgotten": func(ctx context.Context) error {
+			_, err := s.Suspects(ctx, leak.Window{First: 900_000, End: 965_536, Bound: leakBound, Limit: 500, NoneForgotten: true})
+			return err
+		},
+		"a glance": func(ctx context.Context) error {
+			_, err := s.Glance(ctx, 0, 900_000, 965_536)
+			return err
+		},
+	} {
+		b.Run(name+" in 65,536", func(b *testing.B) {
+			var used atomic.Int64 // µs of processor time of the server
+			ctx := clickhouse.Context(b.Context(), clickhouse.WithProfileEvents(func(all []clickhouse.ProfileEvent) {
+				for _, e := range all {
+					if e.Name == "UserTimeMicroseconds" || e.Name == "SystemTimeMicroseconds" {
+						used.Add(e.Value)
+					}
+				}
+			}))
+			for b.Loop() {
+				if err := ask(ctx); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+			b.ReportMetric(float64(used.Load())/float64(b.N), "cpu-µs/op")
+		})
+	}
 }
 
 func subjectOf(b *testing.B, s *Store) events.Ref {

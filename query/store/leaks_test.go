@@ -297,6 +297,59 @@ func graveIn(rows []eventrow.Row, w leak.Window, got map[leak.Place]bool) (missi
 	return missing
 }
 
+// TestIdleWindowsHaveNoGraveLeak: where a glance says that there is nothing to
+// look for, looking at every pair finds nothing, and where it says that nobody
+// was forgotten, no suspect is left out for that.
+func TestIdleWindowsHaveNoGraveLeak(t *testing.T) {
+	t.Parallel()
+	conn := tables(t)
+	rows := judged(rand.New(rand.NewPCG(1, 9)), 240)
+	rows = append(rows, judged(rand.New(rand.NewPCG(5, 9)), 120)...)
+	for i := range rows {
+		r := &rows[i].Record
+		rows[i].Index, r.ID = uint64(i), fmt.Sprint(i)
+		switch v := r.Revocation; {
+		case i >= 240 || v == nil:
+		case i < 100: // over before what the first 240 end with
+			v.Expires = events.TimestampOf(day.Add(time.Duration(10+i) * time.Second))
+			r.Source = "s"
+		default:
+			r.Type, r.Revocation = events.TokenIssued, nil
+		}
+	}
+	insert(t, conn, rows)
+	s, idle, none := New(conn), 0, 0
+	until, forgetful := int64(0), uint64(0)
+	for first := uint64(0); first < 360; first += 40 {
+		w := leak.Window{First: first, End: first + 40, Bound: leakBound, Limit: 500}
+		g, err := s.Glance(t.Context(), 0, w.First, w.End)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until, forgetful = max(until, g.Until), forgetful+g.Forgetful
+		if g.Idle(until) {
+			idle++
+			if missing := graveIn(rows, w, nil); len(missing) > 0 {
+				t.Errorf("%+v: %+v is idle, and these are grave: %v", w, g, missing)
+			}
+			continue
+		}
+		if forgetful == 0 {
+			none++
+			all := suspectsOf(t, s, w)
+			if w.NoneForgotten = true; !cmp.Equal(all, suspectsOf(t, s, w)) {
+				t.Errorf("%+v: others are suspect where nobody was forgotten", w)
+			}
+		}
+	}
+	if got, err := s.Glance(t.Context(), 0, 0, 360); err != nil || got.Until != until || got.Forgetful != forgetful {
+		t.Errorf("all at once %+v, one by one %d and %d, %v", got, until, forgetful, err)
+	}
+	if idle < 2 || none < 3 || forgetful == 0 {
+		t.Errorf("%d idle, %d without a forgotten person, %d forgotten: the history asks too little", idle, none, forgetful)
+	}
+}
+
 // TestOpenedFindingsAreCounted by revocation and verifier, and found by id.
 func TestOpenedFindingsAreCounted(t *testing.T) {
 	t.Parallel()

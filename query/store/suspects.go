@@ -57,7 +57,41 @@ func (q suspects) SQL() (string, []any) {
     SELECT ` + counting + `, subject_ref, source, (revoked_scope, ` + revokedName + `) AS name
     FROM events
     WHERE shard = {shard:UInt16} AND type IN {types:Array(String)} AND revokes AND ` + "`index`" + ` < {end:UInt64}
-  ),
+  )` + q.forgotten() + `
+SELECT DISTINCT v.place AS accepted, r.at AS revoked
+FROM (
+  SELECT tenant, ` + "`index`" + ` AS place, view, toUnixTimestamp64Milli(iat) AS issued, ` + accepted + ` AS taken,
+    toUnixTimestamp64Micro(time) AS told,
+    ` + named + ` AS name
+  FROM events
+  WHERE shard = {shard:UInt16} AND type = {type:String} AND outcome != 'failure'
+    AND ` + "`index`" + ` >= greatest({first:UInt64}, {behind:UInt64}) AND ` + "`index`" + ` < {end:UInt64}
+) AS v
+INNER JOIN ` + q.entries() + ` AS r ON v.tenant = r.tenant AND v.name = r.name
+WHERE accepted > revoked
+  AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
+  AND (r.expires = 0 OR v.told < r.expires) AND v.told >= r.starts
+  AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
+  AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
+ORDER BY accepted, revoked
+LIMIT {limit:UInt32}`, args
+}
+
+// entries is what the revocations of q are called.
+func (q suspects) entries() string {
+	if q.NoneForgotten {
+		return "revocations"
+	}
+	return "entries"
+}
+
+// forgotten adds those that are also under the names of tokens. It reads the
+// revocations twice more.
+func (q suspects) forgotten() string {
+	if q.NoneForgotten {
+		return ""
+	}
+	return `,
   forgotten AS (
     SELECT tenant, at, since, cutoff, starts, expires, subject_ref
     FROM revocations
@@ -74,24 +108,43 @@ func (q suspects) SQL() (string, []any) {
         AND shard = {shard:UInt16} AND type IN {issues:Array(String)} AND token_ref != none
     ) AS e
     INNER JOIN forgotten AS f ON e.tenant = f.tenant AND e.subject_ref = f.subject_ref
-  )
-SELECT DISTINCT v.place AS accepted, r.at AS revoked
-FROM (
-  SELECT tenant, ` + "`index`" + ` AS place, view, toUnixTimestamp64Milli(iat) AS issued, ` + accepted + ` AS taken,
-    toUnixTimestamp64Micro(time) AS told,
-    ` + named + ` AS name
-  FROM events
-  WHERE shard = {shard:UInt16} AND type = {type:String} AND outcome != 'failure'
-    AND ` + "`index`" + ` >= greatest({first:UInt64}, {behind:UInt64}) AND ` + "`index`" + ` < {end:UInt64}
-) AS v
-INNER JOIN entries AS r ON v.tenant = r.tenant AND v.name = r.name
-WHERE accepted > revoked
-  AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
-  AND (r.expires = 0 OR v.told < r.expires) AND v.told >= r.starts
-  AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
-  AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
-ORDER BY accepted, revoked
-LIMIT {limit:UInt32}`, args
+  )`
+}
+
+// glance is what is asked before suspects are.
+type glance struct {
+	shard      uint16
+	first, end uint64
+}
+
+func (q glance) SQL() (string, []any) {
+	w := new(where)
+	w.and("shard = {shard:UInt16}", "shard", q.shard)
+	w.and("`index` >= {first:UInt64}", "first", q.first)
+	w.and("`index` < {end:UInt64}", "end", q.end)
+	w.and("(revokes OR type = {type:String})", "type", string(events.TokenVerified))
+	w.args = append(w.args, clickhouse.Named("forgetter", erasure.Source), clickhouse.Named("never", int64(leak.Never)))
+	const (
+		accepted = "NOT revokes AND outcome != 'failure'"
+		expires  = "1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000)"
+	)
+	return "SELECT countIf(" + accepted + "), minIf(toUnixTimestamp64Micro(time), " + accepted + "),\n" +
+		"  maxIf(if(" + expires + " = 0, {never:Int64}, " + expires + "), revokes), countIf(revokes AND source = {forgetter:String})\n" +
+		"FROM events\nWHERE " + w.String(), w.args
+}
+
+// Glance implements leak.Store.
+func (s *Store) Glance(ctx context.Context, shard uint16, first, end uint64) (g leak.Glance, err error) {
+	if first >= end {
+		return g, nil
+	}
+	err = s.ask(ctx, glance{shard, first, end}, func(scan func(...any) error) error {
+		return scan(&g.Accepted, &g.Oldest, &g.Until, &g.Forgetful)
+	})
+	if err != nil {
+		return g, fmt.Errorf("glance shard=%d first=%d end=%d: %w", shard, first, end, err)
+	}
+	return g, nil
 }
 
 // byIndices is the rows of some indices of a shard, of whatever tenant.

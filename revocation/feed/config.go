@@ -39,8 +39,8 @@ type Config struct {
 	// Default 1.5 s, at most StaleAfter: more than a heartbeat.
 	QuietAfter time.Duration
 	// ClockSkew is how far the projector's clock may be from ours. Default 2 s,
-	// at most 1 min. A delta that was signed longer ago than that on arrival
-	// adds what is beyond it to the age of the view.
+	// at most 1 min. A delta that was signed longer ago than that on arrival, or
+	// as far ahead, adds what is beyond it to the age of the view.
 	ClockSkew time.Duration
 	// SaveEvery is how often a newer snapshot is fetched and saved in Dir.
 	// Default 10 min, at least 100 ms.

@@ -38,7 +38,9 @@
 //     One that is not signed, of another history, or of what the view was told
 //     of already changes nothing.
 //   - Being connected is not being fresh: age counts from when the last delta
-//     was signed and received, and grows while nothing arrives.
+//     was signed and received, and grows while nothing arrives. One that was
+//     signed ahead of our time counts as one that is as old: its age cannot be
+//     told.
 //   - The position is one that decisions are made at: it does not move before
 //     the keys that read the entries up to it were asked for and answered. That
 //     of a decision is in the shard of the token's tenant.
@@ -80,9 +82,10 @@
 //
 // It does not validate tokens and knows no policy: that is revocation/guard.
 // What was announced and is not stored is forgotten by a resync, until the
-// delta comes. It trusts the clocks of projector and verifier to be within ClockSkew: by so
-// much a held-back feed can look younger than it is. The saved snapshot is as
-// old as SaveEvery, not as the last delta.
+// delta comes. It trusts the clocks of projector and verifier to be within
+// ClockSkew: by so much a held-back feed can look younger than it is; further
+// apart nothing is active, and what is revoked is revoked. The saved snapshot is
+// as old as SaveEvery, not as the last delta.
 //
 // # Sources
 //

@@ -17,7 +17,7 @@ type view struct {
 	position uint64             // up to which the keys were asked for, in the first shard
 	others   []revocation.Place // and in those behind it
 	heard    time.Time          // when head arrived, by our clock
-	late     time.Duration      // how old head was then, beyond what clocks may differ by
+	late     time.Duration      // how far head was signed from then, beyond what clocks may differ by
 	doubt    revocation.Cause   // why it vouches for nothing; "" where it does
 }
 
@@ -37,7 +37,7 @@ func (v *view) positionOf(tenant string) uint64 {
 // heardAt is v as of having received head at now.
 func (v view) heardAt(head revocation.Head, sum events.Ref, now time.Time, skew time.Duration) view {
 	v.head, v.sum, v.heard = head, sum, now
-	v.late = max(0, now.Sub(head.Signed())-skew)
+	v.late = max(0, now.Sub(head.Signed()).Abs()-skew) // signed ahead of our time by as much it could be as old, and nobody could tell
 	return v
 }
 

@@ -39,7 +39,9 @@ func TestAgeCountsFromSigningAndFromReceiving(t *testing.T) {
 		{"under way for as long as clocks may differ", 2 * time.Second, 0, 0},
 		{"held back", 30 * time.Second, 0, 28 * time.Second},
 		{"held back, a while ago", 40 * time.Second, 10 * time.Second, 38 * time.Second},
-		{"signed in our future", -10 * time.Second, 0, 0},
+		{"signed in our future, as far as clocks may differ", -2 * time.Second, 0, 0},
+		{"signed in our future", -10 * time.Second, 0, 8 * time.Second},
+		{"signed in our far future, a while ago", -24 * time.Hour, 10 * time.Second, 24*time.Hour + 18*time.Second},
 		{"our clock was set back since", -time.Hour, -time.Hour, 0},
 	} {
 		v := view{}.heardAt(head(t0.Add(-tt.signed)), events.Ref{}, t0.Add(-tt.received), skew)

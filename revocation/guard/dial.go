@@ -134,7 +134,7 @@ func (c *DialConfig) fetchKeys() error {
 	if c.Keys != nil {
 		return nil
 	}
-	keys, err := NewRemoteKeys(RemoteConfig{URL: c.JWKS})
+	keys, err := NewRemoteKeys(RemoteConfig{URL: c.JWKS, OnFault: func(err error) { c.Log.Warn("a key of the issuer is left out", "err", err) }})
 	if err != nil {
 		return err
 	}

@@ -62,33 +62,56 @@ type jwk struct {
 	E         string `json:"e"`
 }
 
-// ParseKeys reads a JWK set. Keys that cannot verify tokens are left out: those
-// for encryption, secret ones, and kinds that are not in Algorithms. A key
-// without an id, one that is too weak, or two with one id are errors.
+// ParseKeys reads a JWK set. Keys that cannot be used are left out, as RFC 7517
+// section 5 has it: those for encryption, secret ones, kinds that are not in
+// Algorithms; and those that are damaged or too weak, have no id, or share it
+// with another, so that it cannot be told which is meant. It is an error where
+// these leave none.
 func ParseKeys(set []byte) (StaticKeys, error) {
+	keys, _, err := parseKeys(set)
+	return keys, err
+}
+
+// parseKeys is ParseKeys, and what is wrong with the keys that ought to be of
+// use and are not.
+func parseKeys(set []byte) (keys StaticKeys, faults []error, err error) {
 	var in struct {
-		Keys []jwk `json:"keys"`
+		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(set, &in); err != nil {
-		return nil, fmt.Errorf("JWK set: %w", err)
+		return nil, nil, fmt.Errorf("JWK set: %w", err)
 	}
-	var out StaticKeys
-	for i, j := range in.Keys {
-		if j.Use != "" && j.Use != "sig" {
-			continue
-		}
-		k, err := j.key()
+	named := make(map[string]int)
+	for i, m := range in.Keys {
+		k, err := parseKey(m)
 		switch {
 		case errors.Is(err, errOtherKind):
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("JWK set: key %d: %w", i, err)
-		case slices.ContainsFunc(out, func(o Key) bool { return o.ID == k.ID }):
-			return nil, fmt.Errorf("JWK set: key %d: its id is used twice", i)
+			faults = append(faults, fmt.Errorf("key %d: %w", i, err))
+			continue
 		}
-		out = append(out, k)
+		if named[k.ID]++; named[k.ID] > 1 {
+			faults = append(faults, fmt.Errorf("key %d: its id is another's as well", i))
+		}
+		keys = append(keys, k)
 	}
-	return out, nil
+	keys = slices.DeleteFunc(keys, func(k Key) bool { return named[k.ID] > 1 })
+	if len(keys) == 0 && len(faults) > 0 {
+		return nil, faults, fmt.Errorf("JWK set: no key can be used: %w", faults[0])
+	}
+	return keys, faults, nil
+}
+
+func parseKey(m json.RawMessage) (Key, error) {
+	var j jwk
+	if err := json.Unmarshal(m, &j); err != nil {
+		return Key{}, errors.New("it is no JWK") // the cause could repeat what is in it
+	}
+	if j.Use != "" && j.Use != "sig" {
+		return Key{}, errOtherKind
+	}
+	return j.key()
 }
 
 var errOtherKind = errors.New("not a kind of key that verifies tokens")

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"testing"
 
 	"github.com/rescindhq/rescind/revocation/guard"
@@ -41,13 +40,14 @@ func TestParseKeys(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreRefused(t *testing.T) {
+// TestKeysThatCannotBeUsed: one bad key takes no good one with it, and is never
+// used itself.
+func TestKeysThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	weak := base64.RawURLEncoding.EncodeToString(make([]byte, 128))
 	half := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
 	base := map[string]map[string]any{
 		"no id":           {"kty": "OKP", "crv": "Ed25519", "x": half},
-		"id used twice":   {"kty": "OKP", "crv": "Ed25519", "kid": "ec", "x": half},
 		"weak RSA":        {"kty": "RSA", "kid": "w", "n": weak, "e": "AQAB"},
 		"even exponent":   {"kty": "RSA", "kid": "w", "n": base64.RawURLEncoding.EncodeToString(rsaKey.N.Bytes()), "e": "AQAA"},
 		"not on curve":    {"kty": "EC", "crv": "P-256", "kid": "w", "x": half, "y": half},
@@ -56,12 +56,23 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"wrong kind of x": {"kty": "EC", "crv": "P-256", "kid": "w", "x": 5},
 	}
 	for name, k := range base {
-		if got, err := guard.ParseKeys(jwkSet(t, maps.Clone(k))); err == nil {
-			t.Errorf("%s: got %v", name, got)
+		if got, err := guard.ParseKeys(jwkSet(t, k)); err != nil || len(got) != 3 || got[0].ID != "ec" || got[2].ID != "ed" {
+			t.Errorf("%s: got %v, %v", name, got, err)
 		}
+		alone := must(json.Marshal(map[string]any{"keys": []any{k}}))
+		if got, err := guard.ParseKeys(alone); err == nil {
+			t.Errorf("%s, alone: got %v", name, got)
+		}
+	}
+	twice := jwkSet(t, map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": "ec", "x": half})
+	if got, err := guard.ParseKeys(twice); err != nil || len(got) != 2 || got[0].ID != "rsa" || got[1].ID != "ed" {
+		t.Errorf("an id used twice: got %v, %v", got, err)
 	}
 	if _, err := guard.ParseKeys([]byte("no")); err == nil {
 		t.Error("no JSON")
+	}
+	if got, err := guard.ParseKeys([]byte(`{"keys":[{"kty":"oct","kid":"secret","k":"AAAA"}]}`)); err != nil || len(got) != 0 {
+		t.Errorf("a secret key: got %v, %v", got, err)
 	}
 }
 

@@ -33,6 +33,10 @@ type RemoteConfig struct {
 	Timeout time.Duration
 	// Client fetches. Nil means one of its own. Redirects are not followed.
 	Client *http.Client
+	// OnFault is told of each key of a set that ought to be of use and is left
+	// out, by its place in the set, each time the set is fetched. It must not
+	// block. Nil is not called.
+	OnFault func(err error)
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 }
@@ -72,6 +76,9 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 	cfg.Client = &client
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.OnFault == nil {
+		cfg.OnFault = func(error) {}
 	}
 	return &RemoteKeys{cfg: cfg}, nil
 }
@@ -158,5 +165,9 @@ func (r *RemoteKeys) get(ctx context.Context) (StaticKeys, error) {
 	if len(body) > maxSetBytes {
 		return nil, fmt.Errorf("fetch JWK set: over %d bytes", maxSetBytes)
 	}
-	return ParseKeys(body)
+	keys, faults, err := parseKeys(body)
+	for _, fault := range faults {
+		r.cfg.OnFault(fault)
+	}
+	return keys, err
 }

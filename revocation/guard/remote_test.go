@@ -1,8 +1,10 @@
 package guard_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,6 +55,27 @@ func remote(t *testing.T, p *published) (*guard.Guard, *clock) {
 		t.Fatal(err)
 	}
 	return newGuard(t, func(cfg *guard.Config) { cfg.Keys = keys }), c
+}
+
+// A set with a bad key is used, and each fetch tells of the bad one.
+func TestRemoteKeysTellOfABadOne(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	p.serve(jwkSet(t, map[string]any{"kty": "RSA", "kid": "weak", "n": "AQAB", "e": "AQAB"}, map[string]any{"kty": "oct", "kid": "secret", "k": "AAAA"}))
+	var faults []string
+	keys, err := guard.NewRemoteKeys(guard.RemoteConfig{URL: p.URL, Client: p.Client(), OnFault: func(err error) { faults = append(faults, err.Error()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err := keys.Key(t.Context(), "ec"); err != nil || k.ID != "ec" {
+		t.Errorf("got %v, %v", k, err)
+	}
+	if _, err := keys.Key(t.Context(), "weak"); !errors.Is(err, guard.ErrNoKey) {
+		t.Errorf("got %v", err)
+	}
+	if len(faults) != 1 || !strings.HasPrefix(faults[0], "key 3: RSA key") {
+		t.Errorf("told of %q", faults)
+	}
 }
 
 func TestRemoteKeys(t *testing.T) {

@@ -127,6 +127,21 @@ LIMIT {limit:UInt32};
 --   now = dev.rescind.finding.opened.v1
 --   limit = 100
 
+-- glance, any tenant
+SELECT countIf(NOT revokes AND outcome != 'failure'), minIf(toUnixTimestamp64Micro(time), NOT revokes AND outcome != 'failure'),
+  maxIf(if(1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000) = 0, {never:Int64}, 1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000)), revokes), countIf(revokes AND source = {forgetter:String})
+FROM events
+WHERE shard = {shard:UInt16}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+  AND (revokes OR type = {type:String});
+--   shard = 0
+--   first = 1
+--   end = 9
+--   type = dev.rescind.token.verified.v1
+--   forgetter = rescind:requests
+--   never = 9223372036854775807
+
 -- hits, client
 SELECT uniqExact(token_ref), uniqExactIf(subject_ref, subject_ref != toFixedString('', 16)),
   uniqExactIf(session_ref, session_ref != toFixedString('', 16)), uniqExactIf((issuer, client), client != ''),
@@ -996,6 +1011,51 @@ LIMIT {limit:UInt32};
 --   forgetter = rescind:requests
 --   behind = 4
 --   revoked = 3
+--   limit = 5
+--   bound = 5000000
+
+-- suspects, none forgotten, any tenant
+WITH toFixedString('', 16) AS none,
+  revocations AS (
+    SELECT tenant, `index` AS at, toUnixTimestamp64Micro(received) AS since, toUnixTimestamp64Milli(revoked_before) AS cutoff,
+      1000000 * intDiv(toUnixTimestamp64Milli(revoked_starts), 1000) AS starts, 1000000 * intDiv(toUnixTimestamp64Milli(revoked_expires) + 999, 1000) AS expires, subject_ref, source, (revoked_scope, multiIf(
+      revoked_scope = 'token', if(token_ref = none, '', toString(token_ref)), revoked_scope = 'session', if(session_ref = none, '', toString(session_ref)),
+      revoked_scope = 'grant', if(grant_ref = none, '', toString(grant_ref)), revoked_scope = 'subject', if(subject_ref = none, '', toString(subject_ref)),
+      revoked_scope = 'client', concat(issuer, '\0', client), revoked_scope = 'key', concat(issuer, '\0', kid),
+      revoked_scope = 'issuer', concat(issuer, '\0'), '-')) AS name
+    FROM events
+    WHERE shard = {shard:UInt16} AND type IN {types:Array(String)} AND revokes AND `index` < {end:UInt64}
+  )
+SELECT DISTINCT v.place AS accepted, r.at AS revoked
+FROM (
+  SELECT tenant, `index` AS place, view, toUnixTimestamp64Milli(iat) AS issued, least(toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received)) AS taken,
+    toUnixTimestamp64Micro(time) AS told,
+    arrayJoin(arrayFilter(n -> n.2 != '', [
+      ('token', if(token_ref = none, '', toString(token_ref))), ('session', if(session_ref = none, '', toString(session_ref))),
+      ('grant', if(grant_ref = none, '', toString(grant_ref))), ('subject', if(subject_ref = none, '', toString(subject_ref))),
+      ('client', if(client = '', '', concat(issuer, '\0', client))), ('key', if(kid = '', '', concat(issuer, '\0', kid))),
+      ('issuer', concat(issuer, '\0')), ('tenant', '-')])) AS name
+  FROM events
+  WHERE shard = {shard:UInt16} AND type = {type:String} AND outcome != 'failure'
+    AND `index` >= greatest({first:UInt64}, {behind:UInt64}) AND `index` < {end:UInt64}
+) AS v
+INNER JOIN revocations AS r ON v.tenant = r.tenant AND v.name = r.name
+WHERE accepted > revoked
+  AND (r.cutoff = 0 OR v.issued = 0 OR intDiv(v.issued, 1000) <= intDiv(r.cutoff, 1000))
+  AND (r.expires = 0 OR v.told < r.expires) AND v.told >= r.starts
+  AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
+  AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
+ORDER BY accepted, revoked
+LIMIT {limit:UInt32};
+--   shard = 0
+--   first = 1
+--   end = 9
+--   type = dev.rescind.token.verified.v1
+--   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   issues = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
+--   forgetter = rescind:requests
+--   behind = 0
+--   revoked = 0
 --   limit = 5
 --   bound = 5000000
 
