@@ -48,16 +48,16 @@ func (q suspects) SQL() (string, []any) {
 	args := []any{
 		clickhouse.Named("shard", q.Shard), clickhouse.Named("first", q.First), clickhouse.Named("end", q.End),
 		clickhouse.Named("type", string(events.TokenVerified)), clickhouse.Named("types", names(revoking())),
-		clickhouse.Named("issues", names([]events.Type{events.TokenIssued, events.TokenRefreshed})),
-		clickhouse.Named("forgetter", erasure.Source), clickhouse.Named("behind", q.Behind.Accepted), clickhouse.Named("revoked", q.Behind.Revoked),
+		clickhouse.Named("behind", q.Behind.Accepted), clickhouse.Named("revoked", q.Behind.Revoked),
 		clickhouse.Named("limit", limit(q.Limit)), clickhouse.Named("bound", q.Bound.Microseconds()),
 	}
+	forgotten, of := q.forgotten()
 	return `WITH toFixedString('', 16) AS none,
   revocations AS (
     SELECT ` + counting + `, subject_ref, source, (revoked_scope, ` + revokedName + `) AS name
     FROM events
     WHERE shard = {shard:UInt16} AND type IN {types:Array(String)} AND revokes AND ` + "`index`" + ` < {end:UInt64}
-  )` + q.forgotten() + `
+  )` + forgotten + `
 SELECT DISTINCT v.place AS accepted, r.at AS revoked
 FROM (
   SELECT tenant, ` + "`index`" + ` AS place, view, toUnixTimestamp64Milli(iat) AS issued, ` + accepted + ` AS taken,
@@ -74,7 +74,7 @@ WHERE accepted > revoked
   AND (v.view > 0 AND v.view >= revoked OR v.taken > greatest(r.since, r.starts) + {bound:Int64})
   AND (accepted, revoked) > ({behind:UInt64}, {revoked:UInt64})
 ORDER BY accepted, revoked
-LIMIT {limit:UInt32}`, args
+LIMIT {limit:UInt32}`, append(args, of...)
 }
 
 // entries is what the revocations of q are called.
@@ -87,10 +87,11 @@ func (q suspects) entries() string {
 
 // forgotten adds those that are also under the names of tokens. It reads the
 // revocations twice more.
-func (q suspects) forgotten() string {
+func (q suspects) forgotten() (sql string, args []any) {
 	if q.NoneForgotten {
-		return ""
+		return "", nil
 	}
+	args = append(args, clickhouse.Named("forgetter", erasure.Source), clickhouse.Named("issues", names([]events.Type{events.TokenIssued, events.TokenRefreshed})))
 	return `,
   forgotten AS (
     SELECT tenant, at, since, cutoff, starts, expires, subject_ref
@@ -108,7 +109,7 @@ func (q suspects) forgotten() string {
         AND shard = {shard:UInt16} AND type IN {issues:Array(String)} AND token_ref != none
     ) AS e
     INNER JOIN forgotten AS f ON e.tenant = f.tenant AND e.subject_ref = f.subject_ref
-  )`
+  )`, args
 }
 
 // glance is what is asked before suspects are.

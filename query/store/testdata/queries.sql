@@ -1007,12 +1007,12 @@ LIMIT {limit:UInt32};
 --   end = 9
 --   type = dev.rescind.token.verified.v1
 --   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
---   issues = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
---   forgetter = rescind:requests
 --   behind = 4
 --   revoked = 3
 --   limit = 5
 --   bound = 5000000
+--   forgetter = rescind:requests
+--   issues = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
 
 -- suspects, none forgotten, any tenant
 WITH toFixedString('', 16) AS none,
@@ -1052,8 +1052,6 @@ LIMIT {limit:UInt32};
 --   end = 9
 --   type = dev.rescind.token.verified.v1
 --   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
---   issues = [dev.rescind.token.issued.v1 dev.rescind.token.refreshed.v1]
---   forgetter = rescind:requests
 --   behind = 0
 --   revoked = 0
 --   limit = 5
