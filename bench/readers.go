@@ -14,7 +14,6 @@ var errWrong = errors.New("the set answers wrongly")
 
 const (
 	readersRuns     = 5
-	readersFor      = 2 * time.Second
 	appliedRate     = 50_000 // a second
 	appliedTogether = 5 * time.Millisecond
 )
@@ -28,12 +27,12 @@ func (b *revoke) readers(ctx context.Context) error {
 	for i := range claims {
 		claims[i] = of.Claims(i * 7919 % n)
 	}
-	look := func() float64 { return slowest(set, claims, of.Now) }
+	look := func() float64 { return slowest(set, claims, of.Now, b.cfg.Reading) }
 	var quiet, busy, rates []float64
 	for range readersRuns {
 		quiet = append(quiet, look())
 		stop, done := make(chan struct{}), make(chan int)
-		entries := of.Entries(n, n+appliedRate*2*int(readersFor/time.Second))
+		entries := of.Entries(n, n+int(2*appliedRate*b.cfg.Reading.Seconds()))
 		n += len(entries)
 		began := time.Now()
 		go func() { done <- apply(set, entries, stop) }()
@@ -50,9 +49,9 @@ func (b *revoke) readers(ctx context.Context) error {
 }
 
 // slowest is the 99.9th percentile of decisions in ns, the clock included.
-func slowest(set *revocation.Set, claims []revocation.Claims, now time.Time) float64 {
+func slowest(set *revocation.Set, claims []revocation.Claims, now time.Time, reading time.Duration) float64 {
 	took := make([]float64, 0, 1<<21)
-	for began, i := time.Now(), 0; time.Since(began) < readersFor && len(took) < cap(took); i++ {
+	for began, i := time.Now(), 0; time.Since(began) < reading && len(took) < cap(took); i++ {
 		at := time.Now()
 		set.Decide(&claims[i%len(claims)], now)
 		took = append(took, float64(time.Since(at)))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // RevokeConfig says how much to revoke.
@@ -25,6 +26,10 @@ type RevokeConfig struct {
 	Entries int
 	// Bulk is how many revocations are published at once. Default 100,000.
 	Bulk int
+	// Calls are timed together in set, 180 times. Default 10,000.
+	Calls int
+	// Reading is how long decisions are timed in readers, ten times. Default 2 s.
+	Reading time.Duration
 	// Progress takes lines for people. nil discards.
 	Progress func(string)
 }
@@ -38,6 +43,8 @@ func (c RevokeConfig) withDefaults() RevokeConfig {
 	orDefault(&c.Rate, 10_000)
 	orDefault(&c.Entries, 1_000_000)
 	orDefault(&c.Bulk, 100_000)
+	orDefault(&c.Calls, 10_000)
+	orDefault(&c.Reading, 2*time.Second)
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
@@ -60,8 +67,8 @@ func (c RevokeConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("profile %q: want some of %s", name, strings.Join(RevokeProfiles(), ", ")))
 		}
 	}
-	if min(c.Revocations, c.Verifiers, c.Entries, c.Bulk) < 1 || c.Rate < 0 {
-		errs = append(errs, errors.New("revocations, verifiers, entries and bulk want 1 or more, rate 0 or more"))
+	if min(c.Revocations, c.Verifiers, c.Entries, c.Bulk, c.Calls) < 1 || c.Rate < 0 || c.Reading < 0 {
+		errs = append(errs, errors.New("revocations, verifiers, entries, bulk and calls want 1 or more, rate and reading 0 or more"))
 	}
 	return errors.Join(errs...)
 }
@@ -140,7 +147,7 @@ func (b *revoke) add(r Result) {
 
 // set is lookups and decisions in a set beside a Go map, and what it takes.
 func (b *revoke) set(context.Context) error {
-	for _, r := range sets(b.cfg.Entries) {
+	for _, r := range sets(b.cfg.Entries, b.cfg.Calls) {
 		b.add(r)
 	}
 	return nil

@@ -3,12 +3,13 @@ package bench
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestRevokeMeasuresEveryRow runs everything, small.
 func TestRevokeMeasuresEveryRow(t *testing.T) {
 	t.Parallel()
-	report, err := Revoke(t.Context(), RevokeConfig{Dir: t.TempDir(), Revocations: 3, Verifiers: 3, Rate: 100, Entries: 2000, Bulk: 1500})
+	report, err := Revoke(t.Context(), RevokeConfig{Dir: t.TempDir(), Revocations: 3, Verifiers: 3, Rate: 100, Entries: 2000, Bulk: 1500, Calls: 100, Reading: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestRevokeMeasuresEveryRow(t *testing.T) {
 
 func TestFaultsOfRevokeAreNamed(t *testing.T) {
 	t.Parallel()
-	for _, c := range []RevokeConfig{{Profiles: []string{"no-such"}}, {Revocations: -1}, {Verifiers: -1}, {Rate: -1}, {Entries: -1}, {Bulk: -1}} {
+	for _, c := range []RevokeConfig{{Profiles: []string{"no-such"}}, {Revocations: -1}, {Verifiers: -1}, {Rate: -1}, {Entries: -1}, {Bulk: -1}, {Calls: -1}, {Reading: -1}} {
 		if _, err := Revoke(t.Context(), c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}

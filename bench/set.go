@@ -13,16 +13,15 @@ import (
 
 const (
 	setRuns   = 3
-	setRounds = 60     // of a run
-	setCalls  = 10_000 // of a round
+	setRounds = 60 // of a run
 	setProbes = 1 << 14
 	inMap     = "one lookup in a Go map of as many 16-byte keys"
 )
 
 // sets times lookups and whole decisions in a set of n against lookups in a Go
 // map of the same keys, in turns: each sample is the round of a run that was
-// disturbed least.
-func sets(n int) []Result {
+// disturbed least, calls of each together.
+func sets(n, calls int) []Result {
 	of := workload.NewRevocations(time.Now())
 	before := heapInUse()
 	set := of.Set(n)
@@ -33,7 +32,7 @@ func sets(n int) []Result {
 	}
 	t := newSetTimes(of, n)
 	for range setRuns {
-		t.run(set, plain)
+		t.run(set, plain, calls)
 	}
 	return append(t.results(), alone("set/memory", "bytes an entry", size))
 }
@@ -64,8 +63,8 @@ func newSetTimes(of *workload.Revocations, n int) *setTimes {
 	return t
 }
 
-func (t *setTimes) run(set *revocation.Set, plain map[events.Ref]uint32) {
-	times := sidebyside.Time(setRounds, setCalls,
+func (t *setTimes) run(set *revocation.Set, plain map[events.Ref]uint32, calls int) {
+	times := sidebyside.Time(setRounds, calls,
 		func(i int) { set.Holds(t.there[i%setProbes], t.now) },
 		func(i int) { _ = plain[t.there[i%setProbes]] },
 		func(i int) { set.Holds(t.absent[i%setProbes], t.now) },

@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			cache, err := os.UserCacheDir()
 			e.Setenv("XDG_CACHE_HOME", cache) // the engine is installed once, not for each script
 			e.Setenv("RESCIND_DATA", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("GORACE", os.Getenv("GORACE")) // which has each command end a second later, unless told otherwise
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier},
@@ -81,7 +82,7 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 
 func environOf(ts *testscript.TestScript) []string {
 	env := []string{"PATH=" + ts.Getenv("PATH")}
-	for _, name := range []string{"RESCIND_DATA", "XDG_CACHE_HOME", "HOME"} {
+	for _, name := range []string{"RESCIND_DATA", "XDG_CACHE_HOME", "HOME", "GORACE"} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env

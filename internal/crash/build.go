@@ -8,26 +8,28 @@ import (
 	"sync"
 )
 
-// built is the command that was built for this run.
+// built is the programs that were built for this run.
 var built struct {
 	once sync.Once
 	dir  string
 	err  error
 }
 
-// command is the path of the rescind command, built once in a run of tests
-// from what is there, without the race detector: it is what users get.
-func command() (string, error) {
+// executable is the path of a program, the rescind command or the server of a
+// site. Both are built once in a run of tests from what is there, without the
+// race detector, as what users get, and without what a debugger wants.
+func executable(name string) (string, error) {
 	built.once.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "rescind-crash-"); built.err != nil {
 			return
 		}
-		cmd := exec.Command("go", "build", "-o", built.dir, "github.com/rescindhq/rescind/cmd/rescind")
+		const module = "github.com/rescindhq/rescind/"
+		cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", built.dir, module+"cmd/rescind", module+"internal/crash/server")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the command: %w\n%s", err, out)
 		}
 	})
-	return filepath.Join(built.dir, "rescind"), built.err
+	return filepath.Join(built.dir, name), built.err
 }
 
 // Clean removes what was built. TestMain calls it last.

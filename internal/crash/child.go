@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,10 +19,6 @@ import (
 	"github.com/rescindhq/rescind/internal/secrets"
 )
 
-// childVariable is set for a process that is to be a server, to its child in
-// JSON.
-const childVariable = "RESCIND_CRASH_CHILD"
-
 // child is what a server is told. It has no secret in it: those are in Dir.
 type child struct {
 	Server   string // nats or clickhouse
@@ -30,31 +27,21 @@ type child struct {
 	HTTPPort int // of ClickHouse
 }
 
-// The servers that this executable can be.
+// The servers that a child can be.
 const (
 	natsServer       = "nats"
 	clickHouseServer = "clickhouse"
 )
 
-// MainIfChild must be called in TestMain behind engine.MainIfChild: in a
-// process that a Site has started it is the server and never returns, in any
-// other it returns at once.
-func MainIfChild() {
-	text := os.Getenv(childVariable)
-	if text == "" {
-		return
-	}
-	if err := serveChild(text); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-func serveChild(text string) error {
+// Serve is the server that args, a child in JSON, say, until the process is told
+// to end.
+func Serve(args []string) error {
 	var c child
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return err
+	if len(args) != 1 {
+		return errors.New("usage: server CHILD, as a site starts it")
+	}
+	if err := json.Unmarshal([]byte(args[0]), &c); err != nil {
+		return fmt.Errorf("what server to be: %w", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -108,19 +95,15 @@ func (c child) serveClickHouse(ctx context.Context, log *slog.Logger) (func(cont
 	return e.Stop, nil
 }
 
-// command is this executable, as the server.
+// command is what runs the server.
 func (c child) command() (func() *exec.Cmd, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
+	exe, err := executable("server")
 	if err != nil {
 		return nil, err
 	}
-	return func() *exec.Cmd {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), childVariable+"="+string(text))
-		return cmd
-	}, nil
+	return func() *exec.Cmd { return exec.Command(exe, string(text)) }, nil
 }

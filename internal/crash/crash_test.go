@@ -9,14 +9,10 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/internal/crash"
-	"github.com/rescindhq/rescind/internal/engine"
-	"github.com/rescindhq/rescind/internal/engine/enginetest"
 )
 
 func TestMain(m *testing.M) {
-	engine.MainIfChild()
-	crash.MainIfChild()
-	code := enginetest.M{M: m}.Run()
+	code := m.Run()
 	if err := crash.Clean(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)

@@ -4,7 +4,8 @@
 // # What it is
 //
 // A [Site] is NATS, ClickHouse and each role of `rescind serve` in a process of
-// its own, started again whenever it ends. A [Load] publishes through the SDK and
+// its own, started again whenever it ends. They are built for the run without the
+// race detector, the two servers as command server. A [Load] publishes through the SDK and
 // the API and notes what was acknowledged. [Site.Harness] kills processes, or
 // makes them stand still, as a [Plan] says; a [Wire] disturbs their connections. [Site.Verify] reads the log,
 // the tables and the feed with code of its own (package checker) and fails the

@@ -138,7 +138,7 @@ func (s *Site) prepare() (err error) {
 	if s.keys, err = secrets.Open(s.Dir); err != nil {
 		return err
 	}
-	if s.exe, err = command(); err != nil {
+	if s.exe, err = executable("rescind"); err != nil {
 		return err
 	}
 	s.ports, err = freePorts()

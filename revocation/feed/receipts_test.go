@@ -186,8 +186,14 @@ func TestNothingIsSaidAfterACut(t *testing.T) {
 	p := newProxy(t, h.server.URL())
 	f := h.verify(t, named("orders"), func(c *feed.Config) { c.Conn = p.connect(t, h.server) })
 	awaitReady(t, f)
-	p.cut()
 	h.stop()
+	stored, err := natsdtest.JetStream(t, h.server, natsd.Projector).Stream(t.Context(), stream.RevocationsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := stored.CachedInfo().State.LastSeq // one that came after the cut would make the view fresh again
+	feedtest.Eventually(t, "all that was published", func() bool { return f.Status().Head.Seq == last })
+	p.cut()
 	feedtest.Eventually(t, "stale", func() bool { return f.Status().Doubt == revocation.CauseStale })
 	for len(heard) > 0 {
 		<-heard
