@@ -239,7 +239,7 @@ func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
 	if len(evs) == 0 {
 		return
 	}
-	lot.failed(r.s.cfg.Publisher.Publish(ctx, evs...))
+	lot.failed(r.s.cfg.Bulk.Publish(ctx, evs...))
 	slices.SortFunc(lot.refused, func(a, b BulkRefusal) int { return int(a.Line - b.Line) })
 }
 

@@ -49,6 +49,10 @@ type Config struct {
 	Quarantine QuarantineStore
 	Feed       Feed
 
+	// Bulk publishes the lines of bulk jobs, whose order does not matter. Default
+	// Publisher.
+	Bulk Publisher
+
 	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
 	// is ignored then, no revocation says where it is enforced, and GET
 	// /v1/verifiers is answered 503.
@@ -108,6 +112,9 @@ type Config struct {
 func (c *Config) defaults() {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Bulk == nil {
+		c.Bulk = c.Publisher
 	}
 	c.Shards = max(c.Shards, 1)
 	if c.WaitFor == 0 {
