@@ -30,6 +30,8 @@ const (
 	bulkReadWait = 30 * time.Second   // for the next lines
 	bulkSendWait = 10 * time.Second   // for the answer to be taken
 	bulkAhead    = time.Minute        // of a job's clock before ours
+	bulkUnlogged = 20 * bulkBatch     // accepted lines of a job that are not on the log
+	bulkStandsBy = time.Second / 2    // for a log that stands still
 )
 
 var errBulkBusy = &problemError{KindUnavailable, http.StatusServiceUnavailable, "cannot be done now", "other jobs are running: try again when one is done", ""}
@@ -64,7 +66,7 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if err != nil {
 		return err
 	}
-	r := &bulkRun{s: s, c: c, key: key, job: job, at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
+	r := &bulkRun{s: s, c: c, key: key, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
 	err = r.run(c.Request().Context())
 	s.bulk.end(job, err == nil)
 	if err := r.control.SetWriteDeadline(time.Now().Add(bulkSendWait)); err != nil {
@@ -126,6 +128,9 @@ type bulkRun struct {
 	line    uint32 // the last that was read
 	skip    uint32 // up to this one lines are durable, and only compared
 	lines   lines  // up to line
+
+	logged uint32    // when it was looked at last
+	moved  time.Time // when that was seen to change
 }
 
 // bulkLot is some lines that are judged and published together.
@@ -194,6 +199,9 @@ func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 		if len(lot.lines) == 0 {
 			continue
 		}
+		if err := r.pace(ctx); err != nil {
+			return err
+		}
 		select {
 		case under <- lot:
 			go r.publish(ctx, lot)
@@ -202,6 +210,29 @@ func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 		}
 	}
 	return nil
+}
+
+// pace waits while much of the job is not on the log yet: it must neither fill
+// the intake nor have the revocation of somebody else wait behind all of it.
+// Where the log stands still for a while it is not the job that is waited for:
+// its lines were there before, or nobody writes.
+func (r *bulkRun) pace(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		unlogged, logged := r.s.bulk.unlogged(r.job)
+		if logged != r.logged {
+			r.logged, r.moved = logged, time.Now()
+		}
+		if unlogged <= bulkUnlogged || time.Since(r.moved) > bulkStandsBy {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // lot reads lines up to the end of a batch. Those that are durable are only

@@ -216,6 +216,14 @@ func (b *bulk) read(j *bulkJob) string {
 	return j.lines.digest()
 }
 
+// unlogged is how many accepted lines of a job are not on the log, and how many
+// are.
+func (b *bulk) unlogged(j *bulkJob) (int64, uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int64(j.accepted) - int64(j.logged), j.logged
+}
+
 // show is how far a job is, and when the last of its revocations on the log was
 // received; false where there is none.
 func (b *bulk) show(k jobKey) (out BulkJob, received time.Time, ok bool) {

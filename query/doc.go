@@ -44,6 +44,8 @@
 //     read here, and revokes nothing; elsewhere each line revokes what it says.
 //     None is counted as accepted for the line that had its number before.
 //   - A line that repeats another one of its batch of 1,000 is no second revocation.
+//   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
+//     it does not fill the intake, and nobody's revocation waits behind all of it.
 //   - A job says at how many verifiers the last of its revocations on the log, and
 //     so each before it, is enforced.
 //   - One caller, by the sub of its tokens, has at most its share of the bulk jobs,

@@ -189,7 +189,7 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		OnApply: func(s feed.Applied) { p.verifiers.Advance(s.Head) },
 	})
 	a.ready = append(a.ready, vouches(ctx, p.feed))
-	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane}); err != nil {
+	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane, AtOnce: 4}); err != nil {
 		return nil, err
 	}
 	p.requests, err = erasure.New(erasure.Config{
