@@ -273,19 +273,6 @@ func TestSharesOfReading(t *testing.T) {
 	}
 }
 
-// TestBulkWaitsForTheLog: a job is not far ahead of the log, but where that
-// stands still.
-func TestBulkWaitsForTheLog(t *testing.T) {
-	t.Parallel()
-	p := new(parts)
-	a := serve(t, p.config())
-	began := time.Now()
-	a.bulk(newJob(t), "", bulkLines(1, 40_000)).want(t, http.StatusOK)
-	if took := time.Since(began); took < 500*time.Millisecond {
-		t.Errorf("40,000 lines that do not come to the log were taken within %s", took)
-	}
-}
-
 // slowPast calls wait before it decides.
 type slowPast struct {
 	past

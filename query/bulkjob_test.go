@@ -1,8 +1,10 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -74,6 +76,37 @@ func TestLineIDs(t *testing.T) {
 				}
 				seen[id] = what
 			}
+		}
+	}
+}
+
+// TestBulkWaitsForTheLog: a job is not far ahead of the log, but where that
+// stands still.
+func TestBulkWaitsForTheLog(t *testing.T) {
+	t.Parallel()
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // so that who waits is told at once
+	long := time.Hour
+	for name, c := range map[string]struct {
+		accepted, logged, looked uint32
+		moved                    time.Duration // ago, when it was looked at
+		waits                    bool
+	}{
+		"near the log":            {bulkUnlogged + 5, 5, 5, -long, false},
+		"far before it":           {bulkUnlogged + 6, 5, 5, -long, true},
+		"it stands still":         {bulkUnlogged + 6, 5, 5, long, false},
+		"it has moved since":      {bulkUnlogged + 6, 5, 4, long, true},
+		"the log was there first": {10, 30, 30, -long, false},
+	} {
+		b := newBulk()
+		j, _, _, err := b.begin(jobNo(0), 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		j.accepted, j.logged = c.accepted, c.logged
+		r := &bulkRun{s: &Server{bulk: b}, job: j, logged: c.looked, moved: time.Now().Add(-c.moved)}
+		if err := r.pace(over); (err != nil) != c.waits {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
