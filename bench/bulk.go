@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/dev"
 )
 
-// bulk is the time from the first of many revocations, published in batches of
-// the SDK, until a verifier refuses every one of them.
+// bulk is the time from the first of many revocations, published as the API does
+// the lines of a bulk job, until a verifier refuses every one of them.
 func (b *revoke) bulk(ctx context.Context) error {
 	f, stop, err := b.verifier(ctx)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	pub, err := b.sdk(sdkBatch)
+	pub, err := stream.NewPublisher(stream.PublisherConfig{Environment: dev.Environment, Conn: b.publisher, BatchEvents: 1000, Abreast: 4})
 	if err != nil {
 		return err
 	}

@@ -149,12 +149,19 @@ type AuditSearch struct {
 
 // BulkJob defines model for BulkJob.
 type BulkJob struct {
-	// Accepted Lines before it that revoke.
+	// Accepted Lines before it that revoke: each is durable.
 	Accepted int64 `json:"accepted"`
 
 	// Applied Whether all accepted lines are in this server's own view of the revocation set.
-	Applied bool   `json:"applied"`
-	ID      string `json:"id"`
+	Applied bool `json:"applied"`
+
+	// Digest SHA-256, in hex, of all lines before it, each without its line end and with one line feed behind it; one
+	// that is too long counts as empty. Missing where this process has not read them all.
+	Digest string `json:"digest,omitempty,omitzero"`
+
+	// Enforced Of the last of its revocations that is on the log, and so of all before it.
+	Enforced *Enforcement `json:"enforced,omitempty"`
+	ID       string       `json:"id"`
 
 	// Logged Revocations of the job that are on the log.
 	Logged int64 `json:"logged"`
@@ -170,6 +177,9 @@ type BulkJob struct {
 
 	// Refused Lines before it that do not.
 	Refused int64 `json:"refused"`
+
+	// Repeated Lines before it that say what another one within the same thousand says. Where an earlier process has read them they count as refused.
+	Repeated int64 `json:"repeated,omitempty,omitzero"`
 
 	// State running: lines are being read; open: send those from next on; complete: all were read.
 	State  string `json:"state"`
@@ -999,6 +1009,10 @@ type RevokeBulkParams struct {
 
 	// From The number of the first line of the body, from 1.
 	From int64 `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Digest The `digest` that the job had when the lines before `from` were read, or that the caller has
+	// counted of its own: where the server knows another, it answers 409.
+	Digest string `form:"digest,omitempty" json:"digest,omitempty,omitzero"`
 }
 
 // GetBulkParams defines parameters for GetBulk.
@@ -1610,6 +1624,13 @@ func (w *ServerInterfaceWrapper) RevokeBulk(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "digest" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "digest", ctx.QueryParams(), &params.Digest, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter digest: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments

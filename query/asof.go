@@ -31,6 +31,11 @@ func (s *Server) checkAsOf(c echo.Context, tenant string, in *CheckRequest) erro
 	case !at.Time.IsZero() && at.Time.Before(time.Unix(0, 0)):
 		return invalid("as_of", "it is before 1970")
 	}
+	release, err := s.shares.past.take(caller(c))
+	if err != nil {
+		return err
+	}
+	defer release()
 	d, was, err := s.cfg.History.Decide(c.Request().Context(), in.Claims.claims(tenant), at)
 	if errors.Is(err, history.ErrFuture) {
 		return invalid("as_of_position", "the log has not come that far")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -29,6 +30,8 @@ const (
 	bulkReadWait = 30 * time.Second   // for the next lines
 	bulkSendWait = 10 * time.Second   // for the answer to be taken
 	bulkAhead    = time.Minute        // of a job's clock before ours
+	bulkUnlogged = 20 * bulkBatch     // accepted lines of a job that are not on the log
+	bulkStandsBy = time.Second / 2    // for a log that stands still
 )
 
 var errBulkBusy = &problemError{KindUnavailable, http.StatusServiceUnavailable, "cannot be done now", "other jobs are running: try again when one is done", ""}
@@ -54,11 +57,16 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if from > bulkLines {
 		return invalid("from", "a job has at most %d lines", bulkLines)
 	}
-	job, err := s.bulk.begin(key, uint32(from))
+	release, err := s.shares.bulk.take(caller(c))
 	if err != nil {
 		return err
 	}
-	r := &bulkRun{s: s, c: c, key: key, job: job, at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1}
+	defer release()
+	job, skip, read, err := s.bulk.begin(key, uint32(from), params.Digest)
+	if err != nil {
+		return err
+	}
+	r := &bulkRun{s: s, c: c, key: key, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
 	err = r.run(c.Request().Context())
 	s.bulk.end(job, err == nil)
 	if err := r.control.SetWriteDeadline(time.Now().Add(bulkSendWait)); err != nil {
@@ -80,13 +88,18 @@ func (s *Server) GetBulk(c echo.Context, id ID, params GetBulkParams) error {
 }
 
 func (s *Server) showBulk(c echo.Context, key jobKey, job string) error {
-	out, ok := s.bulk.show(key)
+	out, received, ok := s.bulk.show(key)
 	if !ok {
 		return ErrNotFound
 	}
 	out.ID = job
 	view := s.cfg.Decider.Decide(revocation.Claims{Tenant: key.tenant}).Position
 	out.Applied = out.Logged >= out.Accepted && (out.Position == nil || view >= *out.Position)
+	if out.Position != nil && s.cfg.Receipts != nil {
+		if e, known := s.cfg.Receipts.Enforced(verifiers.Revoked{Shard: s.shard(key.tenant), Position: *out.Position, Received: received}); known {
+			out.Enforced = enforcement(&e)
+		}
+	}
 	return c.JSON(http.StatusOK, out)
 }
 
@@ -113,6 +126,11 @@ type bulkRun struct {
 	actor   *Principal
 	control *http.ResponseController
 	line    uint32 // the last that was read
+	skip    uint32 // up to this one lines are durable, and only compared
+	lines   lines  // up to line
+
+	logged uint32    // when it was looked at last
+	moved  time.Time // when that was seen to change
 }
 
 // bulkLot is some lines that are judged and published together.
@@ -122,7 +140,10 @@ type bulkLot struct {
 	lines [][]byte // nil for one that is too long
 	done  chan struct{}
 
+	read lines // up to last
+
 	accepted uint32
+	repeated uint32
 	refused  []BulkRefusal
 	err      error
 }
@@ -152,7 +173,7 @@ func (r *bulkRun) settle(under <-chan *bulkLot, cancel context.CancelFunc) (err 
 			cancel()
 			continue
 		}
-		r.s.bulk.done(r.job, lot.last, lot.accepted, lot.refused)
+		r.s.bulk.done(r.job, lot)
 	}
 	return err
 }
@@ -161,18 +182,25 @@ func (r *bulkRun) settle(under <-chan *bulkLot, cancel context.CancelFunc) (err 
 // on.
 func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 	in := bufio.NewReaderSize(r.c.Request().Body, bulkLine)
-	skip := r.s.bulk.durable(r.job)
 	for end := false; !end; {
 		if err := r.control.SetReadDeadline(time.Now().Add(bulkReadWait)); err != nil {
 			return err
 		}
-		lot, err := r.lot(in, skip)
+		lot, err := r.lot(in)
 		end = errors.Is(err, io.EOF)
-		if err != nil && !end {
+		switch told := (*problemError)(nil); {
+		case errors.As(err, &told):
+			return told
+		case err != nil && !end:
 			return badBody("it was cut off behind line %d: send the rest again", r.line)
+		case end && r.line < r.skip:
+			return errOtherLines(r.skip)
 		}
 		if len(lot.lines) == 0 {
 			continue
+		}
+		if err := r.pace(ctx); err != nil {
+			return err
 		}
 		select {
 		case under <- lot:
@@ -184,26 +212,69 @@ func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 	return nil
 }
 
-// lot reads lines up to the end of a batch. Those that are durable are passed
-// over.
-func (r *bulkRun) lot(in *bufio.Reader, skip uint32) (*bulkLot, error) {
+// pace waits while much of the job is not on the log yet: it must neither fill
+// the intake nor have the revocation of somebody else wait behind all of it.
+// Where the log stands still for a while it is not the job that is waited for:
+// its lines were there before, or nobody writes.
+func (r *bulkRun) pace(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		unlogged, logged := r.s.bulk.unlogged(r.job)
+		if logged != r.logged {
+			r.logged, r.moved = logged, time.Now()
+		}
+		if unlogged <= bulkUnlogged || time.Since(r.moved) > bulkStandsBy {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// lot reads lines up to the end of a batch. Those that are durable are only
+// compared.
+func (r *bulkRun) lot(in *bufio.Reader) (*bulkLot, error) {
 	lot := &bulkLot{first: r.line + 1, done: make(chan struct{})}
 	for {
 		line, any, err := readLine(in)
 		if err != nil && (!any || !errors.Is(err, io.EOF)) {
+			lot.read = r.lines.until()
 			return lot, err
 		}
-		if r.line++; r.line > bulkLines {
-			return lot, invalid("", "a job has at most %d lines", bulkLines)
-		}
-		if r.line <= skip {
-			lot.first = r.line + 1
-		} else {
+		if line, err = r.take(line), errors.Join(err, r.compare()); r.line > r.skip {
 			lot.lines, lot.last = append(lot.lines, line), r.line
+		} else {
+			lot.first = r.line + 1
 		}
 		if err != nil || r.line%bulkBatch == 0 {
+			lot.read = r.lines.until()
 			return lot, err
 		}
+	}
+}
+
+// take counts a line in, and returns what of it is to be read.
+func (r *bulkRun) take(line []byte) []byte {
+	if r.line++; r.line == 1 {
+		line = bytes.TrimPrefix(line, []byte("\ufeff")) // RFC 8259 section 8.1 lets us, and some programs write it
+	}
+	r.lines.add(line)
+	return line
+}
+
+// compare judges the lines up to now.
+func (r *bulkRun) compare() error {
+	switch {
+	case r.line > bulkLines:
+		return invalid("", "a job has at most %d lines", bulkLines)
+	case r.line == r.skip && r.lines.digest() != r.s.bulk.read(r.job):
+		return errOtherLines(r.skip)
+	default:
+		return nil
 	}
 }
 
@@ -220,26 +291,30 @@ func readLine(in *bufio.Reader) (line []byte, any bool, err error) {
 	return nil, true, err
 }
 
-// publish judges the lines of a lot and publishes what they say. It says when it
-// is done.
+// publish judges the lines of a lot and publishes what they say; what repeats one
+// of them says nothing. It says when it is done.
 func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
 	defer close(lot.done)
-	evs := make([]events.Event, 0, len(lot.lines))
+	evs, seen := make([]events.Event, 0, len(lot.lines)), make(map[lineSum]bool, len(lot.lines))
 	for i, line := range lot.lines {
-		n := lot.first + uint32(i)
-		ev, err := r.event(n, line)
+		n, sum := lot.first+uint32(i), sumOf(line)
+		if seen[sum] {
+			lot.repeated++
+			continue
+		}
+		ev, err := r.event(n, sum, line)
 		if err != nil {
 			lot.refuse(n, err)
 			continue
 		}
-		evs = append(evs, ev)
+		evs, seen[sum] = append(evs, ev), true
 	}
 	lot.lines = nil
 	lot.accepted = uint32(len(evs))
 	if len(evs) == 0 {
 		return
 	}
-	lot.failed(r.s.cfg.Publisher.Publish(ctx, evs...))
+	lot.failed(r.s.cfg.Bulk.Publish(ctx, evs...))
 	slices.SortFunc(lot.refused, func(a, b BulkRefusal) int { return int(a.Line - b.Line) })
 }
 
@@ -270,7 +345,7 @@ func (l *bulkLot) refuse(n uint32, err error) {
 
 // event is what a line says, as an event that is the same however often the line
 // is sent, but for a cut-off that it leaves out.
-func (r *bulkRun) event(n uint32, line []byte) (ev events.Event, err error) {
+func (r *bulkRun) event(n uint32, sum lineSum, line []byte) (ev events.Event, err error) {
 	if line == nil {
 		return ev, invalid("", "the line is longer than %d bytes", bulkLine)
 	}
@@ -290,7 +365,7 @@ func (r *bulkRun) event(n uint32, line []byte) (ev events.Event, err error) {
 	if err := r.s.effective(&in); err != nil {
 		return ev, err
 	}
-	ev = events.Event{ID: r.key.id.line(n), Source: BulkSource, Type: in.Scope.RevokedType(), Time: r.at, Tenant: r.key.tenant,
+	ev = events.Event{ID: r.key.id.line(n, sum), Source: BulkSource, Type: in.Scope.RevokedType(), Time: r.at, Tenant: r.key.tenant,
 		Environment: r.s.cfg.Policy.Environment, Data: in.data(r.actor, r.s.cfg.Now())}
 	if refusal := r.s.cfg.Policy.Validate(&ev, r.s.cfg.Now()); refusal != nil {
 		return ev, refusal

@@ -2,12 +2,14 @@ package query
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
-
-	"github.com/google/uuid"
+	"time"
 
 	"github.com/rescindhq/rescind/query/lane"
 )
@@ -30,37 +32,6 @@ const (
 	bulkComplete = "complete" // all were read here
 )
 
-// jobID is what the ids of all lines of a job share.
-type jobID [12]byte
-
-// jobOf is the jobID of a job: the time of its UUID, and 42 bits of its hash.
-func jobOf(job uuid.UUID) (id jobID) {
-	sum := sha256.Sum256(job[:])
-	copy(id[:6], job[:6])
-	copy(id[6:], sum[:6])
-	id[6], id[8] = 0x70|id[6]&0x0f, 0x80|id[8]&0x3f // version 7, and the variant
-	return id
-}
-
-// line is the id of the event that a line makes: of a repeated line the same, so
-// that it revokes nothing twice.
-func (id jobID) line(n uint32) string {
-	var u uuid.UUID
-	copy(u[:], id[:])
-	binary.BigEndian.PutUint32(u[12:], n)
-	return u.String()
-}
-
-// lineOf is the job and the line that made an event with that id.
-func lineOf(id string) (job jobID, n uint32, ok bool) {
-	u, err := uuid.Parse(id)
-	if err != nil {
-		return job, 0, false
-	}
-	copy(job[:], u[:12])
-	return job, binary.BigEndian.Uint32(u[12:]), true
-}
-
 // jobKey tells jobs apart: one of another tenant is another.
 type jobKey struct {
 	tenant string
@@ -68,18 +39,57 @@ type jobKey struct {
 }
 
 // bulkJob is how far one job is. What is in the log is folded from it, and
-// outlives us; what was refused, and why, does not.
+// outlives us; what was refused, and why, what was repeated and what the lines
+// were does not.
 type bulkJob struct {
-	durable  uint32 // up to this line each was accepted or refused
+	durable  uint32 // up to this line each was accepted, repeated or refused
 	accepted uint32 // of those
-	running  bool   // lines are being read, here
-	complete bool   // all lines were, here
+	repeated uint32
+	lines    lines // those up to durable; nil where they were not read here
+	running  bool  // lines are being read, here
+	complete bool  // all lines were, here
 	refusals []BulkRefusal
 
 	logged   uint32            // its revocations in the log
 	position uint64            // of the last of them
+	received int64             // when it was, in µs
 	last     uint32            // batch of the furthest of them
 	recent   map[uint32]uint32 // batch -> its revocations in the log, of the last batches
+}
+
+// lines is the SHA-256 of lines from the first on, each with a line feed behind
+// it. One that is too long counts as empty.
+type lines struct{ hash.Cloner }
+
+func noLines() lines { return lines{sha256.New().(hash.Cloner)} }
+
+func (l lines) known() bool { return l.Cloner != nil }
+
+func (l lines) add(line []byte) {
+	if l.known() {
+		_, _ = l.Write(line) // a hash does not fail
+		_, _ = l.Write([]byte{'\n'})
+	}
+}
+
+// until is l as it is now.
+func (l lines) until() lines {
+	if !l.known() {
+		return l
+	}
+	c, err := l.Clone()
+	if err != nil {
+		return lines{} // not with SHA-256: what is not known is not compared
+	}
+	return lines{c}
+}
+
+// digest is "" where the lines are not known.
+func (l lines) digest() string {
+	if !l.known() {
+		return ""
+	}
+	return hex.EncodeToString(l.Sum(nil))
 }
 
 // bulk is the last jobs.
@@ -120,7 +130,7 @@ func (b *bulk) apply(e lane.Entry) {
 	defer b.mu.Unlock()
 	j := b.get(jobKey{e.Record.Tenant, id})
 	j.logged++
-	j.position = e.Index
+	j.position, j.received = e.Index, e.Record.Received
 	j.recent[batchOf(n)]++
 	if batchOf(n) > j.last {
 		j.last = batchOf(n)
@@ -147,28 +157,39 @@ func (j *bulkJob) settle() {
 	}
 }
 
-// begin lets one request read the lines of a job from line from on.
-func (b *bulk) begin(k jobKey, from uint32) (*bulkJob, error) {
+// errOtherLines says that a job is used again for what it was not made for.
+func errOtherLines(durable uint32) error {
+	return &problemError{KindState, http.StatusConflict, "not the lines of this job",
+		fmt.Sprintf("its first %d lines were others: another file is another job, so make an id for it; to go on with this one send its own lines", durable), "job"}
+}
+
+// begin lets one request read the lines of a job from line from on, where those
+// before it have the digest, if there is one. What was read here from the first
+// line on is only compared when it is sent again; what was read elsewhere is
+// published again, which revokes nothing twice.
+func (b *bulk) begin(k jobKey, from uint32, digest string) (j *bulkJob, skip uint32, read lines, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	running := 0
-	for _, j := range b.jobs {
-		if j.running {
-			running++
-		}
+	if running := slices.DeleteFunc(slices.Collect(maps.Values(b.jobs)), func(j *bulkJob) bool { return !j.running }); len(running) >= bulkAtOnce {
+		return nil, 0, read, errBulkBusy
 	}
-	if running >= bulkAtOnce {
-		return nil, errBulkBusy
-	}
-	j := b.get(k)
-	switch {
+	switch j = b.get(k); {
 	case j.running:
-		return nil, bulkState("its lines are being read already")
-	case from > j.durable+1:
-		return nil, bulkState("line %d is the next: what is before yours may not be durable", j.durable+1)
+		err = bulkState("its lines are being read already")
+	case from == 1 && !j.lines.known():
+		j.durable, j.accepted, j.repeated, j.refusals, j.lines = 0, 0, 0, nil, noLines()
+		read = noLines()
+	case from == 1:
+		skip, read = j.durable, noLines()
+	case from != j.durable+1:
+		err = bulkState("line %d is the next: send the lines from there on, or all of them", j.durable+1)
+	case digest != "" && j.lines.known() && digest != j.lines.digest():
+		err = errOtherLines(j.durable)
+	default:
+		read = j.lines.until()
 	}
-	j.running = true
-	return j, nil
+	j.running = j.running || err == nil
+	return j, skip, read, err
 }
 
 // end is called once for each begin.
@@ -178,32 +199,42 @@ func (b *bulk) end(j *bulkJob, complete bool) {
 	j.running, j.complete = false, j.complete || complete
 }
 
-// done notes that a batch up to line last is durable, but for those refused.
+// done notes that a batch is durable, but for what was refused or repeated.
 // Batches are noted in their order.
-func (b *bulk) done(j *bulkJob, last, accepted uint32, refused []BulkRefusal) {
+func (b *bulk) done(j *bulkJob, lot *bulkLot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j.durable, j.accepted = last, j.accepted+accepted
-	j.refusals = append(j.refusals, refused[:min(len(refused), bulkShown-len(j.refusals))]...)
+	j.durable, j.lines = lot.last, lot.read
+	j.accepted, j.repeated = j.accepted+lot.accepted, j.repeated+lot.repeated
+	j.refusals = append(j.refusals, lot.refused[:min(len(lot.refused), bulkShown-len(j.refusals))]...)
 }
 
-// durable is up to which line a job is.
-func (b *bulk) durable(j *bulkJob) uint32 {
+// read is the digest of a job's first lines, as far as they are durable.
+func (b *bulk) read(j *bulkJob) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return j.durable
+	return j.lines.digest()
 }
 
-// show is how far a job is; false where there is none.
-func (b *bulk) show(k jobKey) (out BulkJob, ok bool) {
+// unlogged is how many accepted lines of a job are not on the log, and how many
+// are.
+func (b *bulk) unlogged(j *bulkJob) (int64, uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int64(j.accepted) - int64(j.logged), j.logged
+}
+
+// show is how far a job is, and when the last of its revocations on the log was
+// received; false where there is none.
+func (b *bulk) show(k jobKey) (out BulkJob, received time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.jobs[k]
 	if j == nil {
-		return out, false
+		return out, received, false
 	}
-	out = BulkJob{Tenant: k.tenant, State: bulkOpen, Next: int64(j.durable) + 1, Accepted: int64(j.accepted),
-		Refused: int64(j.durable - j.accepted), Refusals: slices.Clone(j.refusals), Logged: int64(j.logged)}
+	out = BulkJob{Tenant: k.tenant, State: bulkOpen, Next: int64(j.durable) + 1, Digest: j.lines.digest(), Accepted: int64(j.accepted), Repeated: int64(j.repeated),
+		Refused: int64(j.durable - j.accepted - j.repeated), Refusals: slices.Clone(j.refusals), Logged: int64(j.logged)}
 	switch {
 	case j.running:
 		out.State = bulkRunning
@@ -212,7 +243,7 @@ func (b *bulk) show(k jobKey) (out BulkJob, ok bool) {
 	}
 	if j.logged > 0 {
 		position := j.position
-		out.Position = &position
+		out.Position, received = &position, time.UnixMicro(j.received)
 	}
-	return out, true
+	return out, received, true
 }

@@ -36,9 +36,20 @@
 //     known or is there twice is not acted on. Of a bulk request that holds for
 //     each line.
 //   - A line of a bulk job revokes once, however often it is sent: its event's id
-//     follows from the job and its number. What a job says is its next line, all
-//     before it are durable or refused, here or in another process before this
-//     one: it is folded from the log. Few batches of lines are in memory.
+//     follows from the job, its number and what it says. What a job says is its
+//     next line, all before it are durable, repeated or refused, here or in another
+//     process before this one: it is folded from the log. Few batches of lines are
+//     in memory.
+//   - A job that is used again for other lines is told so, where those before were
+//     read here, and revokes nothing; elsewhere each line revokes what it says.
+//     None is counted as accepted for the line that had its number before.
+//   - A line that repeats another one of its batch of 1,000 is no second revocation.
+//   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
+//     it does not fill the intake, and nobody's revocation waits behind all of it.
+//   - A job says at how many verifiers the last of its revocations on the log, and
+//     so each before it, is enforced.
+//   - One caller, by the sub of its tokens, has at most its share of the bulk jobs,
+//     streams and decisions as of the past that go on at once.
 //   - A revocation that cannot have any effect is refused, and one that an
 //     erasure made cannot be lifted.
 //   - A revocation of scope client, key, issuer or tenant that hits more than
@@ -70,7 +81,8 @@
 // # Concurrency
 //
 // A Server may be called from any goroutine. Memory for a request is bounded
-// by the size of a body and of a page.
+// by the size of a body and of a page. What lasts is bounded in number, for all
+// and for each caller ([Shares]).
 //
 // # What it does not do
 //

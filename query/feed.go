@@ -25,6 +25,11 @@ func lasting(c echo.Context) bool {
 
 // StreamRevocations sends the feed for as long as the caller's token is valid.
 func (s *Server) StreamRevocations(c echo.Context, _ StreamRevocationsParams) error {
+	release, err := s.shares.streams.take(caller(c))
+	if err != nil {
+		return err
+	}
+	defer release()
 	return s.cfg.Feed.Stream(c.Response(), c.Request(), caller(c).Expires)
 }
 

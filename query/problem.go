@@ -40,6 +40,7 @@ const (
 	KindContentType  Kind = "content-type"      // 415
 	KindInvalid      Kind = "invalid"           // 422 a member is not acceptable
 	KindRefused      Kind = "refused"           // 422 the event that it would make is not acceptable
+	KindShare        Kind = "share"             // 429 one caller does as much of it as it may
 	KindInternal     Kind = "internal"          // 500
 	KindPending      Kind = "pending"           // 503 durable, outcome not seen yet
 	KindUnavailable  Kind = "unavailable"       // 503
@@ -102,6 +103,7 @@ func problemOf(err error) Problem {
 		proposed *proposal.StateError
 		web      *echo.HTTPError
 		tooBig   *http.MaxBytesError
+		share    *shareError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -114,6 +116,8 @@ func problemOf(err error) Problem {
 		p := problem(KindRefused, http.StatusUnprocessableEntity, "the event would be refused", refusal.Detail)
 		p.Reason = string(refusal.Reason)
 		return p
+	case errors.As(err, &share):
+		return problem(KindShare, http.StatusTooManyRequests, "too many at once", share.Error())
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
 	case errors.As(err, &proposed):
@@ -189,12 +193,23 @@ func (s *Server) fail(err error, c echo.Context) {
 		}
 	case http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(1))
+	case http.StatusTooManyRequests:
+		h.Set(echo.HeaderRetryAfter, retryAfter(err))
 	}
 	h.Set(echo.HeaderContentType, "application/problem+json")
 	c.Response().WriteHeader(p.Status)
 	if err := json.NewEncoder(c.Response()).Encode(p); err != nil {
 		s.log.DebugContext(c.Request().Context(), "answer not sent", slog.Any("err", err))
 	}
+}
+
+// retryAfter is the seconds after which a caller may have its share again.
+func retryAfter(err error) string {
+	var share *shareError
+	if !errors.As(err, &share) {
+		return "1"
+	}
+	return strconv.Itoa(int(share.retry.Seconds()))
 }
 
 // challenge is the WWW-Authenticate of RFC 6750 section 3.

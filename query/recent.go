@@ -16,7 +16,8 @@ type revoked struct {
 }
 
 // revocations holds the last revocations on the log, so that what was just
-// made can be shown and lifted without the audit store.
+// made can be shown and lifted without the audit store. Those of bulk jobs are
+// not among them: one job would push out all others.
 type revocations struct {
 	limit int
 
@@ -34,7 +35,7 @@ func newRevocations(limit int) *revocations {
 // apply folds one control record.
 func (r *revocations) apply(e lane.Entry) {
 	switch v := e.Record.Revocation; {
-	case v == nil:
+	case v == nil, e.Record.Source == BulkSource:
 	case e.Record.Type.RevokedScope() != "":
 		r.add(&revoked{Index: e.Index, Record: e.Record})
 	case e.Record.Type == events.RevocationLifted:

@@ -49,6 +49,13 @@ type Config struct {
 	Quarantine QuarantineStore
 	Feed       Feed
 
+	// Bulk publishes the lines of bulk jobs, whose order does not matter. Default
+	// Publisher.
+	Bulk Publisher
+
+	// Shares bound what one caller does at once. None may be below 0.
+	Shares Shares
+
 	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
 	// is ignored then, no revocation says where it is enforced, and GET
 	// /v1/verifiers is answered 503.
@@ -109,7 +116,11 @@ func (c *Config) defaults() {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
+	if c.Bulk == nil {
+		c.Bulk = c.Publisher
+	}
 	c.Shards = max(c.Shards, 1)
+	c.Shares.defaults()
 	if c.WaitFor == 0 {
 		c.WaitFor = 2 * time.Second
 	}
@@ -168,6 +179,9 @@ func (c Config) Validate() error {
 	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
 		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
+	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past) < 0 {
+		faults = append(faults, errors.New("shares: want more than 0"))
+	}
 	if c.Shards > events.MaxShards {
 		faults = append(faults, fmt.Errorf("shards %d: want 1 to %d", c.Shards, events.MaxShards))
 	}
@@ -190,6 +204,7 @@ type Server struct {
 	metrics   http.Handler
 	recent    *revocations
 	bulk      *bulk
+	shares    shares
 	proposals *proposal.Book
 	requests  *prometheus.HistogramVec
 }
@@ -215,7 +230,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations), bulk: newBulk(),
+		cfg: cfg, log: cfg.Logger, verifier: v, jwks: jwks, recent: newRevocations(cfg.Revocations), bulk: newBulk(), shares: newShares(cfg.Shares),
 		proposals: proposal.NewBook(proposal.Config{TTL: cfg.ApprovalTTL, Revoker: Source}),
 		metrics:   promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}),
 	}

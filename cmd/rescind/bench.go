@@ -103,6 +103,7 @@ func profiled(path string, do func() error) error {
 
 func newBenchRevoke(env environment) *cobra.Command {
 	var cfg bench.RevokeConfig
+	var profiler string
 	cmd := &cobra.Command{
 		Use: "revoke", Short: "From a revocation to a verifier that refuses, and the set itself", Args: cobra.NoArgs,
 		Long: `Revoke measures one profile, or several:
@@ -124,9 +125,11 @@ func newBenchRevoke(env environment) *cobra.Command {
 				return usage("bench revoke: %w", err)
 			}
 			defer heap.Keep(env.getenv, heap.Goal)()
-			return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
-				cfg.Dir, cfg.Progress = dir, progress(cmd)
-				return bench.Revoke(ctx, cfg)
+			return profiled(profiler, func() error {
+				return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
+					cfg.Dir, cfg.Progress = dir, progress(cmd)
+					return bench.Revoke(ctx, cfg)
+				})
 			})
 		},
 	}
@@ -137,6 +140,7 @@ func newBenchRevoke(env environment) *cobra.Command {
 	f.Float64Var(&cfg.Rate, "rate", 10_000, "other events/s in fanout")
 	f.IntVar(&cfg.Entries, "entries", 1_000_000, "entries of set, readers and cold")
 	f.IntVar(&cfg.Bulk, "bulk", 100_000, "revocations of bulk")
+	f.StringVar(&profiler, "cpuprofile", "", "write a CPU profile of this process to `file`")
 	return cmd
 }
 

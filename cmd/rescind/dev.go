@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,7 @@ started again on the same folder it finds everything again.`,
 				o.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			}
 			defer heap.Keep(env.getenv, heap.Goal)()
+			defer spread(env.getenv)()
 			return dev.Run(cmd.Context(), o, func(f *dev.File) error {
 				return show(cmd, f, func(w io.Writer) { printStack(w, o.Dir, f) })
 			})
@@ -44,6 +46,19 @@ started again on the same folder it finds everything again.`,
 	f.IntVar(&o.Shards, "shards", 1, "logs that tenants are split over; a folder keeps the number it was made with")
 	f.Bool("quiet", false, "log warnings only")
 	return cmd
+}
+
+// spread has this process, which NATS is in as well, want more of the cores than
+// there are: with one thread for each of them, what a server answers lies in its
+// socket until one of them has nothing else to do, and every hop of a revocation
+// waits for that. Where GOMAXPROCS is set, whoever set it knows better.
+func spread(getenv func(string) string) (stop func()) {
+	if getenv("GOMAXPROCS") != "" {
+		return func() {}
+	}
+	was := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(2 * was)
+	return func() { runtime.GOMAXPROCS(was) }
 }
 
 func printStack(w io.Writer, dir string, f *dev.File) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,9 @@ func newRevokeBulk(env environment) *cobra.Command {
 		Use: "bulk", Short: "Revoke many tokens, sessions, grants or subjects: one a line of a file", Args: cobra.NoArgs,
 		Long: `Bulk revokes what the lines of FILE say, each a body of POST /v1/revocations
 without its tenant. It shows how far it is, and ends when the revocations are
-applied. Where it was cut off, --resume goes on with the job it named: no line
-revokes twice, and the file must be the same.`,
+applied by the API and by every verifier that is there; it says which are not,
+ten seconds after the API. Where it was cut off, --resume goes on with the job it
+named: no line revokes twice, and the file must be the same.`,
 		Example: `  rescind revoke bulk --tenant acme --file tokens.ndjson
   {"scope":"token","iss":"https://id.example","jti":"t-1","exp":1893456000,"reason":"token_leaked"}`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -146,9 +148,13 @@ func (b *bulkFile) revoke(cmd *cobra.Command, c *client.Client) error {
 // bulkStill is how long a job may stand still before it is called stuck.
 const bulkStill = 30 * time.Second
 
-// applied waits until what was accepted is applied.
+// bulkVerifiers is how long verifiers may take that are heard and behind.
+const bulkVerifiers = 10 * time.Second
+
+// applied waits until what was accepted is applied, here and at the verifiers.
 func (b *bulkFile) applied(ctx context.Context, c *client.Client, at client.Bulk) (client.Bulk, error) {
-	for moved := time.Now(); !at.Applied; {
+	moved, here := time.Now(), time.Time{} // when more was logged, and when the API had it all
+	for !at.Applied || lacking(at.Enforced) && time.Since(here) < bulkVerifiers {
 		if err := pauseFor(ctx, 100*time.Millisecond); err != nil {
 			return at, err
 		}
@@ -159,12 +165,18 @@ func (b *bulkFile) applied(ctx context.Context, c *client.Client, at client.Bulk
 		if now.Logged > at.Logged {
 			moved = time.Now()
 		}
-		if at = now; time.Since(moved) > bulkStill {
+		if now.Applied && here.IsZero() {
+			here = time.Now()
+		}
+		if at = now; !at.Applied && time.Since(moved) > bulkStill {
 			return at, fmt.Errorf("job %s: all %d lines are durable, but for %s only %d have been on the log: see rescind quarantine", b.job, at.Accepted, bulkStill, at.Logged)
 		}
 	}
 	return at, nil
 }
+
+// lacking reports whether a verifier that is heard may still come.
+func lacking(e *client.Enforced) bool { return e != nil && e.At < e.Fresh }
 
 // next is the line to begin with: 1 where the job is not known.
 func (b *bulkFile) next(ctx context.Context, c *client.Client) (int64, error) {
@@ -215,7 +227,7 @@ func skipLine(in *bufio.Reader) error {
 func (b *bulkFile) show(ctx context.Context, w io.Writer, c *client.Client) {
 	for pauseFor(ctx, time.Second) == nil {
 		if at, err := b.progress(ctx, c); err == nil {
-			fmt.Fprintf(w, "%d of %d lines: accepted %d, refused %d, on the log %d\n", at.Next-1, b.lines, at.Accepted, at.Refused, at.Logged)
+			fmt.Fprintf(w, "%d of %d lines: %s\n", at.Next-1, b.lines, bulkCounts(at))
 		}
 	}
 }
@@ -231,8 +243,24 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// bulkCounts is how far each step is.
+func bulkCounts(b client.Bulk) string {
+	out := fmt.Sprintf("accepted %d, refused %d", b.Accepted, b.Refused)
+	if b.Repeated > 0 {
+		out += fmt.Sprintf(", repeated %d", b.Repeated)
+	}
+	return out + fmt.Sprintf("; on the log %d", b.Logged)
+}
+
 func printBulk(w io.Writer, b client.Bulk, took time.Duration) {
-	fmt.Fprintf(w, "accepted %d, refused %d; on the log %d, applied; %s\n", b.Accepted, b.Refused, b.Logged, took.Round(time.Millisecond))
+	fmt.Fprintf(w, "%s, applied; %s\n", bulkCounts(b), took.Round(time.Millisecond))
+	if e := b.Enforced; e != nil {
+		fmt.Fprintf(w, "enforced at %d of %d verifiers", e.At, e.Of)
+		if len(e.Missing) > 0 {
+			fmt.Fprintf(w, ", not at %s", strings.Join(e.Missing, ", "))
+		}
+		fmt.Fprintln(w)
+	}
 	var rows [][]string
 	for _, r := range b.Refusals {
 		rows = append(rows, []string{fmt.Sprint(r.Line), r.Member, r.Reason})

@@ -56,7 +56,9 @@
 //   - A Publisher sends an event again, under one message id, until it is
 //     stored, refused or RetryFor is over; a message that was stored although
 //     its acknowledgement was lost is not stored twice within two minutes.
-//     Events of one tenant and type arrive in the order they were given in.
+//     Events of one tenant and type arrive in the order they were given in,
+//     unless PublisherConfig.Abreast gives that up.
+//   - What one Publish is given shares as few messages as it fits in.
 //   - An event that the intake would refuse for what is in it does not leave the
 //     process of the Publisher, nor one with a source of our own where it is not
 //     a service of ours (PublisherConfig.Service).

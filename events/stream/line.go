@@ -42,12 +42,16 @@ func (k kind) subject() string {
 }
 
 // line is the events that wait to be sent on one subject, oldest first. One
-// goroutine sends them, message by message.
+// goroutine sends them, message by message, or several where their order does
+// not matter.
 type line struct {
 	kind
 	subject string
-	items   []*item       // under the publisher's mutex
 	full    chan struct{} // a signal: there is enough for a message
+
+	// Under the publisher's mutex.
+	items   []*item
+	senders int
 }
 
 // enqueue checks ev, which it stands for, and gives it a place in its line,
@@ -56,15 +60,63 @@ func (p *Publisher) enqueue(ctx context.Context, it *item, ev *events.Event) err
 	if err := p.encode(it, ev); err != nil {
 		return err
 	}
-	if err := p.places.Acquire(ctx, 1); err != nil {
+	return p.enter(ctx, kindOf(ev), it)
+}
+
+// enqueueAll is enqueue for items, and reports those that have no place. What can
+// share a message enters its line at once: a sender that finds the first of them
+// alone would send it alone.
+func (p *Publisher) enqueueAll(ctx context.Context, items []*item) {
+	var next together
+	enter := func() {
+		if len(next.items) == 0 {
+			return
+		}
+		if err := p.enter(ctx, next.kind, next.items...); err != nil {
+			report(next.items, err)
+		}
+		next = together{items: next.items[:0]}
+	}
+	for _, it := range items {
+		if err := p.encode(it, it.ev); err != nil {
+			report([]*item{it}, err)
+			continue
+		}
+		k := kindOf(it.ev)
+		if !next.takes(k, it, min(p.cfg.BatchEvents, p.cfg.MaxPendingEvents), p.maxMessage()) {
+			enter()
+		}
+		next.add(k, it)
+	}
+	enter()
+}
+
+// together is events that can share a message.
+type together struct {
+	kind
+	items []*item
+	bytes int
+}
+
+func (t *together) takes(k kind, it *item, maxItems, maxBytes int) bool {
+	return len(t.items) == 0 || t.kind == k && len(t.items) < maxItems && t.bytes+len(it.raw)+events.PerProtobufEvent <= maxBytes
+}
+
+func (t *together) add(k kind, it *item) {
+	t.kind, t.items, t.bytes = k, append(t.items, it), t.bytes+len(it.raw)+events.PerProtobufEvent
+}
+
+// enter gives items places in the line of k, waiting for them.
+func (p *Publisher) enter(ctx context.Context, k kind, items ...*item) error {
+	if err := p.places.Acquire(ctx, int64(len(items))); err != nil {
 		return err
 	}
-	if err := p.bytes.Acquire(ctx, it.weight()); err != nil {
-		p.places.Release(1)
+	if err := p.bytes.Acquire(ctx, weight(items)); err != nil {
+		p.places.Release(int64(len(items)))
 		return err
 	}
-	if !p.append(it, kindOf(ev)) {
-		p.free(it)
+	if !p.append(k, items) {
+		p.free(items...)
 		return ErrClosed
 	}
 	return nil
@@ -103,16 +155,19 @@ func (p *Publisher) maxMessage() int {
 
 // free gives back the places of items, which are on no line.
 func (p *Publisher) free(items ...*item) {
-	var weight int64
-	for _, it := range items {
-		weight += it.weight()
-	}
-	p.bytes.Release(weight)
+	p.bytes.Release(weight(items))
 	p.places.Release(int64(len(items)))
 }
 
+func weight(items []*item) (sum int64) {
+	for _, it := range items {
+		sum += it.weight()
+	}
+	return sum
+}
+
 // append reports false where the publisher is closed.
-func (p *Publisher) append(it *item, k kind) bool {
+func (p *Publisher) append(k kind, items []*item) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -122,11 +177,14 @@ func (p *Publisher) append(it *item, k kind) bool {
 	if !ok {
 		l = &line{kind: k, subject: k.subject(), full: make(chan struct{}, 1)}
 		p.lines[k] = l
-		p.sending.Go(func() { p.send(l) })
 	}
-	l.items = append(l.items, it)
+	l.items = append(l.items, items...)
 	if len(l.items) >= p.cfg.BatchEvents {
 		signal(l.full)
+	}
+	if l.senders == 0 || l.senders < p.cfg.Abreast && len(l.items) >= p.cfg.BatchEvents {
+		l.senders++
+		p.sending.Go(func() { p.send(l) })
 	}
 	return true
 }
@@ -159,7 +217,8 @@ func (p *Publisher) linger(l *line) {
 	}
 }
 
-// take removes the next message's events from l, and l where it is empty.
+// take removes the next message's events from l. Where there are none its sender
+// ends, and l with the last of them.
 func (p *Publisher) take(l *line) []*item {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,10 +234,13 @@ func (p *Publisher) take(l *line) []*item {
 	if len(l.items) < p.cfg.BatchEvents {
 		unsignal(l.full) // it was said of events that are gone: the rest may linger
 	}
-	if n == 0 {
+	if n > 0 {
+		return batch
+	}
+	if l.senders--; l.senders == 0 {
 		delete(p.lines, l.kind)
 	}
-	return batch
+	return nil
 }
 
 // deliver publishes batch, again and again under one id, until the server has

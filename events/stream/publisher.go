@@ -37,6 +37,10 @@ type PublisherConfig struct {
 	// BatchEvents is how many events travel in one message at most. Default
 	// 500, 1 to 1000. They are of one tenant and one type.
 	BatchEvents int
+	// Abreast is how many messages of one tenant and type may be under way at
+	// once. Default 1, which keeps the order of their events; at most 16. More
+	// is for events of which any may come first.
+	Abreast int
 	// Linger is how long an event waits for others to share its message. 0, the
 	// default, sends at once; what comes while a message is under way shares
 	// the next. At most 1 s.
@@ -56,6 +60,7 @@ type PublisherConfig struct {
 
 func (c PublisherConfig) withDefaults() PublisherConfig {
 	orDefault(&c.BatchEvents, 500)
+	orDefault(&c.Abreast, 1)
 	orDefault(&c.MaxPendingEvents, 100_000)
 	orDefault(&c.MaxPendingBytes, 64<<20)
 	orDefault(&c.RetryFor, 30*time.Second)
@@ -77,6 +82,7 @@ func (c PublisherConfig) Validate() error {
 	check(c.Conn != nil, "conn is missing")
 	check(c.Tenant == "" || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
 	check(c.BatchEvents >= 1 && c.BatchEvents <= 1000, "batch events %d: want 1 to 1000", c.BatchEvents)
+	check(c.Abreast >= 1 && c.Abreast <= inFlight, "abreast %d: want 1 to %d", c.Abreast, inFlight)
 	check(c.Linger >= 0 && c.Linger <= time.Second, "linger %s: want 0 to 1s", c.Linger)
 	check(c.MaxPendingEvents >= 1, "max pending events %d: want at least 1", c.MaxPendingEvents)
 	check(c.MaxPendingBytes >= 2*events.MaxMessageBytes, "max pending bytes %d: want at least 2 MiB", c.MaxPendingBytes)
@@ -84,8 +90,8 @@ func (c PublisherConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// inFlight is how many messages of different subjects may be under way at
-// once; of one subject it is one, which keeps its events in order.
+// inFlight is how many messages may be under way at once; of one subject it is
+// PublisherConfig.Abreast.
 const inFlight = 16
 
 // Publisher publishes events. It is safe for many goroutines, which share
@@ -147,11 +153,7 @@ func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
 	}
 	g.add(len(items))
 	g.seal()
-	for _, it := range items {
-		if err := p.enqueue(ctx, it, it.ev); err != nil {
-			report([]*item{it}, err)
-		}
-	}
+	p.enqueueAll(ctx, items)
 	if err := g.wait(ctx); err != nil {
 		return outcomeSoFar(g, items, err)
 	}

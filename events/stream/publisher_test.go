@@ -21,9 +21,9 @@ import (
 func TestPublisherReportsAllFaultsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := stream.NewPublisher(stream.PublisherConfig{
-		Tenant: "a.b", BatchEvents: 5000, Linger: time.Hour, MaxPendingEvents: -1, MaxPendingBytes: 1, RetryFor: 1,
+		Tenant: "a.b", BatchEvents: 5000, Abreast: 17, Linger: time.Hour, MaxPendingEvents: -1, MaxPendingBytes: 1, RetryFor: 1,
 	})
-	for _, name := range []string{"conn", "tenant", "batch events", "linger", "pending events", "pending bytes", "retry"} {
+	for _, name := range []string{"conn", "tenant", "batch events", "abreast", "linger", "pending events", "pending bytes", "retry"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}

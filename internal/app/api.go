@@ -40,6 +40,7 @@ type parts struct {
 	bus       *bus
 	keys      *seal.Keyring
 	publisher *stream.Publisher
+	bulk      *stream.Publisher // where order does not matter
 	lane      *lane.Follower
 	feed      *feed.Feed
 	passed    *feedhttp.Server // the feed to others
@@ -161,16 +162,14 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.keys, err = a.keyring(ctx, b); err != nil {
 		return nil, err
 	}
-	if p.publisher, err = stream.NewPublisher(stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, Service: true, RetryFor: drain, Log: a.log}); err != nil {
+	publishing := stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, Service: true, RetryFor: drain, Log: a.log}
+	if p.publisher, err = a.publisher(ctx, publishing); err != nil {
 		return nil, err
 	}
-	a.closers = append(a.closers, func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-		defer cancel()
-		if err := p.publisher.Close(closing); err != nil {
-			a.log.Error("events of the api were not accepted", "err", err)
-		}
-	})
+	publishing.BatchEvents, publishing.Abreast = 1000, 4
+	if p.bulk, err = a.publisher(ctx, publishing); err != nil {
+		return nil, err
+	}
 	if p.lane, err = lane.New(lane.Config{Log: logs[0], Others: lanes(logs[1:]), Logger: a.log}); err != nil {
 		return nil, err
 	}
@@ -190,7 +189,7 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		OnApply: func(s feed.Applied) { p.verifiers.Advance(s.Head) },
 	})
 	a.ready = append(a.ready, vouches(ctx, p.feed))
-	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane}); err != nil {
+	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane, AtOnce: 4}); err != nil {
 		return nil, err
 	}
 	p.requests, err = erasure.New(erasure.Config{
@@ -198,6 +197,22 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
 	})
 	return p, err
+}
+
+// publisher is closed with a.
+func (a *app) publisher(ctx context.Context, cfg stream.PublisherConfig) (*stream.Publisher, error) {
+	p, err := stream.NewPublisher(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		if err := p.Close(closing); err != nil {
+			a.log.Error("events of the api were not accepted", "err", err)
+		}
+	})
+	return p, nil
 }
 
 // leaks makes the worker that looks for tokens that were accepted although they
@@ -244,7 +259,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchVerifiers(p.verifiers)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,

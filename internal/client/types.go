@@ -23,14 +23,16 @@ type Revoked struct {
 // Bulk answers POST /v1/revocations/bulk and how far a job is.
 type Bulk struct {
 	ID       string        `json:"id"`
-	State    string        `json:"state"` // running, open or complete
-	Next     int64         `json:"next"`  // line to go on with
-	Accepted int64         `json:"accepted"`
+	State    string        `json:"state"`    // running, open or complete
+	Next     int64         `json:"next"`     // line to go on with
+	Accepted int64         `json:"accepted"` // durable
+	Repeated int64         `json:"repeated,omitempty"`
 	Refused  int64         `json:"refused"`
 	Refusals []BulkRefusal `json:"refusals,omitempty"`
 	Logged   int64         `json:"logged"`
 	Position *uint64       `json:"position,omitempty"`
-	Applied  bool          `json:"applied"`
+	Applied  bool          `json:"applied"` // by the API's own view
+	Enforced *Enforced     `json:"enforced,omitempty"`
 }
 
 // BulkRefusal is a line that revokes nothing.

@@ -35,6 +35,10 @@ const (
 // disk.
 const intakeBytes = 128 << 20
 
+// engineNice has ClickHouse stand back where it shares the cores with
+// everything else: what revokes does not wait for what records.
+const engineNice = 10
+
 const (
 	tokenTTL  = 30 * 24 * time.Hour
 	stopWait  = 30 * time.Second
@@ -164,6 +168,7 @@ func (s *Stack) startEngine(ctx context.Context, o Options) error {
 	s.Engine, err = engine.Start(ctx, engine.Config{
 		Dir: filepath.Join(o.Dir, "clickhouse"), TCPPort: o.ClickHousePort, HTTPPort: o.ClickHouseHTTPPort, Database: Database,
 		Users: users, Log: s.log, Progress: o.Progress, Getenv: o.Getenv, Restart: true,
+		Nice: engineNice,
 	})
 	return err
 }

@@ -19,7 +19,7 @@ func (e *Engine) settings() settings {
 // command is what to execute: `clickhouse server`, or ourselves as the child
 // that loads the library. Neither command line holds a secret.
 func (e *Engine) command() (launchSpec, error) {
-	spec := launchSpec{dir: e.layout.dir, env: e.childEnv()}
+	spec := launchSpec{dir: e.layout.dir, env: e.childEnv(), nice: e.cfg.Nice}
 	if e.location.Kind == KindBinary {
 		spec.path = e.location.Path
 		spec.args = []string{"server", "--config-file=" + e.layout.config}

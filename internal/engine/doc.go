@@ -33,6 +33,8 @@
 //   - An install is whole or not there; processes that need one at the same time
 //     install once. Where the package is pinned nothing else is accepted. A
 //     damaged library is noticed by size or hash, and replaced, not loaded.
+//   - With Config.Nice it stands back, on Linux, for whatever else wants the
+//     cores: every thread of it, and its session.
 //   - async_insert is 0 in every profile, unless a user's Settings say otherwise.
 //
 // # Shapes and units

@@ -72,6 +72,9 @@ type Config struct {
 	// MaxMemory bounds what the server may allocate, in bytes. Default 2 GiB,
 	// at least 256 MiB; queries over it fail, the process lives on.
 	MaxMemory int64
+	// Nice is how far the engine stands back for processes that want the same
+	// cores, as nice(1) has it. Default 0, not at all; up to 19. Linux only.
+	Nice int
 }
 
 // Validate reports every fault at once.
@@ -90,6 +93,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxMemory != 0 && c.MaxMemory < minMaxMemory {
 		errs = append(errs, fmt.Errorf("max memory %d is below %d bytes", c.MaxMemory, minMaxMemory))
+	}
+	if c.Nice < 0 || c.Nice > 19 {
+		errs = append(errs, fmt.Errorf("nice %d is not between 0 and 19", c.Nice))
 	}
 	return errors.Join(append(errs, validateUsers(c.Users))...)
 }

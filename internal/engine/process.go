@@ -26,6 +26,7 @@ type launchSpec struct {
 	// stdinStops: closing stdin ends the child in good order (the library);
 	// otherwise SIGTERM does (clickhouse server).
 	stdinStops bool
+	nice       int // see Config.Nice
 }
 
 // child is one process. err and state are valid once exited is closed.
@@ -62,8 +63,16 @@ func spawn(spec launchSpec) (*child, error) {
 
 func (c *child) run(startErr chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := c.cmd.Start()
+	if c.spec.nice == 0 {
+		defer runtime.UnlockOSThread() // another thread ends here: it may not come back from being nice
+	}
+	err := beNice(c.spec.nice)
+	if err == nil {
+		err = c.cmd.Start()
+	}
+	if err == nil {
+		beNiceAs(c.pid(), c.spec.nice)
+	}
 	startErr <- err
 	if err != nil {
 		return

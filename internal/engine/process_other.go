@@ -15,3 +15,8 @@ func selfPath() (string, error) { return os.Executable() }
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }
+
+// beNice does nothing: priorities are of whole processes here, and this is ours.
+func beNice(int) error { return nil }
+
+func beNiceAs(int, int) {}

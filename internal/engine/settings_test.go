@@ -143,6 +143,7 @@ func TestValidate(t *testing.T) {
 		{"several at once", Config{TCPPort: -1, HTTPPort: 65536}, []string{"dir is empty", "port -1", "port 65536"}},
 		{"same ports", Config{Dir: "d", TCPPort: 9, HTTPPort: 9}, []string{"both 9"}},
 		{"memory", Config{Dir: "d", MaxMemory: minMaxMemory - 1}, []string{"max memory"}},
+		{"nice", Config{Dir: "d", Nice: 20}, []string{"nice 20"}},
 		{"default", Config{Dir: "d", Users: []User{{Name: "default", Password: "p"}}}, []string{`"default": name is taken`}},
 		{"admin", Config{Dir: "d", Users: []User{{Name: adminUser, Password: "p"}}}, []string{"name is taken"}},
 		{"twice", Config{Dir: "d", Users: []User{ok, ok}}, []string{"name is taken"}},

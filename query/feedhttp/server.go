@@ -43,7 +43,7 @@ type Config struct {
 	// was one. Default 8 MiB, at least 1.
 	KeepBytes int
 	// Streams is how many may be open. Default 10,000; at least 1. Each costs a
-	// connection and some 20 KiB.
+	// connection and some 28 KiB.
 	Streams int
 	// WriteWait is how long a stream may take to accept what it is sent before it
 	// is cut. Default 10 s; above 0.
