@@ -61,12 +61,13 @@ func field(words []uint64, bit uint, width uint8) uint64 {
 	return v & (1<<width - 1)
 }
 
-// find is the place of the first row of h, if there is one. Hashes are spread
-// evenly: where its tag says is at most some rows off.
-func (p *page) find(h hash) (int, bool) {
+// find is the place of the first row of h, if there is one. It is sought from a
+// guess, which is at most some rows off where the page is the one that was
+// guessed about.
+func (p *page) find(h hash, guess int) (int, bool) {
 	tags, tag := p.tags(), h.tag(p.depth)
 	n := len(tags)
-	for i := search(tags, tag, int(uint64(tag)*uint64(n)>>tagBits)); i < n && tags[i] == tag; i++ {
+	for i := search(tags, tag, guess); i < n && tags[i] == tag; i++ {
 		if p.is(i, h) {
 			return i, true
 		}
@@ -80,9 +81,10 @@ const near = 32
 // search is the first place of a value in a sorted column, or where it would
 // be.
 func search(column []uint16, v uint16, guess int) int {
-	if guess >= len(column) {
-		return len(column)
+	if len(column) == 0 {
+		return 0
 	}
+	guess = min(guess, len(column)-1)
 	i := guess
 	if column[i] < v {
 		for i++; i < len(column) && column[i] < v; i++ {

@@ -29,7 +29,7 @@ type Set struct {
 
 	mu     sync.Mutex // for the rest
 	depths [65]int    // pages by their depth
-	madeBy map[KeyID]int
+	madeBy map[KeyID]*made
 	keys   map[string][]events.FeedKey // by tenant
 	batch  []Entry
 	order  []placed
@@ -41,7 +41,7 @@ type Set struct {
 
 // NewSet is an empty set of tenants in so many shards, without keys.
 func NewSet(shards int) *Set {
-	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]int), keys: make(map[string][]events.FeedKey)}
+	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]*made), keys: make(map[string][]events.FeedKey)}
 	for i := range s.times {
 		s.times[i].init()
 	}
@@ -247,7 +247,8 @@ func (s *Set) timeline(tenant string) *timeline {
 // takeKind is a number for k, and sees to it that its key is asked for.
 func (s *Set) takeKind(k *kind) uint32 {
 	if k.known {
-		if s.madeBy[k.key]++; s.madeBy[k.key] == 1 && !s.holds(k.key) {
+		m := s.by(k.key)
+		if m.add(k.scope, 1); m.rows == 1 && !s.holds(k.key) {
 			s.noteTenants()
 		}
 	}
@@ -263,9 +264,9 @@ func (s *Set) releaseKinds() {
 		if !k.known {
 			continue
 		}
-		if s.madeBy[k.key]--; s.madeBy[k.key] == 0 {
-			delete(s.madeBy, k.key)
-			missed = missed || !s.holds(k.key)
+		m := s.by(k.key)
+		if m.take(k.scope); m.rows == 0 && !s.holds(k.key) {
+			missed = true
 		}
 	}
 	s.gone = s.gone[:0]
