@@ -18,11 +18,53 @@ type bulk struct {
 	kinds   []kind   // of the snapshot
 	numbers []uint32 // of each in the set
 	uses    []int    // of each
+
+	handed []row // and not yet on the way
+	full   chan []row
+	empty  chan []row
+	put    sync.WaitGroup
+}
+
+// Rows are read by one goroutine and put into their buckets by another: where
+// a row goes is seldom in the processor's cache.
+const (
+	handRows  = 1024
+	handAhead = 4
+)
+
+// hand gives a row to whoever puts rows into buckets.
+func (b *bulk) hand(r *row) {
+	if b.handed = append(b.handed, *r); len(b.handed) == handRows {
+		b.full <- b.handed
+		b.handed = (<-b.empty)[:0]
+	}
+}
+
+// putAll puts what was handed over, until there is no more.
+func (b *bulk) putAll() {
+	for rows := range b.full {
+		for i := range rows {
+			b.buckets.put(&rows[i])
+		}
+		b.empty <- rows
+	}
+}
+
+// settle waits until all rows are in their buckets.
+func (b *bulk) settle() {
+	b.full <- b.handed
+	close(b.full)
+	b.put.Wait()
 }
 
 func newBulk(s *Snapshot) *bulk {
 	b := &bulk{set: NewSet(s.Shards()), buckets: newBuckets(s.Len()), kinds: s.kinds, numbers: make([]uint32, len(s.kinds)), uses: make([]int, len(s.kinds))}
 	b.count(s.hashes)
+	b.full, b.empty = make(chan []row, handAhead), make(chan []row, handAhead+1)
+	for range handAhead {
+		b.empty <- make([]row, 0, handRows)
+	}
+	b.put.Go(b.putAll)
 	return b
 }
 
@@ -37,7 +79,7 @@ func (b *bulk) add(r *logged) {
 	}
 	b.uses[n]++
 	r.kind = b.numbers[n]
-	b.put(&r.row)
+	b.hand(&r.row)
 }
 
 // refer counts the rows of each kind.
@@ -92,6 +134,7 @@ func (b *buckets) put(r *row) {
 
 // build makes the pages, on every processor.
 func (b *bulk) build() *Set {
+	b.settle()
 	b.refer()
 	s, living := b.set, int64(0)
 	for i := range b.next {
