@@ -145,7 +145,7 @@ func (b *bulk) build() *Set {
 	var next atomic.Int64
 	parts := make([][]placedPage, runtime.GOMAXPROCS(0))
 	for w := range parts {
-		all.Go(func() { parts[w] = b.buckets.pages(&next, mayHave(living)) })
+		all.Go(func() { parts[w] = b.pages(&next, mayHave(living)) })
 	}
 	all.Wait()
 	s.fill(slices.Concat(parts...))
@@ -160,13 +160,31 @@ type placedPage struct {
 
 // pages makes the pages of buckets that nobody has begun before, until there is
 // none.
-func (b *buckets) pages(next *atomic.Int64, deepest uint8) (out []placedPage) {
+func (b *bulk) pages(next *atomic.Int64, deepest uint8) (out []placedPage) {
 	var s sorter
 	for i := int(next.Add(1)) - 1; i < len(b.next); i = int(next.Add(1)) - 1 {
-		rows := s.sorted(b.rows[b.first[i]:b.next[i]], b.depth)
+		rows := b.gathered(s.sorted(b.rows[b.first[i]:b.next[i]], b.depth))
 		divide(rows, b.depth, max(b.depth, deepest), uint64(i)<<(64-b.depth), func(p *page, prefix uint64) {
 			out = append(out, placedPage{p, prefix})
 		})
+	}
+	return out
+}
+
+// gathered is rows, in their order, with one in the place of each crowd.
+func (b *bulk) gathered(rows []row) []row {
+	out := rows[:0]
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].hash == rows[0].hash {
+			n++
+		}
+		if n > crowdRows {
+			b.set.locked(func() { out = append(out, b.set.crowd(slices.Clone(rows[:n]))) })
+		} else {
+			out = append(out, rows[:n]...)
+		}
+		rows = rows[n:]
 	}
 	return out
 }

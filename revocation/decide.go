@@ -137,11 +137,11 @@ func (s *Set) match(p *page, i int, h hash, now int64, best *match) {
 	for ; p.same(i, h); i++ {
 		var r row
 		p.load(i, &r)
-		if r.expires <= now || r.starts > now {
+		if r.kind == crowded && !s.inCrowd(&r, h, now) || r.expires <= now || r.starts > now {
 			continue
 		}
-		k := s.kinds.get(r.kind)
-		if k == nil || !k.known || k.lifted { // nil: it was taken away meanwhile, and taken says so
+		k, ok := s.kinds.effective(r.kind)
+		if !ok {
 			continue
 		}
 		if m := (match{r.cutoff, r.index, k}); m.outranks(best) {
@@ -149,6 +149,18 @@ func (s *Set) match(p *page, i int, h hash, now int64, best *match) {
 		}
 		return
 	}
+}
+
+// inCrowd makes r the row that decides in the crowd that it stands for, if any
+// has effect.
+func (s *Set) inCrowd(r *row, h hash, now int64) bool {
+	c := s.crowds.get(uint32(r.index))
+	if c == nil || c.hash != h { // it was taken away meanwhile, and taken says so
+		return false
+	}
+	*r = row{cutoff: none}
+	c.tree.decides(now, &s.kinds, r)
+	return r.cutoff != none
 }
 
 // Holds reports whether the set holds a revocation of the hash that has effect
