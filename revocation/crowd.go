@@ -17,8 +17,8 @@ type crowd struct {
 const (
 	crowded   = uint32(1) << 31 // no kind has that number
 	crowdRows = 16              // what a target may have in its page
-	leafRows  = 64
-	fanout    = 32
+	leafRows  = 32
+	fanout    = 16
 )
 
 // tree is rows by their index, and what can be said of all of them.
