@@ -234,13 +234,8 @@ func (t *tree) visit(from uint64, budget *int, visit func([]row)) (next uint64) 
 		return t.last + 1
 	}
 	for i := range t.parts {
-		switch p := &t.parts[i]; {
-		case p.last < from:
-		case *budget == 0:
-			return from
-		default:
-			from = p.visit(from, budget, visit)
-			if i < len(t.parts)-1 && *budget == 0 {
+		if p := &t.parts[i]; p.last >= from {
+			if from = p.visit(from, budget, visit); *budget == 0 {
 				return from
 			}
 		}

@@ -149,6 +149,34 @@ func leavesOf(t *tree, out []*row) []*row {
 	return out
 }
 
+// TestACrowdIsWalkedInTurns: every row of it once, however many leaves a turn
+// has.
+func TestACrowdIsWalkedInTurns(t *testing.T) {
+	t.Parallel()
+	var of kinds
+	of.init()
+	for _, n := range []int{1, leafRows, leafRows*fanout + 1, leafRows*fanout*fanout + 1} {
+		rows := make([]row, n)
+		for i := range rows {
+			rows[i].index = uint64(2 * i)
+		}
+		c := newCrowd(rows, &of)
+		for _, leaves := range []int{1, 3, fanout, walkStep} {
+			var seen []row
+			for from, more := uint64(0), true; more; more = from <= c.tree.last {
+				budget := leaves
+				from = c.tree.visit(from, &budget, func(rows []row) { seen = append(seen, rows...) })
+				if budget < 0 {
+					t.Fatalf("%d leaves in a turn of %d", leaves-budget, leaves)
+				}
+			}
+			if !slices.Equal(seen, rows) {
+				t.Fatalf("saw %d rows of %d, %d leaves a turn", len(seen), n, leaves)
+			}
+		}
+	}
+}
+
 // TestLookedAtInACrowdIsBounded: what is lifted is passed over by the part.
 func TestLookedAtInACrowdIsBounded(t *testing.T) {
 	t.Parallel()

@@ -93,8 +93,7 @@ func (s *Set) lookUnder(key *generation, c *Claims, now int64, best *match) {
 			continue
 		}
 		if id, ok := c.id(scope); ok {
-			h := key.Hash(scope, c.Issuer, id)
-			all[n].begin(d, hashOf(&h))
+			all[n].begin(d, key.hash(scope, c.Issuer, id))
 			n++
 		}
 	}

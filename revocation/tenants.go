@@ -22,7 +22,21 @@ type tenant struct {
 // generation is a feed key, and what was made with it.
 type generation struct {
 	events.FeedKey
-	made *made
+	tenant hash // of the tenant's revocations: it is the same for every token
+	made   *made
+}
+
+func newGeneration(k events.FeedKey, of *made) generation {
+	h := k.Hash(events.ScopeTenant, "", "")
+	return generation{k, hashOf(&h), of}
+}
+
+func (g *generation) hash(scope events.Scope, issuer, id string) hash {
+	if scope == events.ScopeTenant {
+		return g.tenant
+	}
+	h := g.Hash(scope, issuer, id)
+	return hashOf(&h)
 }
 
 // made counts the revocations whose hashes one feed key made.
@@ -71,7 +85,7 @@ func (s *Set) noteTenants() {
 	for name, keys := range s.keys {
 		var one tenant
 		for _, k := range keys {
-			one.keys = append(one.keys, generation{k, s.by(KeyID{Tenant: k.Tenant, Generation: k.Generation})})
+			one.keys = append(one.keys, newGeneration(k, s.by(KeyID{Tenant: k.Tenant, Generation: k.Generation})))
 		}
 		t.of[name] = one
 	}
