@@ -77,6 +77,74 @@ func TestManyOfOneTargetDecideAsTheModel(t *testing.T) {
 	})
 }
 
+// TestNoGapWhileATargetBecomesACrowd: at every moment one of its revocations
+// has effect, and no decision is made of the moments between, while others
+// become crowds and are swept away.
+func TestNoGapWhileATargetBecomesACrowd(t *testing.T) {
+	t.Parallel()
+	key := feedKey("acme", 1)
+	for range 10 {
+		before := revoke(1, key, events.ScopeSubject, someone, 0)
+		s := setOf(before)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for n := range uint64(20 * crowdRows) {
+				e := revoke(n+2, key, events.ScopeSubject, someone, 0)
+				s.Apply(e, other(n, key))
+				s.Apply(lift(before))
+				before = e
+				if n%(2*crowdRows) == 0 {
+					s.Sweep(t0)
+				}
+			}
+		}()
+		for c, more := someone, true; more; {
+			if d := s.Decide(&c, t0); d.State != Revoked {
+				t.Fatalf("got %+v", d)
+			}
+			select {
+			case <-done:
+				more = false
+			default:
+			}
+		}
+	}
+}
+
+// other is a revocation of somebody else that is over.
+func other(n uint64, key events.FeedKey) Entry {
+	c := someone
+	c.Subject = "somebody else"
+	e := revoke(n+1, key, events.ScopeSubject, c, 0)
+	e.Expires = ms(-time.Hour)
+	return e
+}
+
+// TestAScopeIsLookedForWhileThereIsOneOfIt: not before, and not after the last
+// is gone.
+func TestAScopeIsLookedForWhileThereIsOneOfIt(t *testing.T) {
+	t.Parallel()
+	key := feedKey("acme", 1)
+	s := setOf(other(1, key), revoke(2, key, events.ScopeToken, someone, 0), revoke(3, key, events.ScopeSubject, someone, 0))
+	held := func() uint32 { return s.tenants.Load().of["acme"].keys[0].made.held.Load() }
+	token, subject := uint32(1)<<rank(events.ScopeToken), uint32(1)<<rank(events.ScopeSubject)
+	if got := held(); got != token|subject {
+		t.Errorf("held %b", got)
+	}
+	if s.Sweep(t0); held() != token|subject {
+		t.Errorf("held %b after the first was swept", held())
+	}
+	c := someone
+	c.TokenID = "another"
+	if d := s.Decide(&c, t0); d.Scope != events.ScopeSubject {
+		t.Errorf("got %+v", d)
+	}
+	if s.Sweep(t0.Add(2 * time.Hour)); held() != 0 {
+		t.Errorf("held %b after the last was swept", held())
+	}
+}
+
 // TestCrowdsLeaveNothing: not a row, not a number, not what they have in common.
 func TestCrowdsLeaveNothing(t *testing.T) {
 	t.Parallel()
@@ -87,6 +155,9 @@ func TestCrowdsLeaveNothing(t *testing.T) {
 	}
 	if got := len(s.Entries()); got != n || s.Len() != n {
 		t.Fatalf("%d entries of %d, want %d", got, s.Len(), n)
+	}
+	if p := s.dir.Load().page(0); p.n != 1 {
+		t.Fatalf("a page of %d rows", p.n)
 	}
 	if got := s.Sweep(t0.Add(time.Hour)); got != n || s.Len() != 0 {
 		t.Fatalf("swept %d, left %d", got, s.Len())
@@ -135,6 +206,48 @@ func TestAChangeOfACrowdLeavesTheRest(t *testing.T) {
 	}
 	if kept < len(before)-1 {
 		t.Errorf("kept %d leaves of %d", kept, len(before))
+	}
+}
+
+// TestTheFirstOfACrowdDecides: of two with the same cut-off the one with the
+// least index, though the part of the other was looked at first.
+func TestTheFirstOfACrowdDecides(t *testing.T) {
+	t.Parallel()
+	var of kinds
+	of.init()
+	living := of.take(&kind{known: true})
+	rows := make([]row, 3*leafRows)
+	for i := range rows {
+		rows[i] = row{index: uint64(i), cutoff: 5, expires: endless, kind: living}
+	}
+	rows[2*leafRows].cutoff, rows[2*leafRows].starts = 10, 100
+	c := newCrowd(rows, &of)
+	for now, want := range map[int64]uint64{50: 0, 100: 2 * leafRows} {
+		best := row{cutoff: none}
+		if c.tree.decides(now, &of, &best); best.index != want {
+			t.Errorf("at %d row %d decides, want %d", now, best.index, want)
+		}
+	}
+}
+
+// TestACrowdIsSweptInTurns: of so many leaves.
+func TestACrowdIsSweptInTurns(t *testing.T) {
+	t.Parallel()
+	var of kinds
+	of.init()
+	rows := make([]row, 10*leafRows)
+	for i := range rows {
+		rows[i] = row{index: uint64(i), expires: int64(1 + i%2)}
+	}
+	c, budget := newCrowd(rows, &of), 3
+	parts, gone := c.tree.without(1, &budget, &of, nil)
+	if len(gone) != 3*leafRows/2 {
+		t.Errorf("dropped %d rows", len(gone))
+	}
+	left := grown(parts)
+	budget = walkStep
+	if _, gone = left.without(1, &budget, &of, nil); len(gone) != 7*leafRows/2 {
+		t.Errorf("dropped %d rows after that", len(gone))
 	}
 }
 
