@@ -20,7 +20,9 @@ const (
 
 // sets times lookups and whole decisions in a set of n against lookups in a Go
 // map of the same keys, in turns: each sample is the round of a run that was
-// disturbed least, calls of each together.
+// disturbed least, calls of each together. Decisions look for every scope, as
+// revocations of each are there; beside that stands what they take where only
+// tokens are revoked.
 func sets(n, calls int) []Result {
 	of := workload.NewRevocations(time.Now())
 	before := heapInUse()
@@ -31,6 +33,10 @@ func sets(n, calls int) []Result {
 		plain[of.Hash(i)] = uint32(i)
 	}
 	t := newSetTimes(of, n)
+	for range setRuns {
+		t.runTokens(set, plain, calls)
+	}
+	set.Apply(of.Others()...) // from here on every scope has to be looked for
 	for range setRuns {
 		t.run(set, plain, calls)
 	}
@@ -52,6 +58,7 @@ type setTimes struct {
 	claims            []revocation.Claims // of tokens that are not revoked
 	hit, miss, decide []float64
 	mapHit, mapMiss   []float64
+	tokens, tokensMap []float64 // whole decisions while only tokens are revoked
 }
 
 func newSetTimes(of *workload.Revocations, n int) *setTimes {
@@ -75,10 +82,20 @@ func (t *setTimes) run(set *revocation.Set, plain map[events.Ref]uint32, calls i
 	}
 }
 
+// runTokens times whole decisions of a set in which nothing but tokens is
+// revoked.
+func (t *setTimes) runTokens(set *revocation.Set, plain map[events.Ref]uint32, calls int) {
+	times := sidebyside.Time(setRounds, calls,
+		func(i int) { set.Decide(&t.claims[i%setProbes], t.now) },
+		func(i int) { _ = plain[t.absent[i%setProbes]] })
+	t.tokens, t.tokensMap = append(t.tokens, times[0].Least), append(t.tokensMap, times[1].Least)
+}
+
 func (t *setTimes) results() []Result {
 	return []Result{
 		compare("set/check hit", "ns", t.hit, inMap, t.mapHit),
 		compare("set/check miss", "ns", t.miss, inMap, t.mapMiss),
 		compare("set/decide", "ns", t.decide, inMap, t.mapMiss),
+		compare("set/decide only tokens revoked", "ns", t.tokens, inMap, t.tokensMap),
 	}
 }

@@ -82,28 +82,51 @@ func (s *Set) look(c *Claims, now int64) found {
 func covers(cutoff int64, iat events.Timestamp) bool { return seconds(iat) <= cutoff }
 
 // lookUnder finds the match that decides among best and those under one feed
-// key. All hashes are made before the first page is looked at, and all pages
-// found before the first is read, so that the memory behind them is waited for
-// at the same time.
-func (s *Set) lookUnder(key *events.FeedKey, c *Claims, now int64, best *match) {
-	var hashes [len(scopes)]hash
-	var pages [len(scopes)]*page
-	n := 0
-	for _, scope := range scopes {
+// key. Scopes that no revocation under the key has are left out. All hashes are
+// made before the first page is touched, and all pages touched before the first
+// is searched, so that the memory behind them is waited for at the same time.
+func (s *Set) lookUnder(key *generation, c *Claims, now int64, best *match) {
+	var all [len(scopes)]lookup
+	n, held, d := 0, key.made.held.Load(), s.dir.Load()
+	for i, scope := range scopes {
+		if held&(1<<i) == 0 {
+			continue
+		}
 		if id, ok := c.id(scope); ok {
-			h := key.Hash(scope, c.Issuer, id)
-			hashes[n] = hashOf(&h)
+			all[n].begin(d, key.hash(scope, c.Issuer, id))
 			n++
 		}
 	}
-	d := s.dir.Load()
 	for i := range n {
-		pages[i] = d.page(hashes[i].hi)
+		all[i].prefetch()
 	}
 	for i := range n {
-		if at, there := pages[i].find(hashes[i]); there {
-			s.match(pages[i], at, hashes[i], now, best)
-		}
+		s.finish(&all[i], now, best)
+	}
+}
+
+// lookup is that of one hash.
+type lookup struct {
+	hash  hash
+	page  *page
+	shape shape
+	guess int // about where in the page
+}
+
+func (l *lookup) begin(d *directory, h hash) {
+	at := d.at(h.hi)
+	l.hash, l.page, l.shape = h, at.page.Load(), shape(at.shape.Load())
+}
+
+// prefetch asks for the memory that finish is going to read.
+func (l *lookup) prefetch() {
+	l.guess = l.shape.guess(l.hash)
+	l.shape.prefetch(l.page, l.guess)
+}
+
+func (s *Set) finish(l *lookup, now int64, best *match) {
+	if at, there := l.page.find(l.hash, l.guess); there {
+		s.match(l.page, at, l.hash, now, best)
 	}
 }
 
@@ -113,11 +136,11 @@ func (s *Set) match(p *page, i int, h hash, now int64, best *match) {
 	for ; p.same(i, h); i++ {
 		var r row
 		p.load(i, &r)
-		if r.expires <= now || r.starts > now {
+		if r.kind == crowded && !s.inCrowd(&r, h, now) || r.expires <= now || r.starts > now {
 			continue
 		}
-		k := s.kinds.get(r.kind)
-		if k == nil || !k.known || k.lifted { // nil: it was taken away meanwhile, and taken says so
+		k, ok := s.kinds.effective(r.kind)
+		if !ok {
 			continue
 		}
 		if m := (match{r.cutoff, r.index, k}); m.outranks(best) {
@@ -127,16 +150,28 @@ func (s *Set) match(p *page, i int, h hash, now int64, best *match) {
 	}
 }
 
+// inCrowd makes r the row that decides in the crowd that it stands for, if any
+// has effect.
+func (s *Set) inCrowd(r *row, h hash, now int64) bool {
+	c := s.crowds.get(uint32(r.index))
+	if c == nil || c.hash != h { // it was taken away meanwhile, and taken says so
+		return false
+	}
+	*r = row{cutoff: none}
+	c.tree.decides(now, &s.kinds, r)
+	return r.cutoff != none
+}
+
 // Holds reports whether the set holds a revocation of the hash that has effect
 // at now: one lookup, of which a decision makes several.
 func (s *Set) Holds(h events.Ref, now time.Time) bool {
 	for key := hashOf(&h); ; {
 		taken := s.taken.Load()
 		var best match
-		p := s.dir.Load().page(key.hi)
-		if at, there := p.find(key); there {
-			s.match(p, at, key, now.Unix(), &best)
-		}
+		var l lookup
+		l.begin(s.dir.Load(), key)
+		l.prefetch()
+		s.finish(&l, now.Unix(), &best)
 		if s.taken.Load() == taken {
 			return best.kind != nil
 		}

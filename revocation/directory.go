@@ -10,22 +10,38 @@ import (
 // directory grows and shrinks by being replaced.
 type directory struct {
 	depth uint8
-	slots []atomic.Pointer[page]
+	slots []slot
 }
 
+// slot is a page and, beside it, what to expect of it. The two are not written
+// at one moment: whoever reads them believes the page.
+type slot struct {
+	page  atomic.Pointer[page]
+	shape atomic.Uint64
+}
+
+func (s *slot) store(p *page, of shape) {
+	s.page.Store(p)
+	s.shape.Store(uint64(of))
+}
+
+func (s *slot) copy(from *slot) { s.store(from.page.Load(), shape(from.shape.Load())) }
+
 func newDirectory(depth uint8) *directory {
-	return &directory{depth: depth, slots: make([]atomic.Pointer[page], 1<<depth)}
+	return &directory{depth: depth, slots: make([]slot, 1<<depth)}
 }
 
 func (d *directory) slot(hi uint64) int { return int(hi >> (64 - d.depth)) }
 
-func (d *directory) page(hi uint64) *page { return d.slots[d.slot(hi)].Load() }
+func (d *directory) at(hi uint64) *slot { return &d.slots[d.slot(hi)] }
+
+func (d *directory) page(hi uint64) *page { return d.at(hi).page.Load() }
 
 // set puts p where the hashes are that begin as prefix does.
 func (d *directory) set(p *page, prefix uint64) {
-	first := d.slot(firstOf(prefix, p.depth))
+	first, of := d.slot(firstOf(prefix, p.depth)), p.shape()
 	for i := range 1 << (d.depth - p.depth) {
-		d.slots[first+i].Store(p)
+		d.slots[first+i].store(p, of)
 	}
 }
 
@@ -37,7 +53,7 @@ func firstOf(hi uint64, depth uint8) uint64 { return hi &^ (1<<(64-depth) - 1) }
 func (d *directory) doubled() *directory {
 	out := newDirectory(d.depth + 1)
 	for i := range out.slots {
-		out.slots[i].Store(d.slots[i/2].Load())
+		out.slots[i].copy(&d.slots[i/2])
 	}
 	return out
 }
@@ -46,7 +62,7 @@ func (d *directory) doubled() *directory {
 func (d *directory) halved() *directory {
 	out := newDirectory(d.depth - 1)
 	for i := range out.slots {
-		out.slots[i].Store(d.slots[2*i].Load())
+		out.slots[i].copy(&d.slots[2*i])
 	}
 	return out
 }

@@ -42,7 +42,10 @@
 //     events.MaxTextBytes. It looks again where something was lifted, dropped
 //     or renumbered meanwhile.
 //   - What Sweep drops has no effect at its time or later, and it keeps other
-//     writers waiting for no more than 64 pages at a time.
+//     writers waiting for no more than 64 pages or leaves at a time.
+//   - Revocations of one target may be many: a change copies no more than 64
+//     rows of a page, or a leaf and what is above it. A decision passes over
+//     those that were lifted without looking at each, beyond 16 of a target.
 //   - An announcement holds no lifts: applying it can only have more refused. It
 //     is signed for a purpose of its own, and Beyond leaves out what is of
 //     another history or not behind the position.
@@ -67,8 +70,10 @@
 // compressed with DEFLATE, about 18.5 bytes a revocation.
 //
 // In memory a revocation of a token takes about 23 bytes: pages of up to 64
-// rows, found by the first bits of the hash. Loading a snapshot takes 56 bytes a
-// revocation beside the message for as long as it lasts, packing one 72.
+// rows, found by the first bits of the hash. Of a target with more than 16
+// revocations each takes 60 to 120 bytes. Loading a snapshot takes 56 bytes a
+// revocation beside the message for as long as it lasts, and half a megabyte for
+// each processor, of which it uses all; packing one takes 72 bytes a revocation.
 //
 // # Errors
 //

@@ -31,7 +31,7 @@ func (r *logged) entries(out []Entry, k *kind) []Entry {
 // not.
 func (s *Set) inOrder() ([]logged, []kind) {
 	c := collector{set: s, numbers: make(map[kind]uint32), rows: make([]logged, 0, s.Len())}
-	s.walk(c.page)
+	s.walkRows(c.add)
 	slices.SortFunc(c.rows, func(a, b logged) int {
 		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.index, b.index), a.hash.compare(b.hash))
 	})
@@ -44,18 +44,13 @@ type collector struct {
 	rows    []logged
 	kinds   []kind
 	numbers map[kind]uint32
-	page1   []row
 	last    uint32 // number of a kind in the set, plus one
 	number  uint32 // and ours
 }
 
-func (c *collector) page(p *page, prefix, from uint64) {
-	c.last = 0
-	c.page1 = p.rows(c.page1[:0], prefix)
-	for _, r := range c.page1 {
-		if r.hash.hi < from {
-			continue
-		}
+func (c *collector) add(rows []row) {
+	c.last = 0 // numbers may have been given again
+	for _, r := range rows {
 		r.kind = c.kind(r.kind)
 		k := &c.kinds[r.kind]
 		out := logged{row: r, shard: events.ShardOf(k.key.Tenant, len(c.set.times))}

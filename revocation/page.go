@@ -15,15 +15,15 @@ import (
 //	tagBits × n         of each row the tag, in order
 //	bitsOfTheRow × n    the rest of the hash, extra, kind, expires and index, each in as many
 //	                    bits as the greatest of the page needs above the least
-//	uint64  × 2         the least cut-off and the least start, where there is any
-//	…Bits   × extras    cut-off and start of the rows that have one: extra is their place, plus one
+//	uint64  × 3         the least cut-off, the least start, and in how many bits they are, where there is any
+//	…       × extras    cut-off and start of the rows that have one: extra is their place, plus one
 type page struct {
 	size uint32 // of all, in words
 	n    uint32 // rows
 
-	depth                                           uint8 // bits of every hash that are those of the page's place
-	kindBits, expiresBits, indexBits                uint8
-	extraBits, cutoffBits, startsBits, bitsOfTheRow uint8
+	depth                                       uint8 // bits of every hash that are those of the page's place
+	extraBits, kindBits, expiresBits, indexBits uint8
+	bitsOfTheRow                                uint16 // more than 255 where hashes were made to begin alike
 
 	index   uint64 // the least
 	expires int64  // the least; endless where no row expires
@@ -61,12 +61,13 @@ func field(words []uint64, bit uint, width uint8) uint64 {
 	return v & (1<<width - 1)
 }
 
-// find is the place of the first row of h, if there is one. Hashes are spread
-// evenly: where its tag says is at most some rows off.
-func (p *page) find(h hash) (int, bool) {
+// find is the place of the first row of h, if there is one. It is sought from a
+// guess, which is at most some rows off where the page is the one that was
+// guessed about.
+func (p *page) find(h hash, guess int) (int, bool) {
 	tags, tag := p.tags(), h.tag(p.depth)
 	n := len(tags)
-	for i := search(tags, tag, int(uint64(tag)*uint64(n)>>tagBits)); i < n && tags[i] == tag; i++ {
+	for i := search(tags, tag, guess); i < n && tags[i] == tag; i++ {
 		if p.is(i, h) {
 			return i, true
 		}
@@ -80,9 +81,10 @@ const near = 32
 // search is the first place of a value in a sorted column, or where it would
 // be.
 func search(column []uint16, v uint16, guess int) int {
-	if guess >= len(column) {
-		return len(column)
+	if len(column) == 0 {
+		return 0
 	}
+	guess = min(guess, len(column)-1)
 	i := guess
 	if column[i] < v {
 		for i++; i < len(column) && column[i] < v; i++ {
@@ -135,9 +137,10 @@ func (p *page) load(i int, r *row) {
 // loadExtra reads the bounds of a row by their place, plus one.
 func (p *page) loadExtra(extra uint64, r *row) {
 	extras := p.words()[headerWords+tagWords(int(p.n))+wordsOf(int(p.n), p.bitsOfTheRow):]
-	in := unpacker{words: extras, bit: 128 + uint(extra-1)*uint(p.cutoffBits+p.startsBits)}
-	r.cutoff = below(int64(extras[0]), in.next(p.cutoffBits))
-	if s := in.next(p.startsBits); s > 0 {
+	cutoffBits, startsBits := uint8(extras[2]), uint8(extras[2]>>8)
+	in := unpacker{words: extras, bit: 64*boundsWords + uint(extra-1)*uint(cutoffBits+startsBits)}
+	r.cutoff = below(int64(extras[0]), in.next(cutoffBits))
+	if s := in.next(startsBits); s > 0 {
 		r.starts = below(int64(extras[1]), s)
 	}
 }
@@ -173,7 +176,10 @@ func below(least int64, code uint64) int64 {
 	return least + int64(code-1)
 }
 
-func wordsOf(n int, width uint8) int { return (n*int(width) + 63) / 64 }
+// boundsWords is what stands before the bounds.
+const boundsWords = 3
+
+func wordsOf(n int, width uint16) int { return (n*int(width) + 63) / 64 }
 
 // rows appends the rows of p. The first hash of its place is prefix.
 func (p *page) rows(out []row, prefix uint64) []row {
@@ -244,14 +250,14 @@ func codeBits(least, greatest int64) uint8 {
 func newPage(rows []row, depth uint8) *page {
 	g := rangesOf(rows)
 	h := page{n: uint32(len(rows)), depth: depth, kindBits: bitsFor(uint64(g.kind)), expires: g.expires, extraBits: bitsFor(uint64(g.extras)),
-		expiresBits: codeBits(g.expires, g.expiresTo), cutoffBits: codeBits(g.cutoff, g.cutoffTo), startsBits: codeBits(g.starts, g.startsTo)}
+		expiresBits: codeBits(g.expires, g.expiresTo)}
 	if len(rows) > 0 {
 		h.index, h.indexBits = g.index, bitsFor(g.indexTo-g.index)
 	}
-	h.bitsOfTheRow = h.restBits() + h.extraBits + h.kindBits + h.expiresBits + h.indexBits
+	h.bitsOfTheRow = uint16(h.restBits()) + uint16(h.extraBits) + uint16(h.kindBits) + uint16(h.expiresBits) + uint16(h.indexBits)
 	size := headerWords + tagWords(len(rows)) + wordsOf(len(rows), h.bitsOfTheRow)
 	if g.extras > 0 {
-		size += 2 + wordsOf(g.extras, h.cutoffBits+h.startsBits)
+		size += boundsWords + wordsOf(g.extras, uint16(codeBits(g.cutoff, g.cutoffTo)+codeBits(g.starts, g.startsTo)))
 	}
 	h.size = uint32(size)
 	words := make([]uint64, size)
@@ -264,9 +270,10 @@ func newPage(rows []row, depth uint8) *page {
 func (p *page) pack(words []uint64, rows []row, g *ranges) {
 	w := packer{words: words, bit: p.at(0)}
 	end := headerWords + tagWords(len(rows)) + wordsOf(len(rows), p.bitsOfTheRow)
-	x := packer{words: words, bit: uint(end+2) * 64}
+	x := packer{words: words, bit: uint(end+boundsWords) * 64}
+	cutoffBits, startsBits := codeBits(g.cutoff, g.cutoffTo), codeBits(g.starts, g.startsTo)
 	if g.extras > 0 {
-		words[end], words[end+1] = uint64(g.cutoff), uint64(g.starts)
+		words[end], words[end+1], words[end+2] = uint64(g.cutoff), uint64(g.starts), uint64(cutoffBits)|uint64(startsBits)<<8
 	}
 	extras, tags := uint64(0), p.tags()
 	for i := range rows {
@@ -276,11 +283,11 @@ func (p *page) pack(words []uint64, rows []row, g *ranges) {
 		if r.extra() {
 			extras++
 			extra = extras
-			x.put(above(g.cutoff, r.cutoff), p.cutoffBits)
+			x.put(above(g.cutoff, r.cutoff), cutoffBits)
 			if r.starts != 0 {
-				x.put(above(g.starts, r.starts), p.startsBits)
+				x.put(above(g.starts, r.starts), startsBits)
 			} else {
-				x.put(0, p.startsBits)
+				x.put(0, startsBits)
 			}
 		}
 		w.put(r.hash.lo, 64)

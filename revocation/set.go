@@ -15,6 +15,7 @@ import (
 type Set struct {
 	dir     atomic.Pointer[directory]
 	kinds   kinds
+	crowds  numbering[crowd]
 	times   []timeline // by shard
 	tenants atomic.Pointer[tenants]
 	living  atomic.Int64
@@ -29,23 +30,24 @@ type Set struct {
 
 	mu     sync.Mutex // for the rest
 	depths [65]int    // pages by their depth
-	madeBy map[KeyID]int
+	madeBy map[KeyID]*made
 	keys   map[string][]events.FeedKey // by tenant
 	batch  []Entry
 	order  []placed
 	rows   []row
-	added  []row    // to rows, and not yet among them
+	added  []row    // of a crowd
 	gone   []uint32 // kinds to release
 	pruned int      // points when they were last pruned
 }
 
 // NewSet is an empty set of tenants in so many shards, without keys.
 func NewSet(shards int) *Set {
-	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]int), keys: make(map[string][]events.FeedKey)}
+	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]*made), keys: make(map[string][]events.FeedKey)}
 	for i := range s.times {
 		s.times[i].init()
 	}
 	s.kinds.init()
+	s.crowds.init()
 	s.tenants.Store(&tenants{})
 	d := newDirectory(0)
 	d.set(newPage(nil, 0), 0)
@@ -117,69 +119,96 @@ func (s *Set) applyTo(entries []placed) {
 	hi := entries[0].hash.hi
 	p := s.dir.Load().page(hi)
 	s.rows = p.rows(s.rows[:0], firstOf(hi, p.depth))
-	was := len(s.rows)
 	taken, different := false, false
-	var latest uint64 // index of the rows of the hash at hand, those in added as well
-	var any bool      // whether there are such rows
+	for len(entries) > 0 {
+		h, n := entries[0].hash, 1
+		for n < len(entries) && entries[n].hash == h {
+			n++
+		}
+		t, d := s.applyToHash(h, entries[:n])
+		taken, different, entries = taken || t, different || d, entries[n:]
+	}
+	if different {
+		s.publish(p, s.rows, hi, taken)
+	}
+}
+
+// applyToHash adds entries of one hash, in the order of their index, to the rows
+// of its page or to its crowd. It reports whether something that was in the page
+// may be so no more, and whether anything in it is different.
+func (s *Set) applyToHash(h hash, entries []placed) (taken, different bool) {
 	for i := range entries {
-		h, e := entries[i].hash, entries[i].entry
-		if i == 0 || h != entries[i-1].hash {
-			latest, any = s.latest(h)
+		from, to := s.rowsOf(h)
+		if from < to && s.rows[from].kind == crowded {
+			s.applyToCrowd(uint32(s.rows[from].index), entries[i:])
+			return taken, different
 		}
-		if !any || e.Index > latest { // it cannot be there
-			s.added = append(s.added, s.newRow(e, h))
-			latest, any, different = e.Index, true, true
-			continue
-		}
-		s.addRows()
-		t, d := s.merge(h, e)
+		t, d := s.merge(from, to, h, entries[i].entry)
 		taken, different = taken || t, different || d
-	}
-	if !different {
-		return
-	}
-	s.addRows()
-	s.publish(p, s.rows, hi, taken)
-	s.living.Add(int64(len(s.rows) - was))
-}
-
-// latest is the greatest index of the rows of h, and whether there are any. It
-// is asked once for all entries of h: many revocations of one target must not
-// each look through all those before.
-func (s *Set) latest(h hash) (index uint64, any bool) {
-	at, _ := slices.BinarySearchFunc(s.rows, h, func(r row, h hash) int { return r.hash.compare(h) })
-	for ; at < len(s.rows) && s.rows[at].hash == h; at++ {
-		index, any = max(index, s.rows[at].index), true
-	}
-	return index, any
-}
-
-// addRows puts what was added among the rows of the page, all at once: the row
-// with the latest cut-off stands first, and would move all others each time.
-func (s *Set) addRows() {
-	slices.SortFunc(s.added, func(a, b row) int { return a.compare(&b) })
-	i, j := len(s.rows)-1, len(s.added)-1
-	s.rows = append(s.rows, s.added...)
-	for k := len(s.rows) - 1; j >= 0; k-- {
-		if i >= 0 && s.rows[i].compare(&s.added[j]) > 0 {
-			s.rows[k] = s.rows[i]
-			i--
-		} else {
-			s.rows[k] = s.added[j]
-			j--
+		if from, to = s.rowsOf(h); to-from > crowdRows {
+			s.gather(from, to)
 		}
 	}
-	s.added = s.added[:0]
+	return taken, different
 }
 
-// merge adds e to the rows of its page. It reports whether something that was
-// there may be so no more, and whether anything is different.
-func (s *Set) merge(h hash, e *Entry) (taken, different bool) {
-	at, _ := slices.BinarySearchFunc(s.rows, h, func(r row, h hash) int { return r.hash.compare(h) })
-	for at < len(s.rows) && s.rows[at].hash == h && s.rows[at].index != e.Index {
-		at++
+// rowsOf is where the rows of h are among those of its page.
+func (s *Set) rowsOf(h hash) (from, to int) {
+	from, _ = slices.BinarySearchFunc(s.rows, h, func(r row, h hash) int { return r.hash.compare(h) })
+	for to = from; to < len(s.rows) && s.rows[to].hash == h; to++ {
 	}
-	if at == len(s.rows) || s.rows[at].hash != h {
+	return from, to
+}
+
+// gather makes a crowd of rows of the page. Readers find it once the page is
+// published.
+func (s *Set) gather(from, to int) {
+	r := s.crowd(slices.Clone(s.rows[from:to]))
+	s.rows = slices.Insert(slices.Delete(s.rows, from, to), from, r)
+}
+
+// crowd is the row that stands for a crowd of rows, which it keeps.
+func (s *Set) crowd(rows []row) row {
+	n := s.crowds.number()
+	s.crowds.store(n, newCrowd(rows, &s.kinds))
+	return row{hash: rows[0].hash, index: uint64(n), cutoff: endless, expires: endless, kind: crowded}
+}
+
+// applyToCrowd adds entries, in the order of their index, to a crowd.
+func (s *Set) applyToCrowd(number uint32, entries []placed) {
+	c := s.crowds.get(number)
+	taken, different := false, false
+	s.added = s.added[:0]
+	for i := range entries {
+		e := entries[i].entry
+		if n := len(s.added); n == 0 || s.added[n-1].index != e.Index {
+			r, there := c.tree.find(e.Index)
+			if !there {
+				s.added, different = append(s.added, s.newRow(e, c.hash)), true
+				continue
+			}
+			s.added = append(s.added, r)
+		}
+		r := &s.added[len(s.added)-1]
+		was := *r
+		if moved := s.join(r, e); moved || *r != was {
+			taken, different = true, true
+		}
+	}
+	if different {
+		c = c.with(s.added, &s.kinds)
+		s.begin(taken)
+		s.crowds.store(number, c)
+		s.end(taken)
+	}
+}
+
+// merge adds e to the rows of its page, where those of its hash are from one
+// place to before another. It reports whether something that was there may be so
+// no more, and whether anything is different.
+func (s *Set) merge(from, to int, h hash, e *Entry) (taken, different bool) {
+	at := from + slices.IndexFunc(s.rows[from:to], func(r row) bool { return r.index == e.Index })
+	if at < from {
 		s.insert(s.newRow(e, h))
 		return false, true
 	}
@@ -207,6 +236,7 @@ func kindOf(e *Entry) kind {
 }
 
 func (s *Set) newRow(e *Entry, h hash) row {
+	s.living.Add(1)
 	k := kindOf(e)
 	r := row{hash: h, index: e.Index, cutoff: endless, expires: bound(e.Expires), kind: s.takeKind(&k)}
 	if k.known {
@@ -247,7 +277,8 @@ func (s *Set) timeline(tenant string) *timeline {
 // takeKind is a number for k, and sees to it that its key is asked for.
 func (s *Set) takeKind(k *kind) uint32 {
 	if k.known {
-		if s.madeBy[k.key]++; s.madeBy[k.key] == 1 && !s.holds(k.key) {
+		m := s.by(k.key)
+		if m.add(k.scope, 1); m.rows == 1 && !s.holds(k.key) {
 			s.noteTenants()
 		}
 	}
@@ -263,9 +294,9 @@ func (s *Set) releaseKinds() {
 		if !k.known {
 			continue
 		}
-		if s.madeBy[k.key]--; s.madeBy[k.key] == 0 {
-			delete(s.madeBy, k.key)
-			missed = missed || !s.holds(k.key)
+		m := s.by(k.key)
+		if m.take(k.scope); m.rows == 0 && !s.holds(k.key) {
+			missed = true
 		}
 	}
 	s.gone = s.gone[:0]
@@ -352,6 +383,38 @@ func (s *Set) walk(visit func(p *page, prefix, from uint64)) {
 	}
 }
 
+// walkRows calls visit with the rows of every page, then with those of every
+// crowd that had its row there, and takes the writer's turn for some pages or
+// leaves at a time. Each is visited once; those that are applied meanwhile may
+// be left out.
+func (s *Set) walkRows(visit func(rows []row)) {
+	var crowds []row
+	s.walk(func(p *page, prefix, from uint64) {
+		s.rows = p.rows(s.rows[:0], prefix)
+		visit(slices.DeleteFunc(s.rows, func(r row) bool {
+			if r.hash.hi >= from && r.kind == crowded {
+				crowds = append(crowds, r)
+			}
+			return r.hash.hi < from || r.kind == crowded
+		}))
+	})
+	for i := range crowds {
+		s.walkCrowd(&crowds[i], visit)
+	}
+}
+
+func (s *Set) walkCrowd(r *row, visit func(rows []row)) {
+	for from, more := uint64(0), true; more; {
+		s.locked(func() {
+			c, budget := s.crowds.get(uint32(r.index)), walkStep
+			if more = c != nil && c.hash == r.hash; more {
+				from = c.tree.visit(from, &budget, visit)
+				more = from > 0 && from <= c.tree.last
+			}
+		})
+	}
+}
+
 // walkStep is how many pages are looked at before other writers have a turn.
 const walkStep = 64
 
@@ -364,6 +427,7 @@ func (s *Set) Sweep(now time.Time) int {
 			dropped += s.sweep(p, prefix, limit)
 		}
 	})
+	dropped += s.sweepCrowds(limit)
 	s.prune()
 	return dropped
 }
@@ -384,6 +448,53 @@ func (s *Set) sweep(p *page, prefix uint64, limit int64) int {
 	s.living.Add(-int64(dropped))
 	s.shrink(prefix)
 	return dropped
+}
+
+// sweepCrowds drops what has expired by a limit from crowds, and those of which
+// nothing is left.
+func (s *Set) sweepCrowds(limit int64) (dropped int) {
+	for n, more := uint32(0), true; more; n++ {
+		for due := true; due; {
+			s.locked(func() {
+				var some int
+				some, due = s.sweepCrowd(n, limit)
+				dropped += some
+				more = int(n) < s.crowds.given
+			})
+		}
+	}
+	return dropped
+}
+
+// sweepCrowd drops what has expired from some leaves of a crowd. It reports
+// whether there may be more.
+func (s *Set) sweepCrowd(n uint32, limit int64) (dropped int, more bool) {
+	c, budget := s.crowds.get(n), walkStep
+	if c == nil || c.tree.sweep > limit {
+		return 0, false
+	}
+	parts, gone := c.tree.without(limit, &budget, &s.kinds, s.gone)
+	s.gone, dropped = gone, len(gone)
+	s.living.Add(-int64(dropped))
+	if len(parts) == 0 {
+		s.disperse(n, c.hash)
+		return dropped, false
+	}
+	s.begin(true)
+	s.crowds.store(n, &crowd{c.hash, grown(parts)})
+	s.end(true)
+	return dropped, true
+}
+
+// disperse takes the row of a crowd from its page. Whoever still reads that page
+// looks again, as something was taken.
+func (s *Set) disperse(n uint32, h hash) {
+	p := s.dir.Load().page(h.hi)
+	s.rows = p.rows(s.rows[:0], firstOf(h.hi, p.depth))
+	from, to := s.rowsOf(h)
+	s.publish(p, slices.Delete(s.rows, from, to), h.hi, true)
+	s.crowds.drop(n)
+	s.shrink(h.hi)
 }
 
 // shrink makes one page of two that have grown small, and the directory no
@@ -440,11 +551,10 @@ func (s *Set) prune() {
 	if !due {
 		return
 	}
-	s.walk(func(p *page, prefix, _ uint64) {
-		s.rows = p.rows(s.rows[:0], prefix)
-		for i := range s.rows {
-			if k := s.kinds.get(s.rows[i].kind); k.known {
-				s.timeline(k.key.Tenant).need(s.rows[i].index)
+	s.walkRows(func(rows []row) {
+		for i := range rows {
+			if k := s.kinds.get(rows[i].kind); k.known {
+				s.timeline(k.key.Tenant).need(rows[i].index)
 			}
 		}
 	})

@@ -98,7 +98,7 @@ func TestSweepOfEverythingLeavesNothing(t *testing.T) {
 	if n := s.Sweep(t0.Add(time.Hour)); n != 1000 || s.Len() != 0 {
 		t.Fatalf("swept %d, left %d", n, s.Len())
 	}
-	if len(s.kinds.numbers) != 0 || len(s.madeBy) != 0 || s.dir.Load().depth != 0 || len(s.Missing()) != 0 {
+	if s.SetKeys(nil); len(s.kinds.numbers) != 0 || len(s.madeBy) != 0 || s.dir.Load().depth != 0 || len(s.Missing()) != 0 {
 		t.Fatalf("left behind: %d kinds, %d keys, a directory of %d bits, missing %v", len(s.kinds.numbers), len(s.madeBy), s.dir.Load().depth, s.Missing())
 	}
 	if d := s.Decide(&someone, t0); d.State != Active {

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -14,8 +15,64 @@ type tenants struct {
 }
 
 type tenant struct {
-	keys    []events.FeedKey
+	keys    []generation
 	missing bool // one of its keys
+}
+
+// generation is a feed key, and what was made with it.
+type generation struct {
+	events.FeedKey
+	tenant hash // of the tenant's revocations: it is the same for every token
+	made   *made
+}
+
+func newGeneration(k events.FeedKey, of *made) generation {
+	h := k.Hash(events.ScopeTenant, "", "")
+	return generation{k, hashOf(&h), of}
+}
+
+func (g *generation) hash(scope events.Scope, issuer, id string) hash {
+	if scope == events.ScopeTenant {
+		return g.tenant
+	}
+	h := g.Hash(scope, issuer, id)
+	return hashOf(&h)
+}
+
+// made counts the revocations whose hashes one feed key made.
+type made struct {
+	held atomic.Uint32 // for readers: a bit for each scope, by its place, that there are revocations of
+
+	// Of the writer.
+	rows  int
+	scope [len(scopes)]int
+}
+
+// add counts one revocation of a scope. Readers look for the scope before it can
+// be found.
+func (m *made) add(scope int8, n int) {
+	m.rows += n
+	if m.scope[scope] += n; m.scope[scope] == n {
+		m.held.Or(1 << scope)
+	}
+}
+
+// take takes one away that no page has any more.
+func (m *made) take(scope int8) {
+	m.rows--
+	if m.scope[scope]--; m.scope[scope] == 0 {
+		m.held.And(^uint32(1 << scope))
+	}
+}
+
+// by is the count of what a key made.
+func (s *Set) by(id KeyID) *made {
+	m := s.madeBy[id]
+	if m == nil {
+		m = new(made)
+		s.madeBy[id] = m
+	}
+	return m
 }
 
 func (s *Set) holds(id KeyID) bool {
@@ -26,10 +83,18 @@ func (s *Set) holds(id KeyID) bool {
 func (s *Set) noteTenants() {
 	t := tenants{of: make(map[string]tenant, len(s.keys))}
 	for name, keys := range s.keys {
-		t.of[name] = tenant{keys: keys}
+		var one tenant
+		for _, k := range keys {
+			one.keys = append(one.keys, newGeneration(k, s.by(KeyID{Tenant: k.Tenant, Generation: k.Generation})))
+		}
+		t.of[name] = one
 	}
-	for id := range s.madeBy {
+	for id, made := range s.madeBy {
 		if s.holds(id) {
+			continue
+		}
+		if made.rows == 0 {
+			delete(s.madeBy, id)
 			continue
 		}
 		t.missing = append(t.missing, id)

@@ -65,6 +65,21 @@ func (r *Revocations) Entries(from, to int) []revocation.Entry {
 	return out
 }
 
+// Others is one revocation of each scope but tokens, of somebody that no Claims
+// name: a set that has them has to be asked for every scope.
+func (r *Revocations) Others() []revocation.Entry {
+	var out []revocation.Entry
+	for i, scope := range revocation.Scopes() {
+		if scope != events.ScopeToken {
+			e := r.Entry(0)
+			e.Scope, e.Hash, e.Index = scope, r.Key.Hash(scope, "https://elsewhere.example.com", "nobody"), uint64(i)
+			e.Hash[0] ^= 1 // a tenant's hash is made of nothing else
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // Set holds the first n, applied as a feed applies them.
 func (r *Revocations) Set(n int) *revocation.Set {
 	s := revocation.NewSet(1)
