@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -76,23 +77,43 @@ func (o *office) of(t events.Type) (out []lane.Entry) {
 
 func (o *office) receive(subject string) Request {
 	o.t.Helper()
-	r, err := o.Receive(o.t.Context(), Input{
-		Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "https://id.acme", Subject: subject, Actor: "handler", Note: "by letter",
-	})
+	r, joined := o.ask(Input{Subject: subject})
+	if joined {
+		o.t.Fatalf("joined %s", r.ID)
+	}
+	return r
+}
+
+// ask receives a request; what in leaves out is that of an erasure of acme's.
+func (o *office) ask(in Input) (Request, bool) {
+	o.t.Helper()
+	in.Tenant, in.Issuer = "acme", "https://id.acme"
+	in.Type, in.Regulation, in.Actor = cmp.Or(in.Type, Erasure), cmp.Or(in.Regulation, GDPR), cmp.Or(in.Actor, "handler")
+	r, joined, err := o.Receive(o.t.Context(), in)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r, joined
+}
+
+func (o *office) act(id string, to State, actor string) Request {
+	o.t.Helper()
+	r, err := o.Act(o.t.Context(), Act{ID: id, To: to, Actor: actor, Reason: reasonFor(to), Told: today(), Reaches: all})
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	return r
 }
 
-func (o *office) act(id string, to State, actor string) Request {
-	o.t.Helper()
-	r, err := o.Act(o.t.Context(), Act{ID: id, To: to, Actor: actor, Reason: "because", Reaches: all})
-	if err != nil {
-		o.t.Fatal(err)
+// reasonFor is a reason that is accepted for a decision.
+func reasonFor(to State) string {
+	if to == Denied {
+		return LegalClaims
 	}
-	return r
+	return "because"
 }
+
+func today() string { return time.Now().UTC().Format(time.DateOnly) }
 
 // approved is a request of the subject that only has to be carried out.
 func (o *office) approved(subject string) Request {

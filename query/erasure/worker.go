@@ -28,7 +28,7 @@ func (w *Workflow) Run(ctx context.Context) error {
 		case err == nil:
 			pause = w.cfg.Retry
 		default:
-			w.cfg.Logger.WarnContext(ctx, "erasure delayed", slog.Any("err", err))
+			w.cfg.Logger.WarnContext(ctx, "request delayed", slog.Any("err", err))
 			pause = min(2*pause, 60*w.cfg.Retry)
 		}
 	}
@@ -72,7 +72,7 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 	var faults []error
 	for _, r := range w.pending() {
 		if err := w.carryOut(ctx, r); err != nil {
-			faults = append(faults, fmt.Errorf("erase for request index=%d: %w", r.Position, err))
+			faults = append(faults, fmt.Errorf("carry out request index=%d: %w", r.Position, err))
 		}
 	}
 	return errors.Join(faults...)
@@ -81,7 +81,7 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 // carryOut does, in this order and each only once what is before it is
 // durable: revoke, destroy, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
-	if !r.subject.IsZero() {
+	if r.Type == Erasure && !r.subject.IsZero() {
 		if err := w.revoke(ctx, &r); err != nil {
 			return err
 		}

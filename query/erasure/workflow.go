@@ -13,6 +13,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -30,6 +31,20 @@ var (
 	// becomes of it will be seen by reading the request again.
 	ErrPending = errors.New("recorded, but not on the log yet")
 )
+
+// ErrTooLate says that the time in which something could be done is over.
+var ErrTooLate = errors.New("too late")
+
+// errNotOurs says that an event is not one that changes a request.
+var errNotOurs = errors.New("not an event of the workflow")
+
+// MemberError says which member of what was asked is not acceptable.
+type MemberError struct {
+	Member string
+	Detail string // what would be right
+}
+
+func (e *MemberError) Error() string { return e.Member + ": " + e.Detail }
 
 // StateError says that a request's state does not allow what was asked.
 type StateError struct {
@@ -80,6 +95,11 @@ type Config struct {
 	// Keyring opens what requests say and destroys keys. Required.
 	Keyring Keyring
 
+	// Deadlines are the rules of the controller for what is received from now
+	// on. Default deadline.Default: UTC, no holidays. What was received is due
+	// when its event says.
+	Deadlines *deadline.Rules
+
 	// Policy is the deployment's, as the intake has it: events that it would
 	// refuse are refused before they are published.
 	Policy events.Policy
@@ -116,6 +136,9 @@ func (c *Config) defaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Deadlines == nil {
+		c.Deadlines = deadline.Default()
 	}
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
@@ -168,7 +191,7 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.note(e.Record)
 	r := w.book.apply(e)
 	w.mu.Unlock()
-	if r != nil && r.State == Approved {
+	if r != nil && r.toDo() {
 		w.wake()
 	}
 }
@@ -190,125 +213,6 @@ func (w *Workflow) wake() {
 	case w.work <- struct{}{}:
 	default:
 	}
-}
-
-// Input is a request as it is made.
-type Input struct {
-	Tenant, Type, Regulation string
-	Issuer, Subject          string
-	Actor                    string // the principal who records it
-	Ticket, Note             string
-}
-
-// Receive records a request.
-func (w *Workflow) Receive(ctx context.Context, in Input) (Request, error) {
-	id, err := newID()
-	if err != nil {
-		return Request{}, err
-	}
-	known, err := w.known(ctx, in)
-	if err != nil {
-		return Request{}, err
-	}
-	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
-		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
-		Attributes: map[string]string{attrRequest: id, attrType: in.Type, attrRegulation: in.Regulation, attrKnown: known},
-	})
-	if err := w.publish(ctx, ev); err != nil {
-		return Request{}, fmt.Errorf("receive request: %w", err)
-	}
-	return w.await(ctx, ev, id)
-}
-
-// known says whether the subject was known before the request named them.
-func (w *Workflow) known(ctx context.Context, in Input) (string, error) {
-	_, err := w.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
-	switch {
-	case errors.Is(err, seal.ErrNotFound):
-		return "no", nil
-	case err != nil:
-		return "", fmt.Errorf("receive request: %w", err)
-	default:
-		return "yes", nil
-	}
-}
-
-// Act is a person's decision on a request.
-type Act struct {
-	ID                   string
-	To                   State // Verified, Approved, Denied or Cancelled
-	Actor                string
-	Reason, Ticket, Note string
-	Reaches              func(tenant string) bool // which tenants the actor reaches
-}
-
-// Act moves a request on. Of two that decide at once, the one who is second on
-// the log gets a *StateError.
-func (w *Workflow) Act(ctx context.Context, a Act) (Request, error) {
-	r, err := w.Get(a.ID, a.Reaches)
-	if err != nil {
-		return Request{}, err
-	}
-	if err := w.permit(ctx, &r, a); err != nil {
-		return Request{}, err
-	}
-	id, err := newID()
-	if err != nil {
-		return Request{}, err
-	}
-	ev := w.event(decider(a.To), id, r.Tenant, events.Data{
-		Actor: a.Actor, Reason: a.Reason, Ticket: a.Ticket, Note: a.Note, Attributes: map[string]string{attrRequest: r.ID},
-	})
-	if err := w.publish(ctx, ev); err != nil {
-		return Request{}, fmt.Errorf("%s request: %w", a.To, err)
-	}
-	now, err := w.await(ctx, ev, r.ID)
-	if err != nil {
-		return Request{}, err
-	}
-	if !now.took(ev) {
-		return Request{}, &StateError{State: now.State, To: a.To}
-	}
-	return now, nil
-}
-
-// took reports whether the event changed r.
-func (r *Request) took(ev events.Event) bool {
-	ref := events.EventRef(ev.Tenant, ev.Source, ev.ID)
-	return slices.ContainsFunc(r.History, func(h Step) bool { return h.event == ref })
-}
-
-func (w *Workflow) permit(ctx context.Context, r *Request, a Act) error {
-	if !slices.Contains(transitions[decider(a.To)].from, r.State) {
-		return &StateError{State: r.State, To: a.To}
-	}
-	if a.To != Approved {
-		return nil
-	}
-	if r.involves(a.Actor) {
-		return ErrFourEyes
-	}
-	return w.notSubject(ctx, r, a.Actor)
-}
-
-// notSubject refuses an approval by the data subject where it was they who
-// recorded the request: then the log does not name them, and involves cannot
-// tell.
-func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) error {
-	if !r.involves(events.ActorSubject) {
-		return nil
-	}
-	p, err := w.open(ctx, r)
-	if errors.Is(err, seal.ErrDestroyed) {
-		return nil // nobody can tell any more, and nothing is left to forget
-	}
-	if err != nil {
-		return fmt.Errorf("approve request: %w", err)
-	}
-	if same(p.Subject, actor) {
-		return ErrFourEyes
-	}
-	return nil
 }
 
 // open reads what the request said about its subject.
