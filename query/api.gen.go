@@ -74,6 +74,7 @@ type AuditEvent struct {
 	Scope      string           `json:"scope,omitempty,omitzero"`
 
 	// Sealed Why the personal part that was asked for is not there. Erased: its key is destroyed.
+	// Restricted: at the subject's request; it opens under an exception.
 	// Dropped: its retention ended, or the store has not got it yet. Unreadable: what is
 	// stored is not what was sealed.
 	Sealed     string `json:"sealed,omitempty,omitzero"`
@@ -114,6 +115,9 @@ type AuditSearch struct {
 	// Count Answer how many there are in all, too.
 	Count  bool   `json:"count,omitempty,omitzero"`
 	Cursor string `json:"cursor,omitempty,omitzero"`
+
+	// Exception Under which exception of GDPR article 18(2) what a subject had restricted is read all the same. Kept in clear.
+	Exception string `json:"exception,omitempty,omitzero"`
 
 	// From The publisher's time, at or after.
 	From time.Time `json:"from,omitempty,omitzero"`
@@ -642,9 +646,12 @@ type Refusal = events.Refusal
 type RequestAct struct {
 	Note string `json:"note,omitempty,omitzero"`
 
-	// Reason Required to deny.
+	// Reason Required to deny, extend and lift.
 	Reason string `json:"reason,omitempty,omitzero"`
 	Ticket string `json:"ticket,omitempty,omitzero"`
+
+	// Told The day on which the subject was told; required to extend and lift.
+	Told string `json:"told,omitempty,omitzero"`
 }
 
 // RequestState defines model for RequestState.
@@ -657,6 +664,13 @@ type RequestStep struct {
 	Position uint64       `json:"position"`
 	Reason   string       `json:"reason,omitempty,omitzero"`
 	State    RequestState `json:"state"`
+	Ticket   string       `json:"ticket,omitempty,omitzero"`
+
+	// Told The day on which the subject was told.
+	Told string `json:"told,omitempty,omitzero"`
+
+	// What What happened: the state that it led to, or joined, extended, lifted.
+	What string `json:"what"`
 }
 
 // Revocation defines model for Revocation.
@@ -808,11 +822,25 @@ type Scope = events.Scope
 
 // SubjectRequest defines model for SubjectRequest.
 type SubjectRequest struct {
-	Due     time.Time     `json:"due"`
-	History []RequestStep `json:"history,omitempty,omitzero"`
-	ID      string        `json:"id"`
+	// Answered When it was denied, cancelled, or carried out as far as can be.
+	Answered time.Time `json:"answered,omitempty,omitzero"`
 
-	// Outcome Of a completed erasure.
+	// ConfirmBy When its receipt has to be confirmed; absent once it was, and where no rule says so.
+	ConfirmBy time.Time `json:"confirm_by,omitempty,omitzero"`
+
+	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered.
+	DaysLeft *int `json:"days_left,omitempty"`
+
+	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
+	Due      time.Time     `json:"due"`
+	Extended bool          `json:"extended,omitempty,omitzero"`
+	History  []RequestStep `json:"history,omitempty,omitzero"`
+	ID       string        `json:"id"`
+
+	// Missing What a partial request still lacks.
+	Missing []string `json:"missing,omitempty,omitzero"`
+
+	// Outcome Of a completed request.
 	Outcome string `json:"outcome,omitempty,omitzero"`
 
 	// Position Log index of its last event.
@@ -825,13 +853,20 @@ type SubjectRequest struct {
 	State      RequestState `json:"state"`
 	Tenant     string       `json:"tenant"`
 	Type       string       `json:"type"`
+	Urgency    Urgency      `json:"urgency,omitempty,omitzero"`
 }
 
 // SubjectRequestInput defines model for SubjectRequestInput.
 type SubjectRequestInput struct {
+	// Confirmed The requester was told at once that it was received.
+	Confirmed bool `json:"confirmed,omitempty,omitzero"`
+
 	// Note Free text; sealed as personal data.
-	Note       string `json:"note,omitempty,omitzero"`
-	Regulation string `json:"regulation"`
+	Note string `json:"note,omitempty,omitzero"`
+
+	// ReceivedAt When it reached the controller, where that was before now: the deadline runs from there.
+	ReceivedAt time.Time `json:"received_at,omitempty,omitzero"`
+	Regulation string    `json:"regulation"`
 	Subject    struct {
 		Iss string `json:"iss"`
 		Sub string `json:"sub"`
@@ -848,6 +883,9 @@ type SubjectRequests struct {
 	Next     string           `json:"next,omitempty,omitzero"`
 	Requests []SubjectRequest `json:"requests"`
 }
+
+// Urgency defines model for Urgency.
+type Urgency = erasure.Urgency
 
 // Verifier defines model for Verifier.
 type Verifier struct {
@@ -993,7 +1031,10 @@ type ListRequestsParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant       `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
 	State  RequestState `form:"state,omitempty" json:"state,omitempty,omitzero"`
-	Limit  *Limit       `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Urgency Only those that are due within seven days, or are or were answered late.
+	Urgency Urgency `form:"urgency,omitempty" json:"urgency,omitempty,omitzero"`
+	Limit   *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -1090,6 +1131,12 @@ type CancelRequestJSONRequestBody = RequestAct
 // DenyRequestJSONRequestBody defines body for DenyRequest for application/json ContentType.
 type DenyRequestJSONRequestBody = RequestAct
 
+// ExtendRequestJSONRequestBody defines body for ExtendRequest for application/json ContentType.
+type ExtendRequestJSONRequestBody = RequestAct
+
+// LiftRequestJSONRequestBody defines body for LiftRequest for application/json ContentType.
+type LiftRequestJSONRequestBody = RequestAct
+
 // VerifyRequestJSONRequestBody defines body for VerifyRequest for application/json ContentType.
 type VerifyRequestJSONRequestBody = RequestAct
 
@@ -1164,9 +1211,15 @@ type ServerInterface interface {
 	// CancelRequest The data subject took it back.
 	// (POST /v1/requests/{id}/cancel)
 	CancelRequest(ctx echo.Context, id ID) error
-	// DenyRequest Refuse it, with the reason.
+	// DenyRequest Refuse it, with one of the reasons.
 	// (POST /v1/requests/{id}/deny)
 	DenyRequest(ctx echo.Context, id ID) error
+	// ExtendRequest Take longer to answer it.
+	// (POST /v1/requests/{id}/extend)
+	ExtendRequest(ctx echo.Context, id ID) error
+	// LiftRequest End a restriction, or what an objection has stopped.
+	// (POST /v1/requests/{id}/lift)
+	LiftRequest(ctx echo.Context, id ID) error
 	// VerifyRequest State that the requester is who they say they are.
 	// (POST /v1/requests/{id}/verify)
 	VerifyRequest(ctx echo.Context, id ID) error
@@ -1482,6 +1535,13 @@ func (w *ServerInterfaceWrapper) ListRequests(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
 	}
 
+	// ------------- Optional query parameter "urgency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "urgency", ctx.QueryParams(), &params.Urgency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter urgency: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -1571,6 +1631,38 @@ func (w *ServerInterfaceWrapper) DenyRequest(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DenyRequest(ctx, id)
+	return err
+}
+
+// ExtendRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) ExtendRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExtendRequest(ctx, id)
+	return err
+}
+
+// LiftRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) LiftRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LiftRequest(ctx, id)
 	return err
 }
 
@@ -1999,6 +2091,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/requests/:id/approve", wrapper.ApproveRequest, options.OperationMiddlewares["approveRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/deny", wrapper.DenyRequest, options.OperationMiddlewares["denyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/cancel", wrapper.CancelRequest, options.OperationMiddlewares["cancelRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/extend", wrapper.ExtendRequest, options.OperationMiddlewares["extendRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
 	router.GET(options.BaseURL+"/v1/findings", wrapper.ListFindings, options.OperationMiddlewares["listFindings"]...)
 	router.GET(options.BaseURL+"/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
 	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)

@@ -258,12 +258,20 @@ func (p *parts) Keys(_ context.Context, r revocation.KeysRequest) (body, signatu
 // requests is a workflow without requests.
 type requests struct{}
 
-func (requests) Receive(context.Context, erasure.Input) (erasure.Request, error) {
-	return erasure.Request{}, erasure.ErrPending
+func (requests) Receive(context.Context, erasure.Input) (erasure.Request, bool, error) {
+	return erasure.Request{}, false, erasure.ErrPending
 }
 
 func (requests) Act(context.Context, erasure.Act) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) Lift(context.Context, erasure.Act) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) Restrictions(context.Context, string, []events.Ref) (map[events.Ref]string, error) {
+	return nil, nil
 }
 
 func (requests) Get(string, func(string) bool) (erasure.Request, error) {

@@ -100,6 +100,7 @@ func problemOf(err error) Problem {
 		scope    *scopeError
 		refusal  *events.Refusal
 		state    *erasure.StateError
+		member   *erasure.MemberError
 		proposed *proposal.StateError
 		web      *echo.HTTPError
 		tooBig   *http.MaxBytesError
@@ -120,6 +121,10 @@ func problemOf(err error) Problem {
 		return problem(KindShare, http.StatusTooManyRequests, "too many at once", share.Error())
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
+	case errors.As(err, &member):
+		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: member.Detail, Member: member.Member}
+	case errors.Is(err, erasure.ErrTooLate):
+		return problem(KindState, http.StatusConflict, "too late", err.Error())
 	case errors.As(err, &proposed):
 		return problem(KindState, http.StatusConflict, "not in this state", proposed.Error())
 	case errors.Is(err, proposal.ErrFourEyes):

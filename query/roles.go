@@ -19,8 +19,8 @@ const (
 	ScopeAuditOpen          = "audit:open"          // read personal data, for a purpose
 	ScopeRequestsWrite      = "requests:write"      // record and cancel requests of data subjects
 	ScopeRequestsRead       = "requests:read"       // see them
-	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified
-	ScopeRequestsApprove    = "requests:approve"    // approve and deny
+	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified, extend
+	ScopeRequestsApprove    = "requests:approve"    // approve, deny, lift
 	ScopeFindingsRead       = "findings:read"       // see findings
 	ScopeQuarantineRead     = "quarantine:read"     // see what was refused
 	ScopeQuarantineReplay   = "quarantine:replay"   // publish what was refused again
@@ -92,6 +92,8 @@ func access() map[string][]string {
 		"approveRequest":         {ScopeRequestsApprove},
 		"denyRequest":            {ScopeRequestsApprove},
 		"cancelRequest":          {ScopeRequestsWrite},
+		"extendRequest":          {ScopeRequestsVerify},
+		"liftRequest":            {ScopeRequestsApprove},
 		"listFindings":           {ScopeFindingsRead},
 		"listQuarantine":         {ScopeQuarantineRead},
 		"getQuarantined":         {ScopeQuarantineRead},

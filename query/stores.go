@@ -67,8 +67,13 @@ type Receipts interface {
 // Requests is the workflow of data subjects' requests: *erasure.Workflow. Its
 // errors are those of package erasure.
 type Requests interface {
-	Receive(ctx context.Context, in erasure.Input) (erasure.Request, error)
+	// Receive says whether the request joined the one that is returned.
+	Receive(ctx context.Context, in erasure.Input) (r erasure.Request, joined bool, err error)
 	Act(ctx context.Context, a erasure.Act) (erasure.Request, error)
+	Lift(ctx context.Context, a erasure.Act) (erasure.Request, error)
+	// Restrictions is which of people are not to be opened, and by what
+	// request, as the log says when it is called.
+	Restrictions(ctx context.Context, tenant string, people []events.Ref) (map[events.Ref]string, error)
 	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
 	List(f erasure.Filter) []erasure.Request
 }

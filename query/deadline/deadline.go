@@ -64,10 +64,10 @@ func (r *Rules) Confirm(received time.Time, regulation string) time.Time {
 	return r.end(at)
 }
 
-// DaysLeft is how many days there are from now to due, as a calendar shows
-// them: 0 on the day itself, less when it has passed.
-func (r *Rules) DaysLeft(due, now time.Time) int {
-	return int(r.day(due).Sub(r.day(now)) / (24 * time.Hour))
+// DaysLeft is how many days there are from now to due, as a calendar shows them
+// where due is: 0 on the day itself, less when it has passed.
+func DaysLeft(due, now time.Time) int {
+	return int(dateIn(due, due.Location()).Sub(dateIn(now, due.Location())) / (24 * time.Hour))
 }
 
 // Zone is the controller's.
@@ -84,8 +84,10 @@ func (r *Rules) start(received time.Time) time.Time {
 
 // day is the date at that time in the zone, as a day of 24 hours: in UTC, so
 // that no change of clocks moves it.
-func (r *Rules) day(at time.Time) time.Time {
-	y, m, d := at.In(r.zone).Date()
+func (r *Rules) day(at time.Time) time.Time { return dateIn(at, r.zone) }
+
+func dateIn(at time.Time, zone *time.Location) time.Time {
+	y, m, d := at.In(zone).Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 

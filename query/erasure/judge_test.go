@@ -205,6 +205,18 @@ func TestRestrictions(t *testing.T) {
 	}
 }
 
+// TestRestrictionOfTheForgotten restricts nobody: least of all everybody who has
+// no reference.
+func TestRestrictionOfTheForgotten(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	s.ask("acme", "r", events.Ref{}, Restriction, GDPR, "handler")
+	s.step(events.RequestVerified, "acme", "r", "handler")
+	if s.step(events.RequestApproved, "acme", "r", "approver") == nil || len(s.book.restricted) != 0 {
+		t.Errorf("%v", s.book.restricted)
+	}
+}
+
 // TestForeignSources: what others publish changes no request, whatever it names.
 func TestForeignSources(t *testing.T) {
 	t.Parallel()

@@ -139,7 +139,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 		b.lift(r)
 	case r.State == Denied:
 		r.Reason = record.Reason
-	case r.State == Approved && r.restricts():
+	case r.State == Approved && r.restricts() && !r.subject.IsZero():
 		at := person{r.Tenant, r.subject}
 		b.restricted[at] = append(b.restricted[at], r)
 	case r.State == Partial:

@@ -247,6 +247,7 @@ func (w *Workflow) Get(id string, reaches func(tenant string) bool) (Request, er
 type Filter struct {
 	Reaches func(tenant string) bool
 	State   State
+	Urgency Urgency
 	Shard   uint16  // of the requests
 	Before  *uint64 // continue below this Request.Position
 	Limit   int     // 0 means all
@@ -257,8 +258,9 @@ func (w *Workflow) List(f Filter) []Request {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	var out []Request
+	now := w.cfg.Now()
 	for _, r := range slices.Backward(w.book.order) {
-		if f.matches(r) {
+		if f.matches(r, now) {
 			out = append(out, r.clone())
 		}
 		if f.Limit > 0 && len(out) == f.Limit {
@@ -268,8 +270,9 @@ func (w *Workflow) List(f Filter) []Request {
 	return out
 }
 
-func (f *Filter) matches(r *Request) bool {
-	return r.Shard == f.Shard && f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) && (f.Before == nil || r.Position < *f.Before)
+func (f *Filter) matches(r *Request, now time.Time) bool {
+	return r.Shard == f.Shard && f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) &&
+		(f.Urgency == "" || r.Urgency(now) == f.Urgency) && (f.Before == nil || r.Position < *f.Before)
 }
 
 func (w *Workflow) event(t events.Type, id, tenant string, d events.Data) events.Event {
