@@ -8,7 +8,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/erasure"
 )
 
@@ -152,7 +151,7 @@ func (s *Server) requestView(r erasure.Request) SubjectRequest {
 		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position,
 	}
 	if r.Answered.IsZero() {
-		left := deadline.DaysLeft(r.Due, now)
+		left := r.DaysLeft(now)
 		out.DaysLeft = &left
 	}
 	for _, h := range r.History {

@@ -192,8 +192,12 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane, AtOnce: 4}); err != nil {
 		return nil, err
 	}
+	rules, err := a.cfg.Requests.Rules()
+	if err != nil {
+		return nil, err
+	}
 	p.requests, err = erasure.New(erasure.Config{
-		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
+		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
 		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
 	})
 	return p, err
@@ -257,6 +261,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchFeed(p.feed)
 	a.watchStreams(p.passed)
 	a.watchVerifiers(p.verifiers)
+	a.watchRequests(p.requests)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,

@@ -124,21 +124,33 @@ func (o *office) approved(subject string) Request {
 }
 
 // until waits for a request to be in a state.
-func (o *office) until(id string, s State) Request {
+func (o *office) until(id string, s State) (r Request) {
+	o.t.Helper()
+	var err error
+	defer func() {
+		if o.t.Failed() {
+			o.t.Logf("request is %s (%v), waited for %s", r.State, err, s)
+		}
+	}()
+	o.eventually(func() bool {
+		r, err = o.Get(id, all)
+		return err == nil && r.State == s
+	})
+	return r
+}
+
+// eventually waits until something holds.
+func (o *office) eventually(holds func() bool) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		r, err := o.Get(id, all)
-		if err == nil && r.State == s {
-			return r
-		}
+	for !holds() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			o.t.Fatalf("request is %s (%v), waited for %s", r.State, err, s)
+			o.t.Fatal("it did not come to be")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -15,9 +16,12 @@ import (
 // Worker is the actor of what the worker does.
 const Worker = "rescind:erasure"
 
-// Run carries out approved erasures until ctx ends, then returns nil. What
-// fails is logged and tried again.
+// Run carries out approved requests, and opens findings about those that are
+// late, until ctx ends, then returns nil. What fails is logged and tried again.
 func (w *Workflow) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	watching.Go(func() { w.watch(ctx) })
+	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
 	for w.idle(ctx, pause) {
@@ -33,6 +37,24 @@ func (w *Workflow) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// watch opens findings as time passes.
+func (w *Workflow) watch(ctx context.Context) {
+	tick := time.NewTicker(w.cfg.Watch)
+	defer tick.Stop()
+	for {
+		if err := w.cfg.Lane.Sync(ctx); err == nil { // or what was opened before would be opened again
+			if err := w.openFindings(ctx); err != nil && ctx.Err() == nil {
+				w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // idle waits until there may be something to do, and looks from time to time

@@ -117,6 +117,9 @@ type Config struct {
 	// 60 times that. Default 1 s; above 0.
 	Retry time.Duration
 
+	// Watch is how often deadlines are looked at. Default 1 min; above 0.
+	Watch time.Duration
+
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 
@@ -130,6 +133,9 @@ func (c *Config) defaults() {
 	}
 	if c.Retry == 0 {
 		c.Retry = time.Second
+	}
+	if c.Watch == 0 {
+		c.Watch = time.Minute
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -154,8 +160,8 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("%s is missing", name))
 		}
 	}
-	if c.WaitFor < 0 || c.Retry < 0 {
-		faults = append(faults, errors.New("wait_for and retry: want more than 0"))
+	if c.WaitFor < 0 || c.Retry < 0 || c.Watch < 0 {
+		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
