@@ -159,14 +159,34 @@ type Trail struct {
 
 // Request is a data-subject request, as a handler sees it.
 type Request struct {
-	ID         string    `json:"id"`
-	Type       string    `json:"type"`
-	Regulation string    `json:"regulation"`
-	Tenant     string    `json:"tenant"`
-	State      string    `json:"state"`
-	Outcome    string    `json:"outcome,omitempty"`
-	Received   time.Time `json:"received"`
-	Due        time.Time `json:"due"`
+	ID         string        `json:"id"`
+	Type       string        `json:"type"`
+	Regulation string        `json:"regulation"`
+	Tenant     string        `json:"tenant"`
+	State      string        `json:"state"`
+	Outcome    string        `json:"outcome,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Missing    []string      `json:"missing,omitempty"`
+	Received   time.Time     `json:"received"`
+	Due        time.Time     `json:"due"`
+	DaysLeft   *int          `json:"days_left,omitempty"`
+	Urgency    string        `json:"urgency,omitempty"`
+	ConfirmBy  time.Time     `json:"confirm_by,omitzero"`
+	Answered   time.Time     `json:"answered,omitzero"`
+	Extended   bool          `json:"extended,omitempty"`
+	History    []RequestStep `json:"history,omitempty"`
+}
+
+// RequestStep is one thing that happened to a request.
+type RequestStep struct {
+	State    string    `json:"state"`
+	What     string    `json:"what"`
+	At       time.Time `json:"at"`
+	Actor    string    `json:"actor,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Ticket   string    `json:"ticket,omitempty"`
+	Told     string    `json:"told,omitempty"`
+	Position uint64    `json:"position"`
 }
 
 // Finding is what a control found.
