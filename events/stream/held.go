@@ -83,15 +83,15 @@ func (h *Held) List(ctx context.Context, p HeldPart) (map[uint64]bool, error) {
 	return out, nil
 }
 
-// Purge removes all that a hold keeps. Its key is to be destroyed before: what
-// is removed stays in the files of the server for a while.
-func (h *Held) Purge(ctx context.Context, tenant string, hold events.Ref) error {
-	if !events.ValidTenant(tenant) || hold.IsZero() {
-		return errors.New("purge held parts: want a tenant and a hold")
+// Purge removes all that a hold keeps of a person. Its key is to be destroyed
+// before: what is removed stays in the files of the server for a while.
+func (h *Held) Purge(ctx context.Context, p HeldPart) error {
+	if !events.ValidTenant(p.Tenant) || p.Hold.IsZero() || p.Subject.IsZero() {
+		return errors.New("purge held parts: want a tenant, a hold and a subject")
 	}
 	s, err := h.js.Stream(ctx, HeldStream)
 	if err == nil {
-		err = s.Purge(ctx, jetstream.WithPurgeSubject(heldPrefix+tenant+"."+hold.String()+".>"))
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(p.of()+">"))
 	}
 	if err != nil {
 		return fmt.Errorf("purge held parts: %w", err)

@@ -22,6 +22,8 @@ const (
 	attrLift       = "lift"         // of request.cancelled: a restriction that was carried out ends
 	attrOutcome    = "outcome"      // of request.completed
 	attrMissing    = "missing"      // of request.completed with the outcome partial, separated by spaces
+	attrHolds      = "holds"        // of the same: which holds were heeded, as one digest
+	attrKept       = "kept"         // of the same: how many personal parts they keep
 )
 
 // outcomePartial is said of a request that was carried out in part.

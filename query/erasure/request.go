@@ -84,6 +84,7 @@ type Request struct {
 
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
+	heeded  string     // of a partial one: the holds, as one digest
 	origin  lane.Entry // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -143,7 +144,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 		at := person{r.Tenant, r.subject}
 		b.restricted[at] = append(b.restricted[at], r)
 	case r.State == Partial:
-		r.Missing = missing(record)
+		r.Missing, r.heeded = missing(record), record.Attributes[attrHolds]
 	case r.State == Completed:
 		b.complete(r, record)
 	}
@@ -174,11 +175,11 @@ func (b *book) end(r *Request) {
 func (r *Request) restricts() bool { return r.Type == Restriction || r.Type == Objection }
 
 // pending lists the requests that the worker has to carry out, the oldest
-// first.
-func (b *book) pending() []Request {
+// first: what is approved, and what is partial under other holds than there are.
+func (b *book) pending(holds *hold.Book) []Request {
 	var out []Request
 	for _, r := range b.order {
-		if r.toDo() {
+		if r.toDo() || r.State == Partial && r.heeded != digestOf(holds.Of(r.Tenant, r.subject)) {
 			out = append(out, r.clone())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -70,7 +71,7 @@ func TestFold(t *testing.T) {
 	s.step(events.RequestVerified, "acme", "r", "handler")
 	s.step(events.RequestExtended, "acme", "r", "handler")
 	s.step(events.RequestApproved, "acme", "r", "approver")
-	if p := s.book.pending(); len(p) != 1 || p[0].State != Approved {
+	if p := s.book.pending(hold.NewBook()); len(p) != 1 || p[0].State != Approved {
 		t.Fatalf("pending %+v", p)
 	}
 	s.revoke("acme", "r", alice, farFuture())
@@ -88,7 +89,7 @@ func TestFold(t *testing.T) {
 	if r.origin.Record != nil || r.origin.Sealed != nil {
 		t.Error("a finished request holds the sealed part")
 	}
-	if len(s.book.pending()) != 0 {
+	if len(s.book.pending(hold.NewBook())) != 0 {
 		t.Error("a completed request is pending")
 	}
 }

@@ -80,7 +80,8 @@ func (w *Workflow) finding(a *alarm) events.Event {
 // do this at once and say the same.
 func (w *Workflow) openFindings(ctx context.Context) error {
 	var faults []error
-	for _, ev := range w.findings(w.cfg.Now()) {
+	now := w.cfg.Now()
+	for _, ev := range append(w.findings(now), w.reviews(now)...) {
 		if err := w.publish(ctx, ev); err != nil {
 			faults = append(faults, fmt.Errorf("open finding: %w", err))
 		}

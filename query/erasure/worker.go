@@ -74,7 +74,7 @@ func (w *Workflow) idle(ctx context.Context, d time.Duration) bool {
 func (w *Workflow) pending() []Request {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.book.pending()
+	return w.book.pending(w.holds)
 }
 
 // carryOutAll carries out what is approved. It first reads what is on the log,
@@ -101,22 +101,33 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, destroy, complete. Each can be done again.
+// durable: revoke, keep what is held, destroy, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
-	if r.Type == Erasure && !r.subject.IsZero() {
-		if err := w.revoke(ctx, &r); err != nil {
-			return err
-		}
-		if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
-			return err
-		}
+	if r.Type != Erasure || r.subject.IsZero() {
+		return w.complete(ctx, &r)
+	}
+	if err := w.revoke(ctx, &r); err != nil {
+		return err
+	}
+	kept, err := w.keep(ctx, &r)
+	if err != nil {
+		return err
+	}
+	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
+		return err
+	}
+	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if kept.parts > 0 {
+		return w.remain(ctx, &r, kept)
 	}
 	return w.complete(ctx, &r)
 }
 
 // revoke refuses every token that the subject was issued until now.
 func (w *Workflow) revoke(ctx context.Context, r *Request) error {
-	if r.State == Executing {
+	if r.State == Executing || r.State == Partial {
 		return nil // it is on the log
 	}
 	p, err := w.open(ctx, r)
@@ -164,7 +175,7 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if _, err := w.logged(ctx, ev); err != nil {
 		return fmt.Errorf("record %s: %w", t.Name(), err)
 	}
-	if !w.holds(r, ev) {
+	if !w.isLogged(r, ev) {
 		return fmt.Errorf("record %s: %w", t.Name(), errOther)
 	}
 	delete(w.tried, id)
@@ -190,8 +201,8 @@ type note struct {
 	revoked bool // for this request, as it had to be
 }
 
-// holds reports whether the log holds ev, which is about r, under its id.
-func (w *Workflow) holds(r *Request, ev events.Event) bool {
+// isLogged reports whether the log holds ev, which is about r, under its id.
+func (w *Workflow) isLogged(r *Request, ev events.Event) bool {
 	w.mu.RLock()
 	n := w.notes[events.EventRef(ev.Tenant, ev.Source, ev.ID)]
 	w.mu.RUnlock()

@@ -13,7 +13,9 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -83,6 +85,57 @@ type Keyring interface {
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// Destroy forgets a person; it can be called again after any error.
 	Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error)
+	// Fence is the first step of Destroy. Between the two only OpenFenced opens
+	// what is a person's.
+	Fence(ctx context.Context, tenant string, ref events.Ref) error
+	OpenFenced(ctx context.Context, r seal.OpenRequest) ([]byte, error)
+	// HoldKey makes the key of a hold where there is none; it and OpenHeld wrap
+	// seal.ErrDestroyed once DestroyHold was called.
+	HoldKey(ctx context.Context, tenant string, hold events.Ref) (seal.SubjectKey, error)
+	OpenHeld(ctx context.Context, hold events.Ref, r seal.OpenRequest) ([]byte, error)
+	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// Renew makes a new key for a person who was forgotten.
+	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+}
+
+// Archive is the audit store, as far as holds need it.
+type Archive interface {
+	// CatchUp returns once all that is on the log of the shard when it is called
+	// is in the archive.
+	CatchUp(ctx context.Context, shard uint16) error
+	// Parts is up to Limit personal parts that w wants, in the order of the
+	// index; fewer mean that there are no more. What was dropped since is not
+	// among them.
+	Parts(ctx context.Context, w Wanted) ([]Part, error)
+}
+
+// Wanted says which personal parts of a person are meant.
+type Wanted struct {
+	Tenant string
+	Shard  uint16
+	Person events.Ref
+	Match  hold.Match
+	From   uint64 // index to begin with
+	Limit  int    // of records looked at; above 0
+}
+
+// Part is a record with its sealed personal part.
+type Part struct {
+	Index  uint64
+	Record *events.Record
+	Sealed []byte // nil where it is not there any more
+}
+
+// Held keeps what holds keep: *stream.Held. What is put is durable on return,
+// and once however often it is put.
+type Held interface {
+	Put(ctx context.Context, p stream.HeldPart, sealed []byte) error
+	// Get wraps stream.ErrNotFound where there is none.
+	Get(ctx context.Context, p stream.HeldPart) ([]byte, error)
+	// List is the indices of what a hold keeps of a person.
+	List(ctx context.Context, p stream.HeldPart) (map[uint64]bool, error)
+	// Purge removes all that it keeps of them.
+	Purge(ctx context.Context, p stream.HeldPart) error
 }
 
 // Config is what a Workflow needs.
@@ -94,6 +147,12 @@ type Config struct {
 	Publisher Publisher
 	// Keyring opens what requests say and destroys keys. Required.
 	Keyring Keyring
+
+	// Archive and Held are where holds find what they match, and where it is
+	// kept. Without them no hold can be placed, and an erasure that a hold
+	// concerns waits.
+	Archive Archive
+	Held    Held
 
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
@@ -178,6 +237,7 @@ type Workflow struct {
 
 	mu    sync.RWMutex // for the rest
 	book  *book
+	holds *hold.Book
 	notes map[events.Ref]note // of what is on the log as the worker's
 }
 
@@ -187,7 +247,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -196,13 +256,14 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Lock()
 	w.note(e.Record)
 	r := w.book.apply(e)
+	held := w.holds.Apply(e)
 	w.mu.Unlock()
-	if r != nil && r.toDo() {
+	if held || r != nil && r.toDo() {
 		w.wake()
 	}
 }
 
-// note keeps what holds needs of a record that may be the worker's, before it
+// note keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
 func (w *Workflow) note(record *events.Record) {
 	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted {

@@ -93,12 +93,27 @@ type Hold struct {
 	flagged bool
 }
 
+// Check says why a record would place no hold; nil where it would. Its
+// references need only be there.
+func Check(r *events.Record) error {
+	_, err := read(r)
+	return err
+}
+
 // Active reports whether the hold lasts.
 func (h *Hold) Active() bool { return h.Released.IsZero() }
 
 // Ref names the hold where a name of dots and letters cannot be.
 func (h *Hold) Ref() events.Ref {
 	sum := sha256.Sum256([]byte("rescind hold v1\x00" + h.ID))
+	return events.Ref(sum[:16])
+}
+
+// KeyOf names the key under which the hold keeps what is a person's. Each person
+// has their own, so that each of them is let go by themself.
+func (h *Hold) KeyOf(person events.Ref) events.Ref {
+	ref := h.Ref()
+	sum := sha256.Sum256(slices.Concat([]byte("rescind hold key v1\x00"), ref[:], person[:]))
 	return events.Ref(sum[:16])
 }
 
