@@ -13,11 +13,12 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
 
 const patience = 2 * time.Minute
 
