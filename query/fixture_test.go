@@ -23,6 +23,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/history"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -268,6 +269,28 @@ func (requests) Act(context.Context, erasure.Act) (erasure.Request, error) {
 
 func (requests) Lift(context.Context, erasure.Act) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) OpenHeld(context.Context, uint16, uint64, *events.Record) ([]byte, string, error) {
+	return nil, "", seal.ErrDestroyed
+}
+
+func (requests) PlaceHold(context.Context, erasure.HoldInput) (hold.Hold, error) {
+	return hold.Hold{}, erasure.ErrPending
+}
+
+func (requests) ReleaseHold(context.Context, erasure.HoldRelease) (hold.Hold, error) {
+	return hold.Hold{}, hold.ErrNotFound
+}
+
+func (requests) GetHold(string, func(string) bool) (hold.Hold, error) {
+	return hold.Hold{}, hold.ErrNotFound
+}
+
+func (requests) ListHolds(func(string) bool, bool) []hold.Hold { return nil }
+
+func (requests) Renew(context.Context, erasure.Renewal) (erasure.Renewed, error) {
+	return erasure.Renewed{}, seal.ErrNotFound
 }
 
 func (requests) Restrictions(context.Context, string, []events.Ref) (map[events.Ref]string, error) {

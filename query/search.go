@@ -343,6 +343,9 @@ func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
 		}
 		g.Go(func() (err error) {
 			out[i].Personal, out[i].Sealed, err = s.openOne(ctx, &r.Record, sealed[r.Index])
+			if out[i].Sealed == sealedErased && err == nil {
+				err = s.openHeld(ctx, &r, &out[i])
+			}
 			return err
 		})
 	}
@@ -372,6 +375,23 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 		return nil, sealedUnreadable, nil
 	}
 	return &p, "", nil
+}
+
+// openHeld opens what a hold keeps of somebody who was forgotten, if one does.
+func (s *Server) openHeld(ctx context.Context, r *Row, out *AuditEvent) error {
+	plain, by, err := s.cfg.Requests.OpenHeld(ctx, r.Shard, r.Index, &r.Record)
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return nil
+	case err != nil:
+		return err
+	}
+	p, err := events.UnmarshalPersonal(plain)
+	if err != nil {
+		return err
+	}
+	out.Personal, out.Sealed, out.HeldBy = &p, "", by
+	return nil
 }
 
 // GetAuditEvent shows one event without its personal part.

@@ -31,6 +31,9 @@ func (r *Request) judge(record *events.Record) (State, error) {
 		return r.State, r.judgeLift(record)
 	}
 	to := r.target(record)
+	if r.Type == typeRenewal {
+		return to, r.judgeRenewal(record, to)
+	}
 	if !slices.Contains(from[record.Type], r.State) {
 		return "", &StateError{State: r.State, To: to}
 	}
@@ -79,6 +82,15 @@ func (r *Request) target(record *events.Record) State {
 	default:
 		return ""
 	}
+}
+
+// judgeRenewal: it is completed by Renew, or given up.
+func (r *Request) judgeRenewal(record *events.Record, to State) error {
+	renewed := to == Completed && Outcome(record.Attributes[attrOutcome]) == KnownAgain
+	if r.State != Received || !renewed && to != Cancelled {
+		return &StateError{State: r.State, To: to}
+	}
+	return nil
 }
 
 func (r *Request) judgeApproval(record *events.Record) error {
