@@ -19,7 +19,7 @@ func newRequest(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
-	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env))
+	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestRenew(env))
 	for _, step := range []struct{ verb, short, role string }{
 		{"verify", "Record that the subject's identity was verified", "handler"},
 		{"extend", "Take longer, with a reason and after the subject was told", "handler"},
@@ -147,6 +147,34 @@ func newRequestStep(env environment, verb, short, role string) *cobra.Command {
 	if verb == "extend" || verb == "lift" {
 		f.StringVar(&told, "told", "", "`day` on which the subject was told, as 2026-03-31")
 		_ = cmd.MarkFlagRequired("told")
+	}
+	return cmd
+}
+
+func newRequestRenew(env environment) *cobra.Command {
+	var tenant, issuer, subject, basis, reason string
+	cmd := &cobra.Command{
+		Use: "renew", Short: "Let somebody who was forgotten be known again: a new lawful relationship", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := newClient(cmd, env, "approver")
+			if err != nil {
+				return err
+			}
+			in := map[string]any{"tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}, "basis": basis, "reason": reason}
+			var out client.Renewed
+			return ask(cmd, c, "POST", "/v1/subjects/renew", in, &out, func(w io.Writer) {
+				fmt.Fprintf(w, "known again, generation %d; everywhere from %s\n", out.Generation, clock(out.KnownBy))
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&tenant, "tenant", "", "tenant")
+	f.StringVar(&issuer, "iss", "", "issuer that knows the subject")
+	f.StringVar(&subject, "sub", "", "the subject")
+	f.StringVar(&basis, "basis", "", "new lawful basis: "+strings.Join(erasure.Bases(), ", "))
+	f.StringVar(&reason, "reason", "", "why they may be known again")
+	for _, name := range []string{"tenant", "iss", "sub", "basis", "reason"} {
+		_ = cmd.MarkFlagRequired(name)
 	}
 	return cmd
 }

@@ -189,6 +189,36 @@ type RequestStep struct {
 	Position uint64    `json:"position"`
 }
 
+// Hold is a legal hold.
+type Hold struct {
+	ID            string    `json:"id"`
+	Tenant        string    `json:"tenant"`
+	By            []string  `json:"by"`
+	SubjectRef    string    `json:"subject_ref,omitempty"`
+	SessionRef    string    `json:"session_ref,omitempty"`
+	ClientID      string    `json:"client_id,omitempty"`
+	Types         []string  `json:"types,omitempty"`
+	From          time.Time `json:"from,omitzero"`
+	To            time.Time `json:"to,omitzero"`
+	Article       string    `json:"article"`
+	Owner         string    `json:"owner"`
+	Review        string    `json:"review"`
+	ReviewOverdue bool      `json:"review_overdue,omitempty"`
+	Reason        string    `json:"reason"`
+	Placed        time.Time `json:"placed"`
+	PlacedBy      string    `json:"placed_by"`
+	Active        bool      `json:"active"`
+	Released      time.Time `json:"released,omitzero"`
+	ReleasedBy    string    `json:"released_by,omitempty"`
+	ReleaseReason string    `json:"release_reason,omitempty"`
+}
+
+// Renewed says that somebody who was forgotten is known again.
+type Renewed struct {
+	Generation uint32    `json:"generation"`
+	KnownBy    time.Time `json:"known_by"`
+}
+
 // Finding is what a control found.
 type Finding struct {
 	ID       string    `json:"id"`
