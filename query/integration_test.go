@@ -79,10 +79,6 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public, OnDelta: passed.Pass})
 	k.Run(view.Run)
 	follower := k.Follower()
-	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience})
-	if err != nil {
-		t.Fatal(err)
-	}
 	quarantine, err := stream.OpenQuarantine(t.Context(), k.JS)
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +89,13 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	}
 	s := h.tables(t)
 	h.store = s
+	workflow, err := erasure.New(erasure.Config{
+		Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience,
+		Archive: &store.Archive{Store: s, Logs: []store.Log{k.Log}}, Held: stream.NewHeld(k.JS),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.cfg = query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,

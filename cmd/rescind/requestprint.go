@@ -88,7 +88,7 @@ func printRequest(w io.Writer, r *client.Request) {
 		rows = append(rows, []string{"confirm by", r.ConfirmBy.Format("2006-01-02")})
 	}
 	if len(r.Missing) > 0 {
-		rows = append(rows, []string{"missing", strings.Join(r.Missing, ", ")})
+		rows = append(rows, []string{"held by", strings.Join(r.Missing, ", ")})
 	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)

@@ -39,7 +39,7 @@ func (w *Workflow) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch opens findings as time passes.
+// watch opens findings as time passes, and when there is something new.
 func (w *Workflow) watch(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Watch)
 	defer tick.Stop()
@@ -52,6 +52,7 @@ func (w *Workflow) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.look:
 		case <-tick.C:
 		}
 	}

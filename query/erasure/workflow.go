@@ -232,6 +232,7 @@ func (c Config) Validate() error {
 type Workflow struct {
 	cfg  Config
 	work chan struct{} // has one element when there may be something to carry out
+	look chan struct{} // has one when there may be something to find
 
 	tried map[string]events.Event // of Run: published, but not seen on the log yet
 
@@ -247,7 +248,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -260,6 +261,9 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Unlock()
 	if held || r != nil && r.toDo() {
 		w.wake()
+	}
+	if held || r != nil && r.Answered.IsZero() {
+		signal(w.look)
 	}
 }
 
@@ -275,9 +279,11 @@ func (w *Workflow) note(record *events.Record) {
 	w.notes[record.Ref()] = n
 }
 
-func (w *Workflow) wake() {
+func (w *Workflow) wake() { signal(w.work) }
+
+func signal(c chan struct{}) {
 	select {
-	case w.work <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
