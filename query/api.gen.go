@@ -47,6 +47,9 @@ type AuditEvent struct {
 	Exp      NumericDate `json:"exp,omitempty,omitzero"`
 	GrantRef string      `json:"grant_ref,omitempty,omitzero"`
 
+	// HeldBy The hold that keeps the personal part of somebody who was forgotten.
+	HeldBy string `json:"held_by,omitempty,omitzero"`
+
 	// Iat Seconds since 1970, fractions allowed (RFC 7519).
 	Iat NumericDate `json:"iat,omitempty,omitzero"`
 	ID  string      `json:"id"`
@@ -74,6 +77,7 @@ type AuditEvent struct {
 	Scope      string           `json:"scope,omitempty,omitzero"`
 
 	// Sealed Why the personal part that was asked for is not there. Erased: its key is destroyed.
+	// Restricted: at the subject's request; it opens under an exception.
 	// Dropped: its retention ended, or the store has not got it yet. Unreadable: what is
 	// stored is not what was sealed.
 	Sealed     string `json:"sealed,omitempty,omitzero"`
@@ -114,6 +118,9 @@ type AuditSearch struct {
 	// Count Answer how many there are in all, too.
 	Count  bool   `json:"count,omitempty,omitzero"`
 	Cursor string `json:"cursor,omitempty,omitzero"`
+
+	// Exception Under which exception of GDPR article 18(2) what a subject had restricted is read all the same. Kept in clear.
+	Exception string `json:"exception,omitempty,omitzero"`
 
 	// From The publisher's time, at or after.
 	From time.Time `json:"from,omitempty,omitzero"`
@@ -380,6 +387,76 @@ type Findings struct {
 	Next     string        `json:"next,omitempty,omitzero"`
 }
 
+// Hold defines model for Hold.
+type Hold struct {
+	Active  bool   `json:"active"`
+	Article string `json:"article"`
+
+	// By What it names: subject, session, client, time, type.
+	By       []string  `json:"by"`
+	ClientID string    `json:"client_id,omitempty,omitzero"`
+	From     time.Time `json:"from,omitempty,omitzero"`
+	ID       string    `json:"id"`
+	Owner    string    `json:"owner"`
+	Placed   time.Time `json:"placed"`
+	PlacedBy string    `json:"placed_by"`
+
+	// Position Log index of the event that it came with.
+	Position      uint64    `json:"position"`
+	Reason        string    `json:"reason"`
+	ReleaseReason string    `json:"release_reason,omitempty,omitzero"`
+	Released      time.Time `json:"released,omitempty,omitzero"`
+	ReleasedBy    string    `json:"released_by,omitempty,omitzero"`
+	Review        string    `json:"review"`
+	ReviewOverdue bool      `json:"review_overdue,omitempty,omitzero"`
+	SessionRef    string    `json:"session_ref,omitempty,omitzero"`
+	SubjectRef    string    `json:"subject_ref,omitempty,omitzero"`
+	Tenant        string    `json:"tenant"`
+	Ticket        string    `json:"ticket,omitempty,omitzero"`
+	To            time.Time `json:"to,omitempty,omitzero"`
+	Types         []string  `json:"types,omitempty,omitzero"`
+}
+
+// HoldInput defines model for HoldInput.
+type HoldInput struct {
+	// Article What it rests on, as GDPR 17(3)(e).
+	Article  string `json:"article"`
+	ClientID string `json:"client_id,omitempty,omitzero"`
+
+	// From The publisher's time, at or after.
+	From time.Time `json:"from,omitempty,omitzero"`
+
+	// Iss Issuer of subject and session.
+	Iss string `json:"iss,omitempty,omitzero"`
+
+	// Note Free text; sealed as personal data.
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Owner Who answers for it. Kept in clear.
+	Owner  string `json:"owner"`
+	Reason string `json:"reason"`
+
+	// Review The day by which somebody looks whether it is still needed.
+	Review  string `json:"review"`
+	Session string `json:"session,omitempty,omitzero"`
+	Subject string `json:"subject,omitempty,omitzero"`
+
+	// Tenant May be left out by a caller with one tenant.
+	Tenant string `json:"tenant,omitempty,omitzero"`
+	Ticket string `json:"ticket,omitempty,omitzero"`
+
+	// To The publisher's time, before.
+	To time.Time `json:"to,omitempty,omitzero"`
+
+	// Types Full names of types of event, or without prefix and version.
+	Types []string `json:"types,omitempty,omitzero"`
+}
+
+// Holds defines model for Holds.
+type Holds struct {
+	Holds []Hold `json:"holds"`
+}
+
 // JWK defines model for JWK.
 type JWK struct {
 	Alg string `json:"alg"`
@@ -638,13 +715,45 @@ type ReadinessCheck struct {
 // Refusal defines model for Refusal.
 type Refusal = events.Refusal
 
+// Renewal defines model for Renewal.
+type Renewal struct {
+	// Basis The new lawful basis (GDPR article 6(1)).
+	Basis string `json:"basis"`
+
+	// Reason Why they may be known again. Kept in clear.
+	Reason  string `json:"reason"`
+	Subject struct {
+		Iss string `json:"iss"`
+		Sub string `json:"sub"`
+	} `json:"subject"`
+
+	// Tenant May be left out by a caller with one tenant.
+	Tenant string `json:"tenant,omitempty,omitzero"`
+	Ticket string `json:"ticket,omitempty,omitzero"`
+}
+
+// Renewed defines model for Renewed.
+type Renewed struct {
+	// Generation Of their data key: 2 for who came back once.
+	Generation uint32 `json:"generation"`
+
+	// KnownBy From when every process knows: what is published about them before may be kept without its personal part.
+	KnownBy time.Time `json:"known_by"`
+
+	// Position Log index of the record of it.
+	Position uint64 `json:"position"`
+}
+
 // RequestAct defines model for RequestAct.
 type RequestAct struct {
 	Note string `json:"note,omitempty,omitzero"`
 
-	// Reason Required to deny.
+	// Reason Required to deny, extend and lift.
 	Reason string `json:"reason,omitempty,omitzero"`
 	Ticket string `json:"ticket,omitempty,omitzero"`
+
+	// Told The day on which the subject was told; required to extend and lift.
+	Told string `json:"told,omitempty,omitzero"`
 }
 
 // RequestState defines model for RequestState.
@@ -657,6 +766,13 @@ type RequestStep struct {
 	Position uint64       `json:"position"`
 	Reason   string       `json:"reason,omitempty,omitzero"`
 	State    RequestState `json:"state"`
+	Ticket   string       `json:"ticket,omitempty,omitzero"`
+
+	// Told The day on which the subject was told.
+	Told string `json:"told,omitempty,omitzero"`
+
+	// What What happened: the state that it led to, or joined, extended, lifted.
+	What string `json:"what"`
 }
 
 // Revocation defines model for Revocation.
@@ -808,11 +924,25 @@ type Scope = events.Scope
 
 // SubjectRequest defines model for SubjectRequest.
 type SubjectRequest struct {
-	Due     time.Time     `json:"due"`
-	History []RequestStep `json:"history,omitempty,omitzero"`
-	ID      string        `json:"id"`
+	// Answered When it was denied, cancelled, or carried out as far as can be.
+	Answered time.Time `json:"answered,omitempty,omitzero"`
 
-	// Outcome Of a completed erasure.
+	// ConfirmBy When its receipt has to be confirmed; absent once it was, and where no rule says so.
+	ConfirmBy time.Time `json:"confirm_by,omitempty,omitzero"`
+
+	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered.
+	DaysLeft *int `json:"days_left,omitempty"`
+
+	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
+	Due      time.Time     `json:"due"`
+	Extended bool          `json:"extended,omitempty,omitzero"`
+	History  []RequestStep `json:"history,omitempty,omitzero"`
+	ID       string        `json:"id"`
+
+	// Missing What a partial request still lacks.
+	Missing []string `json:"missing,omitempty,omitzero"`
+
+	// Outcome Of a completed request.
 	Outcome string `json:"outcome,omitempty,omitzero"`
 
 	// Position Log index of its last event.
@@ -825,13 +955,20 @@ type SubjectRequest struct {
 	State      RequestState `json:"state"`
 	Tenant     string       `json:"tenant"`
 	Type       string       `json:"type"`
+	Urgency    Urgency      `json:"urgency,omitempty,omitzero"`
 }
 
 // SubjectRequestInput defines model for SubjectRequestInput.
 type SubjectRequestInput struct {
+	// Confirmed The requester was told at once that it was received.
+	Confirmed bool `json:"confirmed,omitempty,omitzero"`
+
 	// Note Free text; sealed as personal data.
-	Note       string `json:"note,omitempty,omitzero"`
-	Regulation string `json:"regulation"`
+	Note string `json:"note,omitempty,omitzero"`
+
+	// ReceivedAt When it reached the controller, where that was before now: the deadline runs from there.
+	ReceivedAt time.Time `json:"received_at,omitempty,omitzero"`
+	Regulation string    `json:"regulation"`
 	Subject    struct {
 		Iss string `json:"iss"`
 		Sub string `json:"sub"`
@@ -848,6 +985,9 @@ type SubjectRequests struct {
 	Next     string           `json:"next,omitempty,omitzero"`
 	Requests []SubjectRequest `json:"requests"`
 }
+
+// Urgency defines model for Urgency.
+type Urgency = erasure.Urgency
 
 // Verifier defines model for Verifier.
 type Verifier struct {
@@ -963,6 +1103,15 @@ type ListFindingsParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// ListHoldsParams defines parameters for ListHolds.
+type ListHoldsParams struct {
+	// Tenant One tenant; without it, all that the caller reaches.
+	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+
+	// Active Only those that last.
+	Active bool `form:"active,omitempty" json:"active,omitempty,omitzero"`
+}
+
 // ListQuarantineParams defines parameters for ListQuarantine.
 type ListQuarantineParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
@@ -993,7 +1142,10 @@ type ListRequestsParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant       `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
 	State  RequestState `form:"state,omitempty" json:"state,omitempty,omitzero"`
-	Limit  *Limit       `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Urgency Only those that are due within seven days, or are or were answered late.
+	Urgency Urgency `form:"urgency,omitempty" json:"urgency,omitempty,omitzero"`
+	Limit   *Limit  `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -1078,6 +1230,12 @@ type PublishEventsApplicationCloudeventsBatchPlusJSONRequestBody = PublishEvents
 // PublishEventsJSONRequestBody defines body for PublishEvents for application/json ContentType.
 type PublishEventsJSONRequestBody = PublishEventsJSONBody
 
+// PlaceHoldJSONRequestBody defines body for PlaceHold for application/json ContentType.
+type PlaceHoldJSONRequestBody = HoldInput
+
+// ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
+type ReleaseHoldJSONRequestBody = RequestAct
+
 // CreateRequestJSONRequestBody defines body for CreateRequest for application/json ContentType.
 type CreateRequestJSONRequestBody = SubjectRequestInput
 
@@ -1089,6 +1247,12 @@ type CancelRequestJSONRequestBody = RequestAct
 
 // DenyRequestJSONRequestBody defines body for DenyRequest for application/json ContentType.
 type DenyRequestJSONRequestBody = RequestAct
+
+// ExtendRequestJSONRequestBody defines body for ExtendRequest for application/json ContentType.
+type ExtendRequestJSONRequestBody = RequestAct
+
+// LiftRequestJSONRequestBody defines body for LiftRequest for application/json ContentType.
+type LiftRequestJSONRequestBody = RequestAct
 
 // VerifyRequestJSONRequestBody defines body for VerifyRequest for application/json ContentType.
 type VerifyRequestJSONRequestBody = RequestAct
@@ -1110,6 +1274,9 @@ type DenyProposalJSONRequestBody = ProposalAct
 
 // LiftRevocationJSONRequestBody defines body for LiftRevocation for application/json ContentType.
 type LiftRevocationJSONRequestBody = LiftRequest
+
+// RenewSubjectJSONRequestBody defines body for RenewSubject for application/json ContentType.
+type RenewSubjectJSONRequestBody = Renewal
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1140,6 +1307,18 @@ type ServerInterface interface {
 	// ListFindings What the controls have found, the last opened first.
 	// (GET /v1/findings)
 	ListFindings(ctx echo.Context, params ListFindingsParams) error
+	// ListHolds Holds, the newest first, at most a thousand.
+	// (GET /v1/holds)
+	ListHolds(ctx echo.Context, params ListHoldsParams) error
+	// PlaceHold Keep something although its erasure is asked for.
+	// (POST /v1/holds)
+	PlaceHold(ctx echo.Context) error
+	// GetHold One hold.
+	// (GET /v1/holds/{id})
+	GetHold(ctx echo.Context, id ID) error
+	// ReleaseHold End it, with a reason. By another person than who placed it.
+	// (POST /v1/holds/{id}/release)
+	ReleaseHold(ctx echo.Context, id ID) error
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
@@ -1164,9 +1343,15 @@ type ServerInterface interface {
 	// CancelRequest The data subject took it back.
 	// (POST /v1/requests/{id}/cancel)
 	CancelRequest(ctx echo.Context, id ID) error
-	// DenyRequest Refuse it, with the reason.
+	// DenyRequest Refuse it, with one of the reasons.
 	// (POST /v1/requests/{id}/deny)
 	DenyRequest(ctx echo.Context, id ID) error
+	// ExtendRequest Take longer to answer it.
+	// (POST /v1/requests/{id}/extend)
+	ExtendRequest(ctx echo.Context, id ID) error
+	// LiftRequest End a restriction, or what an objection has stopped.
+	// (POST /v1/requests/{id}/lift)
+	LiftRequest(ctx echo.Context, id ID) error
 	// VerifyRequest State that the requester is who they say they are.
 	// (POST /v1/requests/{id}/verify)
 	VerifyRequest(ctx echo.Context, id ID) error
@@ -1218,6 +1403,9 @@ type ServerInterface interface {
 	// LiftRevocation Take a revocation back.
 	// (POST /v1/revocations/{id}/lift)
 	LiftRevocation(ctx echo.Context, id ID, params LiftRevocationParams) error
+	// RenewSubject Let somebody who was forgotten be known again.
+	// (POST /v1/subjects/renew)
+	RenewSubject(ctx echo.Context) error
 	// ListVerifiers Who follows the revocation feed, and how far each is.
 	// (GET /v1/verifiers)
 	ListVerifiers(ctx echo.Context) error
@@ -1362,6 +1550,72 @@ func (w *ServerInterfaceWrapper) ListFindings(ctx echo.Context) error {
 	return err
 }
 
+// ListHolds converts echo context to params.
+func (w *ServerInterfaceWrapper) ListHolds(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldsParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "active" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "active", ctx.QueryParams(), &params.Active, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter active: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListHolds(ctx, params)
+	return err
+}
+
+// PlaceHold converts echo context to params.
+func (w *ServerInterfaceWrapper) PlaceHold(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlaceHold(ctx)
+	return err
+}
+
+// GetHold converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHold(ctx, id)
+	return err
+}
+
+// ReleaseHold converts echo context to params.
+func (w *ServerInterfaceWrapper) ReleaseHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReleaseHold(ctx, id)
+	return err
+}
+
 // ListQuarantine converts echo context to params.
 func (w *ServerInterfaceWrapper) ListQuarantine(ctx echo.Context) error {
 	var err error
@@ -1482,6 +1736,13 @@ func (w *ServerInterfaceWrapper) ListRequests(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
 	}
 
+	// ------------- Optional query parameter "urgency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "urgency", ctx.QueryParams(), &params.Urgency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter urgency: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -1571,6 +1832,38 @@ func (w *ServerInterfaceWrapper) DenyRequest(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DenyRequest(ctx, id)
+	return err
+}
+
+// ExtendRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) ExtendRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExtendRequest(ctx, id)
+	return err
+}
+
+// LiftRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) LiftRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LiftRequest(ctx, id)
 	return err
 }
 
@@ -1915,6 +2208,15 @@ func (w *ServerInterfaceWrapper) LiftRevocation(ctx echo.Context) error {
 	return err
 }
 
+// RenewSubject converts echo context to params.
+func (w *ServerInterfaceWrapper) RenewSubject(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenewSubject(ctx)
+	return err
+}
+
 // ListVerifiers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListVerifiers(ctx echo.Context) error {
 	var err error
@@ -1999,6 +2301,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/requests/:id/approve", wrapper.ApproveRequest, options.OperationMiddlewares["approveRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/deny", wrapper.DenyRequest, options.OperationMiddlewares["denyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/cancel", wrapper.CancelRequest, options.OperationMiddlewares["cancelRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/extend", wrapper.ExtendRequest, options.OperationMiddlewares["extendRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
+	router.POST(options.BaseURL+"/v1/subjects/renew", wrapper.RenewSubject, options.OperationMiddlewares["renewSubject"]...)
+	router.GET(options.BaseURL+"/v1/holds", wrapper.ListHolds, options.OperationMiddlewares["listHolds"]...)
+	router.POST(options.BaseURL+"/v1/holds", wrapper.PlaceHold, options.OperationMiddlewares["placeHold"]...)
+	router.GET(options.BaseURL+"/v1/holds/:id", wrapper.GetHold, options.OperationMiddlewares["getHold"]...)
+	router.POST(options.BaseURL+"/v1/holds/:id/release", wrapper.ReleaseHold, options.OperationMiddlewares["releaseHold"]...)
 	router.GET(options.BaseURL+"/v1/findings", wrapper.ListFindings, options.OperationMiddlewares["listFindings"]...)
 	router.GET(options.BaseURL+"/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
 	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)

@@ -26,6 +26,8 @@
 //     fact where its payload is itself the offence, or its tenant has no key.
 //   - Personal data is opened only with the scope for it and a purpose, after
 //     the record of the access is durable; where that fails, nothing is opened.
+//   - What a subject has had restricted is opened only under a stated exception,
+//     which is recorded before. What a hold keeps says which.
 //   - Revoking, lifting and checking do not wait for the audit store.
 //   - With Prefer: wait=N a revocation is durable before its answer waits for
 //     anybody, and goes its way when the caller hangs up. The answer is 200 only

@@ -23,6 +23,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/history"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -258,12 +259,42 @@ func (p *parts) Keys(_ context.Context, r revocation.KeysRequest) (body, signatu
 // requests is a workflow without requests.
 type requests struct{}
 
-func (requests) Receive(context.Context, erasure.Input) (erasure.Request, error) {
-	return erasure.Request{}, erasure.ErrPending
+func (requests) Receive(context.Context, erasure.Input) (erasure.Request, bool, error) {
+	return erasure.Request{}, false, erasure.ErrPending
 }
 
 func (requests) Act(context.Context, erasure.Act) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) Lift(context.Context, erasure.Act) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) OpenHeld(context.Context, uint16, uint64, *events.Record) ([]byte, string, error) {
+	return nil, "", seal.ErrDestroyed
+}
+
+func (requests) PlaceHold(context.Context, erasure.HoldInput) (hold.Hold, error) {
+	return hold.Hold{}, erasure.ErrPending
+}
+
+func (requests) ReleaseHold(context.Context, erasure.HoldRelease) (hold.Hold, error) {
+	return hold.Hold{}, hold.ErrNotFound
+}
+
+func (requests) GetHold(string, func(string) bool) (hold.Hold, error) {
+	return hold.Hold{}, hold.ErrNotFound
+}
+
+func (requests) ListHolds(func(string) bool, bool) []hold.Hold { return nil }
+
+func (requests) Renew(context.Context, erasure.Renewal) (erasure.Renewed, error) {
+	return erasure.Renewed{}, seal.ErrNotFound
+}
+
+func (requests) Restrictions(context.Context, string, []events.Ref) (map[events.Ref]string, error) {
+	return nil, nil
 }
 
 func (requests) Get(string, func(string) bool) (erasure.Request, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/history"
@@ -78,10 +79,6 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	view := feed.New(feed.Config{Conn: k.Conn, PublicKey: public, OnDelta: passed.Pass})
 	k.Run(view.Run)
 	follower := k.Follower()
-	workflow, err := erasure.New(erasure.Config{Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience})
-	if err != nil {
-		t.Fatal(err)
-	}
 	quarantine, err := stream.OpenQuarantine(t.Context(), k.JS)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +89,13 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	}
 	s := h.tables(t)
 	h.store = s
+	workflow, err := erasure.New(erasure.Config{
+		Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience,
+		Archive: &store.Archive{Store: s, Logs: []store.Log{k.Log}}, Held: stream.NewHeld(k.JS),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.cfg = query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
 		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
@@ -279,7 +283,7 @@ func (h *house) forget(t *testing.T, ref string) {
 	h.post("handler", "/v1/requests", map[string]any{
 		"type": "erasure", "regulation": "gdpr", "tenant": "acme", "subject": map[string]string{"iss": "https://id.acme", "sub": alice},
 	}, http.StatusCreated, &r)
-	if r.State != erasure.Received || r.ID == "" || !r.Due.Equal(erasure.Due(r.Received, "gdpr")) {
+	if r.State != erasure.Received || r.ID == "" || !r.Due.Equal(deadline.Default().Answer(r.Received, "gdpr")) {
 		t.Fatalf("%+v", r)
 	}
 	path := "/v1/requests/" + r.ID
@@ -295,7 +299,7 @@ func (h *house) forget(t *testing.T, ref string) {
 	if r.Outcome != "erased" || len(r.History) != 5 {
 		t.Errorf("%+v", r)
 	}
-	h.post("approver", path+"/deny", map[string]any{"reason": "late"}, http.StatusConflict, nil)
+	h.post("approver", path+"/deny", map[string]any{"reason": "legal_claims"}, http.StatusConflict, nil)
 	var list query.SubjectRequests
 	h.call(h.token("handler", "acme"), "GET", "/v1/requests?state=completed", nil).want(t, http.StatusOK).into(t, &list)
 	if len(list.Requests) != 1 || list.Requests[0].ID != r.ID {

@@ -14,8 +14,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/proposal"
 )
 
@@ -100,6 +102,8 @@ func problemOf(err error) Problem {
 		scope    *scopeError
 		refusal  *events.Refusal
 		state    *erasure.StateError
+		member   *erasure.MemberError
+		held     *hold.MemberError
 		proposed *proposal.StateError
 		web      *echo.HTTPError
 		tooBig   *http.MaxBytesError
@@ -120,6 +124,18 @@ func problemOf(err error) Problem {
 		return problem(KindShare, http.StatusTooManyRequests, "too many at once", share.Error())
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
+	case errors.As(err, &member):
+		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: member.Detail, Member: member.Member}
+	case errors.As(err, &held):
+		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: held.Detail, Member: held.Member}
+	case errors.Is(err, hold.ErrFourEyes):
+		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", hold.ErrFourEyes.Error())
+	case errors.Is(err, hold.ErrReleased):
+		return problem(KindState, http.StatusConflict, "not in this state", hold.ErrReleased.Error())
+	case errors.Is(err, seal.ErrLiving), errors.Is(err, seal.ErrErasing):
+		return problem(KindState, http.StatusConflict, "nobody to let be known again", "want somebody who was forgotten, whose erasure is finished")
+	case errors.Is(err, erasure.ErrTooLate):
+		return problem(KindState, http.StatusConflict, "too late", err.Error())
 	case errors.As(err, &proposed):
 		return problem(KindState, http.StatusConflict, "not in this state", proposed.Error())
 	case errors.Is(err, proposal.ErrFourEyes):
@@ -128,7 +144,7 @@ func problemOf(err error) Problem {
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", erasure.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrPending):
 		return problem(KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again")
-	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
+	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
 		return problem(KindNotFound, http.StatusNotFound, "not found", "there is none that your token reaches")
 	case errors.As(err, &tooBig):
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}

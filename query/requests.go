@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -29,15 +30,18 @@ func (s *Server) CreateRequest(c echo.Context) error {
 	if k.err != nil {
 		return k.err
 	}
-	r, err := s.cfg.Requests.Receive(c.Request().Context(), erasure.Input{
+	r, joined, err := s.cfg.Requests.Receive(c.Request().Context(), erasure.Input{
 		Tenant: tenant, Type: in.Type, Regulation: in.Regulation, Issuer: in.Subject.Iss, Subject: in.Subject.Sub,
-		Actor: p.Subject, Ticket: in.Ticket, Note: in.Note,
+		Actor: p.Subject, Ticket: in.Ticket, Note: in.Note, Received: in.ReceivedAt, Confirmed: in.Confirmed,
 	})
 	if err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/requests/"+r.ID)
-	return c.JSON(http.StatusCreated, requestView(r))
+	if joined {
+		return c.JSON(http.StatusOK, s.requestView(r))
+	}
+	return c.JSON(http.StatusCreated, s.requestView(r))
 }
 
 // ListRequests lists the requests of the caller's tenants, the newest first.
@@ -49,6 +53,9 @@ func (s *Server) ListRequests(c echo.Context, params ListRequestsParams) error {
 	var k check
 	if params.State != "" {
 		oneOf(&k, "state", params.State, erasure.States())
+	}
+	if params.Urgency != "" {
+		oneOf(&k, "urgency", params.Urgency, []erasure.Urgency{erasure.Soon, erasure.Overdue})
 	}
 	if k.err != nil {
 		return k.err
@@ -65,12 +72,12 @@ func (s *Server) ListRequests(c echo.Context, params ListRequestsParams) error {
 	}
 	lists := make([][]erasure.Request, s.cfg.Shards)
 	for k := range lists {
-		lists[k] = s.cfg.Requests.List(erasure.Filter{Reaches: sees, State: params.State, Shard: uint16(k), Before: from.before(uint16(k)), Limit: limit})
+		lists[k] = s.cfg.Requests.List(erasure.Filter{Reaches: sees, State: params.State, Urgency: params.Urgency, Shard: uint16(k), Before: from.before(uint16(k)), Limit: limit})
 	}
-	found := newest(lists, limit, func(r erasure.Request) time.Time { return r.Received })
+	found := newest(lists, limit, func(r erasure.Request) time.Time { return r.History[0].At })
 	out := SubjectRequests{Requests: make([]SubjectRequest, len(found))}
 	for i, r := range found {
-		out.Requests[i] = requestView(r)
+		out.Requests[i] = s.requestView(r)
 		from.passed(r.Shard, r.Position)
 	}
 	if len(found) == limit {
@@ -87,7 +94,7 @@ func (s *Server) GetRequest(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, requestView(r))
+	return c.JSON(http.StatusOK, s.requestView(r))
 }
 
 // VerifyRequest states that the requester is who they say they are.
@@ -104,36 +111,51 @@ func (s *Server) CancelRequest(c echo.Context, id ID) error {
 	return s.act(c, id, erasure.Cancelled)
 }
 
+// ExtendRequest takes longer to answer the request.
+func (s *Server) ExtendRequest(c echo.Context, id ID) error { return s.act(c, id, erasure.Extended) }
+
+// LiftRequest ends what the request has restricted.
+func (s *Server) LiftRequest(c echo.Context, id ID) error {
+	return s.decideRequest(c, erasure.Act{ID: id}, s.cfg.Requests.Lift)
+}
+
 func (s *Server) act(c echo.Context, id string, to erasure.State) error {
+	return s.decideRequest(c, erasure.Act{ID: id, To: to}, s.cfg.Requests.Act)
+}
+
+// decideRequest has do carry out a, with what the caller says.
+func (s *Server) decideRequest(c echo.Context, a erasure.Act, do func(context.Context, erasure.Act) (erasure.Request, error)) error {
 	var in RequestAct
 	if c.Request().ContentLength != 0 {
 		if err := readJSON(c, &in); err != nil {
 			return err
 		}
 	}
-	if to == erasure.Denied && in.Reason == "" {
-		return invalid("reason", "say why it is denied")
-	}
 	p := caller(c)
-	r, err := s.cfg.Requests.Act(c.Request().Context(), erasure.Act{
-		ID: id, To: to, Actor: p.Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note, Reaches: p.Reaches,
-	})
+	a.Actor, a.Reaches = p.Subject, p.Reaches
+	a.Reason, a.Ticket, a.Note, a.Told = in.Reason, in.Ticket, in.Note, in.Told
+	r, err := do(c.Request().Context(), a)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, requestView(r))
+	return c.JSON(http.StatusOK, s.requestView(r))
 }
 
 // requestView is a request as it stands. It is all the requester's data that
 // it leaves out: the identifiers are in the sealed part of its event.
-func requestView(r erasure.Request) SubjectRequest {
+func (s *Server) requestView(r erasure.Request) SubjectRequest {
+	now := s.cfg.Now()
 	out := SubjectRequest{
 		ID: r.ID, Tenant: r.Tenant, Type: r.Type, Regulation: r.Regulation, State: r.State,
-		Received: r.Received, Due: r.Due, Outcome: string(r.Outcome), Reason: r.Reason,
-		Position: r.Last().Position,
+		Received: r.Received, Due: r.Due, ConfirmBy: r.ConfirmBy, Answered: r.Answered, Urgency: r.Urgency(now),
+		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position,
+	}
+	if r.Answered.IsZero() {
+		left := r.DaysLeft(now)
+		out.DaysLeft = &left
 	}
 	for _, h := range r.History {
-		step := RequestStep{State: h.State, At: h.At, Actor: h.Actor, Reason: h.Reason, Position: h.Position}
+		step := RequestStep{State: h.State, What: h.What, At: h.At, Actor: h.Actor, Reason: h.Reason, Ticket: h.Ticket, Told: h.Told, Position: h.Position}
 		if h.Actor == events.ActorSubject {
 			step.Actor = ""
 		}

@@ -19,8 +19,10 @@ const (
 	ScopeAuditOpen          = "audit:open"          // read personal data, for a purpose
 	ScopeRequestsWrite      = "requests:write"      // record and cancel requests of data subjects
 	ScopeRequestsRead       = "requests:read"       // see them
-	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified
-	ScopeRequestsApprove    = "requests:approve"    // approve and deny
+	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified, extend
+	ScopeRequestsApprove    = "requests:approve"    // approve, deny, lift
+	ScopeHoldsRead          = "holds:read"          // see legal holds
+	ScopeHoldsWrite         = "holds:write"         // place and release them
 	ScopeFindingsRead       = "findings:read"       // see findings
 	ScopeQuarantineRead     = "quarantine:read"     // see what was refused
 	ScopeQuarantineReplay   = "quarantine:replay"   // publish what was refused again
@@ -44,10 +46,10 @@ func Roles() map[string][]string {
 		},
 		"officer": {
 			ScopeAuditRead, ScopeAuditOpen, ScopeRevocationsRead, ScopeCheck, ScopeRequestsRead,
-			ScopeFindingsRead, ScopeQuarantineRead,
+			ScopeFindingsRead, ScopeQuarantineRead, ScopeHoldsRead, ScopeHoldsWrite,
 		},
-		"handler":  {ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
-		"approver": {ScopeRequestsRead, ScopeRequestsApprove, ScopeRevocationsRead, ScopeRevocationsApprove, ScopeAuditRead},
+		"handler":  {ScopeHoldsRead, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
+		"approver": {ScopeHoldsRead, ScopeHoldsWrite, ScopeRequestsRead, ScopeRequestsApprove, ScopeRevocationsRead, ScopeRevocationsApprove, ScopeAuditRead},
 		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
 		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeFeedRead, ScopeCheck},
 	}
@@ -92,6 +94,13 @@ func access() map[string][]string {
 		"approveRequest":         {ScopeRequestsApprove},
 		"denyRequest":            {ScopeRequestsApprove},
 		"cancelRequest":          {ScopeRequestsWrite},
+		"extendRequest":          {ScopeRequestsVerify},
+		"liftRequest":            {ScopeRequestsApprove},
+		"renewSubject":           {ScopeRequestsApprove},
+		"placeHold":              {ScopeHoldsWrite},
+		"listHolds":              {ScopeHoldsRead},
+		"getHold":                {ScopeHoldsRead},
+		"releaseHold":            {ScopeHoldsWrite},
 		"listFindings":           {ScopeFindingsRead},
 		"listQuarantine":         {ScopeQuarantineRead},
 		"getQuarantined":         {ScopeQuarantineRead},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/erasure"
 )
 
 // The states of a subject that a search names.
@@ -86,7 +87,7 @@ func (s *Server) answerSearch(c echo.Context, p *Principal, in *AuditSearch, sea
 		if err := s.recordAccess(ctx, p, in, out); err != nil {
 			return err
 		}
-		if err := s.open(ctx, rows, out.Events); err != nil {
+		if err := s.openPermitted(ctx, in, rows, out.Events); err != nil {
 			return err
 		}
 	}
@@ -102,6 +103,9 @@ func (in *AuditSearch) validate(p *Principal) error {
 	var k check
 	k.that(!in.Open || len(in.Purpose) >= minPurpose, "purpose", "say why the personal part is read: %d to %d bytes", minPurpose, events.MaxTextBytes)
 	k.text("purpose", in.Purpose, events.MaxTextBytes)
+	if in.Exception != "" {
+		oneOf(&k, "exception", in.Exception, erasure.Exceptions())
+	}
 	if in.Outcome != "" {
 		oneOf(&k, "outcome", in.Outcome, []string{"success", "failure"})
 	}
@@ -245,6 +249,9 @@ func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch
 		d.Attributes["first"] = strconv.FormatUint(out.Events[0].Index, 10)
 		d.Attributes["last"] = strconv.FormatUint(out.Events[n-1].Index, 10)
 	}
+	if in.Exception != "" {
+		d.Attributes["exception"] = in.Exception
+	}
 	if out.SubjectState == subjectKnown { // never make a person known by looking for them
 		d.Issuer, d.Subject = in.Issuer, in.Subject
 	}
@@ -279,11 +286,37 @@ func (e *unrecorded) Unwrap() error { return errAudit }
 // Why a personal part that was asked for is not there.
 const (
 	sealedErased     = "erased"
+	sealedRestricted = "restricted"
 	sealedDropped    = "dropped"
 	sealedUnreadable = "unreadable"
 )
 
 const opensAtATime = 16
+
+// openPermitted is open, but for the people who had their data restricted:
+// those only under an exception, which recordAccess has recorded.
+func (s *Server) openPermitted(ctx context.Context, in *AuditSearch, rows []Row, out []AuditEvent) error {
+	if in.Exception != "" || len(rows) == 0 {
+		return s.open(ctx, rows, out)
+	}
+	var people []events.Ref
+	for _, r := range rows {
+		people = append(people, r.Record.SubjectRef)
+	}
+	restricted, err := s.cfg.Requests.Restrictions(ctx, in.Tenant, people)
+	if err != nil {
+		return err
+	}
+	open := make([]Row, len(rows))
+	for i, r := range rows {
+		if _, is := restricted[r.Record.SubjectRef]; is && !r.Record.PayloadHash.IsZero() {
+			out[i].Sealed = sealedRestricted
+			r.Record.PayloadHash = events.Hash{}
+		}
+		open[i] = r
+	}
+	return s.open(ctx, open, out)
+}
 
 // open adds the personal parts of rows to out, which has them in the same
 // order.
@@ -310,6 +343,9 @@ func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
 		}
 		g.Go(func() (err error) {
 			out[i].Personal, out[i].Sealed, err = s.openOne(ctx, &r.Record, sealed[r.Index])
+			if out[i].Sealed == sealedErased && err == nil {
+				err = s.openHeld(ctx, &r, &out[i])
+			}
 			return err
 		})
 	}
@@ -339,6 +375,23 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 		return nil, sealedUnreadable, nil
 	}
 	return &p, "", nil
+}
+
+// openHeld opens what a hold keeps of somebody who was forgotten, if one does.
+func (s *Server) openHeld(ctx context.Context, r *Row, out *AuditEvent) error {
+	plain, by, err := s.cfg.Requests.OpenHeld(ctx, r.Shard, r.Index, &r.Record)
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return nil
+	case err != nil:
+		return err
+	}
+	p, err := events.UnmarshalPersonal(plain)
+	if err != nil {
+		return err
+	}
+	out.Personal, out.Sealed, out.HeldBy = &p, "", by
+	return nil
 }
 
 // GetAuditEvent shows one event without its personal part.

@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
@@ -67,8 +68,21 @@ type Receipts interface {
 // Requests is the workflow of data subjects' requests: *erasure.Workflow. Its
 // errors are those of package erasure.
 type Requests interface {
-	Receive(ctx context.Context, in erasure.Input) (erasure.Request, error)
+	// Receive says whether the request joined the one that is returned.
+	Receive(ctx context.Context, in erasure.Input) (r erasure.Request, joined bool, err error)
 	Act(ctx context.Context, a erasure.Act) (erasure.Request, error)
+	Lift(ctx context.Context, a erasure.Act) (erasure.Request, error)
+	// OpenHeld opens what a hold keeps of somebody who was forgotten, and says
+	// which. The error wraps seal.ErrDestroyed where none does.
+	OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record) (plain []byte, by string, err error)
+	PlaceHold(ctx context.Context, in erasure.HoldInput) (hold.Hold, error)
+	ReleaseHold(ctx context.Context, a erasure.HoldRelease) (hold.Hold, error)
+	GetHold(id string, reaches func(tenant string) bool) (hold.Hold, error)
+	ListHolds(reaches func(tenant string) bool, active bool) []hold.Hold
+	Renew(ctx context.Context, in erasure.Renewal) (erasure.Renewed, error)
+	// Restrictions is which of people are not to be opened, and by what
+	// request, as the log says when it is called.
+	Restrictions(ctx context.Context, tenant string, people []events.Ref) (map[events.Ref]string, error)
 	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
 	List(f erasure.Filter) []erasure.Request
 }

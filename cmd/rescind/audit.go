@@ -29,6 +29,7 @@ var searchMembers = []struct{ name, usage string }{
 	{"jti", "token id"}, {"sid", "session id"}, {"client_id", "client"}, {"kid", "signing key"}, {"type", "event type, such as token.issued"},
 	{"outcome", "success or failure"}, {"from", "not before, RFC 3339"}, {"to", "before, RFC 3339"}, {"cursor", "the next of a page before"},
 	{"purpose", "why personal data is read; it is recorded"},
+	{"exception", "under which what a subject had restricted is read: consent, legal_claims, rights_of_others, public_interest; it is recorded"},
 }
 
 func newAuditSearch(env environment) *cobra.Command {

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/query/erasure"
 )
 
 func newRequest(env environment) *cobra.Command {
@@ -16,12 +19,14 @@ func newRequest(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
-	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env))
+	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestRenew(env))
 	for _, step := range []struct{ verb, short, role string }{
 		{"verify", "Record that the subject's identity was verified", "handler"},
+		{"extend", "Take longer, with a reason and after the subject was told", "handler"},
 		{"approve", "Approve, as a second person; execution starts at once", "approver"},
-		{"deny", "Deny, with a reason", "approver"},
+		{"deny", "Deny, with one of the reasons", "approver"},
 		{"cancel", "Cancel, before it is approved", "handler"},
+		{"lift", "End a restriction or objection, after the subject was told", "approver"},
 	} {
 		cmd.AddCommand(newRequestStep(env, step.verb, step.short, step.role))
 	}
@@ -29,19 +34,29 @@ func newRequest(env environment) *cobra.Command {
 }
 
 func newRequestCreate(env environment) *cobra.Command {
-	var kind, regulation, tenant, issuer, subject string
+	var kind, regulation, tenant, issuer, subject, received string
+	var confirmed bool
 	cmd := &cobra.Command{
 		Use: "create", Short: "Receive a request", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in := map[string]any{
 				"type": kind, "regulation": regulation, "tenant": tenant,
-				"subject": map[string]string{"iss": issuer, "sub": subject},
+				"subject": map[string]string{"iss": issuer, "sub": subject}, "confirmed": confirmed,
+			}
+			if received != "" {
+				at, err := parseDay(received)
+				if err != nil {
+					return usage("--received: %v", err)
+				}
+				in["received_at"] = at
 			}
 			return oneRequest(cmd, env, "handler", "POST", "/v1/requests", in)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kind, "type", "erasure", "what is asked for")
+	f.StringVar(&kind, "type", "erasure", "erasure, access, portability, restriction or objection")
+	f.StringVar(&received, "received", "", "when it reached you, if before now: 2026-03-31 or 2026-03-31T15:04:05Z")
+	f.BoolVar(&confirmed, "confirmed", false, "the requester was told that it was received")
 	f.StringVar(&regulation, "regulation", "gdpr", "gdpr, ccpa or other")
 	f.StringVar(&tenant, "tenant", "", "tenant")
 	f.StringVar(&issuer, "iss", "", "issuer that knows the subject")
@@ -52,9 +67,17 @@ func newRequestCreate(env environment) *cobra.Command {
 	return cmd
 }
 
+// parseDay is a time, or the first second of a day in UTC.
+func parseDay(s string) (time.Time, error) {
+	if at, err := time.Parse(time.DateOnly, s); err == nil {
+		return at, nil
+	}
+	return time.Parse(time.RFC3339, s)
+}
+
 func newRequestShow(env environment) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Print one request", Args: cobra.ExactArgs(1),
+		Use: "show ID", Short: "Print one request with its history", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return oneRequest(cmd, env, "handler", "GET", "/v1/requests/"+url.PathEscape(args[0]), nil)
 		},
@@ -62,36 +85,96 @@ func newRequestShow(env environment) *cobra.Command {
 }
 
 func newRequestList(env environment) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "Print all requests", Args: cobra.NoArgs,
+	var state, urgency, tenant string
+	var finished bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "Print requests, what is due first first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient(cmd, env, "handler")
 			if err != nil {
 				return err
 			}
+			q := url.Values{"limit": {"1000"}}
+			for name, value := range map[string]string{"state": state, "urgency": urgency, "tenant": tenant} {
+				if value != "" {
+					q.Set(name, value)
+				}
+			}
 			var out struct {
 				Requests []client.Request `json:"requests"`
+				Next     string           `json:"next"`
 			}
-			return ask(cmd, c, "GET", "/v1/requests", nil, &out, func(w io.Writer) { printRequests(w, out.Requests...) })
+			return ask(cmd, c, "GET", "/v1/requests?"+q.Encode(), nil, &out, func(w io.Writer) {
+				listRequests(w, out.Requests, finished || state != "" || urgency != "")
+				if out.Next != "" {
+					fmt.Fprintln(w, "there are older ones: name a state or a tenant")
+				}
+			})
 		},
 	}
+	f := cmd.Flags()
+	f.StringVar(&state, "state", "", "only those in this state")
+	f.StringVar(&urgency, "urgency", "", "only those that are due soon, or overdue")
+	f.StringVar(&tenant, "tenant", "", "only those of this tenant")
+	f.BoolVar(&finished, "all", false, "finished ones too")
+	return cmd
 }
 
 func newRequestStep(env environment, verb, short, role string) *cobra.Command {
-	var reason string
+	var reason, told, ticket, note string
 	cmd := &cobra.Command{
 		Use: verb + " ID", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := map[string]string{}
-			if reason != "" {
-				in["reason"] = reason
+			for name, value := range map[string]string{"reason": reason, "told": told, "ticket": ticket, "note": note} {
+				if value != "" {
+					in[name] = value
+				}
 			}
 			return oneRequest(cmd, env, role, "POST", "/v1/requests/"+url.PathEscape(args[0])+"/"+verb, in)
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	f := cmd.Flags()
+	f.StringVar(&reason, "reason", "", "why")
+	f.StringVar(&ticket, "ticket", "", "your own number of it")
+	f.StringVar(&note, "note", "", "free text, kept sealed")
 	if verb == "deny" {
+		f.Lookup("reason").Usage = "one of " + strings.Join(erasure.DenialReasons(), ", ")
+	}
+	if verb == "deny" || verb == "extend" || verb == "lift" {
 		_ = cmd.MarkFlagRequired("reason")
+	}
+	if verb == "extend" || verb == "lift" {
+		f.StringVar(&told, "told", "", "`day` on which the subject was told, as 2026-03-31")
+		_ = cmd.MarkFlagRequired("told")
+	}
+	return cmd
+}
+
+func newRequestRenew(env environment) *cobra.Command {
+	var tenant, issuer, subject, basis, reason string
+	cmd := &cobra.Command{
+		Use: "renew", Short: "Let somebody who was forgotten be known again: a new lawful relationship", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := newClient(cmd, env, "approver")
+			if err != nil {
+				return err
+			}
+			in := map[string]any{"tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}, "basis": basis, "reason": reason}
+			var out client.Renewed
+			return ask(cmd, c, "POST", "/v1/subjects/renew", in, &out, func(w io.Writer) {
+				fmt.Fprintf(w, "known again, generation %d; everywhere from %s\n", out.Generation, clock(out.KnownBy))
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&tenant, "tenant", "", "tenant")
+	f.StringVar(&issuer, "iss", "", "issuer that knows the subject")
+	f.StringVar(&subject, "sub", "", "the subject")
+	f.StringVar(&basis, "basis", "", "new lawful basis: "+strings.Join(erasure.Bases(), ", "))
+	f.StringVar(&reason, "reason", "", "why they may be known again")
+	for _, name := range []string{"tenant", "iss", "sub", "basis", "reason"} {
+		_ = cmd.MarkFlagRequired(name)
 	}
 	return cmd
 }
@@ -102,20 +185,5 @@ func oneRequest(cmd *cobra.Command, env environment, role, method, path string, 
 		return err
 	}
 	var out client.Request
-	return ask(cmd, c, method, path, in, &out, func(w io.Writer) { printRequests(w, out) })
-}
-
-func printRequests(w io.Writer, requests ...client.Request) {
-	rows := make([][]string, len(requests))
-	for i, r := range requests {
-		due := "-"
-		if !r.Due.IsZero() {
-			due = r.Due.Format("2006-01-02")
-		}
-		rows[i] = []string{r.ID, r.Type, r.Regulation, r.Tenant, r.State, first(r.Outcome, "-"), due}
-	}
-	table(w, []string{"ID", "TYPE", "REGULATION", "TENANT", "STATE", "OUTCOME", "DUE"}, rows)
-	if len(rows) == 0 {
-		fmt.Fprintln(w, "no requests")
-	}
+	return ask(cmd, c, method, path, in, &out, func(w io.Writer) { printRequest(w, &out) })
 }

@@ -67,7 +67,7 @@ wrong; 3 the answer is no: revoked or unknown, some were refused, leaks or diffe
 	root.PersistentFlags().Bool("json", false, "print the result as JSON")
 	root.AddCommand(
 		newDemo(env), newDev(env), newServe(env), newBench(env),
-		newPublish(env), newRevoke(env), newLift(env), newCheck(env), newAudit(env), newRequest(env),
+		newPublish(env), newRevoke(env), newLift(env), newCheck(env), newAudit(env), newRequest(env), newHold(env),
 		newFindings(env), newQuarantine(env), newVerifiers(env), newVerify(env), newRebuild(env),
 		newToken(env), newKeys(env), newMigrate(env), newEngine(env), newReady(env), newVersion(),
 	)

@@ -25,14 +25,19 @@
 //     and one key.
 //   - After Destroy has returned, nothing that was sealed for the person opens
 //     in any process, whatever is cached there: [ErrDestroyed].
-//   - A destroyed key never comes back, and none is made for that person again:
-//     Subjects answers Erased, in this process at once, in others after Evict
-//     or Config.CacheTTL.
+//   - A destroyed key never comes back, and none is made for that person again
+//     but by Renew: Subjects answers Erased, in this process at once, in others
+//     after Evict or Config.CacheTTL.
 //   - Destroy stopped at any step, or answered by an error whose effect is not
 //     known, ends where it should when it is called again; called twice, it
 //     says AlreadyGone.
 //   - What is left after Destroy does not lead from the reference to the person:
 //     the fence holds a keyed hash of who, and nothing of the reference.
+//   - Behind the fence, and before the key goes, OpenFenced alone opens what is
+//     the person's. What is sealed under the key of a hold opens until
+//     DestroyHold, and never again.
+//   - Renew alone ends a fence: under a new reference and a higher generation,
+//     not while an erasure is unfinished, and what was destroyed stays so.
 //   - "Never seen", "forgotten" and "cannot be reached" are three answers:
 //     ErrNotFound, ErrDestroyed or Erased, and any other error.
 //   - Forgetting a person changes nothing of any other person or tenant.

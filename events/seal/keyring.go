@@ -36,11 +36,15 @@ type Config struct {
 	Now func() time.Time
 }
 
+// MaxCacheTTL bounds Config.CacheTTL in every process: what was changed so long
+// ago is known everywhere.
+const MaxCacheTTL = time.Minute
+
 const (
 	defaultCacheSubjects = 100_000
 	maxCacheSubjects     = 10_000_000
 	defaultCacheTTL      = 30 * time.Second
-	maxCacheTTL          = time.Minute
+	maxCacheTTL          = MaxCacheTTL
 	cachedTenants        = 10_000
 	cachedCiphers        = 8_000 // 1.2 KB each
 )

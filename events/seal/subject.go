@@ -196,7 +196,7 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 	k.subjects.getAll(handles, func(i int, p known, fresh bool) {
 		if fresh {
 			out[i], answered[i] = p.subjectKey(), true
-		} else if now-p.read < fullRead {
+		} else if now-p.read < fullRead && !p.erased { // a fence may have gone: see Renew
 			rest.confirmed[seats[i]] = p
 		}
 	})

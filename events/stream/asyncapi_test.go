@@ -78,6 +78,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"liveRevocations": {stream.LiveRevocations, ""},
 		"announcements":   {stream.LiveAnnouncements, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
+		"held":            {with(stream.HeldSubjects, "{tenant}.{hold}.{subject}.{shard}.{index}"), stream.HeldStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
 		"feedKeys":        {stream.FeedKeysSubject, ""},
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},

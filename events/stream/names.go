@@ -18,6 +18,7 @@ const (
 	KeyringStream     = "RESCIND_KEYRING"
 	LocksStream       = "RESCIND_LOCKS"
 	VerifiersStream   = "RESCIND_VERIFIERS"
+	HeldStream        = "RESCIND_HELD"
 	SnapshotBucket    = "RESCIND_SNAPSHOTS"
 )
 
@@ -54,6 +55,12 @@ const (
 	LogSubjects        = "rescind.log.*"
 	KeyringSubjects    = keyringPrefix + ">"
 	ErasureSubjects    = keyringPrefix + "e.>"
+	HoldKeySubjects    = keyringPrefix + "h.>" // keys of legal holds
+	ReleasedSubjects   = keyringPrefix + "r.>" // fences of those that were released
+	RenewalSubjects    = keyringPrefix + "g.>" // that somebody who was forgotten may be known again
+	SeatSubjects       = keyringPrefix + "s.>"
+	DataKeySubjects    = keyringPrefix + "k.>"
+	HeldSubjects       = heldPrefix + ">"
 	QuarantineSubjects = quarantinePrefix + "*"
 	ReplayedSubjects   = replayedPrefix + "*"
 	LockSubjects       = lockPrefix + "*"
@@ -69,6 +76,7 @@ const (
 	replayedPrefix   = quarantinePrefix + "replayed."
 	lockPrefix       = "rescind.lock."
 	verifierPrefix   = "rescind.verifiers."
+	heldPrefix       = "rescind.held."
 )
 
 // VerifierSubject is the subject on which the verifier with an id is kept.

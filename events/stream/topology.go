@@ -159,7 +159,7 @@ func settle(ctx context.Context, create func() error) error {
 
 // streams is every stream, the one that publishers reach last.
 func (t Topology) streams() []jetstream.StreamConfig {
-	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.verifiers()}
+	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.verifiers(), t.held()}
 	for k := range t.Shards {
 		all = append(all, t.log(uint16(k)))
 	}
@@ -198,6 +198,15 @@ func (t Topology) keyring() jetstream.StreamConfig {
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
 		AllowDirect: true, AllowAtomicPublish: true,
 		RePublish: &jetstream.RePublish{Source: ErasureSubjects, Destination: LiveErasures + ".>", HeadersOnly: true},
+	}
+}
+
+// held keeps what legal holds keep, one message a part, for as long as the hold
+// lasts. At a full disk a hold is not kept and the erasure waits.
+func (t Topology) held() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: HeldStream, Subjects: []string{HeldSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
 	}
 }
 

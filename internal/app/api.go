@@ -41,6 +41,7 @@ type parts struct {
 	keys      *seal.Keyring
 	publisher *stream.Publisher
 	bulk      *stream.Publisher // where order does not matter
+	logs      []*stream.Log
 	lane      *lane.Follower
 	feed      *feed.Feed
 	passed    *feedhttp.Server // the feed to others
@@ -63,6 +64,9 @@ func (a *app) api(ctx context.Context, b *bus) (role, error) {
 	}
 	a.closers = append(a.closers, func() { conn.Close() })
 	tables := store.New(conn)
+	if err := a.requests(p, tables); err != nil {
+		return role{}, fmt.Errorf("api: %w", err)
+	}
 	if err := a.leaks(p, tables); err != nil {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
@@ -192,11 +196,28 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.history, err = history.New(history.Config{Logs: logs, Keys: p.keys, Lane: p.lane, AtOnce: 4}); err != nil {
 		return nil, err
 	}
+	p.logs = logs
+	return p, nil
+}
+
+// requests makes the workflow of data subjects' requests, and its worker.
+func (a *app) requests(p *parts, s *store.Store) error {
+	rules, err := a.cfg.Requests.Rules()
+	if err != nil {
+		return err
+	}
+	archive := &store.Archive{Store: s}
+	for _, l := range p.logs {
+		archive.Logs = append(archive.Logs, l)
+	}
 	p.requests, err = erasure.New(erasure.Config{
-		Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
-		Lock: func(ctx context.Context) (func(), error) { return stream.AcquireLock(ctx, b.js, erasureLock, lockTTL) },
+		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
+		Archive: archive, Held: stream.NewHeld(p.bus.js),
+		Lock: func(ctx context.Context) (func(), error) {
+			return stream.AcquireLock(ctx, p.bus.js, erasureLock, lockTTL)
+		},
 	})
-	return p, err
+	return err
 }
 
 // publisher is closed with a.
@@ -257,6 +278,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchFeed(p.feed)
 	a.watchStreams(p.passed)
 	a.watchVerifiers(p.verifiers)
+	a.watchRequests(p.requests)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,

@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation/feed"
@@ -228,6 +229,19 @@ func (a *app) watchVerifiers(r *verifiers.Registry) {
 	m.gauge("verifiers_fresh", "Verifiers heard within the last five seconds.", func() float64 { return float64(r.Stats().Fresh) })
 	m.count("receipts_total", "Receipts of verifiers that were heard.", func() float64 { return float64(r.Stats().Receipts) })
 	m.count("receipts_refused_total", "Receipts dropped: not one, of another's id, too large, or without room.", func() float64 { return float64(r.Stats().Refused) })
+}
+
+// watchRequests shows how handlers stand with their deadlines. It makes nobody
+// unready: a late answer is no fault of a process.
+func (a *app) watchRequests(w *erasure.Workflow) {
+	m := a.meter()
+	stat := func(of func(erasure.Stats) int) func() float64 {
+		return func() float64 { return float64(of(w.Stats())) }
+	}
+	m.gauge("requests_open", "Requests of data subjects that are not answered.", stat(func(s erasure.Stats) int { return s.Open }))
+	m.gauge("requests_due_soon", "Of these, due within seven days.", stat(func(s erasure.Stats) int { return s.Soon }))
+	m.gauge("requests_overdue", "Of these, not answered in time.", stat(func(s erasure.Stats) int { return s.Overdue }))
+	m.gauge("requests_partial", "Requests that were carried out but for what is held.", stat(func(s erasure.Stats) int { return s.Partial }))
 }
 
 func (a *app) watchFeed(f *feed.Feed) {

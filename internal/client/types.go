@@ -159,14 +159,64 @@ type Trail struct {
 
 // Request is a data-subject request, as a handler sees it.
 type Request struct {
-	ID         string    `json:"id"`
-	Type       string    `json:"type"`
-	Regulation string    `json:"regulation"`
-	Tenant     string    `json:"tenant"`
-	State      string    `json:"state"`
-	Outcome    string    `json:"outcome,omitempty"`
-	Received   time.Time `json:"received"`
-	Due        time.Time `json:"due"`
+	ID         string        `json:"id"`
+	Type       string        `json:"type"`
+	Regulation string        `json:"regulation"`
+	Tenant     string        `json:"tenant"`
+	State      string        `json:"state"`
+	Outcome    string        `json:"outcome,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Missing    []string      `json:"missing,omitempty"`
+	Received   time.Time     `json:"received"`
+	Due        time.Time     `json:"due"`
+	DaysLeft   *int          `json:"days_left,omitempty"`
+	Urgency    string        `json:"urgency,omitempty"`
+	ConfirmBy  time.Time     `json:"confirm_by,omitzero"`
+	Answered   time.Time     `json:"answered,omitzero"`
+	Extended   bool          `json:"extended,omitempty"`
+	History    []RequestStep `json:"history,omitempty"`
+}
+
+// RequestStep is one thing that happened to a request.
+type RequestStep struct {
+	State    string    `json:"state"`
+	What     string    `json:"what"`
+	At       time.Time `json:"at"`
+	Actor    string    `json:"actor,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Ticket   string    `json:"ticket,omitempty"`
+	Told     string    `json:"told,omitempty"`
+	Position uint64    `json:"position"`
+}
+
+// Hold is a legal hold.
+type Hold struct {
+	ID            string    `json:"id"`
+	Tenant        string    `json:"tenant"`
+	By            []string  `json:"by"`
+	SubjectRef    string    `json:"subject_ref,omitempty"`
+	SessionRef    string    `json:"session_ref,omitempty"`
+	ClientID      string    `json:"client_id,omitempty"`
+	Types         []string  `json:"types,omitempty"`
+	From          time.Time `json:"from,omitzero"`
+	To            time.Time `json:"to,omitzero"`
+	Article       string    `json:"article"`
+	Owner         string    `json:"owner"`
+	Review        string    `json:"review"`
+	ReviewOverdue bool      `json:"review_overdue,omitempty"`
+	Reason        string    `json:"reason"`
+	Placed        time.Time `json:"placed"`
+	PlacedBy      string    `json:"placed_by"`
+	Active        bool      `json:"active"`
+	Released      time.Time `json:"released,omitzero"`
+	ReleasedBy    string    `json:"released_by,omitempty"`
+	ReleaseReason string    `json:"release_reason,omitempty"`
+}
+
+// Renewed says that somebody who was forgotten is known again.
+type Renewed struct {
+	Generation uint32    `json:"generation"`
+	KnownBy    time.Time `json:"known_by"`
 }
 
 // Finding is what a control found.

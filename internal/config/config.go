@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/deadline"
 )
 
 // Config is everything that `rescind serve` can be told.
@@ -48,6 +49,7 @@ type Config struct {
 	Auth       Auth       `koanf:"auth"`
 	Keys       Keys       `koanf:"keys"`
 	Limits     Limits     `koanf:"limits"`
+	Requests   Requests   `koanf:"requests"`
 }
 
 // NATS is where the streams are.
@@ -152,6 +154,29 @@ type Limits struct {
 	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds"`
 }
 
+// Requests is how the deadlines of data subjects' requests are counted. What is
+// received is due by the rules of that day: a change moves no deadline that was
+// given.
+type Requests struct {
+	// Zone is the IANA name of the controller's time zone: a day ends there.
+	// Default UTC.
+	Zone string `koanf:"zone" desc:"time zone of the controller, as Europe/Berlin"`
+	// Holidays are the public holidays on which no period of months ends
+	// (Regulation 1182/71 article 3(4)), and which are no business days: dates
+	// (2026-05-14), days of every year (12-25), or days from Easter Sunday
+	// (easter-2, easter+1). At most 366. Default none.
+	Holidays []string `koanf:"holidays" desc:"public holidays: 2026-05-14, 12-25, easter+1"`
+	// Start is the day that a month is counted from: receipt (Regulation
+	// 1182/71; the ICO since 2019), or day_after (the ICO before). Default
+	// receipt, which is never the later.
+	Start string `koanf:"start" desc:"day that a month is counted from: receipt or day_after"`
+}
+
+// Rules are the rules that r describes.
+func (r Requests) Rules() (*deadline.Rules, error) {
+	return deadline.New(deadline.Config{Zone: r.Zone, Holidays: r.Holidays, Start: r.Start})
+}
+
 // Default is the configuration before anybody says anything.
 func Default() Config {
 	return Config{
@@ -161,6 +186,7 @@ func Default() Config {
 		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
+		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt},
 	}
 }
 
@@ -212,6 +238,8 @@ func (c *Config) Validate() error {
 	c.validateServers(f)
 	c.validateSecrets(f)
 	c.validateLimits(f)
+	_, err := c.Requests.Rules()
+	f.check(err == nil, "requests: %v", err)
 	if c.Profile == Production {
 		c.validateTransport(f)
 	}

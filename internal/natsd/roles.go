@@ -17,7 +17,7 @@ type Role string
 const (
 	Operator  Role = "operator"  // creates and changes streams; used at start and by hand, by no running service
 	Projector Role = "projector" // the only writer of the log, the keyring and the revocation feed
-	API       Role = "api"       // publishes events, reads the log, destroys keys
+	API       Role = "api"       // publishes events, reads the log, destroys keys, makes those of holds and of who comes back
 	Issuer    Role = "issuer"    // publishes what it issued and revoked; reads nothing
 	Verifier  Role = "verifier"  // publishes what it verified; follows revocations
 	Auditor   Role = "auditor"   // reads the logs and the feed message by message; publishes nothing
@@ -130,6 +130,11 @@ func api(shards int) []string {
 	logs := logs(shards)
 	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
+		[]string{
+			stream.HoldKeySubjects, stream.ReleasedSubjects, stream.HeldSubjects, // keeps what holds match
+			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
+		},
+		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
 		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),

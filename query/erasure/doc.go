@@ -1,13 +1,15 @@
 // Package erasure is the workflow of what data subjects ask for, and the
-// worker that forgets those whose erasure was approved.
+// worker that carries out what was approved.
 //
 // # What it is
 //
 // A request is folded from the request.* events on the control lane of the
 // log: nothing else knows its state, and every process that reads the log
 // comes to the same one. [Workflow] adds to it by publishing events, and
-// carries out approved erasures: revoke the subject's tokens, destroy their
-// key and reference, state completion.
+// carries out what was approved: of an erasure, revoke the subject's tokens,
+// keep what a legal hold matches, destroy their key and reference, state
+// completion. It folds legal holds (package hold) beside them, and opens
+// findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
 //
@@ -15,11 +17,32 @@
 //     that of the tenant: the order in it is all that counts.
 //   - An event that a request's state does not allow changes nothing,
 //     whoever published it: an identity that was not verified is never
-//     approved, and of two decisions the first on the log stands.
-//   - Who received or verified a request cannot approve it, in whatever case
-//     their name is written.
+//     approved, and of two decisions the first on the log stands. Events of
+//     another source than [Source] change nothing at all.
+//   - What is asked before an event is published is what the fold says of it.
+//     Every step says who, when, and why.
+//   - Who received, joined or verified a request cannot approve it, in whatever
+//     case their name is written.
+//   - A denial names one of [DenialReasons].
+//   - Where the same subject asks for the same under the same regulation while
+//     that is open, the second joins the first, and brings it no step further.
+//   - A deadline is stated when a request is received, by the rules of that day,
+//     and moves by an extension alone: once, with a reason, of which the subject
+//     was told, told and recorded within the first period.
+//   - A request that is due within [SoonDays], late, or whose receipt was not
+//     confirmed in time, and a hold whose review is overdue, is found: once for
+//     each deadline, however many processes look and start.
+//   - From its approval until it is lifted, a restriction or objection is named
+//     by [Workflow.Restrictions], which has seen all that was on the log.
 //   - Tokens of the subject are revoked, and the revocation is on the log,
 //     before their key is destroyed.
+//   - What a hold matches of a subject opens until the last hold that keeps it
+//     is released; nothing else of theirs does. A hold that is on the log before
+//     the key goes is heeded, also one that is placed while an erasure is
+//     carried out. A hold that is placed later keeps what others still keep.
+//   - A request that a hold keeps from being complete is partial and says by
+//     what; released, it is completed by itself. Where a hold cannot be heeded,
+//     nothing is destroyed and the worker tries again.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
 //   - Nobody else can take the id of an event of the worker, and what is on
@@ -27,21 +50,27 @@
 //   - Outcomes are told apart: erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
+//   - Who was forgotten is known again only after [Workflow.Renew], which is on
+//     the log with who, why and on what basis, before and after; under a new
+//     reference, and what was erased stays so.
 //   - What a method answers after it published is folded from the log with
 //     that event in it; where the log took too long the error wraps
 //     [ErrPending].
 //
 // # Shapes and units
 //
-// Times are UTC. [Due] is one calendar month after receipt, at the last day of
-// a shorter month; 45 days under the CCPA.
+// Times are UTC, but for deadlines, which are in the zone of the controller.
+// Package deadline says how they are counted. A request that was answered is
+// not late any more: denied, cancelled, carried out, or carried out but for what
+// a hold keeps.
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes], [ErrPending] and [*StateError] are for
-// callers to branch on; a *events.Refusal says which member of a request
-// cannot be accepted. Everything else may be tried again. The worker tries
-// again by itself, with back-off, for ever.
+// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [*StateError] and
+// [*MemberError] are for callers to branch on, and those of package hold; a
+// *events.Refusal says which member of a request cannot be accepted. Everything
+// else may be tried again. The worker tries again by itself, with back-off, for
+// ever.
 //
 // # Concurrency
 //
@@ -49,12 +78,16 @@
 //
 // # What it does not do
 //
-// It carries out erasure only; access, portability, restriction and objection
-// are recorded and their deadlines kept. It does not extend deadlines, know
-// holds, or tell recipients. Deleting sealed bytes is left to their retention:
-// this is erasure by destruction of the only key.
+// It does not carry out access and portability, which are recorded and their
+// deadlines kept, nor tell recipients. Deleting sealed bytes is left to their
+// retention: this is erasure by destruction of the only key. Between the fence
+// and the moment at which a held part is sealed anew it does not open for a
+// moment. What an intake had sealed before the fence and logs only after the
+// archive was looked through twice is not held. After Renew other processes take
+// the person for forgotten for up to a minute.
 //
 // # Sources
 //
-// GDPR articles 12(3) and 17; CCPA regulations § 7021; DESIGN, "Audit".
+// GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022.
 package erasure

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,11 +13,12 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
 
 const patience = 2 * time.Minute
 
@@ -76,23 +78,43 @@ func (o *office) of(t events.Type) (out []lane.Entry) {
 
 func (o *office) receive(subject string) Request {
 	o.t.Helper()
-	r, err := o.Receive(o.t.Context(), Input{
-		Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "https://id.acme", Subject: subject, Actor: "handler", Note: "by letter",
-	})
+	r, joined := o.ask(Input{Subject: subject})
+	if joined {
+		o.t.Fatalf("joined %s", r.ID)
+	}
+	return r
+}
+
+// ask receives a request; what in leaves out is that of an erasure of acme's.
+func (o *office) ask(in Input) (Request, bool) {
+	o.t.Helper()
+	in.Tenant, in.Issuer = "acme", "https://id.acme"
+	in.Type, in.Regulation, in.Actor = cmp.Or(in.Type, Erasure), cmp.Or(in.Regulation, GDPR), cmp.Or(in.Actor, "handler")
+	r, joined, err := o.Receive(o.t.Context(), in)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r, joined
+}
+
+func (o *office) act(id string, to State, actor string) Request {
+	o.t.Helper()
+	r, err := o.Act(o.t.Context(), Act{ID: id, To: to, Actor: actor, Reason: reasonFor(to), Told: today(), Reaches: all})
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	return r
 }
 
-func (o *office) act(id string, to State, actor string) Request {
-	o.t.Helper()
-	r, err := o.Act(o.t.Context(), Act{ID: id, To: to, Actor: actor, Reason: "because", Reaches: all})
-	if err != nil {
-		o.t.Fatal(err)
+// reasonFor is a reason that is accepted for a decision.
+func reasonFor(to State) string {
+	if to == Denied {
+		return LegalClaims
 	}
-	return r
+	return "because"
 }
+
+func today() string { return time.Now().UTC().Format(time.DateOnly) }
 
 // approved is a request of the subject that only has to be carried out.
 func (o *office) approved(subject string) Request {
@@ -103,21 +125,33 @@ func (o *office) approved(subject string) Request {
 }
 
 // until waits for a request to be in a state.
-func (o *office) until(id string, s State) Request {
+func (o *office) until(id string, s State) (r Request) {
+	o.t.Helper()
+	var err error
+	defer func() {
+		if o.t.Failed() {
+			o.t.Logf("request is %s (%v), waited for %s", r.State, err, s)
+		}
+	}()
+	o.eventually(func() bool {
+		r, err = o.Get(id, all)
+		return err == nil && r.State == s
+	})
+	return r
+}
+
+// eventually waits until something holds.
+func (o *office) eventually(holds func() bool) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		r, err := o.Get(id, all)
-		if err == nil && r.State == s {
-			return r
-		}
+	for !holds() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			o.t.Fatalf("request is %s (%v), waited for %s", r.State, err, s)
+			o.t.Fatal("it did not come to be")
 		}
 	}
 }

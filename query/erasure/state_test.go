@@ -9,6 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -27,12 +29,24 @@ func (s *script) add(r events.Record) *Request {
 }
 
 func (s *script) receive(tenant, id string, subject events.Ref) *Request {
-	return s.add(events.Record{Type: events.RequestReceived, Tenant: tenant, Actor: "handler", SubjectRef: subject, Issuer: "i",
-		Attributes: map[string]string{attrRequest: id, attrType: Erasure, attrRegulation: GDPR, attrKnown: "yes"}})
+	return s.ask(tenant, id, subject, Erasure, GDPR, "handler")
+}
+
+func (s *script) ask(tenant, id string, subject events.Ref, kind, regulation, actor string) *Request {
+	return s.add(events.Record{Type: events.RequestReceived, Tenant: tenant, Actor: actor, SubjectRef: subject, Issuer: "i",
+		Attributes: map[string]string{attrRequest: id, attrType: kind, attrRegulation: regulation, attrKnown: yes}})
 }
 
 func (s *script) step(t events.Type, tenant, id, actor string) *Request {
-	return s.add(events.Record{Type: t, Tenant: tenant, Actor: actor, Reason: "why", Attributes: map[string]string{attrRequest: id}})
+	r := events.Record{Type: t, Tenant: tenant, Actor: actor, Reason: "why", Attributes: map[string]string{attrRequest: id}}
+	switch t {
+	case events.RequestDenied:
+		r.Reason = LegalClaims
+	case events.RequestExtended:
+		r.Attributes[attrTold] = start.Format(time.DateOnly)
+		r.Attributes[attrDue] = deadline.Default().Extended(start, GDPR).Format(time.RFC3339)
+	}
+	return s.add(r)
 }
 
 func (s *script) revoke(tenant, id string, subject events.Ref, cutoff events.Timestamp) *Request {
@@ -57,7 +71,7 @@ func TestFold(t *testing.T) {
 	s.step(events.RequestVerified, "acme", "r", "handler")
 	s.step(events.RequestExtended, "acme", "r", "handler")
 	s.step(events.RequestApproved, "acme", "r", "approver")
-	if p := s.book.pending(); len(p) != 1 || p[0].State != Approved {
+	if p := s.book.pending(hold.NewBook()); len(p) != 1 || p[0].State != Approved {
 		t.Fatalf("pending %+v", p)
 	}
 	s.revoke("acme", "r", alice, farFuture())
@@ -69,13 +83,13 @@ func TestFold(t *testing.T) {
 	if !slices.Equal(states, []State{Received, Verified, Extended, Approved, Executing, Completed}) || r.Outcome != Erased {
 		t.Errorf("%v %s", states, r.Outcome)
 	}
-	if want := time.Date(2026, 4, 30, 10, 0, 1, 0, time.UTC); !r.Due.Equal(want) {
+	if want := time.Date(2026, 4, 30, 23, 59, 59, 0, time.UTC); !r.Due.Equal(want) {
 		t.Errorf("due %s, want %s", r.Due, want)
 	}
 	if r.origin.Record != nil || r.origin.Sealed != nil {
 		t.Error("a finished request holds the sealed part")
 	}
-	if len(s.book.pending()) != 0 {
+	if len(s.book.pending(hold.NewBook())) != 0 {
 		t.Error("a completed request is pending")
 	}
 }
@@ -93,28 +107,29 @@ func TestWhatChangesNothing(t *testing.T) {
 		s.step(events.RequestApproved, "acme", "r", "approver")
 	}
 	for name, c := range map[string]struct{ before, act func(*script) }{
-		"received again":                   {verified, func(s *script) { s.receive("acme", "r", events.Ref{9}) }},
-		"approved, never verified":         {func(s *script) { s.receive("acme", "r", alice) }, func(s *script) { s.step(events.RequestApproved, "acme", "r", "approver") }},
-		"extended, never verified":         {func(s *script) { s.receive("acme", "r", alice) }, func(s *script) { s.step(events.RequestExtended, "acme", "r", "x") }},
-		"approved by who received":         {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "handler") }},
-		"approved by who verified":         {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "verifier") }},
-		"approved by who wrote it so":      {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", " Handler") }},
-		"approved by nobody":               {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "") }},
-		"approved by another tenant":       {verified, func(s *script) { s.step(events.RequestApproved, "globex", "r", "approver") }},
-		"verified twice":                   {verified, func(s *script) { s.step(events.RequestVerified, "acme", "r", "x") }},
-		"denied after approval":            {approved, func(s *script) { s.step(events.RequestDenied, "acme", "r", "x") }},
-		"cancelled after approval":         {approved, func(s *script) { s.step(events.RequestCancelled, "acme", "r", "x") }},
-		"completed, never approved":        {verified, func(s *script) { s.complete("acme", "r") }},
-		"revoked, another subject":         {approved, func(s *script) { s.revoke("acme", "r", events.Ref{9}, farFuture()) }},
-		"revoked, of long ago":             {approved, func(s *script) { s.revoke("acme", "r", alice, 1) }},
-		"revoked by another tenant":        {approved, func(s *script) { s.revoke("globex", "r", alice, farFuture()) }},
-		"revoked, never approved":          {verified, func(s *script) { s.revoke("acme", "r", alice, farFuture()) }},
-		"about a request that is not":      {approved, func(s *script) { s.step(events.RequestDenied, "acme", "other", "x") }},
-		"an event that names no request":   {approved, func(s *script) { s.step(events.RequestDenied, "acme", "", "x") }},
-		"another type that names one":      {approved, func(s *script) { s.step(events.FindingOpened, "acme", "r", "x") }},
-		"denied after it was denied":       {func(s *script) { verified(s); s.step(events.RequestDenied, "acme", "r", "x") }, func(s *script) { s.step(events.RequestDenied, "acme", "r", "y") }},
-		"approved after it was cancelled":  {func(s *script) { verified(s); s.step(events.RequestCancelled, "acme", "r", "x") }, func(s *script) { s.step(events.RequestApproved, "acme", "r", "approver") }},
-		"completed after it was completed": {func(s *script) { approved(s); s.complete("acme", "r") }, func(s *script) { s.complete("acme", "r") }},
+		"received again":                      {verified, func(s *script) { s.receive("acme", "r", events.Ref{9}) }},
+		"approved, never verified":            {func(s *script) { s.receive("acme", "r", alice) }, func(s *script) { s.step(events.RequestApproved, "acme", "r", "approver") }},
+		"extended twice":                      {func(s *script) { verified(s); s.step(events.RequestExtended, "acme", "r", "x") }, func(s *script) { s.step(events.RequestExtended, "acme", "r", "x") }},
+		"approved, extended but not verified": {func(s *script) { s.receive("acme", "r", alice); s.step(events.RequestExtended, "acme", "r", "x") }, func(s *script) { s.step(events.RequestApproved, "acme", "r", "approver") }},
+		"approved by who received":            {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "handler") }},
+		"approved by who verified":            {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "verifier") }},
+		"approved by who wrote it so":         {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", " Handler") }},
+		"approved by nobody":                  {verified, func(s *script) { s.step(events.RequestApproved, "acme", "r", "") }},
+		"approved by another tenant":          {verified, func(s *script) { s.step(events.RequestApproved, "globex", "r", "approver") }},
+		"verified twice":                      {verified, func(s *script) { s.step(events.RequestVerified, "acme", "r", "x") }},
+		"denied after approval":               {approved, func(s *script) { s.step(events.RequestDenied, "acme", "r", "x") }},
+		"cancelled after approval":            {approved, func(s *script) { s.step(events.RequestCancelled, "acme", "r", "x") }},
+		"completed, never approved":           {verified, func(s *script) { s.complete("acme", "r") }},
+		"revoked, another subject":            {approved, func(s *script) { s.revoke("acme", "r", events.Ref{9}, farFuture()) }},
+		"revoked, of long ago":                {approved, func(s *script) { s.revoke("acme", "r", alice, 1) }},
+		"revoked by another tenant":           {approved, func(s *script) { s.revoke("globex", "r", alice, farFuture()) }},
+		"revoked, never approved":             {verified, func(s *script) { s.revoke("acme", "r", alice, farFuture()) }},
+		"about a request that is not":         {approved, func(s *script) { s.step(events.RequestDenied, "acme", "other", "x") }},
+		"an event that names no request":      {approved, func(s *script) { s.step(events.RequestDenied, "acme", "", "x") }},
+		"another type that names one":         {approved, func(s *script) { s.step(events.FindingOpened, "acme", "r", "x") }},
+		"denied after it was denied":          {func(s *script) { verified(s); s.step(events.RequestDenied, "acme", "r", "x") }, func(s *script) { s.step(events.RequestDenied, "acme", "r", "y") }},
+		"approved after it was cancelled":     {func(s *script) { verified(s); s.step(events.RequestCancelled, "acme", "r", "x") }, func(s *script) { s.step(events.RequestApproved, "acme", "r", "approver") }},
+		"completed after it was completed":    {func(s *script) { approved(s); s.complete("acme", "r") }, func(s *script) { s.complete("acme", "r") }},
 	} {
 		s := newScript()
 		c.before(s)
@@ -134,7 +149,7 @@ func TestOutcome(t *testing.T) {
 		return s.step(events.RequestApproved, "acme", id, "approver")
 	}
 	s.receive("acme", "first", alice)
-	s.receive("acme", "second", alice)
+	s.ask("acme", "second", alice, Erasure, CCPA, "handler")
 	s.receive("acme", "forgotten before", events.Ref{})
 	s.receive("globex", "same reference elsewhere", alice)
 	unknown := s.receive("acme", "unknown", events.Ref{0xb0})
@@ -161,26 +176,27 @@ func TestFoldNeverSkipsApproval(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()
 		actors, tenants := rapid.SampledFrom([]string{"a", "b", "c", ""}), rapid.SampledFrom([]string{"acme", "globex"})
+		ids := rapid.SampledFrom([]string{"r", "again"}) // the second joins the first while that is open
 		kinds := rapid.SampledFrom([]string{"receive", "verify", "extend", "approve", "deny", "cancel", "revoke", "complete"})
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			tenant, actor := tenants.Draw(t, "tenant"), actors.Draw(t, "actor")
+			tenant, actor, id := tenants.Draw(t, "tenant"), actors.Draw(t, "actor"), ids.Draw(t, "id")
 			switch kinds.Draw(t, "kind") {
 			case "receive":
-				s.add(events.Record{Type: events.RequestReceived, Tenant: tenant, Actor: actor, SubjectRef: alice, Attributes: map[string]string{attrRequest: "r", attrType: Erasure}})
+				s.ask(tenant, id, alice, Erasure, GDPR, actor)
 			case "verify":
-				s.step(events.RequestVerified, tenant, "r", actor)
+				s.step(events.RequestVerified, tenant, id, actor)
 			case "extend":
-				s.step(events.RequestExtended, tenant, "r", actor)
+				s.step(events.RequestExtended, tenant, id, actor)
 			case "approve":
-				s.step(events.RequestApproved, tenant, "r", actor)
+				s.step(events.RequestApproved, tenant, id, actor)
 			case "deny":
-				s.step(events.RequestDenied, tenant, "r", actor)
+				s.step(events.RequestDenied, tenant, id, actor)
 			case "cancel":
-				s.step(events.RequestCancelled, tenant, "r", actor)
+				s.step(events.RequestCancelled, tenant, id, actor)
 			case "revoke":
-				s.revoke(tenant, "r", alice, farFuture())
+				s.revoke(tenant, id, alice, farFuture())
 			case "complete":
-				s.complete(tenant, "r")
+				s.complete(tenant, id)
 			}
 		}
 		for _, r := range s.book.order {
@@ -193,14 +209,19 @@ func checkHistory(t *rapid.T, r *Request) {
 	if r.State != Approved && r.State != Executing && r.State != Completed {
 		return
 	}
-	received, _ := r.step(Received)
-	verified, wasVerified := r.step(Verified)
-	approved, wasApproved := r.step(Approved)
+	received, _ := r.step(string(Received))
+	verified, wasVerified := r.step(string(Verified))
+	approved, wasApproved := r.step(string(Approved))
 	if !wasVerified || !wasApproved || verified.Position > approved.Position {
 		t.Fatalf("%s without verification and approval: %+v", r.State, r.History)
 	}
 	if approved.Actor == "" || approved.Actor == received.Actor || approved.Actor == verified.Actor {
 		t.Fatalf("two eyes: %+v", r.History)
+	}
+	for _, h := range r.History {
+		if h.What == StepJoined && h.Position < approved.Position && h.Actor == approved.Actor {
+			t.Fatalf("who joined approved: %+v", r.History)
+		}
 	}
 	if slices.ContainsFunc(r.History, func(h Step) bool { return h.State == Denied || h.State == Cancelled }) {
 		t.Fatalf("went on after its end: %+v", r.History)

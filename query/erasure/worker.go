@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -15,9 +16,12 @@ import (
 // Worker is the actor of what the worker does.
 const Worker = "rescind:erasure"
 
-// Run carries out approved erasures until ctx ends, then returns nil. What
-// fails is logged and tried again.
+// Run carries out approved requests, and opens findings about those that are
+// late, until ctx ends, then returns nil. What fails is logged and tried again.
 func (w *Workflow) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	watching.Go(func() { w.watch(ctx) })
+	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
 	for w.idle(ctx, pause) {
@@ -28,11 +32,30 @@ func (w *Workflow) Run(ctx context.Context) error {
 		case err == nil:
 			pause = w.cfg.Retry
 		default:
-			w.cfg.Logger.WarnContext(ctx, "erasure delayed", slog.Any("err", err))
+			w.cfg.Logger.WarnContext(ctx, "request delayed", slog.Any("err", err))
 			pause = min(2*pause, 60*w.cfg.Retry)
 		}
 	}
 	return nil
+}
+
+// watch opens findings as time passes, and when there is something new.
+func (w *Workflow) watch(ctx context.Context) {
+	tick := time.NewTicker(w.cfg.Watch)
+	defer tick.Stop()
+	for {
+		if err := w.cfg.Lane.Sync(ctx); err == nil { // or what was opened before would be opened again
+			if err := w.openFindings(ctx); err != nil && ctx.Err() == nil {
+				w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.look:
+		case <-tick.C:
+		}
+	}
 }
 
 // idle waits until there may be something to do, and looks from time to time
@@ -52,7 +75,7 @@ func (w *Workflow) idle(ctx context.Context, d time.Duration) bool {
 func (w *Workflow) pending() []Request {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.book.pending()
+	return w.book.pending(w.holds)
 }
 
 // carryOutAll carries out what is approved. It first reads what is on the log,
@@ -72,29 +95,40 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 	var faults []error
 	for _, r := range w.pending() {
 		if err := w.carryOut(ctx, r); err != nil {
-			faults = append(faults, fmt.Errorf("erase for request index=%d: %w", r.Position, err))
+			faults = append(faults, fmt.Errorf("carry out request index=%d: %w", r.Position, err))
 		}
 	}
 	return errors.Join(faults...)
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, destroy, complete. Each can be done again.
+// durable: revoke, keep what is held, destroy, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
-	if !r.subject.IsZero() {
-		if err := w.revoke(ctx, &r); err != nil {
-			return err
-		}
-		if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
-			return err
-		}
+	if r.Type != Erasure || r.subject.IsZero() {
+		return w.complete(ctx, &r)
+	}
+	if err := w.revoke(ctx, &r); err != nil {
+		return err
+	}
+	kept, err := w.keep(ctx, &r)
+	if err != nil {
+		return err
+	}
+	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
+		return err
+	}
+	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if kept.parts > 0 {
+		return w.remain(ctx, &r, kept)
 	}
 	return w.complete(ctx, &r)
 }
 
 // revoke refuses every token that the subject was issued until now.
 func (w *Workflow) revoke(ctx context.Context, r *Request) error {
-	if r.State == Executing {
+	if r.State == Executing || r.State == Partial {
 		return nil // it is on the log
 	}
 	p, err := w.open(ctx, r)
@@ -142,7 +176,7 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if _, err := w.logged(ctx, ev); err != nil {
 		return fmt.Errorf("record %s: %w", t.Name(), err)
 	}
-	if !w.holds(r, ev) {
+	if !w.isLogged(r, ev) {
 		return fmt.Errorf("record %s: %w", t.Name(), errOther)
 	}
 	delete(w.tried, id)
@@ -168,8 +202,8 @@ type note struct {
 	revoked bool // for this request, as it had to be
 }
 
-// holds reports whether the log holds ev, which is about r, under its id.
-func (w *Workflow) holds(r *Request, ev events.Event) bool {
+// isLogged reports whether the log holds ev, which is about r, under its id.
+func (w *Workflow) isLogged(r *Request, ev events.Event) bool {
 	w.mu.RLock()
 	n := w.notes[events.EventRef(ev.Tenant, ev.Source, ev.ID)]
 	w.mu.RUnlock()

@@ -291,7 +291,7 @@ func TestOthersAreNotCarriedOut(t *testing.T) {
 	meet(kit, "alice")
 	o := open(t, kit, nil)
 	kit.Run(o.Run)
-	r, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Access, Regulation: CCPA, Issuer: "https://id.acme", Subject: "alice", Actor: "handler"})
+	r, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Access, Regulation: CCPA, Issuer: "https://id.acme", Subject: "alice", Actor: "handler"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,9 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -30,6 +33,20 @@ var (
 	// becomes of it will be seen by reading the request again.
 	ErrPending = errors.New("recorded, but not on the log yet")
 )
+
+// ErrTooLate says that the time in which something could be done is over.
+var ErrTooLate = errors.New("too late")
+
+// errNotOurs says that an event is not one that changes a request.
+var errNotOurs = errors.New("not an event of the workflow")
+
+// MemberError says which member of what was asked is not acceptable.
+type MemberError struct {
+	Member string
+	Detail string // what would be right
+}
+
+func (e *MemberError) Error() string { return e.Member + ": " + e.Detail }
 
 // StateError says that a request's state does not allow what was asked.
 type StateError struct {
@@ -68,6 +85,57 @@ type Keyring interface {
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// Destroy forgets a person; it can be called again after any error.
 	Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error)
+	// Fence is the first step of Destroy. Between the two only OpenFenced opens
+	// what is a person's.
+	Fence(ctx context.Context, tenant string, ref events.Ref) error
+	OpenFenced(ctx context.Context, r seal.OpenRequest) ([]byte, error)
+	// HoldKey makes the key of a hold where there is none; it and OpenHeld wrap
+	// seal.ErrDestroyed once DestroyHold was called.
+	HoldKey(ctx context.Context, tenant string, hold events.Ref) (seal.SubjectKey, error)
+	OpenHeld(ctx context.Context, hold events.Ref, r seal.OpenRequest) ([]byte, error)
+	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// Renew makes a new key for a person who was forgotten.
+	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+}
+
+// Archive is the audit store, as far as holds need it.
+type Archive interface {
+	// CatchUp returns once all that is on the log of the shard when it is called
+	// is in the archive.
+	CatchUp(ctx context.Context, shard uint16) error
+	// Parts is up to Limit personal parts that w wants, in the order of the
+	// index; fewer mean that there are no more. What was dropped since is not
+	// among them.
+	Parts(ctx context.Context, w Wanted) ([]Part, error)
+}
+
+// Wanted says which personal parts of a person are meant.
+type Wanted struct {
+	Tenant string
+	Shard  uint16
+	Person events.Ref
+	Match  hold.Match
+	From   uint64 // index to begin with
+	Limit  int    // of records looked at; above 0
+}
+
+// Part is a record with its sealed personal part.
+type Part struct {
+	Index  uint64
+	Record *events.Record
+	Sealed []byte // nil where it is not there any more
+}
+
+// Held keeps what holds keep: *stream.Held. What is put is durable on return,
+// and once however often it is put.
+type Held interface {
+	Put(ctx context.Context, p stream.HeldPart, sealed []byte) error
+	// Get wraps stream.ErrNotFound where there is none.
+	Get(ctx context.Context, p stream.HeldPart) ([]byte, error)
+	// List is the indices of what a hold keeps of a person.
+	List(ctx context.Context, p stream.HeldPart) (map[uint64]bool, error)
+	// Purge removes all that it keeps of them.
+	Purge(ctx context.Context, p stream.HeldPart) error
 }
 
 // Config is what a Workflow needs.
@@ -79,6 +147,17 @@ type Config struct {
 	Publisher Publisher
 	// Keyring opens what requests say and destroys keys. Required.
 	Keyring Keyring
+
+	// Archive and Held are where holds find what they match, and where it is
+	// kept. Without them no hold can be placed, and an erasure that a hold
+	// concerns waits.
+	Archive Archive
+	Held    Held
+
+	// Deadlines are the rules of the controller for what is received from now
+	// on. Default deadline.Default: UTC, no holidays. What was received is due
+	// when its event says.
+	Deadlines *deadline.Rules
 
 	// Policy is the deployment's, as the intake has it: events that it would
 	// refuse are refused before they are published.
@@ -97,6 +176,9 @@ type Config struct {
 	// 60 times that. Default 1 s; above 0.
 	Retry time.Duration
 
+	// Watch is how often deadlines are looked at. Default 1 min; above 0.
+	Watch time.Duration
+
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 
@@ -111,11 +193,17 @@ func (c *Config) defaults() {
 	if c.Retry == 0 {
 		c.Retry = time.Second
 	}
+	if c.Watch == 0 {
+		c.Watch = time.Minute
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Deadlines == nil {
+		c.Deadlines = deadline.Default()
 	}
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
@@ -131,8 +219,8 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("%s is missing", name))
 		}
 	}
-	if c.WaitFor < 0 || c.Retry < 0 {
-		faults = append(faults, errors.New("wait_for and retry: want more than 0"))
+	if c.WaitFor < 0 || c.Retry < 0 || c.Watch < 0 {
+		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
@@ -144,11 +232,13 @@ func (c Config) Validate() error {
 type Workflow struct {
 	cfg  Config
 	work chan struct{} // has one element when there may be something to carry out
+	look chan struct{} // has one when there may be something to find
 
 	tried map[string]events.Event // of Run: published, but not seen on the log yet
 
 	mu    sync.RWMutex // for the rest
 	book  *book
+	holds *hold.Book
 	notes map[events.Ref]note // of what is on the log as the worker's
 }
 
@@ -158,7 +248,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -167,13 +257,17 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Lock()
 	w.note(e.Record)
 	r := w.book.apply(e)
+	held := w.holds.Apply(e)
 	w.mu.Unlock()
-	if r != nil && r.State == Approved {
+	if held || r != nil && r.toDo() {
 		w.wake()
+	}
+	if held || r != nil && r.Answered.IsZero() {
+		signal(w.look)
 	}
 }
 
-// note keeps what holds needs of a record that may be the worker's, before it
+// note keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
 func (w *Workflow) note(record *events.Record) {
 	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted {
@@ -185,130 +279,13 @@ func (w *Workflow) note(record *events.Record) {
 	w.notes[record.Ref()] = n
 }
 
-func (w *Workflow) wake() {
+func (w *Workflow) wake() { signal(w.work) }
+
+func signal(c chan struct{}) {
 	select {
-	case w.work <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
-}
-
-// Input is a request as it is made.
-type Input struct {
-	Tenant, Type, Regulation string
-	Issuer, Subject          string
-	Actor                    string // the principal who records it
-	Ticket, Note             string
-}
-
-// Receive records a request.
-func (w *Workflow) Receive(ctx context.Context, in Input) (Request, error) {
-	id, err := newID()
-	if err != nil {
-		return Request{}, err
-	}
-	known, err := w.known(ctx, in)
-	if err != nil {
-		return Request{}, err
-	}
-	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
-		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
-		Attributes: map[string]string{attrRequest: id, attrType: in.Type, attrRegulation: in.Regulation, attrKnown: known},
-	})
-	if err := w.publish(ctx, ev); err != nil {
-		return Request{}, fmt.Errorf("receive request: %w", err)
-	}
-	return w.await(ctx, ev, id)
-}
-
-// known says whether the subject was known before the request named them.
-func (w *Workflow) known(ctx context.Context, in Input) (string, error) {
-	_, err := w.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
-	switch {
-	case errors.Is(err, seal.ErrNotFound):
-		return "no", nil
-	case err != nil:
-		return "", fmt.Errorf("receive request: %w", err)
-	default:
-		return "yes", nil
-	}
-}
-
-// Act is a person's decision on a request.
-type Act struct {
-	ID                   string
-	To                   State // Verified, Approved, Denied or Cancelled
-	Actor                string
-	Reason, Ticket, Note string
-	Reaches              func(tenant string) bool // which tenants the actor reaches
-}
-
-// Act moves a request on. Of two that decide at once, the one who is second on
-// the log gets a *StateError.
-func (w *Workflow) Act(ctx context.Context, a Act) (Request, error) {
-	r, err := w.Get(a.ID, a.Reaches)
-	if err != nil {
-		return Request{}, err
-	}
-	if err := w.permit(ctx, &r, a); err != nil {
-		return Request{}, err
-	}
-	id, err := newID()
-	if err != nil {
-		return Request{}, err
-	}
-	ev := w.event(decider(a.To), id, r.Tenant, events.Data{
-		Actor: a.Actor, Reason: a.Reason, Ticket: a.Ticket, Note: a.Note, Attributes: map[string]string{attrRequest: r.ID},
-	})
-	if err := w.publish(ctx, ev); err != nil {
-		return Request{}, fmt.Errorf("%s request: %w", a.To, err)
-	}
-	now, err := w.await(ctx, ev, r.ID)
-	if err != nil {
-		return Request{}, err
-	}
-	if !now.took(ev) {
-		return Request{}, &StateError{State: now.State, To: a.To}
-	}
-	return now, nil
-}
-
-// took reports whether the event changed r.
-func (r *Request) took(ev events.Event) bool {
-	ref := events.EventRef(ev.Tenant, ev.Source, ev.ID)
-	return slices.ContainsFunc(r.History, func(h Step) bool { return h.event == ref })
-}
-
-func (w *Workflow) permit(ctx context.Context, r *Request, a Act) error {
-	if !slices.Contains(transitions[decider(a.To)].from, r.State) {
-		return &StateError{State: r.State, To: a.To}
-	}
-	if a.To != Approved {
-		return nil
-	}
-	if r.involves(a.Actor) {
-		return ErrFourEyes
-	}
-	return w.notSubject(ctx, r, a.Actor)
-}
-
-// notSubject refuses an approval by the data subject where it was they who
-// recorded the request: then the log does not name them, and involves cannot
-// tell.
-func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) error {
-	if !r.involves(events.ActorSubject) {
-		return nil
-	}
-	p, err := w.open(ctx, r)
-	if errors.Is(err, seal.ErrDestroyed) {
-		return nil // nobody can tell any more, and nothing is left to forget
-	}
-	if err != nil {
-		return fmt.Errorf("approve request: %w", err)
-	}
-	if same(p.Subject, actor) {
-		return ErrFourEyes
-	}
-	return nil
 }
 
 // open reads what the request said about its subject.
@@ -343,6 +320,7 @@ func (w *Workflow) Get(id string, reaches func(tenant string) bool) (Request, er
 type Filter struct {
 	Reaches func(tenant string) bool
 	State   State
+	Urgency Urgency
 	Shard   uint16  // of the requests
 	Before  *uint64 // continue below this Request.Position
 	Limit   int     // 0 means all
@@ -353,8 +331,9 @@ func (w *Workflow) List(f Filter) []Request {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	var out []Request
+	now := w.cfg.Now()
 	for _, r := range slices.Backward(w.book.order) {
-		if f.matches(r) {
+		if f.matches(r, now) {
 			out = append(out, r.clone())
 		}
 		if f.Limit > 0 && len(out) == f.Limit {
@@ -364,8 +343,9 @@ func (w *Workflow) List(f Filter) []Request {
 	return out
 }
 
-func (f *Filter) matches(r *Request) bool {
-	return r.Shard == f.Shard && f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) && (f.Before == nil || r.Position < *f.Before)
+func (f *Filter) matches(r *Request, now time.Time) bool {
+	return r.Shard == f.Shard && f.Reaches(r.Tenant) && (f.State == "" || r.State == f.State) &&
+		(f.Urgency == "" || r.Urgency(now) == f.Urgency) && (f.Before == nil || r.Position < *f.Before)
 }
 
 func (w *Workflow) event(t events.Type, id, tenant string, d events.Data) events.Event {

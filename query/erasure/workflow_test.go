@@ -3,12 +3,14 @@ package erasure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
@@ -21,7 +23,7 @@ func TestErasure(t *testing.T) {
 	kit.Run(o.Run)
 	began := time.Now()
 	r := o.receive("alice@example.com")
-	if r.State != Received || !r.Due.Equal(Due(r.Received, GDPR)) || r.Received.Before(began.Add(-time.Minute)) {
+	if r.State != Received || !r.Due.Equal(deadline.Default().Answer(r.Received, GDPR)) || r.Received.Before(began.Add(-time.Minute)) {
 		t.Fatalf("%+v", r)
 	}
 	o.act(r.ID, Verified, "handler")
@@ -74,7 +76,13 @@ func TestOutcomesAreApart(t *testing.T) {
 	kit := lanetest.Start(t)
 	meet(kit, "alice")
 	o := open(t, kit, nil)
-	first, second := o.approved("alice"), o.approved("alice")
+	first := o.approved("alice")
+	second, joined := o.ask(Input{Subject: "alice", Regulation: CCPA})
+	if joined {
+		t.Fatal("another regulation was joined")
+	}
+	o.act(second.ID, Verified, "handler")
+	o.act(second.ID, Approved, "approver")
 	kit.Run(o.Run)
 	if got := o.until(first.ID, Completed).Outcome; got != Erased {
 		t.Errorf("first: %s", got)
@@ -97,7 +105,7 @@ func TestDecisions(t *testing.T) {
 	o := open(t, kit, nil)
 	r := o.receive("alice")
 	act := func(to State, actor string) error {
-		_, err := o.Act(t.Context(), Act{ID: r.ID, To: to, Actor: actor, Reason: "because", Reaches: all})
+		_, err := o.Act(t.Context(), Act{ID: r.ID, To: to, Actor: actor, Reason: reasonFor(to), Reaches: all})
 		return err
 	}
 	var state *StateError
@@ -111,7 +119,7 @@ func TestDecisions(t *testing.T) {
 		}
 	}
 	denied := o.act(r.ID, Denied, "approver")
-	if denied.Reason != "because" || denied.State != Denied {
+	if denied.Reason != LegalClaims || denied.State != Denied {
 		t.Errorf("%+v", denied)
 	}
 	if err := act(Cancelled, "handler"); !errors.As(err, &state) {
@@ -131,7 +139,7 @@ func TestTwoDecideAtOnce(t *testing.T) {
 	kit := lanetest.Start(t)
 	one, two := open(t, kit, nil), open(t, kit, nil)
 	for range 5 {
-		r := one.receive("alice")
+		r := one.receive("alice") // denied or cancelled at the end of each round
 		one.act(r.ID, Verified, "handler")
 		two.until(r.ID, Verified)
 		errs := make([]error, 2)
@@ -141,7 +149,7 @@ func TestTwoDecideAtOnce(t *testing.T) {
 			to State
 		}{{one, Denied}, {two, Cancelled}} {
 			deciding.Go(func() {
-				_, errs[i] = a.o.Act(t.Context(), Act{ID: r.ID, To: a.to, Actor: "approver", Reason: "because", Reaches: all})
+				_, errs[i] = a.o.Act(t.Context(), Act{ID: r.ID, To: a.to, Actor: "approver", Reason: reasonFor(a.to), Reaches: all})
 			})
 		}
 		deciding.Wait()
@@ -159,7 +167,7 @@ func TestSubjectWhoRecordedIt(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)
-	r, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "alice", Actor: "alice"})
+	r, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "alice", Actor: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +187,7 @@ func TestReceiveRefuses(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)
-	_, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "a", Actor: "h", Note: "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"})
+	_, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "a", Actor: "h", Note: "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"})
 	var refusal *events.Refusal
 	if !errors.As(err, &refusal) || refusal.Reason != events.ReasonRawToken {
 		t.Error(err)
@@ -191,7 +199,7 @@ func TestPending(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, func(c *Config) { c.WaitFor, c.Publisher = 20*time.Millisecond, nowhere{} })
-	if _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "a", Actor: "h"}); !errors.Is(err, ErrPending) {
+	if _, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "a", Actor: "h"}); !errors.Is(err, ErrPending) {
 		t.Error(err)
 	}
 }
@@ -206,7 +214,7 @@ func TestList(t *testing.T) {
 	o := open(t, kit, nil)
 	var ids []string
 	for range 5 {
-		ids = append(ids, o.receive("alice").ID)
+		ids = append(ids, o.receive(fmt.Sprint("alice-", len(ids))).ID)
 	}
 	o.act(ids[2], Verified, "handler")
 	list := func(f Filter) (out []string) {

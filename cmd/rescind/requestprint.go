@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/rescindhq/rescind/internal/client"
+)
+
+// listRequests prints what has to be answered first first, and what is finished
+// last or, unless it is wanted, not at all.
+func listRequests(w io.Writer, requests []client.Request, finished bool) {
+	hidden := 0
+	var rows [][]string
+	slices.SortStableFunc(requests, byDue)
+	for _, r := range requests {
+		if r.DaysLeft == nil && r.State != "partial" && !finished {
+			hidden++
+			continue
+		}
+		rows = append(rows, []string{r.ID, r.Type, r.Regulation, r.Tenant, r.State, r.Due.Format("2006-01-02"), daysLeft(&r)})
+	}
+	if len(rows) > 0 {
+		table(w, []string{"ID", "TYPE", "REGULATION", "TENANT", "STATE", "DUE", "LEFT"}, rows)
+	} else {
+		fmt.Fprintln(w, "no requests")
+	}
+	if hidden > 0 {
+		fmt.Fprintf(w, "%d finished: --all shows them\n", hidden)
+	}
+}
+
+func byDue(a, b client.Request) int {
+	if open, other := a.DaysLeft != nil, b.DaysLeft != nil; open != other {
+		if open {
+			return -1
+		}
+		return 1
+	}
+	return a.Due.Compare(b.Due)
+}
+
+// daysLeft is what a handler wants to read of the deadline.
+func daysLeft(r *client.Request) string {
+	switch {
+	case r.DaysLeft == nil && r.Urgency == "overdue":
+		return "answered late"
+	case r.DaysLeft == nil:
+		return "answered"
+	case r.Urgency == "overdue":
+		return fmt.Sprintf("OVERDUE by %s", days(-*r.DaysLeft))
+	case *r.DaysLeft == 0:
+		return "TODAY"
+	case r.Urgency == "soon":
+		return days(*r.DaysLeft) + " !"
+	default:
+		return days(*r.DaysLeft)
+	}
+}
+
+func days(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", n)
+}
+
+// printRequest prints one request and what happened to it.
+func printRequest(w io.Writer, r *client.Request) {
+	state := r.State
+	if r.Outcome != "" {
+		state += ": " + r.Outcome
+	}
+	if r.Reason != "" {
+		state += ": " + r.Reason
+	}
+	due := r.Due.Format("2006-01-02 15:04:05 -07:00") + " (" + daysLeft(r) + ")"
+	if r.Extended {
+		due += ", extended"
+	}
+	rows := [][]string{
+		{"request", r.ID}, {"type", r.Type + " under " + r.Regulation}, {"tenant", r.Tenant}, {"state", state},
+		{"received", clock(r.Received)}, {"due", due},
+	}
+	if !r.ConfirmBy.IsZero() {
+		rows = append(rows, []string{"confirm by", r.ConfirmBy.Format("2006-01-02")})
+	}
+	if len(r.Missing) > 0 {
+		rows = append(rows, []string{"held by", strings.Join(r.Missing, ", ")})
+	}
+	table(w, rows[0], rows[1:])
+	fmt.Fprintln(w)
+	printHistory(w, r.History)
+}
+
+func printHistory(w io.Writer, history []client.RequestStep) {
+	rows := make([][]string, len(history))
+	for i, h := range history {
+		why := h.Reason
+		if h.Told != "" {
+			why += " (told " + h.Told + ")"
+		}
+		if h.Ticket != "" {
+			why += " [" + h.Ticket + "]"
+		}
+		rows[i] = []string{clock(h.At), h.What, first(h.Actor, "the subject"), strings.TrimSpace(why)}
+	}
+	table(w, []string{"WHEN", "WHAT", "WHO", "WHY"}, rows)
+}

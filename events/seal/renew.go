@@ -1,0 +1,111 @@
+package seal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/rescindhq/rescind/events"
+)
+
+// A person who was forgotten may come back. That is a new relationship, which
+// somebody has to state: until then the fence stands.
+//
+//	g.<tenant>.<handle>.<generation>  renewalEntry: the person may be known again
+func renewalPrefix(at seat) string { return hexName("g.", at.tenant, at.handle) + "." }
+
+type renewalEntry struct {
+	Created int64 `cbor:"1,keyasint"` // µs
+	Lifts   int64 `cbor:"2,keyasint"` // when the fence that it takes away was set, µs
+}
+
+var (
+	// ErrLiving says that a person was not forgotten.
+	ErrLiving = errors.New("the person was not forgotten")
+
+	// ErrErasing says that a person's erasure is not finished.
+	ErrErasing = errors.New("the person's erasure is not finished")
+)
+
+// Renew lets a person who was forgotten be known again, under a new reference
+// and a new key of a higher generation. What was sealed before stays destroyed.
+// Nothing else removes a fence. Stopped at any step, the person is forgotten
+// until it is called again; other processes know within Config.CacheTTL. The
+// error wraps ErrNotFound where the person was never seen, ErrLiving where they
+// were not forgotten, and ErrErasing where their old key is still there.
+func (k *Keyring) Renew(ctx context.Context, p Person) (SubjectKey, error) {
+	t, err := k.LookupTenant(ctx, p.Tenant)
+	if err != nil {
+		return SubjectKey{}, fmt.Errorf("renew: %w", err)
+	}
+	at := t.seat(p.Issuer, p.Subject)
+	if err := k.renewable(ctx, at); err != nil {
+		return SubjectKey{}, fmt.Errorf("renew: %w", err)
+	}
+	if err := k.erase(ctx, fenceName(at)); err != nil {
+		return SubjectKey{}, fmt.Errorf("renew: %w", err)
+	}
+	k.evict(at.handle)
+	return k.Lookup(ctx, p)
+}
+
+// renewable makes the new key of a person who was forgotten, behind the fence,
+// unless one is there that was made for this.
+func (k *Keyring) renewable(ctx context.Context, at seat) error {
+	got, err := k.load(ctx, []string{fenceName(at), keyName(at)})
+	if err != nil {
+		return err
+	}
+	var fence fenceEntry
+	err = k.decode(got, fenceName(at), &fence)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	erased := err == nil
+	key, there, err := k.keyIn(got, at, 0)
+	switch {
+	case err != nil:
+		return err
+	case !erased && there:
+		return ErrLiving
+	case !erased:
+		return ErrNotFound
+	case there:
+		return k.renewed(ctx, at, key, fence)
+	default:
+		return k.makeRenewed(ctx, at, fence)
+	}
+}
+
+// renewed checks that a key behind a fence is one that Renew made, and not one
+// that Destroy has still to erase.
+func (k *Keyring) renewed(ctx context.Context, at seat, key known, fence fenceEntry) error {
+	name := renewalPrefix(at) + strconv.FormatUint(uint64(key.generation), 10)
+	var e renewalEntry
+	err := k.read(ctx, name, &e)
+	if errors.Is(err, ErrNotFound) || err == nil && e.Lifts != fence.Erased {
+		return ErrErasing
+	}
+	return err
+}
+
+func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry) error {
+	before, err := k.store.List(ctx, renewalPrefix(at))
+	if err != nil {
+		return fmt.Errorf("list renewals: %w", err)
+	}
+	generation := firstGeneration + 1 + uint32(len(before))
+	var ref events.Ref
+	rand.Read(ref[:])
+	key, now := newDataKey(), k.now().UnixMicro()
+	err = k.store.Create(ctx,
+		k.put(renewalPrefix(at)+strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased}),
+		k.put(seatName(at.tenant, ref), seatEntry{Handle: at.handle, Fingerprint: key.fingerprint()}),
+		k.put(keyName(at), keyEntry{Ref: ref, Key: key, Generation: generation, Created: now}))
+	if err != nil {
+		return fmt.Errorf("make a new key: %w", err) // where somebody else did, the next call finds theirs
+	}
+	return nil
+}

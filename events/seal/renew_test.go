@@ -1,0 +1,108 @@
+package seal_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/sealtest"
+)
+
+// TestRenew: who comes back has another reference and key, by statement alone,
+// as often as they were forgotten, and the old ones stay destroyed.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	store := new(sealtest.Memory)
+	k := open(t, store)
+	_, err := k.Renew(t.Context(), person(1))
+	wantErr(t, err, seal.ErrNotFound) // no such tenant
+	subjects(t, k, person(2))
+	_, err = k.Renew(t.Context(), person(1))
+	wantErr(t, err, seal.ErrNotFound)
+	was := subjects(t, k, person(1))[0]
+	for generation := uint32(2); generation < 5; generation++ {
+		old := letter(t, was, "acme", "before")
+		_, err = k.Renew(t.Context(), person(1))
+		wantErr(t, err, seal.ErrLiving)
+		if err := k.Fence(t.Context(), "acme", was.Ref); err != nil {
+			t.Fatal(err)
+		}
+		_, err = k.Renew(t.Context(), person(1))
+		wantErr(t, err, seal.ErrErasing)
+		if _, err := k.Destroy(t.Context(), "acme", was.Ref); err != nil {
+			t.Fatal(err)
+		}
+		if s := subjects(t, open(t, store), person(1))[0]; !s.Erased {
+			t.Fatal("came back by themself")
+		}
+		now, err := k.Renew(t.Context(), person(1))
+		if err != nil || now.Erased || now.Ref == was.Ref || now.Ref.IsZero() || now.Generation != generation {
+			t.Fatalf("%v %v after %v", now, err, was)
+		}
+		if s := subjects(t, open(t, store), person(1))[0]; s.Ref != now.Ref || s.Generation != generation {
+			t.Errorf("seals as %v, renewed as %v", s, now)
+		}
+		wantOpens(t, open(t, store), letter(t, now, "acme", "after"), "after")
+		_, err = k.Open(t.Context(), old)
+		wantErr(t, err, seal.ErrDestroyed)
+		was = now
+	}
+}
+
+// stuck is a store that erases nothing.
+type stuck struct{ seal.Store }
+
+func (stuck) Erase(context.Context, string) error { return errors.New("injected") }
+
+// TestRenewStopped: before the fence is gone the person is forgotten, and the
+// next call ends what the first began.
+func TestRenewStopped(t *testing.T) {
+	t.Parallel()
+	store := new(sealtest.Memory)
+	k := open(t, store)
+	was := subjects(t, k, person(1))[0]
+	if _, err := k.Destroy(t.Context(), "acme", was.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, stuck{store}).Renew(t.Context(), person(1)); err == nil {
+		t.Fatal("renewed")
+	}
+	if s := subjects(t, open(t, store), person(1))[0]; !s.Erased {
+		t.Fatalf("%v", s)
+	}
+	now, err := k.Renew(t.Context(), person(1))
+	if err != nil || now.Generation != 2 {
+		t.Errorf("%v %v", now, err)
+	}
+	if seats, _ := store.List(t.Context(), "s.acme."); len(seats) != 1 {
+		t.Errorf("seats %v", seats)
+	}
+}
+
+// TestRenewedElsewhere: a process that knew the person as forgotten asks again
+// once its knowledge is old.
+func TestRenewedElsewhere(t *testing.T) {
+	t.Parallel()
+	store, now := new(sealtest.Memory), time.Now()
+	other, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek, CacheTTL: time.Second, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := open(t, store)
+	was := subjects(t, k, person(1))[0]
+	if _, err := k.Destroy(t.Context(), "acme", was.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if s := subjects(t, other, person(1))[0]; !s.Erased {
+		t.Fatal(s)
+	}
+	if _, err := k.Renew(t.Context(), person(1)); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(2 * time.Second)
+	if s := subjects(t, other, person(1))[0]; s.Erased || s.Generation != 2 {
+		t.Errorf("%v", s)
+	}
+}

@@ -1,0 +1,216 @@
+package erasure_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/engine/enginetest"
+	"github.com/rescindhq/rescind/projector/audit"
+	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/hold"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+	"github.com/rescindhq/rescind/query/store"
+)
+
+const (
+	patience = 2 * time.Minute
+	issuer   = "https://id.acme"
+)
+
+func all(string) bool { return true }
+
+// house is a workflow over a real log and a real archive.
+type house struct {
+	t       *testing.T
+	kit     *lanetest.Kit
+	archive *store.Archive
+	held    *stream.Held
+	*erasure.Workflow
+}
+
+// build builds a house; its worker does not run.
+func build(t *testing.T, change func(*erasure.Config)) *house {
+	t.Helper()
+	h := &house{t: t, kit: lanetest.Start(t)}
+	db := enginetest.Database(t)
+	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
+	h.check(audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}))
+	conn, err := audit.Open(o, patience)
+	h.check(err)
+	t.Cleanup(func() { _ = conn.Close() })
+	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
+	h.check(err)
+	h.kit.Run(p.Run)
+	h.archive, h.held = &store.Archive{Store: store.New(conn), Logs: []store.Log{h.kit.Log}}, stream.NewHeld(h.kit.JS)
+	h.Workflow = h.workflow(change)
+	return h
+}
+
+// workflow is one more process.
+func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
+	h.t.Helper()
+	follower := h.kit.Follower()
+	cfg := erasure.Config{
+		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Policy: h.kit.Policy,
+		WaitFor: patience, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	w, err := erasure.New(cfg)
+	h.check(err)
+	h.kit.Run(follower.Run)
+	return w
+}
+
+func (h *house) check(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) eventually(what string, holds func() error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			h.t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+func person(subject string) seal.Person {
+	return seal.Person{Tenant: "acme", Issuer: issuer, Subject: subject}
+}
+
+// meet publishes events about a subject and returns their reference once they
+// are archived.
+func (h *house) meet(subject string, evs ...events.Event) events.Ref {
+	h.t.Helper()
+	for i := range evs {
+		ev := &evs[i]
+		ev.Tenant, ev.Data.Issuer, ev.Data.Subject = "acme", issuer, subject
+		ev.Data.TokenID = fmt.Sprintf("jti-%s-%d", subject, i)
+		if ev.Data.Algorithm == "" {
+			ev.Data.Algorithm, ev.Data.KeyID = "ES256", "k"
+		}
+	}
+	h.kit.Publish(evs...)
+	var ref events.Ref
+	h.eventually("meet "+subject, func() error {
+		key, err := h.kit.Keyring.Lookup(h.t.Context(), person(subject))
+		if ref = key.Ref; err != nil {
+			return err
+		}
+		if parts := h.parts(ref); len(parts) < len(evs) {
+			return fmt.Errorf("%d of %d events", len(parts), len(evs))
+		}
+		return nil
+	})
+	return ref
+}
+
+// parts is every record of a person, archived by now.
+func (h *house) parts(ref events.Ref) []erasure.Part {
+	h.t.Helper()
+	h.check(h.archive.CatchUp(h.t.Context(), 0))
+	parts, err := h.archive.Parts(h.t.Context(), erasure.Wanted{Tenant: "acme", Person: ref, Limit: 1000})
+	h.check(err)
+	return parts
+}
+
+func (h *house) place(in erasure.HoldInput) hold.Hold {
+	h.t.Helper()
+	in.Tenant, in.Issuer, in.Article, in.Owner, in.Review, in.Reason, in.Actor = "acme", issuer, "GDPR 17(3)(e)", "legal", "2099-12-31", "lawsuit", "officer"
+	got, err := h.PlaceHold(h.t.Context(), in)
+	h.check(err)
+	return got
+}
+
+func (h *house) release(id string) {
+	h.t.Helper()
+	_, err := h.ReleaseHold(h.t.Context(), erasure.HoldRelease{ID: id, Actor: "counsel", Reason: "settled", Reaches: all})
+	h.check(err)
+}
+
+// approve is a request of the subject that only has to be carried out.
+func (h *house) approve(subject string) string {
+	h.t.Helper()
+	r, _, err := h.Receive(h.t.Context(), erasure.Input{Tenant: "acme", Type: erasure.Erasure, Regulation: erasure.GDPR, Issuer: issuer, Subject: subject, Actor: "handler"})
+	h.check(err)
+	_, err = h.Act(h.t.Context(), erasure.Act{ID: r.ID, To: erasure.Verified, Actor: "handler", Reaches: all})
+	h.check(err)
+	_, err = h.Act(h.t.Context(), erasure.Act{ID: r.ID, To: erasure.Approved, Actor: "approver", Reaches: all})
+	h.check(err)
+	return r.ID
+}
+
+func (h *house) until(id string, want erasure.State) (r erasure.Request) {
+	h.t.Helper()
+	h.eventually("request", func() (err error) {
+		if r, err = h.Get(id, all); err == nil && r.State != want {
+			err = fmt.Errorf("it is %s, waited for %s", r.State, want)
+		}
+		return err
+	})
+	return r
+}
+
+// opens says whether a part opens, and checks that it says what it said.
+func (h *house) opens(p erasure.Part) (bool, error) {
+	req := seal.OpenRequest{Tenant: "acme", Source: p.Record.Source, ID: p.Record.ID, Ref: p.Record.SubjectRef, Generation: p.Record.DataKey, Sealed: p.Sealed, Hash: p.Record.PayloadHash}
+	plain, err := h.kit.Keyring.Open(h.t.Context(), req)
+	if errors.Is(err, seal.ErrDestroyed) {
+		plain, _, err = h.OpenHeld(h.t.Context(), 0, p.Index, p.Record)
+	}
+	if errors.Is(err, seal.ErrDestroyed) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if personal, err := events.UnmarshalPersonal(plain); err != nil || personal.Subject == "" {
+		return false, fmt.Errorf("opened to %v: %w", personal, err)
+	}
+	return true, nil
+}
+
+// sealed is every record of a person that has a personal part.
+func (h *house) sealed(ref events.Ref) []erasure.Part {
+	h.t.Helper()
+	return slices.DeleteFunc(h.parts(ref), func(p erasure.Part) bool { return len(p.Sealed) == 0 })
+}
+
+// wantOnly checks that exactly those of parts open that keeps picks.
+func (h *house) wantOnly(parts []erasure.Part, keeps func(*erasure.Part) bool) error {
+	for _, p := range parts {
+		got, err := h.opens(p)
+		if err != nil {
+			return err
+		}
+		if want := keeps(&p); got != want {
+			return fmt.Errorf("%s at %d opens: %t, want %t", p.Record.Type.Name(), p.Index, got, want)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package erasure
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query/hold"
+)
+
+// errNoArchive says that a hold concerns an erasure and cannot be heeded.
+var errNoArchive = errors.New("a legal hold has to be heeded, and there is no archive to find what it keeps in")
+
+// kept is what holds keep of a person.
+type kept struct {
+	heeded string   // digest of the holds that were looked at
+	holds  []string // ids of those that keep anything
+	parts  int
+}
+
+// digestOf names a set of holds.
+func digestOf(active, _ []hold.Hold) string {
+	ids := make([]string, len(active))
+	for i, h := range active {
+		ids[i] = h.ID
+	}
+	slices.Sort(ids)
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+func (w *Workflow) holdsOf(r *Request) (active, released []hold.Hold) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.holds.Of(r.Tenant, r.subject)
+}
+
+// keep has every hold that lasts keep what it matches of r's subject. A hold
+// that is placed meanwhile is heeded too: what it returns was looked at while
+// no other was on the log.
+func (w *Workflow) keep(ctx context.Context, r *Request) (kept, error) {
+	for {
+		active, released := w.holdsOf(r)
+		got, err := w.keepUnder(ctx, r, active, append(slices.Clone(active), released...))
+		if err != nil {
+			return kept{}, err
+		}
+		if err := w.cfg.Lane.Sync(ctx); err != nil {
+			return kept{}, err
+		}
+		if got.heeded == digestOf(w.holdsOf(r)) {
+			return got, nil
+		}
+	}
+}
+
+// keepUnder keeps under each of the active holds, and finds what it keeps under
+// the person's key or under any of all. The fence goes first, and it looks again
+// until nothing is added: what was sealed before the fence may still be on its
+// way to the archive.
+func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold.Hold) (kept, error) {
+	got := kept{heeded: digestOf(active, nil)}
+	if len(active) == 0 {
+		return got, nil
+	}
+	if w.cfg.Archive == nil || w.cfg.Held == nil {
+		return got, errNoArchive
+	}
+	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
+		return got, err
+	}
+	for added := -1; added != 0; {
+		if err := w.catchUp(ctx, r.Shard); err != nil {
+			return got, err
+		}
+		added, got.parts, got.holds = 0, 0, nil
+		for i := range active {
+			total, fresh, err := w.keepOne(ctx, r, &active[i], all)
+			if err != nil {
+				return got, fmt.Errorf("keep for a hold index=%d: %w", active[i].Position, err)
+			}
+			if added, got.parts = added+fresh, got.parts+total; total > 0 {
+				got.holds = append(got.holds, active[i].ID)
+			}
+		}
+	}
+	return got, nil
+}
+
+// catchUpFor is how long one erasure waits for the archive: behind it wait
+// others that no hold concerns.
+const catchUpFor = 10 * time.Second
+
+func (w *Workflow) catchUp(ctx context.Context, shard uint16) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpFor)
+	defer cancel()
+	if err := w.cfg.Archive.CatchUp(ctx, shard); err != nil {
+		return fmt.Errorf("catch up with the log: %w", err)
+	}
+	return nil
+}
+
+// partsAtOnce is how many records are in memory while a hold is heeded.
+const partsAtOnce = 500
+
+// keepOne keeps under one hold. Total is what it keeps, fresh how much of that
+// it did not keep before.
+func (w *Workflow) keepOne(ctx context.Context, r *Request, h *hold.Hold, all []hold.Hold) (total, fresh int, err error) {
+	place := stream.HeldPart{Tenant: r.Tenant, Hold: h.Ref(), Subject: r.subject, Shard: r.Shard}
+	there, err := w.cfg.Held.List(ctx, place)
+	if err != nil {
+		return 0, 0, err
+	}
+	wanted := Wanted{Tenant: r.Tenant, Shard: r.Shard, Person: r.subject, Match: h.Match, Limit: partsAtOnce}
+	for {
+		parts, err := w.cfg.Archive.Parts(ctx, wanted)
+		if err != nil {
+			return 0, 0, err
+		}
+		for i := range parts {
+			place.Index = parts[i].Index
+			if there[place.Index] || len(parts[i].Sealed) == 0 {
+				continue
+			}
+			did, err := w.keepPart(ctx, r, h, &parts[i], all, place)
+			if err != nil {
+				return 0, 0, err
+			}
+			if did {
+				fresh++
+			}
+		}
+		if len(parts) < partsAtOnce {
+			return len(there) + fresh, fresh, nil
+		}
+		wanted.From = parts[len(parts)-1].Index + 1
+	}
+}
+
+// keepPart seals one part anew. It reports false where nobody can open it any
+// more.
+func (w *Workflow) keepPart(ctx context.Context, r *Request, h *hold.Hold, p *Part, all []hold.Hold, place stream.HeldPart) (bool, error) {
+	plain, err := w.openAny(ctx, r, p, all)
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return false, nil // before the hold was placed
+	case errors.Is(err, seal.ErrSealed):
+		w.cfg.Logger.WarnContext(ctx, "a hold cannot keep what does not open", slog.Int("shard", int(r.Shard)), slog.Uint64("index", p.Index))
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	key, err := w.cfg.Keyring.HoldKey(ctx, r.Tenant, h.KeyOf(r.subject))
+	if err != nil {
+		return false, err
+	}
+	sealed, err := key.Seal(r.Tenant, p.Record.Source, p.Record.ID, plain)
+	if err != nil {
+		return false, err
+	}
+	return true, w.cfg.Held.Put(ctx, place, sealed)
+}
+
+// openAny opens a part under the person's key or, where that is gone, under a
+// hold that keeps it.
+func (w *Workflow) openAny(ctx context.Context, r *Request, p *Part, all []hold.Hold) ([]byte, error) {
+	plain, err := w.cfg.Keyring.OpenFenced(ctx, sealedPart(p.Record, p.Sealed))
+	if !errors.Is(err, seal.ErrDestroyed) {
+		return plain, err
+	}
+	plain, _, err = w.openHeld(ctx, all, r.Shard, p.Index, p.Record)
+	return plain, err
+}
+
+// openHeld opens a part under the first of holds that keeps it. The error wraps
+// seal.ErrDestroyed where none does.
+func (w *Workflow) openHeld(ctx context.Context, holds []hold.Hold, shard uint16, index uint64, record *events.Record) ([]byte, string, error) {
+	for i := range holds {
+		h := &holds[i]
+		if !h.Keeps(record) {
+			continue
+		}
+		sealed, err := w.cfg.Held.Get(ctx, stream.HeldPart{Tenant: record.Tenant, Hold: h.Ref(), Subject: record.SubjectRef, Shard: shard, Index: index})
+		if errors.Is(err, stream.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		plain, err := w.cfg.Keyring.OpenHeld(ctx, h.KeyOf(record.SubjectRef), sealedPart(record, sealed))
+		if errors.Is(err, seal.ErrDestroyed) {
+			continue
+		}
+		return plain, h.ID, err
+	}
+	return nil, "", seal.ErrDestroyed
+}
+
+func sealedPart(r *events.Record, sealed []byte) seal.OpenRequest {
+	return seal.OpenRequest{
+		Tenant: r.Tenant, Source: r.Source, ID: r.ID, Ref: r.SubjectRef, Generation: r.DataKey, Sealed: sealed, Hash: r.PayloadHash,
+	}
+}
+
+// OpenHeld opens the personal part of somebody who was forgotten, where a hold
+// that lasts keeps it, and says which. The error wraps seal.ErrDestroyed where
+// none does.
+func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record) (plain []byte, by string, err error) {
+	w.mu.RLock()
+	active, _ := w.holds.Of(record.Tenant, record.SubjectRef)
+	w.mu.RUnlock()
+	if w.cfg.Held == nil || record.SubjectRef.IsZero() {
+		return nil, "", seal.ErrDestroyed
+	}
+	return w.openHeld(ctx, active, shard, index, record)
+}
+
+// letGo destroys what holds kept that were released since r was approved.
+func (w *Workflow) letGo(ctx context.Context, r *Request) error {
+	approved, _ := r.step(string(Approved))
+	_, released := w.holdsOf(r)
+	for i := range released {
+		h := &released[i]
+		if h.Released.Before(approved.At) {
+			continue // it was not heeded: there was nothing to erase yet
+		}
+		if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, h.KeyOf(r.subject)); err != nil {
+			return err
+		}
+		if w.cfg.Held == nil {
+			continue
+		}
+		if err := w.cfg.Held.Purge(ctx, stream.HeldPart{Tenant: r.Tenant, Hold: h.Ref(), Subject: r.subject}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxMissing is how many holds a partial request names.
+const maxMissing = 20
+
+// remain states that r is carried out but for what holds keep. There is one such
+// event for each time that the holds change.
+func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
+	named := k.holds
+	if len(named) > maxMissing {
+		named = named[:maxMissing]
+	}
+	return w.record(ctx, r, events.RequestCompleted, ".partial."+strconv.FormatUint(r.Last().Position, 10), events.Data{
+		Actor: Worker, Reason: LegalHold, Attributes: map[string]string{
+			attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
+			attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
+		},
+	})
+}

@@ -1,0 +1,80 @@
+package erasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+)
+
+// Input is a request as it is made.
+type Input struct {
+	Tenant, Type, Regulation string
+	Issuer, Subject          string
+	Actor                    string // the principal who records it
+	Ticket, Note             string
+	Received                 time.Time // when it reached the controller; zero for now
+	Confirmed                bool      // the requester was told at once that it was received
+}
+
+// Receive records a request. Where the same subject has asked for the same
+// under the same regulation and that is still open, the request joins it: what
+// is returned is the first, and joined is true.
+func (w *Workflow) Receive(ctx context.Context, in Input) (r Request, joined bool, err error) {
+	id, err := newID()
+	if err != nil {
+		return Request{}, false, err
+	}
+	now := w.cfg.Now()
+	if in.Received.After(now) || !in.Received.IsZero() && now.Sub(in.Received) > backdate {
+		return Request{}, false, &MemberError{"received_at", fmt.Sprintf("want a time in the last %d days", backdate/(24*time.Hour))}
+	}
+	known, err := w.known(ctx, in)
+	if err != nil {
+		return Request{}, false, err
+	}
+	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
+		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
+		Attributes: w.received(id, known, now, in),
+	})
+	if err := w.publish(ctx, ev); err != nil {
+		return Request{}, false, fmt.Errorf("receive request: %w", err)
+	}
+	r, err = w.await(ctx, ev, id)
+	return r, err == nil && r.ID != id, err
+}
+
+// received is the attributes of a request: with the deadlines that follow from
+// the rules of today, so that no later rule moves them.
+func (w *Workflow) received(id, known string, now time.Time, in Input) map[string]string {
+	at := now
+	out := map[string]string{attrRequest: id, attrType: in.Type, attrRegulation: in.Regulation, attrKnown: known}
+	if !in.Received.IsZero() {
+		at = in.Received
+		out[attrReceived] = at.UTC().Format(time.RFC3339)
+	}
+	out[attrDue] = w.cfg.Deadlines.Answer(at, in.Regulation).Format(time.RFC3339)
+	if by := w.cfg.Deadlines.Confirm(at, in.Regulation); !by.IsZero() {
+		out[attrConfirmBy] = by.Format(time.RFC3339)
+	}
+	if in.Confirmed {
+		out[attrConfirmed] = yes
+	}
+	return out
+}
+
+// known says whether the subject was known before the request named them.
+func (w *Workflow) known(ctx context.Context, in Input) (string, error) {
+	_, err := w.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
+	switch {
+	case errors.Is(err, seal.ErrNotFound):
+		return "no", nil
+	case err != nil:
+		return "", fmt.Errorf("receive request: %w", err)
+	default:
+		return yes, nil
+	}
+}

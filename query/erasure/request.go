@@ -1,0 +1,177 @@
+package erasure
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/lane"
+)
+
+// State says where a request stands.
+type State string
+
+// The states.
+const (
+	Received  State = "received"
+	Verified  State = "verified"  // the requester is who they say they are
+	Extended  State = "extended"  // verified, and the deadline was extended
+	Approved  State = "approved"  // to be carried out
+	Denied    State = "denied"    // final
+	Executing State = "executing" // the subject's tokens are revoked
+	Partial   State = "partial"   // carried out but for what is missing
+	Completed State = "completed" // final
+	Cancelled State = "cancelled" // final
+)
+
+// States lists every state.
+func States() []State {
+	return []State{Received, Verified, Extended, Approved, Denied, Executing, Partial, Completed, Cancelled}
+}
+
+// The types of request.
+const (
+	Erasure     = "erasure"
+	Access      = "access"
+	Portability = "portability"
+	Restriction = "restriction"
+	Objection   = "objection"
+)
+
+// Types lists them.
+func Types() []string { return []string{Erasure, Access, Portability, Restriction, Objection} }
+
+// The regulations that a request can be made under.
+const (
+	GDPR  = deadline.GDPR
+	CCPA  = deadline.CCPA
+	Other = deadline.Other
+)
+
+// Regulations lists them.
+func Regulations() []string { return deadline.Regulations() }
+
+// Outcome says what carrying a request out came to.
+type Outcome string
+
+// The outcomes.
+const (
+	Erased        Outcome = "erased"
+	AlreadyErased Outcome = "already_erased"
+	NoMatch       Outcome = "no_match"
+	Restricted    Outcome = "restricted" // personal data is not opened until it is lifted
+	Lifted        Outcome = "lifted"     // a restriction or objection that holds no more
+)
+
+// Request is one request as it stands. It does not say whose it is: that is
+// in the sealed part of the event that it came with.
+type Request struct {
+	ID, Tenant, Type, Regulation string
+
+	State     State
+	Received  time.Time // when it reached the controller
+	Due       time.Time // last second of the day by which it has to be answered
+	ConfirmBy time.Time // the same for confirming its receipt; zero where no rule says so, or it was
+	Answered  time.Time // zero while it is open
+	Extended  bool
+	Outcome   Outcome
+	Reason    string   // of a denial
+	Missing   []string // of a partial one
+	Shard     uint16   // of the tenant
+	Position  uint64   // log index, in the shard, of the event that it came with
+	History   []Step
+
+	subject events.Ref // zero where the person had been forgotten before
+	known   bool
+	heeded  string     // of a partial one: the holds, as one digest
+	origin  lane.Entry // the request.received, for as long as it may have to be opened
+	flagged map[string]bool
+}
+
+// What a step was, beside the states that it may have led to.
+const (
+	StepJoined   = "joined"   // somebody asked for the same again
+	StepExtended = "extended" // before the identity was verified, too
+	StepLifted   = "lifted"
+)
+
+// Step is one event of a request that changed it.
+type Step struct {
+	State    State
+	What     string    // the state, or one of the steps above
+	At       time.Time // the intake's clock
+	Actor    string
+	Reason   string
+	Ticket   string
+	Told     string // the day on which the subject was told
+	Position uint64 // log index, in the shard of the request
+
+	event events.Ref
+}
+
+// Last is the last step.
+func (r *Request) Last() Step { return r.History[len(r.History)-1] }
+
+// Urgency says whether somebody has to look at a request.
+type Urgency string
+
+// The urgencies. The zero Urgency is that there is time.
+const (
+	Soon    Urgency = "soon"    // due within SoonDays
+	Overdue Urgency = "overdue" // was not answered in time
+)
+
+// SoonDays is how many days before it is due a request is due soon.
+const SoonDays = 7
+
+// Urgency is how it stands with the deadline of r now, or stood when r was
+// answered.
+func (r *Request) Urgency(now time.Time) Urgency {
+	if !r.Answered.IsZero() {
+		now = r.Answered
+	}
+	switch {
+	case now.After(r.Due):
+		return Overdue
+	case r.Answered.IsZero() && !now.Before(r.soon()):
+		return Soon
+	default:
+		return ""
+	}
+}
+
+// soon is when r becomes due soon.
+func (r *Request) soon() time.Time { return r.Due.AddDate(0, 0, -SoonDays) }
+
+func (r *Request) clone() Request {
+	c := *r
+	c.History, c.Missing, c.flagged = slices.Clone(r.History), slices.Clone(r.Missing), nil
+	return c
+}
+
+// step is the first step that was what.
+func (r *Request) step(what string) (Step, bool) {
+	i := slices.IndexFunc(r.History, func(h Step) bool { return h.What == what })
+	if i < 0 {
+		return Step{}, false
+	}
+	return r.History[i], true
+}
+
+// took reports whether the event changed r.
+func (r *Request) took(ev events.Event) bool {
+	ref := events.EventRef(ev.Tenant, ev.Source, ev.ID)
+	return slices.ContainsFunc(r.History, func(h Step) bool { return h.event == ref })
+}
+
+// ended reports whether r needs nobody any more.
+func (r *Request) ended() bool {
+	return r.State == Completed || r.State == Denied || r.State == Cancelled
+}
+
+// Made reports whether the record is a revocation that an erasure made: it has
+// to stay, as what it revokes was promised to be refused for good.
+func Made(record *events.Record) bool {
+	return record.Type == events.SubjectRevoked && record.Source == Source && record.Attributes[attrRequest] != ""
+}

@@ -1,0 +1,117 @@
+package erasure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/lane/lanetest"
+)
+
+// counting counts what is published, by type.
+type counting struct {
+	Publisher
+	mu sync.Mutex
+	n  map[events.Type]int
+}
+
+func (p *counting) Publish(ctx context.Context, evs ...events.Event) error {
+	p.mu.Lock()
+	for i := range evs {
+		p.n[evs[i].Type]++
+	}
+	p.mu.Unlock()
+	return p.Publisher.Publish(ctx, evs...)
+}
+
+// found lists the findings on the log, as control and request.
+func (o *office) found() (out []string) {
+	for _, e := range o.of(events.FindingOpened) {
+		out = append(out, e.Record.Attributes["control"]+" "+e.Record.Attributes[attrRequest])
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (o *office) daysAgo(subject, regulation string, days int) Request {
+	o.t.Helper()
+	r, _ := o.ask(Input{Subject: subject, Regulation: regulation, Received: time.Now().AddDate(0, 0, -days)})
+	return r
+}
+
+// TestFindings: what is due soon, late or unconfirmed is found once, by however
+// many processes and starts; what is answered is not.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	quick := func(c *Config) { c.Watch = 5 * time.Millisecond }
+	one, two := open(t, kit, quick), open(t, kit, quick)
+	late, soon, silent := one.daysAgo("late", GDPR, 60), one.daysAgo("soon", GDPR, 26), one.daysAgo("silent", CCPA, 25)
+	one.daysAgo("fresh", GDPR, 0)
+	confirmed := one.daysAgo("confirmed", CCPA, 25)
+	one.act(confirmed.ID, Verified, "handler")
+	answered := one.daysAgo("answered", GDPR, 60)
+	one.act(answered.ID, Denied, "approver")
+	want := []string{ControlDueSoon + " " + late.ID, ControlOverdue + " " + late.ID, ControlDueSoon + " " + soon.ID, ControlUnconfirmed + " " + silent.ID}
+	slices.Sort(want)
+	kit.Run(one.Run)
+	kit.Run(two.Run)
+	one.eventually(func() bool { return len(one.found()) >= len(want) })
+	one.drained()
+	if got := one.found(); !slices.Equal(got, want) {
+		t.Errorf("found %v\nwant %v", got, want)
+	}
+	again := &counting{Publisher: kit.Publisher, n: map[events.Type]int{}}
+	three := open(t, kit, func(c *Config) { quick(c); c.Publisher = again })
+	if err := three.lane.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := three.openFindings(t.Context()); err != nil || len(again.n) != 0 {
+		t.Errorf("a process that starts opened again what was open: %v %v", again.n, err)
+	}
+	if got, want := three.Stats(), (Stats{Open: 5, Soon: 1, Overdue: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestExtensionMovesTheAlarm: the new deadline is watched like the first.
+func TestExtensionMovesTheAlarm(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	r := o.daysAgo("alice", GDPR, 26)
+	if err := o.openFindings(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.drained()
+	o.act(r.ID, Extended, "handler")
+	now, _ := o.Get(r.ID, all)
+	if evs := o.findings(time.Now()); len(evs) != 0 {
+		t.Errorf("%d findings about a deadline that is months away", len(evs))
+	}
+	if evs := o.findings(now.Due.Add(-time.Hour)); len(evs) != 1 || evs[0].Data.Attributes["control"] != ControlDueSoon {
+		t.Errorf("%+v", evs)
+	}
+	if evs := o.findings(now.Due.Add(time.Hour)); len(evs) != 2 {
+		t.Errorf("%+v", evs)
+	}
+}
+
+// TestFindingsAreTheSame whoever makes them, and when.
+func TestFindingsAreTheSame(t *testing.T) {
+	t.Parallel()
+	r := january(GDPR)
+	r.move(Received, string(Received), r.origin)
+	w := &Workflow{book: &book{order: []*Request{r}}}
+	a, b := w.findings(r.Due.Add(time.Minute)), w.findings(r.Due.AddDate(1, 0, 0))
+	if len(a) != 2 || fmt.Sprint(a) != fmt.Sprint(b) {
+		t.Errorf("%v\n%v", a, b)
+	}
+	if !a[0].Time.Equal(r.soon()) || a[0].ID == a[1].ID {
+		t.Errorf("%+v", a)
+	}
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
+)
+
+// Log is the log of a shard, as an archive compares itself with it: *stream.Log.
+type Log interface {
+	// Last is the last message, Seq 0 where there is none. It sees every one
+	// that is durable when it is called.
+	Last(ctx context.Context) (stream.LogMessage, error)
+}
+
+// Archive is the tables beside the logs that they are filled from.
+type Archive struct {
+	Store *Store
+	Logs  []Log // of the shards, in their order
+
+	// Poll is how often CatchUp looks. Default 20 ms.
+	Poll time.Duration
+}
+
+var _ erasure.Archive = (*Archive)(nil)
+
+// CatchUp implements erasure.Archive.
+func (a *Archive) CatchUp(ctx context.Context, shard uint16) error {
+	end, err := a.end(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("end of the log shard=%d: %w", shard, err)
+	}
+	tick := time.NewTicker(max(a.Poll, 20*time.Millisecond))
+	defer tick.Stop()
+	for {
+		recorded, err := a.Store.Recorded(ctx, shard)
+		if err != nil || recorded >= end {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("recorded shard=%d to %d of %d: %w", shard, recorded, end, ctx.Err())
+		}
+	}
+}
+
+// end is the index behind the last record on the log.
+func (a *Archive) end(ctx context.Context, shard uint16) (uint64, error) {
+	m, err := a.Logs[shard].Last(ctx)
+	if err != nil || m.Seq == 0 {
+		return 0, err
+	}
+	b, err := events.UnmarshalBatch(m.Data)
+	if err != nil {
+		return 0, err
+	}
+	return b.Header.Last() + 1, nil
+}
+
+// Parts implements erasure.Archive.
+func (a *Archive) Parts(ctx context.Context, w erasure.Wanted) ([]erasure.Part, error) {
+	search := query.Search{
+		Tenant: w.Tenant, Shard: w.Shard, SubjectRef: w.Person, SessionRef: w.Match.Session, Client: w.Match.Client,
+		Types: w.Match.Types, From: w.Match.From, To: w.Match.To, Limit: w.Limit,
+	}
+	if w.From > 0 {
+		after := w.From - 1
+		search.After = &after
+	}
+	rows, err := a.Store.Search(ctx, search)
+	if err != nil {
+		return nil, err
+	}
+	var indices []uint64
+	var people []events.Ref
+	for _, r := range rows {
+		if !r.Record.PayloadHash.IsZero() {
+			indices, people = append(indices, r.Index), append(people, w.Person)
+		}
+	}
+	sealed, err := a.Store.Sealed(ctx, w.Tenant, w.Shard, indices, people)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]erasure.Part, len(rows))
+	for i := range rows {
+		out[i] = erasure.Part{Index: rows[i].Index, Record: &rows[i].Record, Sealed: sealed[rows[i].Index]}
+	}
+	return out, nil
+}
