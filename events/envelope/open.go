@@ -59,7 +59,7 @@ func Parse(body []byte) (*Message, error) {
 // it: go-jose also takes line breaks, and bits behind the end of a part, which
 // nothing authenticates.
 func canonical(body []byte) bool {
-	if bytes.ContainsAny(body, "\r\n") {
+	if bytes.IndexByte(body, '\r') >= 0 || bytes.IndexByte(body, '\n') >= 0 {
 		return false
 	}
 	for part := range bytes.SplitSeq(body, []byte{'.'}) {

@@ -79,6 +79,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"announcements":   {stream.LiveAnnouncements, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
+		"intakeKeys":      {stream.IntakeKeysSubject, ""},
 		"feedKeys":        {stream.FeedKeysSubject, ""},
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},
 		"snapshotChunks":  {"$O." + stream.SnapshotBucket + ".C.{upload}", objects},
