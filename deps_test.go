@@ -20,6 +20,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"events", "net", "the model is pure: no I/O"},
 	{"events", "github.com/nats-io/nats.go", "the model is pure: no I/O"},
 	{"events", "github.com/ClickHouse/clickhouse-go/v2", "the model is pure: no I/O"},
+	{"events/envelope", "github.com/nats-io/nats.go", "encrypting is pure: whoever calls it has the keys"},
 	{"events/stream", "github.com/ClickHouse/clickhouse-go/v2", "the SDK that issuers import must not carry a database driver"},
 	{"events/stream", "github.com/labstack/echo/v4", "the SDK that issuers import must not carry a web server"},
 	{"events/stream", "github.com/nats-io/nats-server/v2/server", "the SDK that issuers import must not carry a server"},

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -20,6 +21,11 @@ import (
 // them to a server of its own that keeps them in memory. Batches are full ones:
 // the SDK lingers here, because smaller messages would make a slower floor.
 func (r *rig) captured(ctx context.Context, batch int, publish func(*stream.Publisher) error) ([]*nats.Msg, error) {
+	key, err := envelope.Generate(time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	r.key = key
 	ns, nc, err := startNATS(&server.Options{MaxPayload: natsd.MaxPayload, JetStream: true, StoreDir: filepath.Join(r.dir, "captured")})
 	if err != nil {
 		return nil, err
@@ -37,7 +43,7 @@ func (r *rig) captured(ctx context.Context, batch int, publish func(*stream.Publ
 		return nil, err
 	}
 	sub.SetClosedHandler(func(string) { close(all) })
-	if err := errors.Join(sub.SetPendingLimits(-1, -1), playIntake(ctx, nc), send(ctx, nc, batch, publish), sub.Drain()); err != nil {
+	if err := errors.Join(sub.SetPendingLimits(-1, -1), playIntake(ctx, nc), send(ctx, nc, r.key.PublicKey, batch, publish), sub.Drain()); err != nil {
 		return nil, err
 	}
 	select {
@@ -63,8 +69,10 @@ func playIntake(ctx context.Context, nc *nats.Conn) error {
 // captureLinger is as long as the SDK can linger.
 const captureLinger = time.Second
 
-func send(ctx context.Context, nc *nats.Conn, batch int, publish func(*stream.Publisher) error) error {
-	cfg := stream.PublisherConfig{Environment: dev.Environment, Conn: nc, BatchEvents: batch}
+func send(ctx context.Context, nc *nats.Conn, to envelope.PublicKey, batch int, publish func(*stream.Publisher) error) error {
+	cfg := stream.PublisherConfig{Environment: dev.Environment, Conn: nc, BatchEvents: batch, Keys: func(context.Context) (envelope.Set, error) {
+		return envelope.Set{Keys: []envelope.PublicKey{to}, Now: time.Now()}, nil
+	}}
 	if batch > 1 {
 		cfg.Linger = captureLinger
 	}

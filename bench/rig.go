@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/natsd"
 )
@@ -32,6 +33,7 @@ type rig struct {
 	dir       string
 	patience  time.Duration // how long ClickHouse may stand still before rows count as lost
 	closers   []func()
+	key       envelope.PrivateKey // of what was captured last
 }
 
 func newRig(ctx context.Context, cfg rigConfig) (_ *rig, err error) {

@@ -28,6 +28,9 @@ const (
 	ReasonExposed     Reason = "exposed"      // a personal value repeated in a member that is kept in clear
 	ReasonConflict    Reason = "conflict"     // the id was seen with other content
 	ReasonReserved    Reason = "reserved"     // a type or source that only Rescind's own services publish
+	ReasonPlaintext   Reason = "plaintext"    // personal data that was not encrypted to the intake
+	ReasonEnvelope    Reason = "envelope"     // encrypted, but not as the intake reads it, or changed on the way
+	ReasonIntakeKey   Reason = "intake_key"   // encrypted to a key that the intake does not have
 	ReasonDefect      Reason = "defect"       // a fault of ours: the event is parked, not lost
 )
 
@@ -46,7 +49,12 @@ func (r Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Reason, r.Detai
 // Offence reports whether the payload itself is what was wrong, so that it
 // must be dropped and not even be kept sealed.
 func (r Reason) Offence() bool {
-	return r == ReasonRawToken || r == ReasonCardNumber || r == ReasonHealth
+	switch r {
+	case ReasonRawToken, ReasonCardNumber, ReasonHealth, ReasonPlaintext, ReasonEnvelope:
+		return true
+	default:
+		return false
+	}
 }
 
 // maxDetail bounds a refusal's detail: it can hold names that a publisher chose.

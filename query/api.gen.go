@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/query/erasure"
 )
 
@@ -456,6 +457,28 @@ type HoldInput struct {
 type Holds struct {
 	Holds []Hold `json:"holds"`
 }
+
+// IntakeKey defines model for IntakeKey.
+type IntakeKey struct {
+	Alg string `json:"alg"`
+	Crv string `json:"crv"`
+
+	// Exp Seconds since 1970.
+	Exp int64 `json:"exp"`
+
+	// Kid Its thumbprint (RFC 7638).
+	Kid string `json:"kid"`
+	Kty string `json:"kty"`
+
+	// Nbf Seconds since 1970.
+	Nbf int64  `json:"nbf"`
+	Use string `json:"use"`
+	X   string `json:"x"`
+	Y   string `json:"y"`
+}
+
+// IntakeKeys defines model for IntakeKeys.
+type IntakeKeys = envelope.Set
 
 // JWK defines model for JWK.
 type JWK struct {
@@ -1319,6 +1342,9 @@ type ServerInterface interface {
 	// ReleaseHold End it, with a reason. By another person than who placed it.
 	// (POST /v1/holds/{id}/release)
 	ReleaseHold(ctx echo.Context, id ID) error
+	// GetIntakeKeys The public keys that messages to the intake are encrypted to.
+	// (GET /v1/keys/intake)
+	GetIntakeKeys(ctx echo.Context) error
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
@@ -1613,6 +1639,15 @@ func (w *ServerInterfaceWrapper) ReleaseHold(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ReleaseHold(ctx, id)
+	return err
+}
+
+// GetIntakeKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetIntakeKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetIntakeKeys(ctx)
 	return err
 }
 
@@ -2312,6 +2347,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
 	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)
 	router.POST(options.BaseURL+"/v1/quarantine/:seq/replay", wrapper.ReplayQuarantined, options.OperationMiddlewares["replayQuarantined"]...)
+	router.GET(options.BaseURL+"/v1/keys/intake", wrapper.GetIntakeKeys, options.OperationMiddlewares["getIntakeKeys"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)

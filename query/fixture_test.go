@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
+	"github.com/rescindhq/rescind/events/envelope/envelopetest"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
@@ -61,6 +63,7 @@ type parts struct {
 	hitSearches  []query.HitSearch
 	leaks        query.LeakPage
 	leakSearches []query.LeakSearch
+	sealing      *envelopetest.Keys // nil: there is no key
 	moment       history.Moment
 	pastErr      error
 }
@@ -168,6 +171,23 @@ func (p *parts) Open(_ context.Context, r seal.OpenRequest) ([]byte, error) {
 	return personal.Marshal()
 }
 
+func (p *parts) Published(ctx context.Context) (envelope.Set, error) {
+	if p.sealing == nil {
+		return envelope.Set{Now: time.Now()}, nil
+	}
+	return p.sealing.Set(ctx)
+}
+
+func (p *parts) FindIntakeKeys(_ context.Context, ids ...string) (map[string]envelope.PrivateKey, error) {
+	found := map[string]envelope.PrivateKey{}
+	for _, id := range ids {
+		if p.sealing != nil && p.sealing.Private.ID == id {
+			found[id] = p.sealing.Private
+		}
+	}
+	return found, nil
+}
+
 func (p *parts) Decide(c revocation.Claims) revocation.Decision {
 	p.asked = c
 	return p.decision
@@ -236,7 +256,7 @@ func (p *parts) Replayed(context.Context, stream.Quarantined) (stream.Replay, er
 	return stream.Replay{}, nil
 }
 
-func (p *parts) Replay(context.Context, stream.Quarantined, []byte, string, time.Time) (stream.Replay, error) {
+func (p *parts) Replay(context.Context, stream.Quarantined, stream.Payload, string, time.Time) (stream.Replay, error) {
 	return stream.Replay{}, errors.New("not reached")
 }
 
@@ -334,7 +354,7 @@ func (s *syncBuffer) String() string {
 // config is a configuration over p.
 func (p *parts) config() query.Config {
 	return query.Config{
-		Policy: events.Policy{Environment: "test"}, Publisher: p, Lane: p, Events: p, Findings: p, Reach: p, History: past{p}, Keyring: p,
+		Policy: events.Policy{Environment: "test"}, Publisher: p, Lane: p, Events: p, Findings: p, Reach: p, History: past{p}, Keyring: p, IntakeKeys: p,
 		Decider: p, Requests: requests{}, Quarantine: p, Feed: p, WaitFor: 50 * time.Millisecond,
 	}
 }
@@ -446,7 +466,11 @@ func (a *api) do(req *http.Request) answer {
 	if req.Method != http.MethodHead { // it has no body
 		a.spec.checkAnswer(a.t, op, resp.StatusCode, resp.Header.Get("Content-Type"), b)
 	}
-	if got := resp.Header.Get("Cache-Control"); got != "no-store" {
+	cached := "no-store"
+	if resp.StatusCode == http.StatusOK && req.URL.Path == "/v1/keys/intake" { // public by nature
+		cached = "public, max-age=300"
+	}
+	if got := resp.Header.Get("Cache-Control"); got != cached {
 		a.t.Errorf("%s %s: Cache-Control %q", req.Method, req.URL.Path, got)
 	}
 	return answer{resp.StatusCode, resp.Header, b}

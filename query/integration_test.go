@@ -97,7 +97,7 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 		t.Fatal(err)
 	}
 	h.cfg = query.Config{
-		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring,
+		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring, IntakeKeys: k.IntakeKeys(),
 		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
 	}
 	for _, change := range changes {

@@ -21,11 +21,11 @@ func (s *Server) PublishEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	decoded, err := decodeEvents(c.Request(), body)
+	ctx := c.Request().Context()
+	decoded, err := s.decodeEvents(ctx, c.Request(), body)
 	if err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
 	accepted, refused := s.judge(ctx, caller(c), decoded)
 	if err := s.keepRefused(ctx, caller(c), refused); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (s *Server) PublishEvents(c echo.Context) error {
 
 // decodeEvents reads the message. What is wrong with the message as a whole is
 // a problem of its own kind.
-func decodeEvents(r *http.Request, body []byte) ([]events.Decoded, error) {
+func (s *Server) decodeEvents(ctx context.Context, r *http.Request, body []byte) ([]events.Decoded, error) {
 	contentType := r.Header.Get(echo.HeaderContentType)
 	if contentType == "" {
 		return nil, &problemError{KindContentType, http.StatusUnsupportedMediaType, "content type",
@@ -53,7 +53,11 @@ func decodeEvents(r *http.Request, body []byte) ([]events.Decoded, error) {
 	if len(body) == 0 {
 		return nil, badBody("it is empty: want a CloudEvent")
 	}
-	decoded, err := events.Decode(events.Message{ContentType: contentType, Header: r.Header, Body: body})
+	m, err := s.opened(ctx, events.Message{ContentType: contentType, Header: r.Header, Body: body})
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := events.Decode(m)
 	var refusal *events.Refusal
 	switch {
 	case err == nil && len(decoded) == 1 && unreadable(decoded[0]):

@@ -139,9 +139,13 @@ func (s *Server) ReplayQuarantined(c echo.Context, seq uint64, params ReplayQuar
 	if err := s.recordEntryAccess(ctx, p, q, "quarantine/replay", "replay"); err != nil {
 		return err
 	}
-	ev, payload, err := s.judgeEntry(ctx, p, q)
+	ev, m, err := s.judgeEntry(ctx, p, q)
 	if err != nil {
 		return err
+	}
+	payload, err := s.sealed(ctx, m)
+	if err != nil {
+		return notTaken{err}
 	}
 	done, err := s.cfg.Quarantine.Replay(ctx, q, payload, p.Subject, s.cfg.Now())
 	if err != nil {
@@ -158,36 +162,48 @@ func notReplayed(why string) error {
 	return &problemError{KindState, http.StatusConflict, "cannot be replayed", why, ""}
 }
 
-// judgeEntry is the event of q, if the caller may publish it and it would not
-// be refused again: replaying is no way around what the doors refuse.
-func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quarantined) (ev events.Event, payload []byte, err error) {
+// judgeEntry is the message of q and the first event in it, if the caller may
+// publish each and none would be refused again: replaying is no way around what
+// the doors refuse.
+func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quarantined) (ev events.Event, m events.Message, err error) {
 	payload, missing, err := s.openEntry(ctx, q)
 	if err != nil {
-		return ev, nil, err
+		return ev, m, err
 	}
 	if missing != "" {
-		return ev, nil, notReplayed("its payload is " + missing)
+		return ev, m, notReplayed("its payload is " + missing)
 	}
 	tenant, t, err := stream.ParseEventSubject(q.ReplaySubject())
 	if err != nil || tenant != q.Tenant {
-		return ev, nil, notReplayed("the subject that it was published on is not known")
+		return ev, m, notReplayed("the subject that it was published on is not known")
 	}
-	all, err := events.Decode(events.Message{ContentType: events.ContentTypeOf(payload), Body: payload, Tenant: tenant, Type: t})
-	if err != nil || len(all) != 1 {
-		return ev, nil, notReplayed("it would be refused again: it cannot be decoded")
+	if m, err = s.reopened(ctx, events.Message{Body: payload, Tenant: tenant, Type: t}); err != nil {
+		return ev, m, err
 	}
-	ev, refusal := all[0].Event, all[0].Refusal
+	all, err := events.Decode(m)
+	if err != nil || len(all) == 0 {
+		return ev, m, notReplayed("it would be refused again: it cannot be decoded")
+	}
+	for i := range all {
+		if refusal := s.judgeAgain(ctx, p, q, &all[i], i+1); refusal != nil {
+			return ev, m, notReplayed("it would be refused again: " + refusal.Detail)
+		}
+	}
+	return all[0].Event, m, nil
+}
+
+// judgeAgain says why an event of an entry would be refused again. It is the
+// nth of the entry that is judged.
+func (s *Server) judgeAgain(ctx context.Context, p *Principal, q stream.Quarantined, d *events.Decoded, nth int) *events.Refusal {
+	refusal := d.Refusal
 	if refusal == nil {
-		refusal = s.cfg.Policy.Validate(&ev, s.cfg.Now())
+		refusal = s.cfg.Policy.Validate(&d.Event, s.cfg.Now())
 	}
-	if refusal == nil && !q.FromService() { // what a service of ours said it may say again
-		refusal = mayPublish(p, &ev)
+	if refusal != nil || q.FromService() { // what a service of ours said it may say again
+		return refusal
 	}
-	if refusal == nil && !q.FromService() && s.watches(ev.Type.RevokedScope()) {
-		refusal = s.mayRevoke(ctx, p, &ev, 1)
+	if refusal = mayPublish(p, &d.Event); refusal == nil && s.watches(d.Event.Type.RevokedScope()) {
+		refusal = s.mayRevoke(ctx, p, &d.Event, nth)
 	}
-	if refusal != nil {
-		return ev, nil, notReplayed("it would be refused again: " + refusal.Detail)
-	}
-	return ev, payload, nil
+	return refusal
 }

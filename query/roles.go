@@ -106,6 +106,7 @@ func access() map[string][]string {
 		"getQuarantined":         {ScopeQuarantineRead},
 		"replayQuarantined":      {ScopeQuarantineReplay},
 		"getJWKS":                nil,
+		"getIntakeKeys":          nil,
 		"getHealth":              nil,
 		"getReadiness":           nil,
 		"getMetrics":             {ScopeMetricsRead},

@@ -42,6 +42,7 @@ type Config struct {
 	Events     EventStore
 	Findings   FindingStore
 	Keyring    Keyring
+	IntakeKeys EnvelopeKeys
 	Decider    Decider
 	Reach      ReachStore
 	History    History
@@ -162,7 +163,7 @@ func (c Config) Validate() error {
 		missing bool
 	}{
 		{"publisher", c.Publisher == nil}, {"lane", c.Lane == nil}, {"events", c.Events == nil},
-		{"findings", c.Findings == nil}, {"keyring", c.Keyring == nil}, {"decider", c.Decider == nil},
+		{"findings", c.Findings == nil}, {"keyring", c.Keyring == nil}, {"intake keys", c.IntakeKeys == nil}, {"decider", c.Decider == nil},
 		{"reach", c.Reach == nil}, {"history", c.History == nil},
 		{"requests", c.Requests == nil}, {"quarantine", c.Quarantine == nil}, {"feed", c.Feed == nil}, {"policy: environment", c.Policy.Environment == ""},
 	} {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
@@ -46,6 +47,15 @@ type Keyring interface {
 	// Open wraps seal.ErrDestroyed where the person was forgotten, and
 	// seal.ErrSealed where the bytes are not what was sealed.
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
+}
+
+// EnvelopeKeys is the keys that publishers encrypt to.
+type EnvelopeKeys interface {
+	// Published is the public halves of those that have not ended.
+	Published(ctx context.Context) (envelope.Set, error)
+	// FindIntakeKeys is those of these ids that are there. Beside an error one
+	// that is missing may be there.
+	FindIntakeKeys(ctx context.Context, ids ...string) (map[string]envelope.PrivateKey, error)
 }
 
 // Decider decides about tokens from this process's view of the revocation
@@ -100,7 +110,7 @@ type QuarantineStore interface {
 	Replayed(ctx context.Context, q stream.Quarantined) (stream.Replay, error)
 	// Replay publishes the payload on the entry's subject, durably, and notes
 	// it. It may be repeated.
-	Replay(ctx context.Context, q stream.Quarantined, payload []byte, actor string, now time.Time) (stream.Replay, error)
+	Replay(ctx context.Context, q stream.Quarantined, payload stream.Payload, actor string, now time.Time) (stream.Replay, error)
 }
 
 // Feed passes the revocation feed on: *feedhttp.Server. An error of the first

@@ -9,7 +9,8 @@
 // key of the person it names, or under the tenant's own where it names nobody.
 // [Keyring.Destroy] erases reference and data key, and leaves a fence that
 // keeps them from being made again. A [Tenant] turns the other identifiers into
-// keyed hashes.
+// keyed hashes. Beside them stand the keys that publishers encrypt to
+// ([Keyring.IntakeKeys]), which are nobody's and live for about a day.
 //
 // # Guarantees
 //
@@ -51,6 +52,10 @@
 //   - What is opened is, byte for byte, what was sealed.
 //   - Sealing never repeats anything that could weaken a key: there is no nonce,
 //     and what is sealed twice tells only that it was the same.
+//   - Of an intake key for one day there is one, however many processes make it at
+//     once. After DestroyIntakeKey and Config.CacheTTL it opens nothing in any
+//     process. One that cannot be read hides no other, and is not taken for one
+//     that is not there.
 //   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
 //     MB by default, and 10 MB of prepared ciphers.
 //

@@ -22,6 +22,7 @@ import (
 //	s.<tenant>.<ref>         seatEntry: where the person behind a reference is found
 //	k.<tenant>.<handle>      keyEntry: the reference and data key of a person
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
+//	i.<seconds>              intakeEntry: what publishers encrypt to, from then on
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
@@ -143,6 +144,8 @@ func kind(name string) string {
 		return "data key"
 	case "e":
 		return "fence"
+	case "i":
+		return "intake key"
 	default:
 		return "unknown"
 	}

@@ -92,6 +92,7 @@ type Keyring struct {
 	subjects *cache[handle, known]
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
+	intake   intakeKeys
 }
 
 // NewKeyring is a keyring over cfg.Store. It reads nothing yet.

@@ -43,7 +43,7 @@ func TestMessagesAbreast(t *testing.T) {
 			w := start(t)
 			proxy := natsdtest.Proxy(t, w.Server)
 			conn := behind(t, proxy, w, natsd.Issuer).Conn()
-			p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.Conn, c.BatchEvents, c.Abreast = conn, 10, abreast })
+			p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.Conn, c.Keys, c.BatchEvents, c.Abreast = conn, w.sealing.Set, 10, abreast })
 			proxy.HoldReplies()
 			published := make(chan error, 1)
 			go func() { published <- p.Publish(t.Context(), issuedMany(100)...) }()
@@ -56,7 +56,7 @@ func TestMessagesAbreast(t *testing.T) {
 				t.Errorf("%d messages of 10, want 10", n)
 			}
 			seen := map[string]bool{}
-			for _, id := range ids(t, collect(t, w.intake(t), 10)) {
+			for _, id := range w.ids(t, collect(t, w.intake(t), 10)) {
 				seen[id] = true
 			}
 			if len(seen) != 100 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope/envelopetest"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
@@ -53,7 +54,7 @@ func manyIssued(n int) []events.Event {
 func benchPublisher(b *testing.B) *stream.Publisher {
 	s := natsdtest.Start(b)
 	p, err := stream.NewPublisher(stream.PublisherConfig{
-		Conn: natsdtest.Connect(b, s, natsd.Issuer), Tenant: "acme", Environment: "dev", Source: "https://id.example",
+		Conn: natsdtest.Connect(b, s, natsd.Issuer), Tenant: "acme", Environment: "dev", Source: "https://id.example", Keys: envelopetest.New(b).Set,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -54,8 +54,14 @@
 //     server and the loss of its consumer.
 //   - What Intake, Reader and Publisher hold in memory is bounded in messages
 //     and bytes. At its bound the Publisher makes its callers wait.
+//   - What a Publisher sends is encrypted to a key of the intake, as of when it
+//     is sent: of what is personal in it nothing is on the disk of the server
+//     that could be read or guessed at, while it waits and after. It takes the key
+//     for the server's time, whatever its own clock says, and without a key it
+//     sends nothing.
 //   - A Publisher sends an event again, under one message id, until it is
-//     stored, refused or RetryFor is over; a message that was stored although
+//     stored, refused or RetryFor is over; where its key has ended meanwhile,
+//     encrypted anew; a message that was stored although
 //     its acknowledgement was lost is not stored twice within two minutes.
 //     Events of one tenant and type arrive in the order they were given in,
 //     unless PublisherConfig.Abreast gives that up.
@@ -81,14 +87,14 @@
 // # Shapes and units
 //
 // A Publisher sends CloudEvents in protobuf batches of one tenant and one type,
-// on [EventSubject] or [ServiceSubject]; messages of the log are events.Batch in
+// encrypted as events/envelope does, on [EventSubject] or [ServiceSubject]; messages of the log are events.Batch in
 // CBOR; an entry of the quarantine is JSON, the event in it as it arrived.
 // Sequences are those of JetStream, from 1; 0 means none. All
 // of it is in schemas/asyncapi.yaml, which a test holds to the constants here.
 //
 // # Errors
 //
-// [ErrFenced], [ErrShards], [ErrNotFound], [ErrLogReplaced], [ErrIntakeReplaced] and [ErrClosed]
+// [ErrNoIntakeKey], [ErrFenced], [ErrShards], [ErrNotFound], [ErrLogReplaced], [ErrIntakeReplaced] and [ErrClosed]
 // say what a caller branches on, seal.ErrExists what the keyring does. After any other error of a write its outcome is unknown. A
 // [*NotAccepted] lists events with a reason each.
 //
@@ -100,7 +106,12 @@
 //
 // # What it does not do
 //
-// It does not decode or judge messages. It delivers at least once: whoever
+// A Publisher that starts while no projector runs has no key to encrypt to, and
+// waits for one (RetryFor); one that has asked before goes on for half a day.
+// It does not decode, open or judge messages. A message that was encrypted and is
+// stored later than the grace of its key (projector/intakekey), as one of a process that was
+// stopped between the two, is acknowledged and cannot be opened: the intake
+// refuses it. It delivers at least once: whoever
 // reads the intake must know what it has dealt with. It cannot see
 // that a consumer was ahead of its stream once the stream has grown past it:
 // after restoring one, open the intake before publishers come back. No other

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 )
 
 // intake is the stream that events are published to. Its readers empty it of
@@ -19,7 +19,7 @@ func (t Topology) intake() jetstream.StreamConfig {
 	cfg := jetstream.StreamConfig{
 		Name: IntakeStream, Subjects: []string{EventSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: t.IntakeMaxBytes,
-		MaxMsgSize: events.MaxMessageBytes + maxHeaderBytes,
+		MaxMsgSize: envelope.MaxBytes + maxHeaderBytes,
 	}
 	if t.Shards > 1 {
 		cfg.SubjectTransform = &jetstream.SubjectTransformConfig{

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
@@ -339,7 +340,7 @@ func TestIntakeReadsBinaryModeHeadersInAnyCase(t *testing.T) {
 	if _, err := natsdtest.JetStream(t, w.Server, natsd.Issuer).PublishMsg(t.Context(), msg); err != nil {
 		t.Fatal(err)
 	}
-	if got := ids(t, collect(t, in, 1)); got[0] != "42" {
+	if got := w.ids(t, collect(t, in, 1)); got[0] != "42" {
 		t.Fatalf("got id %q", got[0])
 	}
 }
@@ -372,7 +373,7 @@ func TestIntakeRefusesTooLargeAMessage(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	js := natsdtest.JetStream(t, w.Server, natsd.Issuer)
-	_, err := js.Publish(t.Context(), "rescind.events.acme.token.issued", make([]byte, events.MaxMessageBytes+65<<10))
+	_, err := js.Publish(t.Context(), "rescind.events.acme.token.issued", make([]byte, envelope.MaxBytes+65<<10))
 	if !errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum) {
 		t.Fatalf("got %v", err)
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 )
 
 // attemptWait is how long the server may take to answer one message: at first
@@ -144,11 +146,12 @@ func (p *Publisher) encode(it *item, ev *events.Event) error {
 	return nil
 }
 
-// maxMessage is how large a body may be: by our own rules, and the server's.
+// maxMessage is how large a body may be before it is encrypted: by our own
+// rules, and the server's.
 func (p *Publisher) maxMessage() int {
 	limit := events.MaxMessageBytes
 	if server := int(p.cfg.Conn.MaxPayload()) - headerBytes; server > 0 {
-		limit = min(limit, server)
+		limit = min(limit, envelope.PlainLimit(server))
 	}
 	return limit
 }
@@ -250,13 +253,13 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
 	}
 	defer p.senders.Release(1)
-	body := p.bodies.Get().(*[]byte)
-	defer p.bodies.Put(body)
-	msg := message(subject, batch, (*body)[:0])
-	*body = msg.Data
+	room := p.bodies.Get().(*[]byte)
+	defer p.bodies.Put(room)
+	out := p.outgoing(subject, batch, (*room)[:0])
+	*room = out.plain
 	giveUp := time.Now().Add(p.cfg.RetryFor)
 	for failures := 0; ; failures++ {
-		err := p.attempt(msg, attemptWait(failures))
+		err := p.attempt(out, attemptWait(failures))
 		switch {
 		case err == nil:
 			return nil
@@ -274,36 +277,63 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 	}
 }
 
-// message is one message of a batch. Its id is a hash of all of it, so that the
-// server drops the second of two attempts and nothing else: an event that comes
-// again under its id with other content is for the intake to see. Its body is
-// in room, where that suffices.
-func message(subject string, batch []*item, room []byte) *nats.Msg {
+// outgoing is a message on its way.
+type outgoing struct {
+	plain []byte    // what is encrypted
+	msg   *nats.Msg // with the body encrypted to the key of that id
+	to    string
+}
+
+// outgoing is one message of a batch. Its id is a keyed hash of all of it before
+// it is encrypted, so that the server drops the second of two attempts and
+// nothing else, although their bytes differ where it was encrypted anew: it
+// compares ids alone, and both open to the same. An event that comes again under
+// its id with other content is for the intake to see. Without a key the hash
+// would let whoever has the disk test guesses. What is encrypted is in room,
+// where that suffices.
+func (p *Publisher) outgoing(subject string, batch []*item, room []byte) *outgoing {
 	raws := make([][]byte, len(batch))
 	for i, it := range batch {
 		raws[i] = it.raw
 	}
-	msg := nats.NewMsg(subject)
-	msg.Data = events.AppendJoined(room, raws)
-	sum := sha256.Sum256(msg.Data)
-	msg.Header.Set("Content-Type", events.ContentTypeProtobufBatch)
-	msg.Header.Set(jetstream.MsgIDHeader, hex.EncodeToString(sum[:16]))
-	return msg
+	out := &outgoing{plain: events.AppendJoined(room, raws), msg: nats.NewMsg(subject)}
+	mac := hmac.New(sha256.New, p.idKey[:])
+	mac.Write(out.plain)
+	out.msg.Header.Set("Content-Type", envelope.ContentType)
+	out.msg.Header.Set(jetstream.MsgIDHeader, hex.EncodeToString(mac.Sum(nil)[:16]))
+	return out
 }
 
-// attempt publishes msg once. While there is no connection it does not hand
-// msg to the client library, which would keep it beside our own bound.
-func (p *Publisher) attempt(msg *nats.Msg, wait time.Duration) error {
+// seal encrypts out to the key for what is sent now, unless it is already.
+func (p *Publisher) seal(out *outgoing) error {
+	k, err := p.sealer.key(p.run)
+	if err != nil || k.ID == out.to {
+		return err
+	}
+	body, err := envelope.Seal(k, events.ContentTypeProtobufBatch, out.plain)
+	if err != nil {
+		return final{err}
+	}
+	out.msg.Data, out.to = body, k.ID
+	return nil
+}
+
+// attempt encrypts and publishes out once. While there is no connection it does
+// not hand it to the client library, which would keep it beside our own bound.
+func (p *Publisher) attempt(out *outgoing, wait time.Duration) error {
 	if !p.cfg.Conn.IsConnected() {
 		if p.cfg.Conn.IsClosed() {
 			return final{nats.ErrConnectionClosed}
 		}
 		return nats.ErrDisconnected
 	}
+	if err := p.seal(out); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(p.run, wait)
 	defer cancel()
-	_, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))
-	if err != nil && p.denied(msg.Subject) {
+	_, err := p.js.PublishMsg(ctx, out.msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))
+	if err != nil && p.denied(out.msg.Subject) {
 		return final{fmt.Errorf("publish to the intake: %w", ErrNotPermitted)}
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope/envelopetest"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
@@ -85,6 +86,7 @@ type world struct {
 	*natsd.Server
 	operator, projector jetstream.JetStream
 	api                 jetstream.JetStream // that put uses, or nil
+	sealing             *envelopetest.Keys  // that publishers are answered with
 }
 
 func start(t *testing.T) world {
@@ -117,7 +119,15 @@ func bareFor(t *testing.T, shards int) world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { natsdtest.Stop(t, s) })
-	return world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector), natsdtest.JetStream(t, s, natsd.API)}
+	return worldOf(t, s)
+}
+
+// worldOf is s with its clients, of which the projector's answers for keys.
+func worldOf(t *testing.T, s *natsd.Server) world {
+	t.Helper()
+	w := world{s, natsdtest.JetStream(t, s, natsd.Operator), natsdtest.JetStream(t, s, natsd.Projector), natsdtest.JetStream(t, s, natsd.API), envelopetest.New(t)}
+	w.sealing.Serve(t, w.projector.Conn())
+	return w
 }
 
 func (w world) publisher(t *testing.T, role natsd.Role, change func(*stream.PublisherConfig)) *stream.Publisher {
@@ -210,10 +220,10 @@ func collect(t *testing.T, in *stream.Intake, n int) []stream.IntakeMessage {
 }
 
 // ids is the ids of all events in ms, which must all be accepted.
-func ids(t *testing.T, ms []stream.IntakeMessage) (out []string) {
+func (w world) ids(t *testing.T, ms []stream.IntakeMessage) (out []string) {
 	t.Helper()
 	for _, m := range ms {
-		decoded, err := events.Decode(m.Message)
+		decoded, err := events.Decode(w.sealing.Open(t, m.Message))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,7 @@ const (
 	LiveRevocations    = "rescind.live.revocations" // the same, republished to whoever listens
 	LiveAnnouncements  = "rescind.live.announced"   // what deltas are about to revoke, stored nowhere
 	FeedKeysSubject    = "rescind.feed.keys"        // request: the feed keys of all tenants
+	IntakeKeysSubject  = "rescind.intake.keys"      // request: the keys that publishers encrypt to
 	LiveErasures       = "rescind.live.erased"      // prefix: .<tenant>.<handle>, when a fence is put into the keyring
 	EventSubjects      = eventPrefix + ">"
 	LogSubjects        = "rescind.log.*"

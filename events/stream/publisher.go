@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 )
 
 // PublisherConfig says who publishes, and how much may wait.
@@ -50,6 +52,10 @@ type PublisherConfig struct {
 	MaxPendingEvents int
 	// MaxPendingBytes bounds what they take encoded. Default 64 MiB, at least 2.
 	MaxPendingBytes int64
+	// Keys is where the keys come from that events are encrypted to. They are
+	// asked for again each hour, and when the one in use ends. Default: of the
+	// projector, over Conn (IntakeKeys).
+	Keys func(context.Context) (envelope.Set, error)
 	// RetryFor is how long an event is tried again, under the same ids, before
 	// it is reported as unconfirmed. Default 30 s, at least 1 s.
 	RetryFor time.Duration
@@ -66,6 +72,9 @@ func (c PublisherConfig) withDefaults() PublisherConfig {
 	orDefault(&c.RetryFor, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Keys == nil {
+		c.Keys = func(ctx context.Context) (envelope.Set, error) { return IntakeKeys(ctx, c.Conn) }
 	}
 	return c
 }
@@ -94,11 +103,13 @@ func (c PublisherConfig) Validate() error {
 // PublisherConfig.Abreast.
 const inFlight = 16
 
-// Publisher publishes events. It is safe for many goroutines, which share
+// Publisher publishes events, encrypted to the intake. It is safe for many goroutines, which share
 // messages.
 type Publisher struct {
 	cfg     PublisherConfig
 	policy  events.Policy
+	sealer  sealer
+	idKey   [32]byte // of message ids
 	js      jetstream.JetStream
 	run     context.Context // ends when nothing more is sent
 	stop    context.CancelFunc
@@ -129,15 +140,17 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
 	run, stop := context.WithCancel(context.Background())
-	return &Publisher{
-		cfg: cfg, policy: events.Policy{Environment: cfg.Environment}, js: js, run: run, stop: stop,
+	p := &Publisher{
+		cfg: cfg, policy: events.Policy{Environment: cfg.Environment}, sealer: sealer{ask: cfg.Keys, now: time.Now}, js: js, run: run, stop: stop,
 		places: semaphore.NewWeighted(int64(cfg.MaxPendingEvents)), bytes: semaphore.NewWeighted(cfg.MaxPendingBytes),
 		senders: semaphore.NewWeighted(inFlight), flush: semaphore.NewWeighted(1),
 		scratch: sync.Pool{New: func() any { return new([]byte) }},
 		own:     sync.Pool{New: func() any { return new(events.Event) }},
 		bodies:  sync.Pool{New: func() any { return new([]byte) }},
 		lines:   map[kind]*line{}, queued: newGroup(),
-	}, nil
+	}
+	rand.Read(p.idKey[:])
+	return p, nil
 }
 
 // Publish returns nil when every event is durable in the intake. Otherwise the

@@ -40,7 +40,7 @@ func TestPublishedEventsAreInTheIntake(t *testing.T) {
 	}
 	var got []string
 	for len(got) < 3 { // in two messages, or three where the first was quick
-		got = append(got, ids(t, collect(t, in, 1))...)
+		got = append(got, w.ids(t, collect(t, in, 1))...)
 	}
 	slices.Sort(got)
 	if want := []string{"a", "b", "c"}; !slices.Equal(got, want) {
@@ -65,7 +65,7 @@ func TestOtherContentIsNotDropped(t *testing.T) {
 			}
 		}
 	}
-	if got := ids(t, collect(t, in, 3)); !slices.Equal(got, []string{"a", "a", "b"}) {
+	if got := w.ids(t, collect(t, in, 3)); !slices.Equal(got, []string{"a", "a", "b"}) {
 		t.Fatalf("got %v, want a twice, with different content, then b", got)
 	}
 }
@@ -77,7 +77,7 @@ func TestPublishFillsInWhatIsMissing(t *testing.T) {
 	if err := w.publisher(t, natsd.Issuer, nil).Publish(t.Context(), issued("")); err != nil {
 		t.Fatal(err)
 	}
-	decoded, err := events.Decode(collect(t, in, 1)[0].Message)
+	decoded, err := events.Decode(w.sealing.Open(t, collect(t, in, 1)[0].Message))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestConcurrentPublishersShareMessagesInOrder(t *testing.T) {
 		t.Errorf("%d events travelled in %d messages", callers*each, messages)
 	}
 	last := map[string]string{}
-	got := ids(t, collect(t, in, int(messages)))
+	got := w.ids(t, collect(t, in, int(messages)))
 	for _, id := range got {
 		caller, _, _ := strings.Cut(id, "/")
 		if id <= last[caller] {
@@ -137,7 +137,7 @@ func TestPublishSplitsWhatIsTooMuchForOneMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := int(w.state(t, stream.IntakeStream).Msgs)
-	if got := ids(t, collect(t, in, n)); len(got) != len(evs) || n < 6 {
+	if got := w.ids(t, collect(t, in, n)); len(got) != len(evs) || n < 6 {
 		t.Fatalf("%d events in %d messages, want %d in at least 6", len(got), n, len(evs))
 	}
 }
@@ -174,7 +174,7 @@ func TestPublishRefusesWhatTheIntakeWould(t *testing.T) {
 	if len(bad) > 0 {
 		t.Errorf("not refused: %v", bad)
 	}
-	if got := ids(t, collect(t, w.intake(t), 1)); !slices.Equal(got, []string{"good"}) {
+	if got := w.ids(t, collect(t, w.intake(t), 1)); !slices.Equal(got, []string{"good"}) {
 		t.Errorf("in the intake: %v", got)
 	}
 }
@@ -223,7 +223,7 @@ func TestPublishWaitsForAServerThatComesBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
-	w := world{Server: s, operator: natsdtest.JetStream(t, s, natsd.Operator), projector: natsdtest.JetStream(t, s, natsd.Projector)}
+	w := worldOf(t, s)
 	p := w.publisher(t, natsd.Issuer, nil)
 	port := portOf(t, s)
 	natsdtest.Stop(t, s)
@@ -233,7 +233,7 @@ func TestPublishWaitsForAServerThatComesBack(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	if got := ids(t, collect(t, w.intake(t), 1)); got[0] != "a" {
+	if got := w.ids(t, collect(t, w.intake(t), 1)); got[0] != "a" {
 		t.Fatalf("got %v", got)
 	}
 }
@@ -322,7 +322,7 @@ func TestFlushThatGaveUpLeavesItsReportToTheNext(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
-	w := world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}
+	w := worldOf(t, s)
 	p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.RetryFor = time.Second })
 	port := portOf(t, s)
 	natsdtest.Stop(t, s)
@@ -399,7 +399,7 @@ func TestCloseSendsWhatIsQueuedAndTakesNoMore(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Errorf("close again: %v", err)
 	}
-	if got := ids(t, collect(t, w.intake(t), 1)); len(got) != 10 {
+	if got := w.ids(t, collect(t, w.intake(t), 1)); len(got) != 10 {
 		t.Errorf("%d of 10 events arrived", len(got))
 	}
 }

@@ -22,18 +22,25 @@ type Replay struct {
 	Event events.Ref `json:"event"` // identity under which it is in the log, once it was accepted
 }
 
-// Replay publishes the payload of entry v to the intake, the same bytes on the
-// same subject, and notes that. The intake judges it anew: it is logged once
+// Payload is what is published of an entry: encrypted, as it waits in the intake
+// like everything else.
+type Payload struct {
+	ContentType string
+	Body        []byte
+}
+
+// Replay publishes the payload of entry v to the intake, on the same subject,
+// and notes that. The intake judges it anew: it is logged once
 // however often it is replayed, or refused again, which changes nothing in the
 // quarantine. Where the note fails, replaying again is safe.
-func (q *Quarantine) Replay(ctx context.Context, v Quarantined, payload []byte, actor string, now time.Time) (Replay, error) {
+func (q *Quarantine) Replay(ctx context.Context, v Quarantined, payload Payload, actor string, now time.Time) (Replay, error) {
 	before, err := q.Replayed(ctx, v)
 	if err != nil {
 		return Replay{}, err
 	}
 	msg := nats.NewMsg(v.ReplaySubject())
-	msg.Data = payload
-	msg.Header.Set("Content-Type", events.ContentTypeOf(payload))
+	msg.Data = payload.Body
+	msg.Header.Set("Content-Type", payload.ContentType)
 	if _, err := q.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream)); err != nil {
 		return Replay{}, fmt.Errorf("replay stream=%s seq=%d: %w", QuarantineStream, v.Seq, err)
 	}

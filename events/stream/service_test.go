@@ -32,7 +32,7 @@ func TestServiceIsKnownByItsSubject(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, m := range collect(t, w.intakeOf(t, uint16(shard)), len(want)) {
-					for _, id := range ids(t, []stream.IntakeMessage{m}) {
+					for _, id := range w.ids(t, []stream.IntakeMessage{m}) {
 						if service, known := want[id]; !known || m.Service != service || m.Message.Tenant != tenant {
 							t.Errorf("%s: of a service %v on %s", id, m.Service, m.Subject)
 						}

@@ -17,6 +17,7 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
+	"github.com/rescindhq/rescind/projector/intakekey"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/feedhttp"
@@ -37,18 +38,19 @@ const (
 
 // parts is what the API is made of, beside the stores.
 type parts struct {
-	bus       *bus
-	keys      *seal.Keyring
-	publisher *stream.Publisher
-	bulk      *stream.Publisher // where order does not matter
-	logs      []*stream.Log
-	lane      *lane.Follower
-	feed      *feed.Feed
-	passed    *feedhttp.Server // the feed to others
-	verifiers *verifiers.Registry
-	requests  *erasure.Workflow
-	history   *history.History
-	leaks     *leak.Worker
+	bus        *bus
+	keys       *seal.Keyring
+	intakeKeys intakekey.Reader
+	publisher  *stream.Publisher
+	bulk       *stream.Publisher // where order does not matter
+	logs       []*stream.Log
+	lane       *lane.Follower
+	feed       *feed.Feed
+	passed     *feedhttp.Server // the feed to others
+	verifiers  *verifiers.Registry
+	requests   *erasure.Workflow
+	history    *history.History
+	leaks      *leak.Worker
 }
 
 // api makes the API: the HTTP server, the view of the revocation set that it
@@ -166,7 +168,10 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 	if p.keys, err = a.keyring(ctx, b); err != nil {
 		return nil, err
 	}
-	publishing := stream.PublisherConfig{Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, Service: true, RetryFor: drain, Log: a.log}
+	p.intakeKeys = intakekey.Reader{Keyring: p.keys, Intake: b.intakeState}
+	publishing := stream.PublisherConfig{
+		Conn: b.nc, Environment: a.cfg.Environment, Source: query.Source, Service: true, RetryFor: drain, Log: a.log, Keys: p.intakeKeys.Published,
+	}
 	if p.publisher, err = a.publisher(ctx, publishing); err != nil {
 		return nil, err
 	}
@@ -281,7 +286,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchRequests(p.requests)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, Decider: p.feed, Receipts: p.verifiers,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,

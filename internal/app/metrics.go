@@ -12,6 +12,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/projector/intake"
+	"github.com/rescindhq/rescind/projector/intakekey"
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
@@ -94,6 +95,13 @@ func (a *app) watchIntake(in *intake.Intake, shard uint16) {
 			return query.Condition{Detail: "reading the log"}
 		}
 	})
+}
+
+func (a *app) watchIntakeKeys(k *intakekey.Keeper) {
+	m := a.meter()
+	m.gauge("intake_keys", "Keys that open what publishers encrypted.", func() float64 { return float64(k.Status().Keys) })
+	m.gauge("intake_keys_overdue", "Of them, those that are past their end and not destroyed: something in the intake may need them.", func() float64 { return float64(k.Status().Overdue) })
+	m.gauge("intake_key_expires_seconds", "When the last of them ends, in seconds since 1970.", func() float64 { return float64(k.Status().Expires.Unix()) })
 }
 
 // intakeCondition is that of an intake which can write. One that stands by is

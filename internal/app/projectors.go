@@ -45,7 +45,11 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 		}
 		writers = append(writers, run)
 	}
-	return role{config.RoleIntake, together(writers)}, nil
+	keeper, err := a.keeper(b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	return role{config.RoleIntake, together(append(writers, keeper))}, nil
 }
 
 // writer completes cfg and makes the writer of its shard.
@@ -59,6 +63,7 @@ func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(c
 	if cfg.Log, err = stream.OpenLogOf(ctx, b.js, shard); err != nil {
 		return nil, err
 	}
+	cfg.Plaintext = a.cfg.Profile == config.Dev
 	cfg.Policy, cfg.Logger = a.policy(), a.log.With("role", config.RoleIntake, "shard", shard)
 	cfg.Controls = controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew}
 	cfg.MaxLifetime, cfg.Skew = a.cfg.Limits.TokenLifetime, a.cfg.Limits.Skew

@@ -93,7 +93,7 @@ func exports() jwt.Exports {
 	for _, s := range live() {
 		all.Add(&jwt.Export{Name: s, Subject: jwt.Subject(s), Type: jwt.Stream})
 	}
-	for _, s := range slices.Concat([]string{stream.EventSubjects, stream.FeedKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers, nowhere}, info(stream.RevocationsStream, objects)) {
+	for _, s := range slices.Concat([]string{stream.EventSubjects, stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers, nowhere}, info(stream.RevocationsStream, objects)) {
 		all.Add(&jwt.Export{Name: s, Subject: jwt.Subject(s), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton})
 	}
 	for _, s := range direct(stream.RevocationsStream, objects) {

@@ -49,11 +49,12 @@ type question struct{ subject, body string }
 
 func questions(r natsd.Role) []question {
 	if r == issuer {
-		return []question{{stream.EventSubject("acme", events.TokenIssued), "{}"}}
+		return []question{{stream.EventSubject("acme", events.TokenIssued), "{}"}, {stream.IntakeKeysSubject, "{}"}}
 	}
 	return []question{
 		{stream.EventSubject("acme", events.TokenVerified), "{}"},
 		{stream.FeedKeysSubject, "{}"},
+		{stream.IntakeKeysSubject, "{}"},
 		{stream.VerifierSubject("v1"), "{}"},
 		{"$JS.API.DIRECT.GET.RESCIND_REVOCATIONS", batchedGet},
 		{"$JS.API.DIRECT.GET.RESCIND_REVOCATIONS.rescind.revocations", ""},
@@ -63,7 +64,7 @@ func questions(r natsd.Role) []question {
 }
 
 // scene is a server with something on every stream, somebody who answers for
-// feed keys, a verifier that follows the feed, and an attacker.
+// keys, a verifier that follows the feed, and an attacker.
 type scene struct {
 	server    *natsd.Server
 	operator  jetstream.JetStream
@@ -98,11 +99,13 @@ func plain(t *testing.T, s *natsd.Server, r natsd.Role) *nats.Conn {
 	return nc
 }
 
-// answers answers requests for feed keys until the test ends.
+// answers answers requests for keys until the test ends.
 func answers(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	if _, err := nc.Subscribe(stream.FeedKeysSubject, func(m *nats.Msg) { _ = m.Respond([]byte("keys")) }); err != nil {
-		t.Fatal(err)
+	for _, subject := range []string{stream.FeedKeysSubject, stream.IntakeKeysSubject} {
+		if _, err := nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte("keys")) }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := nc.FlushTimeout(wait); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func Permissions(r Role, shards int) jwt.Permissions {
 		Sub: jwt.Permission{Allow: slices.Compact(sub)},
 	}
 	if r == Projector {
-		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 5 * time.Second} // answers requests for feed keys
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 5 * time.Second} // answers requests for keys
 	}
 	return p
 }
@@ -52,13 +52,14 @@ func grants(r Role, shards int) (pub, sub []string) {
 	case Operator:
 		return []string{"$JS.API.>"}, nil
 	case Projector:
-		return projector(shards), []string{stream.FeedKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements}
+		return projector(shards), []string{stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements}
 	case API:
 		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements, stream.LiveVerifiers}
 	case Issuer:
-		return publishes(func(t events.Type) bool {
+		pub := publishes(func(t events.Type) bool {
 			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
-		}), []string{"_INBOX.>"}
+		})
+		return append(pub, stream.IntakeKeysSubject), []string{"_INBOX.>"}
 	case Verifier:
 		pub := publishes(func(t events.Type) bool { return t == events.TokenVerified || t == events.TokenRejected })
 		return slices.Concat(pub, verifier()), []string{"_INBOX.>", stream.LiveRevocations, stream.LiveAnnouncements}
@@ -86,7 +87,7 @@ const objects = "OBJ_" + stream.SnapshotBucket
 
 func verifier() []string {
 	return slices.Concat(
-		[]string{stream.FeedKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers},
+		[]string{stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.VerifierSubjects, stream.LiveVerifiers},
 		info(stream.RevocationsStream, objects),
 		direct(stream.RevocationsStream, objects),
 	)
@@ -135,7 +136,7 @@ func api(shards int) []string {
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 		},
 		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
 		consume(logs...), create(logs...),

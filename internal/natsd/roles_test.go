@@ -140,6 +140,7 @@ func subjectRights() []right {
 		pub("rescind.live.verifiers.v1", verifier),
 		pub("rescind.setup.intake"),
 		pub("rescind.feed.keys", projector, api, verifier),
+		pub("rescind.intake.keys", api, issuer, verifier),
 		pub("$O.RESCIND_SNAPSHOTS.C.1", projector),
 		pub("$O.OTHER.C.1"),
 		pub("_INBOX.x"),
@@ -151,6 +152,7 @@ func subjectRights() []right {
 		sub("rescind.quarantine.>"),
 		sub("rescind.revocations"),
 		sub("rescind.feed.keys", projector),
+		sub("rescind.intake.keys", projector),
 		sub("rescind.live.revocations", projector, api, verifier),
 		sub("rescind.live.announced", projector, api, verifier),
 		sub("rescind.live.erased.>", projector, api),
@@ -329,25 +331,30 @@ func TestRolesCanDoTheirWork(t *testing.T) {
 	}
 }
 
-// A verifier asks for feed keys and gets an answer; nobody can answer unasked.
-func TestFeedKeysAreAskedAndAnswered(t *testing.T) {
+// Whoever publishes asks for the intake's keys, a verifier for feed keys, and
+// gets an answer; nobody can answer unasked.
+func TestKeysAreAskedAndAnswered(t *testing.T) {
 	t.Parallel()
 	s := natsdtest.Start(t)
 	answering := natsdtest.Connect(t, s, projector)
-	sub, err := answering.Subscribe(stream.FeedKeysSubject, func(m *nats.Msg) { _ = m.Respond([]byte("keys")) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := answering.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range []natsd.Role{verifier, api} {
-		m, err := natsdtest.Connect(t, s, r).Request(stream.FeedKeysSubject, nil, 20*time.Second)
-		if err != nil || string(m.Data) != "keys" {
-			t.Errorf("%s: %v", r, err)
+	for subject, roles := range map[string][]natsd.Role{
+		stream.FeedKeysSubject: {verifier, api}, stream.IntakeKeysSubject: {issuer, verifier, api},
+	} {
+		sub, err := answering.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte("keys")) })
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := sub.Unsubscribe(); err != nil {
-		t.Error(err)
+		if err := answering.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range roles {
+			m, err := natsdtest.Connect(t, s, r).Request(subject, nil, 20*time.Second)
+			if err != nil || string(m.Data) != "keys" {
+				t.Errorf("%s of %s: %v", r, subject, err)
+			}
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
 	}
 }

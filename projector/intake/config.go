@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/controls"
@@ -74,6 +75,7 @@ type Keyring interface {
 	Tenant(ctx context.Context, tenant string) (*seal.Tenant, error)
 	TenantKey(ctx context.Context, tenant string) (seal.SubjectKey, error)
 	Subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, error)
+	FindIntakeKeys(ctx context.Context, ids ...string) (map[string]envelope.PrivateKey, error)
 }
 
 // Config is what an intake needs.
@@ -98,6 +100,11 @@ type Config struct {
 	// Policy is what the deployment asks of every event. Environment is
 	// required: every record names it.
 	Policy events.Policy
+
+	// Plaintext takes personal data that was not encrypted to the intake. Such
+	// data is in clear on the disk of NATS, and stays in its deleted blocks: only
+	// for development.
+	Plaintext bool
 
 	// Shard is the number of this log. Default 0.
 	Shard uint16

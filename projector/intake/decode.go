@@ -50,9 +50,10 @@ func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on
 // open decodes the messages of c, and judges and identifies each event for
 // itself.
 func (l *lane) open(ctx context.Context, c *chunk) {
+	l.unseal(ctx, c)
 	each := make([][]events.Decoded, len(c.arrivals))
 	l.in.each("open", len(c.arrivals), 1, func(i int) {
-		each[i] = l.parse(&c.arrivals[i].Message)
+		each[i] = l.parse(&c.arrivals[i])
 	}, func(i int) { // parse guards what may fail on an event: this is for what nobody foresaw
 		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
@@ -84,17 +85,20 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 		a.waiting = len(decoded)
 		for i := range decoded {
 			k, d := &left[i], &decoded[i]
-			k.from, k.event, k.raw, k.refusal, k.person = a, &d.Event, d.Raw, d.Refusal, -1
+			k.from, k.event, k.raw, k.refusal, k.person, k.over = a, &d.Event, d.Raw, d.Refusal, -1, a.held
 		}
 		left = left[len(decoded):]
 	}
 }
 
-// parse is the events of one message.
-func (l *lane) parse(m *events.Message) []events.Decoded {
-	decoded, refusal := l.parts(m)
+// parse is the events of one message. One that is held stands for its own.
+func (l *lane) parse(a *arrival) []events.Decoded {
+	if a.held || a.refusal != nil {
+		return refused(&a.Message, a.refusal)
+	}
+	decoded, refusal := l.parts(&a.inner)
 	if refusal != nil {
-		return refused(m, refusal)
+		return refused(&a.inner, refusal)
 	}
 	return decoded
 }
@@ -105,10 +109,21 @@ func refused(m *events.Message, why *events.Refusal) []events.Decoded {
 }
 
 func (l *lane) validate(k *candidate, now time.Time) {
+	if l.exposed(k) {
+		k.refuse(events.ReasonPlaintext, "personal data has to be encrypted to the intake: see docs/publishing.md")
+		return
+	}
 	k.refusal = l.cfg.Policy.Validate(k.event, now)
 	if k.refusal == nil && ownSource(k) {
 		k.refuse(events.ReasonReserved, events.DetailOwnSource)
 	}
+}
+
+// exposed reports whether k holds personal data that was on the disk of the
+// intake as it is, where that is not permitted.
+func (l *lane) exposed(k *candidate) bool {
+	_, personal := k.event.Data.PersonalPart()
+	return personal && !k.from.sealed && !l.cfg.Plaintext
 }
 
 // ownSource reports whether k has a source of our own that whoever published it

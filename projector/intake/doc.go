@@ -4,7 +4,7 @@
 // # What it is
 //
 // [Intake.Run] takes messages from a [Source], and for each event in them:
-// decodes and validates it; asks the [Keyring] for references and data keys;
+// opens what was encrypted to the intake, decodes and validates it; asks the [Keyring] for references and data keys;
 // seals the personal part; turns a revocation into what verifiers compare;
 // compares the event with what was logged before; asks the controls; and
 // appends batches of records to the [Log]. Only then are the messages
@@ -50,6 +50,13 @@
 //     quarantined as a defect, before the tree or the window has it. An event
 //     that revokes is logged although a control failed on it, with a finding
 //     that says so: a fault in a rule must not keep a revoked token good.
+//   - What is inside an encrypted message is judged as though it had come in clear:
+//     by the subject that it was published on, each event for itself. Personal
+//     data that came in clear is refused, and nothing of it is kept, unless
+//     Config.Plaintext.
+//   - A message whose key cannot be read is held, and opened when it can. Only one
+//     whose key is surely not there is refused, and it is kept as it came; a key
+//     that any process has made before the message was sent is found.
 //   - A source of our own (events.OwnSources) is accepted from our own services
 //     alone, as the subject tells them apart; that of findings from nobody.
 //   - A refused event is kept as a fact, and its payload sealed, except where
@@ -65,7 +72,7 @@
 //     no longer than Config.MaxLifetime or say when they expire.
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
 //     a lane), eight chunks a lane in hand (512 KiB of messages each, or one
-//     message of 1 MiB; decoded and sealed about ten times that), one batch, the
+//     message of 1.4 MiB; decoded and sealed about ten times that), one batch, the
 //     window (24 bytes an id and 4 to 8 for its slot), and what the controls
 //     remember.
 //   - What is in hand when the context ends is finished and acknowledged, within
@@ -112,6 +119,6 @@
 //
 // # Sources
 //
-// CloudEvents 1.0.2; RFC 6962 (tree); RFC 7519 (claims); the guarantees in the
+// CloudEvents 1.0.2; RFC 7516 (JWE, by events/envelope); RFC 6962 (tree); RFC 7519 (claims); the guarantees in the
 // project's design.
 package intake

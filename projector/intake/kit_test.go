@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/seal/sealtest"
 	"github.com/rescindhq/rescind/events/stream"
@@ -39,6 +40,7 @@ type rig struct {
 	quarantine *stream.Quarantine
 	keys       *sealtest.Fault
 	keyring    *seal.Keyring
+	kek        seal.KEK
 	logged     bytes.Buffer // what the intakes logged
 	loggedMu   sync.Mutex
 }
@@ -69,7 +71,8 @@ func rigIn(t testing.TB, dir string) *rig {
 	store, err := stream.OpenKeyStore(ctx, r.js)
 	r.check(err)
 	r.keys = &sealtest.Fault{Store: store, Judge: func(string, string) sealtest.Verdict { return sealtest.Pass }}
-	r.keyring = r.newKeyring(seal.GenerateKEK())
+	r.kek = seal.GenerateKEK()
+	r.keyring = r.newKeyring(r.kek)
 	return r
 }
 
@@ -77,6 +80,21 @@ func (r *rig) newKeyring(kek seal.KEK) *seal.Keyring {
 	k, err := seal.NewKeyring(seal.Config{Store: r.keys, KEK: kek})
 	r.check(err)
 	return k
+}
+
+// intakeKeys is the keys that publishers encrypt to: one for today, made when it
+// is asked for.
+func (r *rig) intakeKeys(ctx context.Context) (set envelope.Set, err error) {
+	set.Now = time.Now()
+	from := set.Now.Truncate(24 * time.Hour)
+	if err := r.keyring.MakeIntakeKey(ctx, from, from.Add(48*time.Hour)); err != nil {
+		return set, err
+	}
+	keys, err := r.keyring.IntakeKeys(ctx)
+	for _, k := range keys {
+		set.Keys = append(set.Keys, k.PublicKey)
+	}
+	return set, err
 }
 
 func (r *rig) check(err error) {
@@ -103,7 +121,7 @@ func (r *rig) logText() string {
 func (r *rig) config() Config {
 	return Config{
 		Open: func(ctx context.Context) (Source, error) { return stream.OpenIntake(ctx, r.js) },
-		Log:  r.log, Quarantine: r.quarantine, Keyring: r.keyring, Policy: events.Policy{Environment: "test"},
+		Log:  r.log, Quarantine: r.quarantine, Keyring: r.keyring, Policy: events.Policy{Environment: "test"}, Plaintext: true,
 		Logger: slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }

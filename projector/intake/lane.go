@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 )
@@ -28,6 +29,11 @@ const (
 // arrival is one message in hand.
 type arrival struct {
 	*stream.IntakeMessage
+	envelope *envelope.Message // encrypted, and not opened yet
+	inner    events.Message    // as it was before it was encrypted, if it was
+	sealed   bool              // it was
+	refusal  *events.Refusal   // why it was not opened
+
 	waiting int  // events of it that are neither in the log nor in quarantine
 	held    bool // an event of it cannot be dealt with now: it is to come again
 	done    bool // it was acknowledged, or counted as held

@@ -114,7 +114,7 @@ func TestFullIntakeReachesThePublisher(t *testing.T) {
 	release := sync.OnceFunc(func() { close(gate.open) })
 	r.Cleanup(release)
 	p, err := stream.NewPublisher(stream.PublisherConfig{
-		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", RetryFor: time.Second,
+		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", Keys: r.intakeKeys, RetryFor: time.Second,
 	})
 	r.check(err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
@@ -144,7 +144,7 @@ func TestFullIntakeReachesThePublisher(t *testing.T) {
 	}
 	// One that is waiting for room gets it.
 	waits, err := stream.NewPublisher(stream.PublisherConfig{
-		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", RetryFor: patience,
+		Conn: natsdtest.Connect(t, r.server, natsd.Issuer), Tenant: "acme", Environment: "test", Source: "//sdk", Keys: r.intakeKeys, RetryFor: patience,
 	})
 	r.check(err)
 	t.Cleanup(func() { _ = waits.Close(context.Background()) })

@@ -80,8 +80,11 @@ func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) 
 }
 
 // offends reports whether the payload of c must not be kept, whatever it was
-// refused for.
+// refused for. What could not be opened is no token, although it looks like one.
 func offends(c *candidate) bool {
+	if c.refusal.Reason == events.ReasonIntakeKey {
+		return false
+	}
 	return c.refusal.Reason.Offence() || events.Offends(c.raw) != nil
 }
 

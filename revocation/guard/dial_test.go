@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope/envelopetest"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
@@ -73,6 +74,7 @@ func TestDialFetchesKeys(t *testing.T) {
 func TestDialPublishesReports(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	envelopetest.New(t).Serve(t, natsdtest.Connect(t, h.server, natsd.Projector))
 	v := h.dial(t, func(c *guard.DialConfig) {
 		c.Environment, c.Source, c.Log = "test", "https://orders.example", slog.New(slog.NewTextHandler(t.Output(), nil))
 	})

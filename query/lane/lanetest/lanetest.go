@@ -20,6 +20,7 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/projector/intake"
+	"github.com/rescindhq/rescind/projector/intakekey"
 	"github.com/rescindhq/rescind/query/lane"
 )
 
@@ -59,6 +60,7 @@ func Start(t testing.TB) *Kit {
 	k.check(err)
 	t.Cleanup(func() { _ = k.Publisher.Close(context.Background()) })
 	k.Keyring, k.Keys = k.keyring(k.Conn), k.keyring(k.Projector)
+	k.keeper()
 	k.StopIntake = k.Intake()
 	return k
 }
@@ -87,6 +89,23 @@ func (k *Kit) keyring(nc *nats.Conn) *seal.Keyring {
 	})
 	k.check(err)
 	return keys
+}
+
+// keeper looks after the keys that publishers encrypt to.
+func (k *Kit) keeper() {
+	k.T.Helper()
+	keeper, err := intakekey.New(intakekey.Config{Conn: k.Projector, Keyring: k.Keys, Intake: k.intakeState})
+	k.check(err)
+	k.Run(keeper.Run)
+}
+
+func (k *Kit) intakeState(ctx context.Context) (stream.IntakeState, error) {
+	return stream.ReadIntakeState(ctx, k.JS)
+}
+
+// IntakeKeys is those keys, as the API reads them.
+func (k *Kit) IntakeKeys() intakekey.Reader {
+	return intakekey.Reader{Keyring: k.Keyring, Intake: k.intakeState}
 }
 
 // Intake runs an intake until the returned function is called, or the test

@@ -1,0 +1,103 @@
+package intakekey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rescindhq/rescind/events/envelope"
+	"github.com/rescindhq/rescind/events/stream"
+)
+
+// Keyring is where the keys are: see seal.Keyring for the contract.
+type Keyring interface {
+	IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error)
+	MakeIntakeKey(ctx context.Context, notBefore, expires time.Time) error
+	DestroyIntakeKey(ctx context.Context, key envelope.PublicKey) error
+}
+
+// Config is what a keeper needs.
+type Config struct {
+	// Conn answers requests. Required.
+	Conn *nats.Conn
+	// Keyring is required.
+	Keyring Keyring
+	// Intake is where the intake stream begins and ends, and the time. Required.
+	Intake func(context.Context) (stream.IntakeState, error)
+
+	// Period is how long a key is the one in use. Default 24 h, which bounds what
+	// one key opens; 1 min to 168 h, in whole seconds.
+	Period time.Duration
+	// Ahead is how long before its use a key is published. Default half of
+	// Period, and at most that: who stays out of reach of any keeper for longer
+	// has to wait for one.
+	Ahead time.Duration
+	// Overlap is how long before the end of a key the next one may be used, so
+	// that a clock that is somewhat ahead finds one. Default a 24th of Period, and
+	// at most half of it.
+	Overlap time.Duration
+	// Grace is how long after its end a key still opens what is stored. It
+	// forgives clocks that are behind, and messages that were on their way.
+	// Default 1 h; 0 is taken for that; 1 s to 24 h.
+	Grace time.Duration
+	// Every is how often keys are looked after. Default 1 min; 10 ms to 1 h.
+	Every time.Duration
+
+	// Now is the time, given the server's. Default: the server's.
+	Now func(server time.Time) time.Time
+	// Logger is told what is made and destroyed. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	orDefault(&c.Period, 24*time.Hour)
+	orDefault(&c.Ahead, c.Period/2)
+	orDefault(&c.Overlap, c.Period/24)
+	orDefault(&c.Grace, time.Hour)
+	orDefault(&c.Every, time.Minute)
+	if c.Now == nil {
+		c.Now = func(server time.Time) time.Time { return server }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	between := func(name string, d, least, most time.Duration) {
+		check(least <= d && d <= most, "%s %s: want %s to %s", name, d, least, most)
+	}
+	check(c.Conn != nil, "conn is missing")
+	check(c.Keyring != nil, "keyring is missing")
+	check(c.Intake != nil, "intake is missing")
+	between("period", c.Period, time.Minute, 168*time.Hour)
+	check(c.Period%time.Second == 0, "period %s: want whole seconds", c.Period)
+	between("ahead", c.Ahead, 0, c.Period/2)
+	between("overlap", c.Overlap, 0, c.Period/2)
+	between("grace", c.Grace, time.Second, 24*time.Hour)
+	between("every", c.Every, 10*time.Millisecond, time.Hour)
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("intake keys: %w", err)
+	}
+	return nil
+}
