@@ -46,10 +46,11 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if err != nil || media != bulkType {
 		return &problemError{KindContentType, http.StatusUnsupportedMediaType, "content type", "want " + bulkType, ""}
 	}
-	key, at, err := s.bulkKey(caller(c), params.Tenant, params.Job)
+	key, id, err := s.bulkKey(caller(c), params.Tenant, params.Job)
 	if err != nil {
 		return err
 	}
+	at := madeAt(id)
 	if s.cfg.Now().Sub(at) > bulkAge || at.Sub(s.cfg.Now()) > bulkAhead {
 		return invalid("job", "want a UUID of version 7 that was made within the last %s", bulkAge)
 	}
@@ -66,7 +67,7 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if err != nil {
 		return err
 	}
-	r := &bulkRun{s: s, c: c, key: key, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
+	r := &bulkRun{s: s, c: c, key: key, id: id, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
 	err = r.run(c.Request().Context())
 	s.bulk.end(job, err == nil)
 	if err := r.control.SetWriteDeadline(time.Now().Add(bulkSendWait)); err != nil {
@@ -103,17 +104,21 @@ func (s *Server) showBulk(c echo.Context, key jobKey, job string) error {
 	return c.JSON(http.StatusOK, out)
 }
 
-// bulkKey is the key of a job of one tenant, and when it was made.
-func (s *Server) bulkKey(p *Principal, named, job string) (k jobKey, at time.Time, err error) {
+// bulkKey is the key of a job of one tenant, and its id.
+func (s *Server) bulkKey(p *Principal, named, job string) (k jobKey, u uuid.UUID, err error) {
 	if k.tenant, err = p.tenant(named); err != nil {
-		return k, at, err
+		return k, u, err
 	}
-	u, err := uuid.Parse(job)
-	if err != nil || u.Version() != 7 {
-		return k, at, invalid("job", "want a UUID of version 7")
+	if u, err = uuid.Parse(job); err != nil || u.Version() != 7 {
+		return k, u, invalid("job", "want a UUID of version 7")
 	}
 	k.id = jobOf(u)
-	return k, time.Unix(u.Time().UnixTime()).UTC().Truncate(time.Millisecond), nil
+	return k, u, nil
+}
+
+// madeAt is when a job was made.
+func madeAt(job uuid.UUID) time.Time {
+	return time.Unix(job.Time().UnixTime()).UTC().Truncate(time.Millisecond)
 }
 
 // bulkRun is one request with lines of a job.
@@ -121,6 +126,7 @@ type bulkRun struct {
 	s       *Server
 	c       echo.Context
 	key     jobKey
+	id      uuid.UUID // of the job; the ids of its lines do not tell it
 	job     *bulkJob
 	at      time.Time
 	actor   *Principal
@@ -297,7 +303,7 @@ func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
 	defer close(lot.done)
 	evs, seen := make([]events.Event, 0, len(lot.lines)), make(map[lineSum]bool, len(lot.lines))
 	for i, line := range lot.lines {
-		n, sum := lot.first+uint32(i), sumOf(line)
+		n, sum := lot.first+uint32(i), sumOf(r.id, line)
 		if seen[sum] {
 			lot.repeated++
 			continue

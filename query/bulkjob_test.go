@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestLineIDs(t *testing.T) {
 	for _, n := range []uint32{1, 2, 1000, 1 << 20, bulkLines} {
 		for _, content := range []string{"a", "b"} {
 			for _, of := range []uuid.UUID{job, uuid.Must(uuid.NewV7())} {
-				id := jobOf(of).line(n, sumOf([]byte(content)))
+				id := jobOf(of).line(n, sumOf(of, []byte(content)))
 				u, err := uuid.Parse(id)
 				if err != nil || u.Version() != 7 || u.Variant() != uuid.RFC4122 || u.Time() != of.Time() {
 					t.Errorf("%s of %s: %v", id, of, err)
@@ -77,6 +78,19 @@ func TestLineIDs(t *testing.T) {
 				seen[id] = what
 			}
 		}
+	}
+}
+
+// TestLineIDsTellNothing of what a line says, to who does not know the job: a
+// guess cannot be held against them.
+func TestLineIDsTellNothing(t *testing.T) {
+	t.Parallel()
+	line := []byte(`{"scope":"subject","iss":"i","sub":"alice","reason":"r"}`)
+	plain := sha256.Sum256(line)
+	job, other := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	sums := map[lineSum]bool{lineSum(plain[:16]): true, sumOf(job, line): true, sumOf(other, line): true}
+	if len(sums) != 3 {
+		t.Errorf("of one line, in two jobs and by itself: %v", sums)
 	}
 }
 
