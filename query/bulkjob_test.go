@@ -14,7 +14,7 @@ func jobNo(n int) jobKey {
 	return jobKey{"acme", jobOf(uuid.MustParse(fmt.Sprintf("01a2020a-0712-739d-8f8b-%012x", n)))}
 }
 
-// TestBulkJobsAreForgotten, the oldest first, and never one that is being read.
+// TestBulkJobsAreForgotten, the oldest of a tenant first, and never one that is being read.
 // One that was forgotten begins at its first line.
 func TestBulkJobsAreForgotten(t *testing.T) {
 	t.Parallel()
@@ -52,6 +52,36 @@ func TestBulkJobsAreForgotten(t *testing.T) {
 		t.Errorf("%d %v", skip, err)
 	}
 	b.end(j, true)
+}
+
+// TestBulkJobsOfOthersAreRemembered, whatever a tenant makes.
+func TestBulkJobsOfOthersAreRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBulk()
+	other := jobKey{"globex", jobNo(0).id}
+	for _, k := range []jobKey{other, jobNo(1), jobNo(2)} {
+		j, _, _, err := b.begin(k, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k != jobNo(2) {
+			b.end(j, true)
+		}
+	}
+	for n := range bulkJobs {
+		b.get(jobNo(n + 3))
+	}
+	for k, want := range map[jobKey]bool{other: true, jobNo(1): false, jobNo(2): true} {
+		if _, _, ok := b.show(k); ok != want {
+			t.Errorf("%v: %t", k, ok)
+		}
+	}
+	if _, _, _, err := b.begin(jobNo(1), 7, ""); err == nil || len(b.jobs) != bulkJobs {
+		t.Errorf("%d, %v", len(b.jobs), err)
+	}
+	if _, _, ok := b.show(jobNo(1)); ok {
+		t.Error("a job that was not begun is remembered")
+	}
 }
 
 // TestLineIDs: a line's id is a UUID of version 7 of the job's time that says

@@ -71,6 +71,9 @@ type parts struct {
 func (p *parts) Publish(_ context.Context, evs ...events.Event) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.panics {
+		panic("a secret value")
+	}
 	if p.publishErr != nil {
 		return p.publishErr
 	}
