@@ -45,6 +45,8 @@
 //   - A job that is used again for other lines is told so, where those before were
 //     read here, and revokes nothing; elsewhere each line revokes what it says.
 //     None is counted as accepted for the line that had its number before.
+//   - Any revocation of a job is shown and lifted by its id, however many there are:
+//     also the last of a million.
 //   - A line that repeats another one of its batch of 1,000 is no second revocation.
 //   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
 //     it does not fill the intake, and nobody's revocation waits behind all of it.
