@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -46,10 +48,11 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if err != nil || media != bulkType {
 		return &problemError{KindContentType, http.StatusUnsupportedMediaType, "content type", "want " + bulkType, ""}
 	}
-	key, at, err := s.bulkKey(caller(c), params.Tenant, params.Job)
+	key, id, err := s.bulkKey(caller(c), params.Tenant, params.Job)
 	if err != nil {
 		return err
 	}
+	at := madeAt(id)
 	if s.cfg.Now().Sub(at) > bulkAge || at.Sub(s.cfg.Now()) > bulkAhead {
 		return invalid("job", "want a UUID of version 7 that was made within the last %s", bulkAge)
 	}
@@ -66,9 +69,8 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if err != nil {
 		return err
 	}
-	r := &bulkRun{s: s, c: c, key: key, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
+	r := &bulkRun{s: s, c: c, key: key, id: id, job: job, moved: time.Now(), at: at, actor: caller(c), control: http.NewResponseController(c.Response()), line: uint32(from) - 1, skip: skip, lines: read}
 	err = r.run(c.Request().Context())
-	s.bulk.end(job, err == nil)
 	if err := r.control.SetWriteDeadline(time.Now().Add(bulkSendWait)); err != nil {
 		return err
 	}
@@ -103,17 +105,21 @@ func (s *Server) showBulk(c echo.Context, key jobKey, job string) error {
 	return c.JSON(http.StatusOK, out)
 }
 
-// bulkKey is the key of a job of one tenant, and when it was made.
-func (s *Server) bulkKey(p *Principal, named, job string) (k jobKey, at time.Time, err error) {
+// bulkKey is the key of a job of one tenant, and its id.
+func (s *Server) bulkKey(p *Principal, named, job string) (k jobKey, u uuid.UUID, err error) {
 	if k.tenant, err = p.tenant(named); err != nil {
-		return k, at, err
+		return k, u, err
 	}
-	u, err := uuid.Parse(job)
-	if err != nil || u.Version() != 7 {
-		return k, at, invalid("job", "want a UUID of version 7")
+	if u, err = uuid.Parse(job); err != nil || u.Version() != 7 {
+		return k, u, invalid("job", "want a UUID of version 7")
 	}
 	k.id = jobOf(u)
-	return k, time.Unix(u.Time().UnixTime()).UTC().Truncate(time.Millisecond), nil
+	return k, u, nil
+}
+
+// madeAt is when a job was made.
+func madeAt(job uuid.UUID) time.Time {
+	return time.Unix(job.Time().UnixTime()).UTC().Truncate(time.Millisecond)
 }
 
 // bulkRun is one request with lines of a job.
@@ -121,6 +127,7 @@ type bulkRun struct {
 	s       *Server
 	c       echo.Context
 	key     jobKey
+	id      uuid.UUID // of the job; the ids of its lines do not tell it
 	job     *bulkJob
 	at      time.Time
 	actor   *Principal
@@ -149,16 +156,20 @@ type bulkLot struct {
 }
 
 // run reads lines, and has a few lots of them under way. What is durable moves on
-// in the order of the lines.
-func (r *bulkRun) run(ctx context.Context) error {
+// in the order of the lines. Whatever happens, the job is not being read any more:
+// few are at once.
+func (r *bulkRun) run(ctx context.Context) (err error) {
+	complete := false
+	defer func() { r.s.bulk.end(r.job, complete) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	under := make(chan *bulkLot, bulkWindow-1)
 	settled := make(chan error, 1)
 	go func() { settled <- r.settle(under, cancel) }()
-	err := r.read(ctx, under)
-	close(under)
-	return errors.Join(<-settled, err) // what stopped the reader comes first
+	err = r.read(ctx, under)
+	err = errors.Join(<-settled, err) // what stopped the reader comes first
+	complete = err == nil
+	return err
 }
 
 // settle notes lots as they become durable, in their order, up to the first that
@@ -181,6 +192,7 @@ func (r *bulkRun) settle(under <-chan *bulkLot, cancel context.CancelFunc) (err 
 // read hands lots over until the body ends. A line that was cut off is not acted
 // on.
 func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
+	defer close(under)
 	in := bufio.NewReaderSize(r.c.Request().Body, bulkLine)
 	for end := false; !end; {
 		if err := r.control.SetReadDeadline(time.Now().Add(bulkReadWait)); err != nil {
@@ -295,9 +307,10 @@ func readLine(in *bufio.Reader) (line []byte, any bool, err error) {
 // of them says nothing. It says when it is done.
 func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
 	defer close(lot.done)
+	defer r.recovered(ctx, lot)
 	evs, seen := make([]events.Event, 0, len(lot.lines)), make(map[lineSum]bool, len(lot.lines))
 	for i, line := range lot.lines {
-		n, sum := lot.first+uint32(i), sumOf(line)
+		n, sum := lot.first+uint32(i), sumOf(r.id, line)
 		if seen[sum] {
 			lot.repeated++
 			continue
@@ -316,6 +329,15 @@ func (r *bulkRun) publish(ctx context.Context, lot *bulkLot) {
 	}
 	lot.failed(r.s.cfg.Bulk.Publish(ctx, evs...))
 	slices.SortFunc(lot.refused, func(a, b BulkRefusal) int { return int(a.Line - b.Line) })
+}
+
+// recovered has a panic end this request, and not all others with the process: it
+// is not on the handler's goroutine.
+func (r *bulkRun) recovered(ctx context.Context, lot *bulkLot) {
+	if p := recover(); p != nil {
+		r.s.log.ErrorContext(ctx, "panic in a handler", slog.String("route", r.c.Path()), slog.String("stack", string(debug.Stack())))
+		lot.err = errDefect
+	}
 }
 
 // failed is what became of publishing: some events are refused, or the lot is to

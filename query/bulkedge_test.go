@@ -83,6 +83,23 @@ func newJobLike(t *testing.T, job string) string {
 	return job[:24] + newJob(t)[24:]
 }
 
+// TestBulkOutlivesADefect: a panic ends one request, and the job goes on.
+func TestBulkOutlivesADefect(t *testing.T) {
+	t.Parallel()
+	p := &parts{panics: true}
+	a := serve(t, p.config())
+	job := newJob(t)
+	for range 5 { // more than are read at once
+		a.bulk(job, "", bulkLines(1, 1500)).want(t, http.StatusInternalServerError)
+	}
+	p.panics = false
+	var out query.BulkJob
+	a.bulk(job, "", bulkLines(1, 1500)).want(t, http.StatusOK).into(t, &out)
+	if out.Accepted != 1500 || out.State != "complete" {
+		t.Errorf("%+v", out)
+	}
+}
+
 // TestBulkRepeated: what a line repeats of those that are published with it
 // revokes nothing more.
 func TestBulkRepeated(t *testing.T) {

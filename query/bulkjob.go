@@ -101,20 +101,33 @@ type bulk struct {
 
 func newBulk() *bulk { return &bulk{jobs: make(map[jobKey]*bulkJob)} }
 
-// get is a job, made where there is none. The oldest that is not running makes
-// room for it.
+// get is a job, made where there is none.
 func (b *bulk) get(k jobKey) *bulkJob {
 	if j := b.jobs[k]; j != nil {
 		return j
 	}
 	if len(b.order) >= bulkJobs {
-		i := slices.IndexFunc(b.order, func(k jobKey) bool { return !b.jobs[k].running })
-		delete(b.jobs, b.order[i])
-		b.order = slices.Delete(b.order, i, i+1)
+		b.forget()
 	}
 	j := &bulkJob{recent: make(map[uint32]uint32)}
 	b.jobs[k], b.order = j, append(b.order, k)
 	return j
+}
+
+// forget makes room where most is taken: the oldest job of the tenant that has the
+// most, of those that are not running. Who makes many must not have those of
+// others forgotten.
+func (b *bulk) forget() {
+	of, most := make(map[string]int), 0
+	for k, j := range b.jobs {
+		if !j.running {
+			of[k.tenant]++
+			most = max(most, of[k.tenant])
+		}
+	}
+	i := slices.IndexFunc(b.order, func(k jobKey) bool { return !b.jobs[k].running && of[k.tenant] == most })
+	delete(b.jobs, b.order[i])
+	b.order = slices.Delete(b.order, i, i+1)
 }
 
 // apply folds one control record.
@@ -163,6 +176,10 @@ func errOtherLines(durable uint32) error {
 		fmt.Sprintf("its first %d lines were others: another file is another job, so make an id for it; to go on with this one send its own lines", durable), "job"}
 }
 
+func errNextLine(n uint32) error {
+	return bulkState("line %d is the next: send the lines from there on, or all of them", n)
+}
+
 // begin lets one request read the lines of a job from line from on, where those
 // before it have the digest, if there is one. What was read here from the first
 // line on is only compared when it is sent again; what was read elsewhere is
@@ -173,6 +190,9 @@ func (b *bulk) begin(k jobKey, from uint32, digest string) (j *bulkJob, skip uin
 	if running := slices.DeleteFunc(slices.Collect(maps.Values(b.jobs)), func(j *bulkJob) bool { return !j.running }); len(running) >= bulkAtOnce {
 		return nil, 0, read, errBulkBusy
 	}
+	if b.jobs[k] == nil && from > 1 {
+		return nil, 0, read, errNextLine(1)
+	}
 	switch j = b.get(k); {
 	case j.running:
 		err = bulkState("its lines are being read already")
@@ -182,7 +202,7 @@ func (b *bulk) begin(k jobKey, from uint32, digest string) (j *bulkJob, skip uin
 	case from == 1:
 		skip, read = j.durable, noLines()
 	case from != j.durable+1:
-		err = bulkState("line %d is the next: send the lines from there on, or all of them", j.durable+1)
+		err = errNextLine(j.durable + 1)
 	case digest != "" && j.lines.known() && digest != j.lines.digest():
 		err = errOtherLines(j.durable)
 	default:

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ func jobNo(n int) jobKey {
 	return jobKey{"acme", jobOf(uuid.MustParse(fmt.Sprintf("01a2020a-0712-739d-8f8b-%012x", n)))}
 }
 
-// TestBulkJobsAreForgotten, the oldest first, and never one that is being read.
+// TestBulkJobsAreForgotten, the oldest of a tenant first, and never one that is being read.
 // One that was forgotten begins at its first line.
 func TestBulkJobsAreForgotten(t *testing.T) {
 	t.Parallel()
@@ -53,6 +54,36 @@ func TestBulkJobsAreForgotten(t *testing.T) {
 	b.end(j, true)
 }
 
+// TestBulkJobsOfOthersAreRemembered, whatever a tenant makes.
+func TestBulkJobsOfOthersAreRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBulk()
+	other := jobKey{"globex", jobNo(0).id}
+	for _, k := range []jobKey{other, jobNo(1), jobNo(2)} {
+		j, _, _, err := b.begin(k, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k != jobNo(2) {
+			b.end(j, true)
+		}
+	}
+	for n := range bulkJobs {
+		b.get(jobNo(n + 3))
+	}
+	for k, want := range map[jobKey]bool{other: true, jobNo(1): false, jobNo(2): true} {
+		if _, _, ok := b.show(k); ok != want {
+			t.Errorf("%v: %t", k, ok)
+		}
+	}
+	if _, _, _, err := b.begin(jobNo(1), 7, ""); err == nil || len(b.jobs) != bulkJobs {
+		t.Errorf("%d, %v", len(b.jobs), err)
+	}
+	if _, _, ok := b.show(jobNo(1)); ok {
+		t.Error("a job that was not begun is remembered")
+	}
+}
+
 // TestLineIDs: a line's id is a UUID of version 7 of the job's time that says
 // which line it is; of another job, number or content it is another.
 func TestLineIDs(t *testing.T) {
@@ -62,7 +93,7 @@ func TestLineIDs(t *testing.T) {
 	for _, n := range []uint32{1, 2, 1000, 1 << 20, bulkLines} {
 		for _, content := range []string{"a", "b"} {
 			for _, of := range []uuid.UUID{job, uuid.Must(uuid.NewV7())} {
-				id := jobOf(of).line(n, sumOf([]byte(content)))
+				id := jobOf(of).line(n, sumOf(of, []byte(content)))
 				u, err := uuid.Parse(id)
 				if err != nil || u.Version() != 7 || u.Variant() != uuid.RFC4122 || u.Time() != of.Time() {
 					t.Errorf("%s of %s: %v", id, of, err)
@@ -77,6 +108,19 @@ func TestLineIDs(t *testing.T) {
 				seen[id] = what
 			}
 		}
+	}
+}
+
+// TestLineIDsTellNothing of what a line says, to who does not know the job: a
+// guess cannot be held against them.
+func TestLineIDsTellNothing(t *testing.T) {
+	t.Parallel()
+	line := []byte(`{"scope":"subject","iss":"i","sub":"alice","reason":"r"}`)
+	plain := sha256.Sum256(line)
+	job, other := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	sums := map[lineSum]bool{lineSum(plain[:16]): true, sumOf(job, line): true, sumOf(other, line): true}
+	if len(sums) != 3 {
+		t.Errorf("of one line, in two jobs and by itself: %v", sums)
 	}
 }
 

@@ -55,7 +55,7 @@ func BenchmarkBulkLine(b *testing.B) {
 	line := []byte(`{"scope":"token","iss":"https://id.example","jti":"00000001-4f5a-11ee-be56-0242ac120002","exp":1900000000,"reason":"token_leaked"}`)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if _, err := r.event(uint32(i), sumOf(line), line); err != nil {
+		if _, err := r.event(uint32(i), sumOf(r.id, line), line); err != nil {
 			b.Fatal(err)
 		}
 	}

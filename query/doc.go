@@ -38,13 +38,15 @@
 //     known or is there twice is not acted on. Of a bulk request that holds for
 //     each line.
 //   - A line of a bulk job revokes once, however often it is sent: its event's id
-//     follows from the job, its number and what it says. What a job says is its
-//     next line, all before it are durable, repeated or refused, here or in another
-//     process before this one: it is folded from the log. Few batches of lines are
-//     in memory.
+//     follows from the job, its number and what it says, and tells none of that
+//     to who does not know the job's UUID. What a job says is its next line, all
+//     before it are durable, repeated or refused, here or in another process before
+//     this one: it is folded from the log. Few batches of lines are in memory.
 //   - A job that is used again for other lines is told so, where those before were
 //     read here, and revokes nothing; elsewhere each line revokes what it says.
 //     None is counted as accepted for the line that had its number before.
+//   - Any revocation of a job is shown and lifted by its id, however many there are:
+//     also the last of a million.
 //   - A line that repeats another one of its batch of 1,000 is no second revocation.
 //   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
 //     it does not fill the intake, and nobody's revocation waits behind all of it.

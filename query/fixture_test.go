@@ -71,6 +71,9 @@ type parts struct {
 func (p *parts) Publish(_ context.Context, evs ...events.Event) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.panics {
+		panic("a secret value")
+	}
 	if p.publishErr != nil {
 		return p.publishErr
 	}
@@ -97,6 +100,9 @@ func (p *parts) Search(_ context.Context, s query.Search) ([]query.Row, error) {
 	p.searches = append(p.searches, s)
 	var out []query.Row
 	for _, r := range p.rows {
+		if s.ID != "" && r.Record.ID != s.ID || !s.Lifts.IsZero() && (r.Record.Revocation == nil || r.Record.Revocation.Lifts != s.Lifts) {
+			continue
+		}
 		if r.Shard == s.Shard && (s.AllTenants || r.Record.Tenant == s.Tenant) && (s.After == nil || r.Index > *s.After) && len(out) < s.Limit {
 			out = append(out, r)
 		}

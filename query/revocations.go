@@ -244,10 +244,8 @@ func (s *Server) revocation(c echo.Context, id, tenant string) (revoked, error) 
 	}
 }
 
-const (
-	searchAround = 2 * time.Second // how far an event's time may be from that in its id
-	searchPages  = 10
-)
+// searchAround is how far an event's time may be from that in its id.
+const searchAround = 2 * time.Second
 
 // olderRevocation finds one in the audit store, by the time that a UUID of
 // version 7 begins with: ids are not indexed.
@@ -265,8 +263,8 @@ func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant s
 		at = made.Made // the id is from when it was proposed
 	}
 	for _, w := range s.where(of) {
-		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
-		row, err := s.firstRow(ctx, search, func(r *events.Record) bool { return r.ID == id && r.Revocation != nil })
+		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, ID: id, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
+		row, err := s.firstRow(ctx, search)
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
@@ -289,9 +287,8 @@ func revokingTypes() (out []events.Type) {
 
 func (s *Server) withLift(ctx context.Context, row Row) (revoked, error) {
 	v := revoked{Index: row.Index, Record: &row.Record}
-	ref := row.Record.Ref()
-	lifts := Search{Tenant: row.Record.Tenant, Shard: row.Shard, Types: []events.Type{events.RevocationLifted}, Issuer: row.Record.Issuer, After: &row.Index}
-	lift, err := s.firstRow(ctx, lifts, func(r *events.Record) bool { return r.Revocation != nil && r.Revocation.Lifts == ref })
+	lifts := Search{Tenant: row.Record.Tenant, Shard: row.Shard, Types: []events.Type{events.RevocationLifted}, Lifts: row.Record.Ref(), Issuer: row.Record.Issuer, After: &row.Index}
+	lift, err := s.firstRow(ctx, lifts)
 	switch {
 	case err == nil:
 		v.LiftedAt = &lift.Index
@@ -301,22 +298,17 @@ func (s *Server) withLift(ctx context.Context, row Row) (revoked, error) {
 	return v, nil
 }
 
-// firstRow is the first row of a search that want accepts, among the first
-// pages.
-func (s *Server) firstRow(ctx context.Context, search Search, want func(*events.Record) bool) (Row, error) {
+// firstRow is the first row of a search that revokes or lifts. The search itself
+// says which it is: of a bulk job a million have one time.
+func (s *Server) firstRow(ctx context.Context, search Search) (Row, error) {
 	search.Limit = MaxLimit
-	for range searchPages {
-		rows, err := s.cfg.Events.Search(ctx, search)
-		if err != nil {
-			return Row{}, err
-		}
-		if i := slices.IndexFunc(rows, func(r Row) bool { return want(&r.Record) }); i >= 0 {
-			return rows[i], nil
-		}
-		if len(rows) < MaxLimit {
-			break
-		}
-		search.After = &rows[len(rows)-1].Index
+	rows, err := s.cfg.Events.Search(ctx, search)
+	if err != nil {
+		return Row{}, err
 	}
-	return Row{}, ErrNotFound
+	i := slices.IndexFunc(rows, func(r Row) bool { return r.Record.Revocation != nil })
+	if i < 0 {
+		return Row{}, ErrNotFound
+	}
+	return rows[i], nil
 }

@@ -187,6 +187,34 @@ func TestRevocationOfAnErasure(t *testing.T) {
 	}
 }
 
+// TestRevocationOfALargeJob is found in the audit store, and whether it was
+// lifted, though a million others have its time.
+func TestRevocationOfALargeJob(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMilli(0x019000000000)
+	p := &parts{position: 1}
+	const many = 10_500
+	for i := range uint64(many) {
+		r := record(fmt.Sprintf("01900000-0000-7000-8000-%012x", i), "acme", at)
+		r.Source, r.Revocation.Expires = query.BulkSource, events.TimestampOf(time.Now().Add(time.Hour))
+		p.rows = append(p.rows, query.Row{Index: i, Record: *r})
+	}
+	for i := range uint64(many - 1) {
+		p.rows = append(p.rows, query.Row{Index: many + i, Record: events.Record{Type: events.RevocationLifted, Tenant: "acme",
+			Revocation: &events.Revocation{Scope: events.ScopeToken, Lifts: p.rows[i].Record.Ref()}}})
+	}
+	a := serve(t, p.config())
+	issuer := a.token("issuer", "acme")
+	for i, want := range map[int]string{many - 1: "active", many - 2: "lifted"} {
+		var got query.Revocation
+		a.call(issuer, "GET", "/v1/revocations/"+p.rows[i].Record.ID, nil).want(t, http.StatusOK).into(t, &got)
+		if got.State != want || got.Position != uint64(i) {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+	a.call(issuer, "POST", "/v1/revocations/"+p.rows[many-1].Record.ID+"/lift", map[string]any{"reason": "mistake"}).want(t, http.StatusAccepted)
+}
+
 // TestLimitsOfRevocationsAreConfigured: what can have an effect depends on how
 // long tokens live.
 func TestLimitsOfRevocationsAreConfigured(t *testing.T) {

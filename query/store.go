@@ -23,6 +23,8 @@ type Search struct {
 	SubjectRef events.Ref
 	TokenRef   events.Ref
 	SessionRef events.Ref
+	ID         string     `json:",omitzero"` // of the event; not indexed: bound it in time
+	Lifts      events.Ref `json:",omitzero"` // the event that is lifted
 	Client     string
 	KeyID      string
 	Types      []events.Type // any of these

@@ -33,6 +33,28 @@ func TestWhatIsPublishedTogetherTravelsTogether(t *testing.T) {
 	}
 }
 
+// TestMixedEventsTravelTogether: what alternates shares as few messages as what
+// does not, each kind in its order.
+func TestMixedEventsTravelTogether(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.BatchEvents = 100 })
+	for round := range 20 {
+		var mixed []events.Event
+		for _, ev := range issuedMany(200) {
+			other := ev
+			other.ID, other.Type = ev.ID+"-r", events.TokenRefreshed
+			mixed = append(mixed, ev, other)
+		}
+		if err := p.Publish(t.Context(), mixed...); err != nil {
+			t.Fatal(err)
+		}
+		if n := int(w.state(t, stream.IntakeStream).Msgs); n != 4*(round+1) {
+			t.Fatalf("400 events of two kinds travelled in %d messages of 100", n-4*round)
+		}
+	}
+}
+
 // TestMessagesAbreast: so many messages of one kind are under way while none is
 // acknowledged, and each event arrives once.
 func TestMessagesAbreast(t *testing.T) {

@@ -79,7 +79,7 @@ func (p *Publisher) enqueueAll(ctx context.Context, items []*item) {
 		}
 		next = together{items: next.items[:0]}
 	}
-	for _, it := range items {
+	for _, it := range byKind(items) {
 		if err := p.encode(it, it.ev); err != nil {
 			report([]*item{it}, err)
 			continue
@@ -91,6 +91,21 @@ func (p *Publisher) enqueueAll(ctx context.Context, items []*item) {
 		next.add(k, it)
 	}
 	enter()
+}
+
+// byKind is items with those of a kind behind each other, in the order they are
+// in: what alternates would not share messages.
+func byKind(items []*item) []*item {
+	at := make(map[kind]int)
+	for _, it := range items {
+		if k := kindOf(it.ev); at[k] == 0 {
+			at[k] = len(at) + 1
+		}
+	}
+	if len(at) < 2 {
+		return items
+	}
+	return slices.SortedStableFunc(slices.Values(items), func(a, b *item) int { return at[kindOf(a.ev)] - at[kindOf(b.ev)] })
 }
 
 // together is events that can share a message.

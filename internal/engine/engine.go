@@ -72,8 +72,9 @@ type Config struct {
 	// MaxMemory bounds what the server may allocate, in bytes. Default 2 GiB,
 	// at least 256 MiB; queries over it fail, the process lives on.
 	MaxMemory int64
-	// Nice is how far the engine stands back for processes that want the same
-	// cores, as nice(1) has it. Default 0, not at all; up to 19. Linux only.
+	// Nice is how much further than we do the engine stands back for processes
+	// that want the same cores, as nice(1) has it. Default 0, no further; up to
+	// 19, and in all no further than 19. Linux only.
 	Nice int
 }
 

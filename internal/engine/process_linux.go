@@ -17,12 +17,21 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// beNice is for the calling thread, and for what it executes from now on.
+// maxNice is as far as a thread can stand back.
+const maxNice = 19
+
+// beNice has the calling thread stand back by so much more, and what it executes
+// from now on. Less than we do ourselves nothing may, without being root.
 func beNice(nice int) error {
 	if nice == 0 {
 		return nil
 	}
-	return os.NewSyscallError("setpriority", syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice))
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		return os.NewSyscallError("getpriority", err)
+	}
+	is := 20 - priority // as the system call has it, and not the C library
+	return os.NewSyscallError("setpriority", syscall.Setpriority(syscall.PRIO_PROCESS, 0, min(is+nice, maxNice)))
 }
 
 // beNiceAs has the session of pid be nice: where the kernel shares the cores

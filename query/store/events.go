@@ -61,6 +61,8 @@ func matching(q query.Search) *where {
 	w.ref("subject_ref", q.SubjectRef)
 	w.ref("token_ref", q.TokenRef)
 	w.ref("session_ref", q.SessionRef)
+	w.ref("lifts", q.Lifts)
+	w.text("id", q.ID)
 	w.text("issuer", q.Issuer)
 	w.text("client", q.Client)
 	w.text("kid", q.KeyID)

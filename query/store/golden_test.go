@@ -57,7 +57,7 @@ func questions() map[string]question {
 		out["reach, "+string(scope)] = reach{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Now: day, MaxLifetime: time.Hour}, 100, 50}
 		out["hits, "+string(scope)] = hits{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Cutoff: 9000, Now: day, MaxLifetime: time.Hour}, 100, 50}
 	}
-	for _, name := range []string{"tenant", "subject", "token", "session", "types", "window", "descending", "all"} {
+	for _, name := range []string{"tenant", "subject", "token", "session", "id", "lifts", "types", "window", "descending", "all"} {
 		out["search, "+name] = page{searches()[name], window{40, 100}}
 	}
 	return out

@@ -87,6 +87,9 @@ func history(n int) []eventrow.Row {
 			Client: fmt.Sprint("c", i%3), KeyID: fmt.Sprint("k", i%2), Outcome: []string{"success", "failure", ""}[i%3],
 			Attributes: map[string]string{"n": fmt.Sprint(i)},
 		}}
+		if i%9 == 5 {
+			rows[i].Record.Revocation = &events.Revocation{Scope: events.ScopeToken, Lifts: events.Ref{8, byte(i % 2)}}
+		}
 	}
 	return rows
 }
@@ -118,7 +121,8 @@ func matches(r *eventrow.Row, q query.Search) bool {
 	behind := q.After == nil || !q.Descending && r.Index > *q.After || q.Descending && r.Index < *q.After
 	when := time.UnixMicro(m.Time)
 	return typed && behind && m.Tenant == q.Tenant && r.Shard == q.Shard && is(q.Issuer, m.Issuer) && is(q.Client, m.Client) &&
-		is(q.KeyID, m.KeyID) && is(q.Outcome, m.Outcome) && refers(q.SubjectRef, m.SubjectRef) &&
+		is(q.KeyID, m.KeyID) && is(q.Outcome, m.Outcome) && refers(q.SubjectRef, m.SubjectRef) && is(q.ID, m.ID) &&
+		(q.Lifts.IsZero() || m.Revocation != nil && m.Revocation.Lifts == q.Lifts) &&
 		refers(q.TokenRef, m.TokenRef) && refers(q.SessionRef, m.SessionRef) &&
 		(q.From.IsZero() || !when.Before(q.From)) && (q.To.IsZero() || when.Before(q.To))
 }

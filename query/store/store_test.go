@@ -31,6 +31,8 @@ func searches() map[string]query.Search {
 		"subject":    {Tenant: "acme", SubjectRef: events.Ref{1, 2}},
 		"token":      {Tenant: "acme", TokenRef: events.Ref{2, 3}},
 		"session":    {Tenant: "acme", SessionRef: events.Ref{3, 1}},
+		"id":         {Tenant: "acme", ID: "4"},
+		"lifts":      {Tenant: "acme", Lifts: events.Ref{8, 1}},
 		"client":     {Tenant: "acme", Client: "c1"},
 		"key":        {Tenant: "acme", KeyID: "k1"},
 		"outcome":    {Tenant: "acme", Outcome: "failure"},
@@ -81,7 +83,7 @@ func TestSearchFindsWhatLookingAtEveryRowFinds(t *testing.T) {
 
 func TestEverySearchFindsSomethingSomewhere(t *testing.T) {
 	rows := history(300)
-	for _, name := range []string{"tenant", "other", "issuer", "subject", "token", "session", "client", "key", "outcome", "type", "types", "from", "to", "window", "after", "before", "all"} {
+	for _, name := range []string{"tenant", "other", "issuer", "subject", "token", "session", "id", "lifts", "client", "key", "outcome", "type", "types", "from", "to", "window", "after", "before", "all"} {
 		all := len(oracle(rows, query.Search{Tenant: "acme"}))
 		if n := len(oracle(rows, searches()[name])); n == 0 || n == all && name != "tenant" && name != "other" {
 			t.Errorf("%s finds %d of %d: it tests nothing", name, n, all)

@@ -20,11 +20,11 @@ const (
 	widening   = 64
 )
 
-// windowsOf is the windows of q below end. A search for a reference is narrow
-// by itself and gets one.
+// windowsOf is the windows of q below end. A search for a reference or an event is
+// narrow by itself and gets one.
 func windowsOf(q query.Search, end uint64) *windows {
 	w := &windows{left: window{end: end}, width: firstWidth, descending: q.Descending}
-	if !q.SubjectRef.IsZero() || !q.TokenRef.IsZero() || !q.SessionRef.IsZero() {
+	if !q.SubjectRef.IsZero() || !q.TokenRef.IsZero() || !q.SessionRef.IsZero() || !q.Lifts.IsZero() || q.ID != "" {
 		w.width = end
 	}
 	switch {

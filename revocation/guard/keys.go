@@ -32,6 +32,12 @@ type Key struct {
 	Public    crypto.PublicKey
 }
 
+// same reports whether k and o are one key.
+func (k Key) same(o Key) bool {
+	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.ID == o.ID && k.Algorithm == o.Algorithm && public.Equal(o.Public)
+}
+
 // StaticKeys is a KeySource that does not change.
 type StaticKeys []Key
 
@@ -65,7 +71,7 @@ type jwk struct {
 // ParseKeys reads a JWK set. Keys that cannot be used are left out, as RFC 7517
 // section 5 has it: those for encryption, secret ones, kinds that are not in
 // Algorithms; and those that are damaged or too weak, have no id, or share it
-// with another, so that it cannot be told which is meant. It is an error where
+// with another key, so that it cannot be told which is meant. It is an error where
 // these leave none.
 func ParseKeys(set []byte) (StaticKeys, error) {
 	keys, _, err := parseKeys(set)
@@ -90,6 +96,8 @@ func parseKeys(set []byte) (keys StaticKeys, faults []error, err error) {
 		case err != nil:
 			faults = append(faults, fmt.Errorf("key %d: %w", i, err))
 			continue
+		case named[k.ID] > 0 && slices.ContainsFunc(keys, k.same):
+			continue // as where two sets were made one: it is clear what is meant
 		}
 		if named[k.ID]++; named[k.ID] > 1 {
 			faults = append(faults, fmt.Errorf("key %d: its id is another's as well", i))

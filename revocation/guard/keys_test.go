@@ -68,6 +68,14 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	if got, err := guard.ParseKeys(twice); err != nil || len(got) != 2 || got[0].ID != "rsa" || got[1].ID != "ed" {
 		t.Errorf("an id used twice: got %v, %v", got, err)
 	}
+	var set struct{ Keys []any }
+	if err := json.Unmarshal(jwkSet(t), &set); err != nil {
+		t.Fatal(err)
+	}
+	again := must(json.Marshal(map[string]any{"keys": append(set.Keys, set.Keys...)}))
+	if got, err := guard.ParseKeys(again); err != nil || len(got) != 3 {
+		t.Errorf("each key twice: got %v, %v", got, err)
+	}
 	if _, err := guard.ParseKeys([]byte("no")); err == nil {
 		t.Error("no JSON")
 	}
