@@ -115,7 +115,7 @@ func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (D
 
 // fence says for ever that the person at that seat was erased.
 func (k *Keyring) fence(ctx context.Context, at seat) error {
-	err := k.store.Create(ctx, k.put(fenceName(at), fenceEntry{Erased: k.now().UnixMicro()}))
+	err := k.create(ctx, entry{fenceName(at), fenceEntry{Erased: k.now().UnixMicro()}})
 	if errors.Is(err, ErrExists) {
 		_, err = k.fenced(ctx, at)
 	}
@@ -131,7 +131,7 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 func (k *Keyring) erasePerson(ctx context.Context, at seat, ref events.Ref) error {
 	var e keyEntry
 	err := k.read(ctx, keyName(at), &e)
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) { // what cannot be read can still be erased
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) && !errors.Is(err, ErrEpoch) { // what cannot be read can still be erased
 		return err
 	}
 	if err == nil && e.Ref != ref {

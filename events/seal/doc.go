@@ -88,7 +88,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrDestroyed], [ErrSealed] and [ErrKEK] are for callers to
+// [ErrNotFound], [ErrDestroyed], [ErrSealed] and [ErrEpoch] are for callers to
 // branch on; anything else is the store's, and says nothing about what is
 // there. No error holds an identifier or a key.
 //

@@ -1,14 +1,22 @@
 package seal
 
+import "context"
+
 // Unwrap is the plain bytes of a stored entry, for tests that look at what is
 // left.
-func Unwrap(k KEK, name string, stored []byte) []byte {
-	plain, err := newWrapper(k).unwrap(name, stored)
+func (k *Keyring) Unwrap(name string, stored []byte) []byte {
+	if _, err := k.epochs.need(context.Background(), map[string][]byte{name: stored}); err != nil {
+		panic(err)
+	}
+	plain, err := k.unwrap(name, stored)
 	if err != nil {
 		panic(err)
 	}
 	return plain
 }
+
+// OfEpochs reports whether an entry is one of the epochs', which are not wrapped.
+func OfEpochs(name string) bool { return ofEpochs(name) }
 
 // OpenUnderCountingKey opens r under a key whose bytes count from 0.
 func OpenUnderCountingKey(r OpenRequest) ([]byte, error) {

@@ -61,6 +61,7 @@ const (
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
 	HeldSubjects       = heldPrefix + ">"
+	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over
 	QuarantineSubjects = quarantinePrefix + "*"
 	ReplayedSubjects   = replayedPrefix + "*"
 	LockSubjects       = lockPrefix + "*"

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/rootdir"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -102,19 +103,19 @@ func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
 // keyring opens the keyring over b and keeps its caches free of people who are
 // forgotten elsewhere.
 func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
-	text, err := a.cfg.Keys.KEK.Resolve(a.getenv)
+	root, err := a.root()
 	if err != nil {
-		return nil, fmt.Errorf("keys.kek: %w", err)
-	}
-	kek, err := seal.ParseKEK(text)
-	if err != nil {
-		return nil, fmt.Errorf("keys.kek: %w", err)
+		return nil, fmt.Errorf("keys.root: %w", err)
 	}
 	store, err := stream.OpenKeyStore(ctx, b.js)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	keep := a.cfg.Keys.Keep
+	if keep == 0 {
+		keep = -1 // 0 is the default there
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep})
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +126,18 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 		}
 	})
 	return keys, err
+}
+
+// root is where the keys of the keyring's epochs are.
+func (a *app) root() (seal.Root, error) {
+	if path, ok := a.cfg.Keys.Root.Dir(); ok {
+		return rootdir.Open(path)
+	}
+	text, err := a.cfg.Keys.Root.Secret().Resolve(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	return seal.ParseKEK(text)
 }
 
 // clickHouse is how to reach ClickHouse as one user.

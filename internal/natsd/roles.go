@@ -114,7 +114,7 @@ func projector(shards int) []string {
 	return slices.Concat(
 		[]string{
 			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject,
-			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
+			stream.KeyringSubjects, stream.KeyringGuard, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
 			stream.ServiceSubject("*", events.TypeNamed("system.*")),
 		},
 		lanes(shards), info(all...), direct(all...), leader(all...),
@@ -135,7 +135,7 @@ func api(shards int) []string {
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 		},
 		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.KeyringGuard, stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
 		consume(logs...), create(logs...),
