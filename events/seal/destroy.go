@@ -33,6 +33,7 @@ func (k *Keyring) Open(ctx context.Context, r OpenRequest) ([]byte, error) {
 	}
 	plain, err := s.open(&r)
 	if err != nil {
+		k.tampered(Tampering{Kind: PartDamaged, Tenant: r.Tenant})
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	return plain, nil

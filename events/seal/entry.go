@@ -118,6 +118,7 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 	}
 	plain, err := k.unwrap(name, stored)
 	if err != nil {
+		k.reportEntry(name, err)
 		return fmt.Errorf("unwrap %s entry: %w", kind(name), err)
 	}
 	if err := cbor.Unmarshal(plain, v); err != nil {
@@ -200,8 +201,11 @@ func (k *Keyring) fenced(ctx context.Context, at seat) (bool, error) {
 // fencedIn is fenced in what load got. A fence that does not open is an error
 // and not a fence: taking it for one would drop the person's data for ever.
 func (k *Keyring) fencedIn(got map[string][]byte, at seat) (bool, error) {
-	var e fenceEntry
-	switch err := k.decode(got, fenceName(at), &e); {
+	return k.fenceIn(got, at, new(fenceEntry))
+}
+
+func (k *Keyring) fenceIn(got map[string][]byte, at seat, e *fenceEntry) (bool, error) {
+	switch err := k.decode(got, fenceName(at), e); {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, ErrNotFound):

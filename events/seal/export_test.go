@@ -26,3 +26,6 @@ func OpenUnderCountingKey(r OpenRequest) ([]byte, error) {
 	}
 	return s.open(&r)
 }
+
+// EpochOf is the epoch that a stored entry is wrapped in.
+func EpochOf(stored []byte) (uint32, error) { return epochOf(stored) }

@@ -44,6 +44,10 @@ type Config struct {
 	// 30 s; 1 ms to 1 min.
 	CacheTTL time.Duration
 
+	// OnTampering is told, at once, of what was refused because somebody has
+	// changed it, each time that it is met. It must not wait. nil is not told.
+	OnTampering func(Tampering)
+
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -118,6 +122,8 @@ type Keyring struct {
 	epochs *epochs
 	now    func() time.Time
 
+	onTampering func(Tampering)
+
 	subjects *cache[handle, known]
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
@@ -130,7 +136,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	}
 	cfg.defaults()
 	return &Keyring{
-		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now,
+		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering,
 		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
 		ciphers:  newCache[events.Ref, *siv](cachedCiphers, cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
@@ -227,6 +233,9 @@ func (k *Keyring) find(ctx context.Context, q questions, found map[seat]known) (
 		case err != nil:
 			return nil, err
 		case erased:
+			if late, _ := k.longFenced(got, at); late && got[keyName(at)] != nil {
+				k.tampered(Tampering{Kind: KeyReturned, Tenant: at.tenant, Entry: kind(keyName(at))})
+			}
 			found[at] = known{erased: true}
 		case there:
 			found[at] = p
