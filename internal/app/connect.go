@@ -115,7 +115,7 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 	if keep == 0 {
 		keep = -1 // 0 is the default there
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep})
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep, OnTampering: a.watchTampering(b)})
 	if err != nil {
 		return nil, err
 	}

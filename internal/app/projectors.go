@@ -45,6 +45,13 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 		}
 		writers = append(writers, run)
 	}
+	rotate, err := a.rotation(ctx, elections, b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	if rotate != nil {
+		writers = append(writers, rotate)
+	}
 	return role{config.RoleIntake, together(writers)}, nil
 }
 

@@ -115,7 +115,7 @@ func projector(shards int) []string {
 		[]string{
 			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject,
 			stream.KeyringSubjects, stream.KeyringGuard, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
-			stream.ServiceSubject("*", events.TypeNamed("system.*")),
+			stream.ServiceSubject("*", events.TypeNamed("system.*")), stream.ServiceSubject("*", events.FindingOpened),
 		},
 		lanes(shards), info(all...), direct(all...), leader(all...),
 		consume(stream.IntakeStream), reset(stream.IntakeStream),
