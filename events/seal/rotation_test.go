@@ -582,3 +582,41 @@ func TestAnotherStoreInThePlaceOfTheFirst(t *testing.T) {
 	s.wantSound(t)
 	wantOpens(t, s.keyring(t), sealed, "text")
 }
+
+// widest is a store that knows of how many entries it was asked for at once.
+type widest struct {
+	*sealtest.Memory
+	most int
+}
+
+func (w *widest) Get(ctx context.Context, keys ...string) (map[string][]byte, error) {
+	w.most = max(w.most, len(keys))
+	return w.Memory.Get(ctx, keys...)
+}
+
+func (w *widest) Replace(ctx context.Context, unless string, entries ...seal.Stored) error {
+	w.most = max(w.most, len(entries))
+	return w.Memory.Replace(ctx, unless, entries...)
+}
+
+func (w *widest) List(ctx context.Context, prefix string) ([]string, error) {
+	out, err := w.Memory.List(ctx, prefix)
+	w.most = max(w.most, len(out))
+	return out, err
+}
+
+func TestARotationHoldsAPage(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(500)...)
+	s.now = s.now.Add(week)
+	store := &widest{Memory: s.store}
+	r := s.rotation(t, store, s.root)
+	if err := r.Turn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if store.most > 10 || r.Stats().Rewrapped != 1002 { // a page of Memory has four entries; there are two epochs
+		t.Errorf("%d entries at once, %d in all", store.most, r.Stats().Rewrapped)
+	}
+	s.wantSound(t)
+}
