@@ -28,6 +28,8 @@
 //     and one key.
 //   - After Destroy has returned, nothing that was sealed for the person opens
 //     in any process, whatever is cached there: [ErrDestroyed].
+//   - Where Config.Held says that nobody waits for this process, no cached key is
+//     used before the store was asked for a fence.
 //   - A destroyed key never comes back, and none is made for that person again
 //     but by Renew: Subjects answers Erased, in this process at once, in others
 //     after Evict or Config.CacheTTL.

@@ -44,6 +44,12 @@ type Config struct {
 	// 30 s; 1 ms to 1 min.
 	CacheTTL time.Duration
 
+	// Held reports whether whoever forgets somebody waits until this process has
+	// dropped their key. As long as it is false, a cached key is used only after the
+	// store was asked for a fence. It is called often. nil: nobody waits, and CacheTTL
+	// alone is the bound.
+	Held func() bool
+
 	// OnTampering is told, at once, of what was refused because somebody has
 	// changed it, each time that it is met. It must not wait. nil is not told.
 	OnTampering func(Tampering)
@@ -86,6 +92,9 @@ func (c *Config) defaults() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Held == nil {
+		c.Held = func() bool { return true }
+	}
 }
 
 // Validate reports every fault of c at once.
@@ -123,6 +132,7 @@ type Keyring struct {
 	now    func() time.Time
 
 	onTampering func(Tampering)
+	held        func() bool
 
 	subjects *cache[handle, known]
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
@@ -136,7 +146,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	}
 	cfg.defaults()
 	return &Keyring{
-		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering,
+		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering, held: cfg.Held,
 		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
 		ciphers:  newCache[events.Ref, *siv](cachedCiphers, cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
@@ -160,8 +170,13 @@ func each[T any](ctx context.Context, items []T, do func(ctx context.Context, i 
 }
 
 // Evict forgets what is cached of the person whose fence is e.<tenant>.<handle>
-// in the store. It is to be called when a fence is announced.
+// in the store, of everybody where the handle is empty. It is to be called when a
+// fence is announced.
 func (k *Keyring) Evict(tenant, handle string) {
+	if handle == "" {
+		k.subjects.clear()
+		k.ciphers.clear()
+	}
 	if h, err := hex.DecodeString(handle); err == nil && len(h) == len(seat{}.handle) { // nobody is at any other
 		k.evict([16]byte(h))
 	}

@@ -620,3 +620,39 @@ func TestARotationHoldsAPage(t *testing.T) {
 	}
 	s.wantSound(t)
 }
+
+// TestWhatNobodyWaitsForIsNotUsed: a process that is not held, and was not told
+// of a fence, asks the store before it uses a cached key.
+func TestWhatNobodyWaitsForIsNotUsed(t *testing.T) {
+	t.Parallel()
+	s, held := newSite(), true
+	k, err := seal.NewKeyring(seal.Config{Store: s.store, Root: s.root, Held: func() bool { return held }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := subjects(t, k, people(4)...)
+	forget := func(n int) {
+		t.Helper()
+		d, err := s.keyring(t).Destroy(t.Context(), "acme", first[n].Ref)
+		if err != nil || len(d.Handle) != 32 {
+			t.Fatalf("destroy: %+v, %v", d, err)
+		}
+	}
+	wantErased := func(n int, want bool) {
+		t.Helper()
+		if got := subjects(t, k, person(n))[0]; got.Erased != want {
+			t.Errorf("person %d: erased %t, want %t", n, got.Erased, want)
+		}
+	}
+	forget(0)
+	wantErased(0, false) // it was not told, and Destroy's caller waits until it is
+	held = false
+	wantErased(0, true)
+	wantErased(1, false)
+	held = true
+	forget(1)
+	wantErased(1, false)
+	k.Evict("acme", "") // nobody knows any more who it was
+	wantErased(1, true)
+	wantErased(2, false)
+}

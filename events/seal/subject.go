@@ -192,9 +192,9 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 		handles[i] = at.handle
 	}
 	rest.confirmed = map[seat]known{}
-	now := k.subjects.clock()
+	now, held := k.subjects.clock(), k.held()
 	k.subjects.getAll(handles, func(i int, p known, fresh bool) {
-		if fresh {
+		if fresh && held {
 			out[i], answered[i] = p.subjectKey(), true
 		} else if now-p.read < fullRead && !p.erased { // a fence may have gone: see Renew
 			rest.confirmed[seats[i]] = p

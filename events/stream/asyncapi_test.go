@@ -80,6 +80,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
 		"held":            {with(stream.HeldSubjects, "{tenant}.{hold}.{subject}.{shard}.{index}"), stream.HeldStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
+		"liveEvictions":   {stream.LiveEvictions + ".{holder}", ""},
 		"feedKeys":        {stream.FeedKeysSubject, ""},
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},
 		"snapshotChunks":  {"$O." + stream.SnapshotBucket + ".C.{upload}", objects},

@@ -51,6 +51,7 @@ const (
 	LiveAnnouncements  = "rescind.live.announced"   // what deltas are about to revoke, stored nowhere
 	FeedKeysSubject    = "rescind.feed.keys"        // request: the feed keys of all tenants
 	LiveErasures       = "rescind.live.erased"      // prefix: .<tenant>.<handle>, when a fence is put into the keyring
+	LiveEvictions      = "rescind.live.evict"       // prefix: .<holder>; request: drop a person's key, answered when it is dropped
 	EventSubjects      = eventPrefix + ">"
 	LogSubjects        = "rescind.log.*"
 	KeyringSubjects    = keyringPrefix + ">"

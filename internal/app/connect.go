@@ -115,10 +115,18 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 	if keep == 0 {
 		keep = -1 // 0 is the default there
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep, OnTampering: a.watchTampering(b)})
+	var keys *seal.Keyring
+	holder, err := stream.NewHolder(b.nc, func(tenant, handle string) { keys.Evict(tenant, handle) })
 	if err != nil {
 		return nil, err
 	}
+	keys, err = seal.NewKeyring(seal.Config{
+		Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep, Held: holder.Live, OnTampering: a.watchTampering(b),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.beside(holder.Run)
 	_, err = b.nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) {
 		place := strings.TrimPrefix(m.Subject, stream.LiveErasures+".")
 		if tenant, handle, ok := strings.Cut(place, "."); ok {
