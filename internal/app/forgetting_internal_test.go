@@ -30,8 +30,13 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string // of the holder, until Destroy has returned
-	holder, err := stream.NewHolder(projector.Conn(), func(_, handle string) { told = append(told, handle) })
+	var mu sync.Mutex
+	var told []string
+	holder, err := stream.NewHolder(projector.Conn(), func(_, handle string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, handle)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +58,11 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mu.Lock()
 		if want = append(want, done.Handle); !slices.Equal(told, want) {
-			t.Fatalf("told %q, want %q", told, want)
+			t.Errorf("told %q, want %q", told, want)
 		}
+		mu.Unlock()
 	}
 	if want[0] == "" || want[1] != "" {
 		t.Errorf("handles %q", want)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func keyStore(t *testing.T, s *natsd.Server, role natsd.Role) *stream.KeyStore {
+func keyStore(t testing.TB, s *natsd.Server, role natsd.Role) *stream.KeyStore {
 	t.Helper()
 	store, err := stream.OpenKeyStore(t.Context(), natsdtest.JetStream(t, s, role))
 	if err != nil {
