@@ -10,12 +10,12 @@ import (
 	"github.com/rescindhq/rescind/internal/deployment"
 )
 
-func newKeys(environment) *cobra.Command {
+func newKeys(env environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keys", Short: "Make the keys of a deployment", Args: cobra.NoArgs,
+		Use: "keys", Short: "Make the keys of a deployment, and show how old the keyring's are", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysInit())
+	cmd.AddCommand(newKeysInit(), newKeysEpochs(env))
 	return cmd
 }
 

@@ -91,6 +91,30 @@ func (k *Keyring) Epochs(ctx context.Context) ([]Epoch, error) {
 	return out, nil
 }
 
+// Left is how many entries are wrapped in each epoch that is over, read from the
+// keyring's own store.
+func (k *Keyring) Left(ctx context.Context, store Revisions) (map[uint32]int, error) {
+	numbers, err := k.epochs.numbers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("entries of epochs: %w", err)
+	}
+	f := found{left: map[uint32]int{}}
+	if len(numbers) < 2 {
+		return f.left, nil
+	}
+	current := numbers[len(numbers)-1]
+	for from := uint64(0); ; {
+		page, next, err := store.Before(ctx, epochName(current), from)
+		if err != nil {
+			return nil, fmt.Errorf("entries of epochs: %w", err)
+		}
+		f.look(current, page)
+		if from = next; next == 0 {
+			return f.left, nil
+		}
+	}
+}
+
 // Residue is from when a copy of the keyring that somebody made before now can
 // be read by nobody, as planned: then the keys of all epochs until now are gone.
 // It is not before the time at which that is so if re-wrapping takes no longer

@@ -656,3 +656,33 @@ func TestWhatNobodyWaitsForIsNotUsed(t *testing.T) {
 	wantErased(1, true)
 	wantErased(2, false)
 }
+
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(5)...)
+	want := func(n int) {
+		t.Helper()
+		left, err := s.keyring(t).Left(t.Context(), s.store)
+		if err != nil || left[1] != n || len(left) > 1 {
+			t.Fatalf("left %v, %v; want %d of the first", left, err, n)
+		}
+	}
+	want(0) // it is the current one
+	s.now = s.now.Add(week)
+	replaced := 0
+	store := &sealtest.Fault{Store: s.store, Judge: func(method, _ string) sealtest.Verdict {
+		if method == "replace" {
+			if replaced++; replaced > 2 {
+				return sealtest.Fail
+			}
+		}
+		return sealtest.Pass
+	}}
+	if err := s.rotation(t, store, s.root).Turn(t.Context()); err == nil {
+		t.Fatal("the fault is not told")
+	}
+	want(12 - 7) // tenant, feed key and five people; a page of four holds the epoch, too
+	s.turn(t)
+	want(0)
+}
