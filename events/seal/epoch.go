@@ -91,6 +91,22 @@ func (k *Keyring) Epochs(ctx context.Context) ([]Epoch, error) {
 	return out, nil
 }
 
+// ForgetEpochs drops the keys of epochs that the root has destroyed from memory.
+// It is to be called from time to time: this process may have unwrapped them
+// while they were there.
+func (k *Keyring) ForgetEpochs(ctx context.Context) error {
+	all, err := k.epochs.list(ctx)
+	if err != nil {
+		return fmt.Errorf("forget epochs: %w", err)
+	}
+	for _, e := range all {
+		if !e.Destroyed.IsZero() {
+			k.epochs.forget(e.Number)
+		}
+	}
+	return nil
+}
+
 // Left is how many entries are wrapped in each epoch that is over, read from the
 // keyring's own store.
 func (k *Keyring) Left(ctx context.Context, store Revisions) (map[uint32]int, error) {

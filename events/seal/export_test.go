@@ -15,6 +15,13 @@ func (k *Keyring) Unwrap(name string, stored []byte) []byte {
 	return plain
 }
 
+// OpenedEpochs is of how many epochs k has the key in memory.
+func (k *Keyring) OpenedEpochs() int {
+	k.epochs.mu.RLock()
+	defer k.epochs.mu.RUnlock()
+	return len(k.epochs.opened)
+}
+
 // OfEpochs reports whether an entry is one of the epochs', which are not wrapped.
 func OfEpochs(name string) bool { return ofEpochs(name) }
 

@@ -657,6 +657,28 @@ func TestWhatNobodyWaitsForIsNotUsed(t *testing.T) {
 	wantErased(2, false)
 }
 
+func TestDestroyedEpochsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	long := s.keyring(t)
+	sealed := letter(t, subjects(t, long, person(1))[0], "acme", "text")
+	for range 3 {
+		s.rotate(t)
+		subjects(t, long, person(2))
+		wantOpens(t, long, sealed, "text")
+	}
+	if n := long.OpenedEpochs(); n < 2 {
+		t.Fatalf("%d keys in memory: there is nothing to forget", n)
+	}
+	if err := long.ForgetEpochs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := long.OpenedEpochs(); n != 1 {
+		t.Errorf("%d keys in memory, want that of the current epoch", n)
+	}
+	wantOpens(t, long, sealed, "text")
+}
+
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	s := newSite()

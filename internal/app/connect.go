@@ -127,6 +127,7 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 		return nil, err
 	}
 	a.beside(holder.Run)
+	a.beside(func(ctx context.Context) error { return a.forgetEpochs(ctx, keys) })
 	_, err = b.nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) {
 		place := strings.TrimPrefix(m.Subject, stream.LiveErasures+".")
 		if tenant, handle, ok := strings.Cut(place, "."); ok {

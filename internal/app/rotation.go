@@ -37,6 +37,25 @@ func (a *app) rotation(ctx context.Context, elections, b *bus, keys *seal.Keyrin
 	return r.Run, nil
 }
 
+// forgetEvery is how long a process may have the key of an epoch in memory that
+// was destroyed.
+const forgetEvery = 10 * time.Minute
+
+func (a *app) forgetEpochs(ctx context.Context, keys *seal.Keyring) error {
+	due := time.NewTicker(forgetEvery)
+	defer due.Stop()
+	for {
+		select {
+		case <-due.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := keys.ForgetEpochs(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("keys of destroyed epochs stay in memory", "err", err)
+		}
+	}
+}
+
 func (a *app) watchRotation(r *seal.Rotation, keys *seal.Keyring) {
 	m := a.meter()
 	m.count("keyring_rewrapped_total", "Entries of the keyring that were wrapped anew because their epoch was over.", func() float64 { return float64(r.Stats().Rewrapped) })
