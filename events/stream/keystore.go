@@ -378,9 +378,8 @@ func (k *KeyStore) delete(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// Before is some of the entries that were written before the entry named key: of
-// a stream with one copy up to 500 at once. Of one with replicas the leader gives
-// them one by one.
+// Before is some of the entries that were written before the entry named key, up
+// to 500 at once. Of a stream with replicas the leader gives them.
 func (k *KeyStore) Before(ctx context.Context, key string, from uint64) (entries []seal.Stored, next uint64, err error) {
 	end, err := k.last(ctx, key)
 	switch {
@@ -398,28 +397,75 @@ func (k *KeyStore) Before(ctx context.Context, key string, from uint64) (entries
 			return entries, 0, nil
 		}
 		next = m.Seq + 1
-		entries = append(entries, seal.Stored{Key: strings.TrimPrefix(m.Subject, keyringPrefix), Value: m.Data, Revision: m.Seq})
+		if key, ok := strings.CutPrefix(m.Subject, keyringPrefix); ok { // else it is the guard
+			entries = append(entries, seal.Stored{Key: key, Value: m.Data, Revision: m.Seq})
+		}
 	}
 	return entries, next, nil
 }
 
-// leaderPage is how many entries a page has that the leader gives one by one.
-const leaderPage = 100
+// entriesPage is how many entries Before looks for at once.
+const entriesPage = 500
 
-// page is the messages of entries from a sequence on. It ends behind end at the
-// latest, and is never empty as long as that is there.
+// everySubject asks for the next message whatever its subject. With any other
+// filter the server goes through all subjects of the stream.
+const everySubject = ">"
+
+// page is the messages from a sequence on, and none left out up to the last of
+// them. It ends behind end at the latest, and is never empty as long as that is
+// there. Each is asked for by itself: the server would count all that follow for
+// each request of several, and with a million people that takes it half a second.
 func (k *KeyStore) page(ctx context.Context, from, end uint64) (page []stored, err error) {
-	if k.direct {
-		return nextOf(ctx, k.js.Conn(), KeyringStream, KeyringSubjects, from, pageMessages)
+	if from > end {
+		return nil, nil
 	}
-	for len(page) < leaderPage && from <= end {
-		m, err := get{Seq: from, NextFor: KeyringSubjects}.from(ctx, k.js, KeyringStream)
-		if err != nil {
-			return nil, err
+	first, err := k.next(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	page = make([]stored, 1, entriesPage)
+	page[0] = first
+	rest := make([]stored, min(entriesPage-1, end-min(first.Seq, end))) // most sequences are of a message
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxAsked)
+	for i := range rest {
+		g.Go(func() (err error) { rest[i], err = k.next(ctx, first.Seq+1+uint64(i)); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, m := range rest { // where one is missing, two have found the same
+		if m.Seq > page[len(page)-1].Seq {
+			page = append(page, m)
 		}
-		page, from = append(page, m), m.Seq+1
 	}
 	return page, nil
+}
+
+// next is the first message from a sequence on.
+func (k *KeyStore) next(ctx context.Context, from uint64) (stored, error) {
+	question := get{Seq: from, NextFor: everySubject}
+	if !k.direct {
+		return question.from(ctx, k.js, KeyringStream)
+	}
+	body, err := json.Marshal(question)
+	if err != nil {
+		return stored{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	m, err := k.js.Conn().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+KeyringStream, body)
+	if err != nil {
+		return stored{}, err
+	}
+	found, none, err := addNext(nil, m)
+	if none {
+		err = jetstream.ErrMsgNotFound
+	}
+	if err != nil {
+		return stored{}, err
+	}
+	return found[0], nil
 }
 
 // List is every key that begins with prefix, which is empty or ends with a

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/seal/rootdir"
+	"github.com/rescindhq/rescind/events/seal/rootvault"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -141,6 +142,9 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 func (a *app) root() (seal.Root, error) {
 	if path, ok := a.cfg.Keys.Root.Dir(); ok {
 		return rootdir.Open(path)
+	}
+	if url, ok := a.cfg.Keys.Root.Vault(); ok {
+		return rootvault.New(rootvault.Config{URL: url, Token: func() (string, error) { return a.cfg.Keys.RootToken.Resolve(a.getenv) }})
 	}
 	text, err := a.cfg.Keys.Root.Secret().Resolve(a.getenv)
 	if err != nil {

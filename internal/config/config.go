@@ -128,11 +128,15 @@ type Auth struct {
 type Keys struct {
 	// Root is where the keys are that wrap the keyring's, one an epoch: dir:PATH
 	// is a folder, mode 0700, that every process can write to, on one host or on
-	// a volume they share, and that is in no backup together with NATS. file:PATH
+	// a volume they share, and that is in no backup together with NATS.
+	// vault:https://HOST:PORT/MOUNT is a transit engine of Vault. file:PATH
 	// and env:NAME are one key of 32 bytes in base64, which can never be
 	// destroyed: a copy of the keyring from before an erasure would open what was
 	// erased, for ever (GDPR article 17), so only profile dev takes them.
-	Root Root `koanf:"root" desc:"keys that wrap the keyring's: dir:PATH; in dev also file:PATH or env:NAME"`
+	Root Root `koanf:"root" desc:"keys that wrap the keyring's: dir:PATH or vault:URL/MOUNT; in dev also file:PATH or env:NAME"`
+	// RootToken is the token of Vault, which only Root of kind vault: needs. It is
+	// read anew for each request, so that an agent may renew the file.
+	RootToken Secret `koanf:"root_token" desc:"token of Vault for keys.root, file:PATH or env:NAME"`
 	// Epoch is how long the keyring is wrapped under one key of the root. Then its
 	// entries are wrapped anew, and Keep later that key is destroyed: what was
 	// erased can be read from an old copy of the keyring no longer than Epoch and
@@ -279,12 +283,15 @@ func (c *Config) validateServers(f *faults) {
 }
 
 func (c *Config) validateSecrets(f *faults) {
-	f.check(c.Keys.Root.valid(), "keys.root: want dir:PATH, file:PATH or env:NAME: keys are only referred to here")
+	f.check(c.Keys.Root.valid(), "keys.root: want dir:PATH, vault:https://HOST/MOUNT, file:PATH or env:NAME: keys are only referred to here")
 	f.check(!c.Keys.Root.Permanent() || c.Profile == Dev,
-		"keys.root: a key from a file or variable can never be destroyed, so that old copies of the keyring would open what was erased: profile %s wants dir:PATH", c.Profile)
+		"keys.root: a key from a file or variable can never be destroyed, so that old copies of the keyring would open what was erased: profile %s wants dir:PATH or vault:URL", c.Profile)
+	vault, isVault := c.Keys.Root.Vault()
+	f.check(!isVault || c.Keys.RootToken != "", "keys.root_token: want file:PATH or env:NAME for keys.root in Vault")
+	f.check(!isVault || c.Profile == Dev || strings.HasPrefix(vault, "https://"), "keys.root: %q is not vault:https://, which profile %s requires", c.Keys.Root, c.Profile)
 	f.check(c.Keys.Feed != "" || !c.Runs(RoleRevoke) && !c.Runs(RoleAPI), "keys.feed: want file:PATH or env:NAME")
 	for key, s := range map[string]Secret{
-		"keys.feed": c.Keys.Feed, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
+		"keys.feed": c.Keys.Feed, "keys.root_token": c.Keys.RootToken, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
 		"clickhouse.projector_password": c.ClickHouse.ProjectorPassword, "clickhouse.api_password": c.ClickHouse.APIPassword,
 		"clickhouse.rebuilder_password": c.ClickHouse.RebuilderPassword,
 	} {
