@@ -139,12 +139,32 @@ func (k *Keyring) erasePerson(ctx context.Context, at seat, ref events.Ref) erro
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) && !errors.Is(err, ErrEpoch) { // what cannot be read can still be erased
 		return err
 	}
+	if err == nil {
+		if err := k.mark(ctx, at.tenant, &e.Key); err != nil {
+			return err
+		}
+	}
 	if err == nil && e.Ref != ref {
 		if err := k.erase(ctx, seatName(at.tenant, e.Ref)); err != nil {
 			return err
 		}
 	}
 	return k.erase(ctx, keyName(at), seatName(at.tenant, ref))
+}
+
+// mark says for ever that a key was destroyed, before it is: whoever puts it back
+// is found. A mark leads to nobody, as only who has the key can make it.
+func (k *Keyring) mark(ctx context.Context, tenant string, key *dataKey) error {
+	err := k.create(ctx, entry{markName(tenant, key.mark()), fenceEntry{Erased: k.now().UnixMicro()}})
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("mark the key as destroyed: %w", err)
+	}
+	return nil
+}
+
+func (k *dataKey) mark() [16]byte {
+	sum := sha256.Sum256(append([]byte("rescind destroyed key v1\x00"), k[:]...))
+	return [16]byte(sum[:16])
 }
 
 func (k *dataKey) fingerprint() [8]byte {

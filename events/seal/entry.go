@@ -22,6 +22,7 @@ import (
 //	s.<tenant>.<ref>         seatEntry: where the person behind a reference is found
 //	k.<tenant>.<handle>      keyEntry: the reference and data key of a person
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
+//	d.<tenant>.<mark>        fenceEntry: the data key of that mark was destroyed
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
@@ -33,6 +34,10 @@ func feedName(tenant string, g uint32) string {
 func seatName(tenant string, ref events.Ref) string { return hexName("s.", tenant, ref) }
 func keyName(at seat) string                        { return hexName("k.", at.tenant, at.handle) }
 func fenceName(at seat) string                      { return hexName("e.", at.tenant, at.handle) }
+
+func markName(tenant string, mark [16]byte) string {
+	return hexName("d.", tenant, mark)
+}
 
 func hexName(kind, tenant string, last [16]byte) string {
 	var room [128]byte
@@ -184,6 +189,8 @@ func kind(name string) string {
 		return "data key"
 	case "e":
 		return "fence"
+	case "d":
+		return "mark"
 	default:
 		return "unknown"
 	}

@@ -248,9 +248,7 @@ func (k *Keyring) find(ctx context.Context, q questions, found map[seat]known) (
 		case err != nil:
 			return nil, err
 		case erased:
-			if late, _ := k.longFenced(got, at); late && got[keyName(at)] != nil {
-				k.tampered(Tampering{Kind: KeyReturned, Tenant: at.tenant, Entry: kind(keyName(at))})
-			}
+			k.reportReturned(ctx, got, at)
 			found[at] = known{erased: true}
 		case there:
 			found[at] = p

@@ -3,15 +3,12 @@ package seal
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
-
-	"github.com/rescindhq/rescind/events"
 )
 
 // found is what a pass over the entries from before an epoch has found of others.
@@ -193,64 +190,45 @@ func tenantOf(name string) string {
 	return tenant
 }
 
-// returned erases entries of people who were forgotten, and says which. What
-// Destroy is about to erase is left to it.
+// returned erases the keys among entries that Destroy had destroyed and somebody
+// put back, and says which. What Destroy is about to erase is left to it.
 func (r *Rotation) returned(ctx context.Context, entries []opened) (map[string]bool, error) {
-	whose := map[string]person{}
-	var names []string
+	marks := map[string]opened{}
+	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		if p, ok := personOf(e); ok {
-			whose[e.name] = p
-			names = append(names, fenceName(p.at))
+		if name, ok := markIn(e); ok {
+			marks[name] = e
+			names = append(names, name)
 		}
 	}
-	fences, err := r.keys.load(ctx, names)
+	got, err := r.keys.load(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	gone := map[string]bool{}
-	for name, p := range whose {
-		late, err := r.keys.longFenced(fences, p.at)
+	for name, e := range marks {
+		late, err := r.keys.longMarked(got, name)
 		if err != nil {
 			return nil, err
 		}
 		if !late {
 			continue
 		}
-		r.keys.tampered(Tampering{Kind: KeyReturned, Tenant: p.at.tenant, Entry: kind(name)})
-		if err := r.keys.erasePerson(ctx, p.at, p.ref); err != nil {
+		r.keys.tampered(Tampering{Kind: KeyReturned, Tenant: tenantOf(e.name), Entry: kind(e.name)})
+		if err := r.keys.erase(ctx, e.name); err != nil {
 			return nil, fmt.Errorf("erase a key that came back: %w", err)
 		}
-		gone[name] = true
+		gone[e.name] = true
 	}
 	return gone, nil
 }
 
-// person is whose entry one is.
-type person struct {
-	at  seat
-	ref events.Ref
-}
-
-// personOf is whose reference or data key an entry is.
-func personOf(e opened) (p person, ok bool) {
-	letter, rest, _ := strings.Cut(e.name, ".")
-	tenant, id, _ := strings.Cut(rest, ".")
-	b, err := hex.DecodeString(id)
-	if e.value == nil || err != nil || len(b) != len(handle{}) {
-		return p, false
+// markIn is the name of the mark that is there if an entry is a person's key that
+// was destroyed.
+func markIn(e opened) (name string, ok bool) {
+	var k keyEntry
+	if e.value == nil || !strings.HasPrefix(e.name, "k.") || cbor.Unmarshal(e.value, &k) != nil {
+		return "", false
 	}
-	switch letter {
-	case "s":
-		var s seatEntry
-		err = cbor.Unmarshal(e.value, &s)
-		p = person{seat{tenant, s.Handle}, events.Ref(b)}
-	case "k":
-		var k keyEntry
-		err = cbor.Unmarshal(e.value, &k)
-		p = person{seat{tenant, handle(b)}, k.Ref}
-	default:
-		return p, false
-	}
-	return p, err == nil
+	return markName(tenantOf(e.name), k.Key.mark()), true
 }

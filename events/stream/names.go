@@ -62,6 +62,7 @@ const (
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
 	HeldSubjects       = heldPrefix + ">"
+	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed
 	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over
 	QuarantineSubjects = quarantinePrefix + "*"
 	ReplayedSubjects   = replayedPrefix + "*"

@@ -135,7 +135,7 @@ func api(shards int) []string {
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 		},
 		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.KeyringGuard, stream.LiveEvictions + ".*", stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.MarkSubjects, stream.KeyringGuard, stream.LiveEvictions + ".*", stream.FeedKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
 		consume(logs...), create(logs...),

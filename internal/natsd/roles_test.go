@@ -132,6 +132,7 @@ func subjectRights() []right {
 		pub("rescind.keyring.f.acme.1", projector),
 		pub("rescind.held.acme.00ff.00ff.0.1", api),
 		pub("rescind.keyring.e.acme.00ff", projector, api),
+		pub("rescind.keyring.d.acme.00ff", projector, api),
 		pub("rescind.keyring.x.2", projector),
 		pub("rescind.keyring-guard", projector, api),
 		pub("rescind.live.evict.h1", projector, api),
