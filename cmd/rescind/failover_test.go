@@ -123,7 +123,7 @@ func (s *site) serveIntake(t *testing.T, name string) *served {
 		t.Fatal(err)
 	}
 	p := &served{cmd: exec.Command(exe, "serve", "--roles", "intake", "--profile", "dev", "--environment", "test",
-		"--nats-url", s.nats.URL(), "--nats-projector-creds", s.nats.CredsFile(natsd.Projector), "--keys-kek", "file:"+s.keys.KEK())}
+		"--nats-url", s.nats.URL(), "--nats-projector-creds", s.nats.CredsFile(natsd.Projector), "--keys-root", "dir:"+s.keys.Root())}
 	said, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

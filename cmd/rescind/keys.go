@@ -10,12 +10,12 @@ import (
 	"github.com/rescindhq/rescind/internal/deployment"
 )
 
-func newKeys(environment) *cobra.Command {
+func newKeys(env environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keys", Short: "Make the keys of a deployment", Args: cobra.NoArgs,
+		Use: "keys", Short: "Make the keys of a deployment, and show how old the keyring's are", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysInit())
+	cmd.AddCommand(newKeysInit(), newKeysEpochs(env))
 	return cmd
 }
 
@@ -24,7 +24,7 @@ func newKeysInit() *cobra.Command {
 	var shards int
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make every key and password that is not there yet",
-		Long: `Init makes, in one folder, the key-encryption key, the feed's and the API's
+		Long: `Init makes, in one folder, the folder of the keyring's root, the feed's and the API's
 signing keys, NATS credentials of each role and ClickHouse passwords; and, where
 asked to, the server configurations that know them. What is there is kept.`,
 		Args: cobra.NoArgs,
@@ -35,7 +35,7 @@ asked to, the server configurations that know them. What is there is kept.`,
 			}
 			return show(cmd, made, func(w io.Writer) {
 				fmt.Fprintf(w, "keys and passwords: %s\nfeed key for verifiers: %s\n", made.Secrets, made.FeedKey)
-				fmt.Fprintf(w, "keep %s apart from backups of NATS: whoever has both can read everything\n", filepath.Join(made.Secrets, "kek"))
+				fmt.Fprintf(w, "keep %s apart from backups of NATS: whoever has both can read everything\n", filepath.Join(made.Secrets, "root"))
 			})
 		},
 	}

@@ -70,7 +70,7 @@ func (p *plant) serve(t *testing.T, args ...string) (kill func()) {
 	}
 	cmd := exec.Command(exe, append([]string{
 		"serve", "--profile", "dev", "--environment", "test", "--log", "warn", "--shards", fmt.Sprint(shards), "--nats-url", p.nats.URL(),
-		"--nats-projector-creds", p.nats.CredsFile(natsd.Projector), "--keys-kek", "file:" + p.keys.KEK(), "--keys-feed", "file:" + p.keys.Feed(),
+		"--nats-projector-creds", p.nats.CredsFile(natsd.Projector), "--keys-root", "dir:" + p.keys.Root(), "--keys-feed", "file:" + p.keys.Feed(),
 	}, args...)...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -183,7 +183,7 @@ func TestServeRefusesAnotherNumberOfShards(t *testing.T) {
 	} {
 		out, err := exec.Command(exe, append([]string{
 			"serve", "--profile", "dev", "--environment", "test", "--shards", "2", "--nats-url", p.nats.URL(),
-			"--nats-projector-creds", p.nats.CredsFile(natsd.Projector), "--keys-kek", "file:" + p.keys.KEK(), "--keys-feed", "file:" + p.keys.Feed(),
+			"--nats-projector-creds", p.nats.CredsFile(natsd.Projector), "--keys-root", "dir:" + p.keys.Root(), "--keys-feed", "file:" + p.keys.Feed(),
 		}, args...)...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "made for shards: 3") || !strings.Contains(string(out), "without their past") {
 			t.Errorf("%v: %v, %s", args, err, out)

@@ -99,7 +99,8 @@ func processorTime(b *testing.B) int64 {
 }
 
 func BenchmarkWrap(b *testing.B) {
-	w, plain := newWrapper(GenerateKEK()), make([]byte, 100)
+	k, plain := newKey(), make([]byte, 100)
+	w := &wrapper{epoch: 1, key: newXAES(&k)}
 	stored := w.wrap("k.acme.00ff", plain)
 	b.Run("wrap", func(b *testing.B) {
 		b.ReportAllocs()

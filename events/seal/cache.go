@@ -107,6 +107,13 @@ func (c *cache[K, V]) remove(k K) V {
 	return e.value
 }
 
+func (c *cache[K, V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.young, c.old = map[K]cached[V]{}, nil
+	c.removals++
+}
+
 func (c *cache[K, V]) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

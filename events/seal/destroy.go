@@ -33,6 +33,7 @@ func (k *Keyring) Open(ctx context.Context, r OpenRequest) ([]byte, error) {
 	}
 	plain, err := s.open(&r)
 	if err != nil {
+		k.tampered(Tampering{Kind: PartDamaged, Tenant: r.Tenant})
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	return plain, nil
@@ -86,6 +87,10 @@ type Destroyed struct {
 	// KeyFingerprint names the key that was destroyed, for the receipt: 16 hex
 	// digits of a SHA-256 over it. Empty where AlreadyGone.
 	KeyFingerprint string
+
+	// Handle is what the person's fence is named by, for Evict. Empty where
+	// AlreadyGone: nothing leads to it any more.
+	Handle string
 }
 
 // Destroy forgets the person behind ref: it sets the fence, then erases the
@@ -110,12 +115,12 @@ func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (D
 	if err := k.erasePerson(ctx, at, ref); err != nil {
 		return Destroyed{}, fmt.Errorf("destroy: %w", err)
 	}
-	return Destroyed{KeyFingerprint: hex.EncodeToString(e.Fingerprint[:])}, nil
+	return Destroyed{KeyFingerprint: hex.EncodeToString(e.Fingerprint[:]), Handle: hex.EncodeToString(at.handle[:])}, nil
 }
 
 // fence says for ever that the person at that seat was erased.
 func (k *Keyring) fence(ctx context.Context, at seat) error {
-	err := k.store.Create(ctx, k.put(fenceName(at), fenceEntry{Erased: k.now().UnixMicro()}))
+	err := k.create(ctx, entry{fenceName(at), fenceEntry{Erased: k.now().UnixMicro()}})
 	if errors.Is(err, ErrExists) {
 		_, err = k.fenced(ctx, at)
 	}
@@ -131,8 +136,13 @@ func (k *Keyring) fence(ctx context.Context, at seat) error {
 func (k *Keyring) erasePerson(ctx context.Context, at seat, ref events.Ref) error {
 	var e keyEntry
 	err := k.read(ctx, keyName(at), &e)
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) { // what cannot be read can still be erased
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrSealed) && !errors.Is(err, ErrEpoch) { // what cannot be read can still be erased
 		return err
+	}
+	if err == nil {
+		if err := k.mark(ctx, at.tenant, &e.Key); err != nil {
+			return err
+		}
 	}
 	if err == nil && e.Ref != ref {
 		if err := k.erase(ctx, seatName(at.tenant, e.Ref)); err != nil {
@@ -140,6 +150,21 @@ func (k *Keyring) erasePerson(ctx context.Context, at seat, ref events.Ref) erro
 		}
 	}
 	return k.erase(ctx, keyName(at), seatName(at.tenant, ref))
+}
+
+// mark says for ever that a key was destroyed, before it is: whoever puts it back
+// is found. A mark leads to nobody, as only who has the key can make it.
+func (k *Keyring) mark(ctx context.Context, tenant string, key *dataKey) error {
+	err := k.create(ctx, entry{markName(tenant, key.mark()), fenceEntry{Erased: k.now().UnixMicro()}})
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("mark the key as destroyed: %w", err)
+	}
+	return nil
+}
+
+func (k *dataKey) mark() [16]byte {
+	sum := sha256.Sum256(append([]byte("rescind destroyed key v1\x00"), k[:]...))
+	return [16]byte(sum[:16])
 }
 
 func (k *dataKey) fingerprint() [8]byte {

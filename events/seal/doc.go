@@ -1,6 +1,7 @@
 // Package seal keeps the keys that make a person forgettable: subject
-// references, data keys, and the tenant's own keys, each wrapped under one
-// key-encryption key, in a store that sees none of them.
+// references, data keys, and the tenant's own keys, each wrapped under the key
+// of an epoch, in a store that sees none of them, under a root that destroys the
+// keys of epochs that are over.
 //
 // # What it is
 //
@@ -10,7 +11,10 @@
 // [Keyring.Destroy] erases reference and data key, and leaves a fence that
 // keeps them from being made again. A [Tenant] turns the other identifiers into
 // keyed hashes. Beside them stand the keys that publishers encrypt to
-// ([Keyring.IntakeKeys]), which are nobody's and live for about a day.
+// ([Keyring.IntakeKeys]), which are nobody's and live for about a day. A
+// [Rotation] takes the keyring from epoch to epoch: what is in it is wrapped
+// anew, and the [Root] destroys the key of the epoch before, so that no copy of
+// the keyring from then opens anything.
 //
 // # Guarantees
 //
@@ -26,6 +30,8 @@
 //     and one key.
 //   - After Destroy has returned, nothing that was sealed for the person opens
 //     in any process, whatever is cached there: [ErrDestroyed].
+//   - Where Config.Held says that nobody waits for this process, no cached key is
+//     used before the store was asked for a fence.
 //   - A destroyed key never comes back, and none is made for that person again
 //     but by Renew: Subjects answers Erased, in this process at once, in others
 //     after Evict or Config.CacheTTL.
@@ -44,7 +50,24 @@
 //   - Forgetting a person changes nothing of any other person or tenant.
 //   - The store sees no identifier and no key: names are keyed hashes, random
 //     references and tenants; values are wrapped and bound to their names, so
-//     that two cannot be swapped.
+//     that two cannot be swapped. The entries of epochs hold times and wrapped
+//     keys.
+//   - A copy of the keyring, made at any time before a person was forgotten, opens
+//     nothing of them once the root has destroyed the keys of the epochs until
+//     then, whoever has it, and whatever else is left: [Keyring.Residue] says from
+//     when, as planned.
+//   - Nothing is written in an epoch that is over, by a process that slept however
+//     long: no entry is ever in an epoch whose key is destroyed, and none is lost.
+//   - A rotation that was stopped at any step, or answered by an error whose effect
+//     is not known, goes on where it was; several at once do no harm. Who is
+//     forgotten while it runs stays forgotten.
+//   - The key of an epoch is destroyed only when every entry of it was wrapped anew:
+//     one that does not open keeps it. A rotation whose root is not the keyring's
+//     begins and destroys nothing.
+//   - An entry that was changed, cut, put in the place of another, or put back after
+//     its person was forgotten opens nothing, and Config.OnTampering is told; so is a
+//     sealed part that does not open.
+//   - A rotation holds no more than a page of entries in memory.
 //   - A key that is in use is confirmed by the store at least every
 //     Config.CacheTTL, and read again every hour.
 //   - A person's key is there only while the person can be found by reference:
@@ -86,16 +109,17 @@
 // is in docs/adr/0010.
 //
 // A stored entry is wrapped by XAES-256-GCM, which is AES-256-GCM under a key
-// derived for each message from a random nonce: the first 4 bytes of the KEK's
-// id after the version byte, a 24-byte nonce, the ciphertext and a 16-byte tag.
+// derived for each message from a random nonce: the number of the epoch in 4
+// bytes after the version byte, a 24-byte nonce, the ciphertext and a 16-byte tag.
 // The additional data are the name of the entry. References are 16 bytes, data
-// keys 64.
+// keys 64. The key of an epoch is derived from 32 random bytes, which the root
+// wraps, and from all that the entry of the epoch says.
 //
 // # Errors
 //
-// [ErrNotFound], [ErrDestroyed], [ErrSealed] and [ErrKEK] are for callers to
-// branch on; anything else is the store's, and says nothing about what is
-// there. No error holds an identifier or a key.
+// [ErrNotFound], [ErrDestroyed], [ErrSealed], [ErrEpoch] and [ErrPermanent] are
+// for callers to branch on; anything else is the store's or the root's, and says
+// nothing about what is there. No error holds an identifier or a key.
 //
 // # Concurrency
 //
@@ -109,8 +133,9 @@
 // the erasures from the log before serving, and start anew whoever holds a
 // Keyring, which could go on for an hour with keys that the backup lacks. It
 // cannot take back what was already opened, and does not scrub the memory of a
-// running process. It does not stop whoever holds both the store and the KEK
-// from asking whether a certain person was forgotten. A process killed between making a key and
+// running process. It does not reach copies of the root's keys, and until the
+// date of Residue a copy of the keyring opens what it always did. It does not
+// stop whoever holds the store and can use the root from asking whether a certain person was forgotten. A process killed between making a key and
 // seeing the fence that was put meanwhile leaves a key that sealed nothing;
 // calling Destroy again removes it. One killed between the two entries of a
 // person leaves a reference that nothing was sealed under.
@@ -120,5 +145,5 @@
 // RFC 5297 (AES-SIV), RFC 4493 (AES-CMAC); NIST SP 800-38D (GCM); C2SP
 // XAES-256-GCM; RFC 2104 (HMAC), RFC 5869 (HKDF); GDPR article
 // 17; the order "fence, destroy, evict" from the erasure fence of Cratis
-// Chronicle.
+// Chronicle. Epochs, and why the store is the fence: docs/adr/0021.
 package seal

@@ -23,6 +23,7 @@ import (
 //	k.<tenant>.<handle>      keyEntry: the reference and data key of a person
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
 //	i.<seconds>              intakeEntry: what publishers encrypt to, from then on
+//	d.<tenant>.<mark>        fenceEntry: the data key of that mark was destroyed
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
@@ -34,6 +35,10 @@ func feedName(tenant string, g uint32) string {
 func seatName(tenant string, ref events.Ref) string { return hexName("s.", tenant, ref) }
 func keyName(at seat) string                        { return hexName("k.", at.tenant, at.handle) }
 func fenceName(at seat) string                      { return hexName("e.", at.tenant, at.handle) }
+
+func markName(tenant string, mark [16]byte) string {
+	return hexName("d.", tenant, mark)
+}
 
 func hexName(kind, tenant string, last [16]byte) string {
 	var room [128]byte
@@ -92,14 +97,20 @@ func (k *Keyring) read(ctx context.Context, name string, v any) error {
 	return k.decode(got, name, v)
 }
 
-// load is what the store has under names, still wrapped.
-func (k *Keyring) load(ctx context.Context, names []string) (map[string][]byte, error) {
+// load is what the store has under names, still wrapped, with the keys at hand
+// to unwrap it. An entry whose epoch ends meanwhile was wrapped anew before, so
+// that reading it again finds it in another one.
+func (k *Keyring) load(ctx context.Context, names []string) (got map[string][]byte, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	got, err := k.store.Get(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("read %s entry: %w", kind(names[0]), err)
+	for whole, tries := false, 2; !whole && tries > 0; tries-- {
+		if got, err = k.store.Get(ctx, names...); err != nil {
+			return nil, fmt.Errorf("read %s entry: %w", kind(names[0]), err)
+		}
+		if whole, err = k.epochs.need(ctx, got); err != nil {
+			return nil, fmt.Errorf("read %s entry: %w", kind(names[0]), err)
+		}
 	}
 	return got, nil
 }
@@ -111,8 +122,9 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 	if !ok {
 		return fmt.Errorf("read %s entry: %w", kind(name), ErrNotFound)
 	}
-	plain, err := k.wrapper.unwrap(name, stored)
+	plain, err := k.unwrap(name, stored)
 	if err != nil {
+		k.reportEntry(name, err)
 		return fmt.Errorf("unwrap %s entry: %w", kind(name), err)
 	}
 	if err := cbor.Unmarshal(plain, v); err != nil {
@@ -121,13 +133,47 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 	return nil
 }
 
-// put is the wrapped entry v under name.
-func (k *Keyring) put(name string, v any) Put {
-	plain, err := cbor.Marshal(v)
+func (k *Keyring) unwrap(name string, stored []byte) ([]byte, error) {
+	n, err := epochOf(stored)
 	if err != nil {
-		panic(err) // the entry types are constant
+		return nil, err
 	}
-	return Put{Key: name, Value: k.wrapper.wrap(name, plain)}
+	w := k.epochs.get(n)
+	if w == nil {
+		return nil, ErrEpoch
+	}
+	return w.unwrap(name, stored)
+}
+
+// entry is one to create, before it is wrapped.
+type entry struct {
+	name  string
+	value any
+}
+
+// create wraps entries in the current epoch and puts them into the store: see
+// Store.Create. Where that epoch turns out to be over, nothing was written since
+// then, and it does so in the next.
+func (k *Keyring) create(ctx context.Context, entries ...entry) error {
+	w, err := k.epochs.confirmed(ctx)
+	for range rivals {
+		if err != nil {
+			return err
+		}
+		if err := k.store.Create(ctx, epochName(w.epoch+1), wrapped(w, entries)...); !errors.Is(err, ErrRetired) {
+			return err
+		}
+		w, err = k.epochs.renew(ctx, w)
+	}
+	return errors.New("epochs kept ending")
+}
+
+func wrapped(w *wrapper, entries []entry) []Put {
+	puts := make([]Put, len(entries))
+	for i, e := range entries {
+		puts[i] = Put{Key: e.name, Value: w.wrap(e.name, mustMarshal(e.value))}
+	}
+	return puts
 }
 
 // kind is what an error may say of an entry's name.
@@ -146,6 +192,8 @@ func kind(name string) string {
 		return "fence"
 	case "i":
 		return "intake key"
+	case "d":
+		return "mark"
 	default:
 		return "unknown"
 	}
@@ -163,8 +211,11 @@ func (k *Keyring) fenced(ctx context.Context, at seat) (bool, error) {
 // fencedIn is fenced in what load got. A fence that does not open is an error
 // and not a fence: taking it for one would drop the person's data for ever.
 func (k *Keyring) fencedIn(got map[string][]byte, at seat) (bool, error) {
-	var e fenceEntry
-	switch err := k.decode(got, fenceName(at), &e); {
+	return k.fenceIn(got, at, new(fenceEntry))
+}
+
+func (k *Keyring) fenceIn(got map[string][]byte, at seat, e *fenceEntry) (bool, error) {
+	switch err := k.decode(got, fenceName(at), e); {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, ErrNotFound):

@@ -1,14 +1,29 @@
 package seal
 
+import "context"
+
 // Unwrap is the plain bytes of a stored entry, for tests that look at what is
 // left.
-func Unwrap(k KEK, name string, stored []byte) []byte {
-	plain, err := newWrapper(k).unwrap(name, stored)
+func (k *Keyring) Unwrap(name string, stored []byte) []byte {
+	if _, err := k.epochs.need(context.Background(), map[string][]byte{name: stored}); err != nil {
+		panic(err)
+	}
+	plain, err := k.unwrap(name, stored)
 	if err != nil {
 		panic(err)
 	}
 	return plain
 }
+
+// OpenedEpochs is of how many epochs k has the key in memory.
+func (k *Keyring) OpenedEpochs() int {
+	k.epochs.mu.RLock()
+	defer k.epochs.mu.RUnlock()
+	return len(k.epochs.opened)
+}
+
+// OfEpochs reports whether an entry is one of the epochs', which are not wrapped.
+func OfEpochs(name string) bool { return ofEpochs(name) }
 
 // OpenUnderCountingKey opens r under a key whose bytes count from 0.
 func OpenUnderCountingKey(r OpenRequest) ([]byte, error) {
@@ -18,3 +33,6 @@ func OpenUnderCountingKey(r OpenRequest) ([]byte, error) {
 	}
 	return s.open(&r)
 }
+
+// EpochOf is the epoch that a stored entry is wrapped in.
+func EpochOf(stored []byte) (uint32, error) { return epochOf(stored) }

@@ -73,7 +73,7 @@ func (k *Keyring) HoldKey(ctx context.Context, tenant string, hold events.Ref) (
 			return key, err
 		}
 		made = true
-		err = k.store.Create(ctx, k.put(holdName(tenant, hold), keyEntry{Key: newDataKey(), Generation: firstGeneration, Created: k.now().UnixMicro()}))
+		err = k.create(ctx, entry{holdName(tenant, hold), keyEntry{Key: newDataKey(), Generation: firstGeneration, Created: k.now().UnixMicro()}})
 		if err != nil && !errors.Is(err, ErrExists) {
 			return SubjectKey{}, fmt.Errorf("make the key of a hold: %w", err)
 		}
@@ -125,7 +125,7 @@ func (k *Keyring) DestroyHold(ctx context.Context, tenant string, hold events.Re
 	if hold.IsZero() || !events.ValidTenant(tenant) {
 		return errors.New("destroy the key of a hold: no hold")
 	}
-	err := k.store.Create(ctx, k.put(releasedName(tenant, hold), fenceEntry{Erased: k.now().UnixMicro()}))
+	err := k.create(ctx, entry{releasedName(tenant, hold), fenceEntry{Erased: k.now().UnixMicro()}})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("destroy the key of a hold: %w", err)
 	}

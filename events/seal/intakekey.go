@@ -137,7 +137,7 @@ func (k *Keyring) MakeIntakeKey(ctx context.Context, notBefore, expires time.Tim
 		return fmt.Errorf("make intake key: %w", err)
 	}
 	e := intakeEntry{Private: secret, NotBefore: notBefore.Unix(), Expires: expires.Unix(), Created: k.now().UnixMicro()}
-	if err := k.store.Create(ctx, k.put(intakeName(notBefore), e)); err != nil && !errors.Is(err, ErrExists) {
+	if err := k.create(ctx, entry{intakeName(notBefore), e}); err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("make intake key: %w", err)
 	}
 	return nil

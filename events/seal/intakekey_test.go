@@ -66,7 +66,7 @@ func TestADestroyedIntakeKeyIsGone(t *testing.T) {
 	t.Parallel()
 	store, now := new(sealtest.Memory), today
 	clocked := func() *seal.Keyring {
-		k, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek, CacheTTL: time.Minute, Now: func() time.Time { return now }})
+		k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, CacheTTL: time.Minute, Now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestUnknownIntakeKeysCostOneReading(t *testing.T) {
 		ids = append(ids, fmt.Sprint(i))
 	}
 	found, err := k.FindIntakeKeys(t.Context(), ids...)
-	if err != nil || len(found) != 1 || calls > 2 {
+	if err != nil || len(found) != 1 || calls > 3 { // the names, the entries, and the key of an epoch that is new to k
 		t.Fatalf("%d found in %d calls, %v", len(found), calls, err)
 	}
 	if calls = 0; len(found) == 1 {

@@ -1,21 +1,26 @@
 package seal
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 )
 
-// KEK is the key-encryption key: every entry of the keyring is wrapped under
-// it. It is the one secret to back up, and to keep apart from backups of the
-// keyring. The zero KEK is no key. It does not print itself.
+// KEK is a root of one key that is somebody else's to keep: a secret that was
+// given. It cannot be destroyed, so that a copy of the keyring from before an
+// erasure opens what was erased: it is for development and tests. The zero KEK
+// is no key. It does not print itself.
 type KEK struct {
 	key key
 	id  [4]byte
 	set bool
 }
+
+var _ Root = KEK{}
 
 // GenerateKEK is a fresh random KEK.
 func GenerateKEK() KEK { return kekOf(newKey()) }
@@ -53,34 +58,35 @@ func (k KEK) LogValue() slog.Value { return slog.StringValue(k.String()) }
 // MarshalText is String.
 func (k KEK) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// wrapper wraps entries under one KEK.
-type wrapper struct {
-	id  [4]byte
-	key *xaes
+// Wrap implements Root: the key is always the same.
+func (k KEK) Wrap(_ context.Context, secret []byte) (Wrapped, error) {
+	return Wrapped{Key: k.ID(), Secret: k.Encrypt(secret)}, nil
 }
 
-func newWrapper(k KEK) *wrapper { return &wrapper{k.id, newXAES(&k.key)} }
-
-// wrap is plain as it is stored under name: version, KEK id, nonce, ciphertext.
-func (w *wrapper) wrap(name string, plain []byte) []byte {
-	dst := append(make([]byte, 0, 5+nonceSize+len(plain)+tagSize), wrapVersion)
-	return w.key.encrypt(append(dst, w.id[:]...), plain, entryAAD(name))
-}
-
-// unwrap reads what wrap wrote under the same name.
-func (w *wrapper) unwrap(name string, stored []byte) ([]byte, error) {
-	if len(stored) < 5 || stored[0] != wrapVersion {
-		return nil, fmt.Errorf("not a keyring entry: %w", ErrSealed)
+// Unwrap implements Root.
+func (k KEK) Unwrap(_ context.Context, w Wrapped) ([]byte, error) {
+	if w.Key != k.ID() {
+		return nil, ErrRootKey
 	}
-	if [4]byte(stored[1:]) != w.id {
-		return nil, ErrKEK
-	}
-	return w.key.decrypt(stored[5:], entryAAD(name))
+	return k.Decrypt(w.Secret)
 }
 
-const wrapVersion = 1
+// Destroy implements Root: it cannot.
+func (KEK) Destroy(context.Context, string) (time.Time, error) { return time.Time{}, ErrPermanent }
 
-// entryAAD binds an entry to its name, so that entries cannot be swapped.
-func entryAAD(name string) []byte {
-	return appendLengthPrefixed(append(make([]byte, 0, 128), "rescind keyring v1\x00"...), name)
+// Delay implements Root: it cannot destroy.
+func (KEK) Delay() (time.Duration, error) { return 0, ErrPermanent }
+
+// Encrypt is secret wrapped under k, for roots that keep a KEK for each epoch.
+func (k KEK) Encrypt(secret []byte) []byte { return newXAES(&k.key).encrypt(nil, secret, rootAAD) }
+
+// Decrypt is what Encrypt was given. The error wraps ErrSealed where wrapped
+// was changed, or is under another key.
+func (k KEK) Decrypt(wrapped []byte) ([]byte, error) {
+	return newXAES(&k.key).decrypt(wrapped, rootAAD)
 }
+
+// Text is the key itself, as ParseKEK reads it, for roots that keep it.
+func (k KEK) Text() string { return base64.StdEncoding.EncodeToString(k.key[:]) }
+
+var rootAAD = []byte("rescind root v1")

@@ -52,9 +52,9 @@ func TestKeysDoNotPrintThemselves(t *testing.T) {
 	s.ready = newSIV(&s.key)
 	var out strings.Builder
 	log := slog.New(slog.NewJSONHandler(&out, nil))
-	log.Info("x", "kek", k, "config", Config{KEK: k}, "subject", s)
+	log.Info("x", "kek", k, "config", Config{Root: k}, "subject", s)
 	j, _ := json.Marshal(map[string]any{"kek": k, "subject": s})
-	fmt.Fprintf(&out, "%v %+v %#v %s %x %v %#v %+v %s", k, k, k, k, k, Config{KEK: k}, s, s, j)
+	fmt.Fprintf(&out, "%v %+v %#v %s %x %v %#v %+v %s", k, k, k, k, k, Config{Root: k}, s, s, j)
 	for _, secret := range []string{
 		fmt.Sprintf("%x", k.key), base64.StdEncoding.EncodeToString(k.key[:]),
 		strings.Trim(fmt.Sprint([keySize]byte(k.key)), "[]"),

@@ -17,9 +17,21 @@ type Config struct {
 	// Store keeps the entries. Required.
 	Store Store
 
-	// KEK wraps every entry. Required. Whoever has it and the store has
-	// everything; whoever has one of them has nothing.
-	KEK KEK
+	// Root wraps the keys that entries are wrapped under, one for each epoch.
+	// Required. Whoever can use it and has the store has everything; whoever has
+	// one of them has nothing.
+	Root Root
+
+	// EpochLasts is how long an epoch is planned to last: see [Rotation]. Default
+	// 7 days; 1 s to 366 days. All who share a store say the same. Longer means
+	// that a copy of the keyring can be read for longer after an erasure; shorter,
+	// that all entries are wrapped anew more often.
+	EpochLasts time.Duration
+
+	// EpochKeep is how long the key of an epoch is kept after its end: as long a
+	// backup of the keyring that was made in it can be restored and used. Default
+	// 24 h; 0 is that, negative is not at all; at most 90 days.
+	EpochKeep time.Duration
 
 	// CacheSubjects is how many people's data keys are kept in memory, at most
 	// 280 bytes each. Default 100,000; 2 to 10,000,000. Fewer costs reads of the
@@ -31,6 +43,16 @@ type Config struct {
 	// seals under a key that was destroyed (it never opens with one). Default
 	// 30 s; 1 ms to 1 min.
 	CacheTTL time.Duration
+
+	// Held reports whether whoever forgets somebody waits until this process has
+	// dropped their key. As long as it is false, a cached key is used only after the
+	// store was asked for a fence. It is called often. nil: nobody waits, and CacheTTL
+	// alone is the bound.
+	Held func() bool
+
+	// OnTampering is told, at once, of what was refused because somebody has
+	// changed it, each time that it is met. It must not wait. nil is not told.
+	OnTampering func(Tampering)
 
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
@@ -45,6 +67,10 @@ const (
 	maxCacheSubjects     = 10_000_000
 	defaultCacheTTL      = 30 * time.Second
 	maxCacheTTL          = MaxCacheTTL
+	defaultEpochLasts    = 7 * 24 * time.Hour
+	maxEpochLasts        = 366 * 24 * time.Hour
+	defaultEpochKeep     = 24 * time.Hour
+	maxEpochKeep         = 90 * 24 * time.Hour
 	cachedTenants        = 10_000
 	cachedCiphers        = 8_000 // 1.2 KB each
 )
@@ -56,8 +82,18 @@ func (c *Config) defaults() {
 	if c.CacheTTL == 0 {
 		c.CacheTTL = defaultCacheTTL
 	}
+	if c.EpochLasts == 0 {
+		c.EpochLasts = defaultEpochLasts
+	}
+	if c.EpochKeep == 0 {
+		c.EpochKeep = defaultEpochKeep
+	}
+	c.EpochKeep = max(c.EpochKeep, 0)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Held == nil {
+		c.Held = func() bool { return true }
 	}
 }
 
@@ -68,8 +104,14 @@ func (c Config) Validate() error {
 	if c.Store == nil {
 		faults = append(faults, errors.New("store is missing"))
 	}
-	if !c.KEK.set {
-		faults = append(faults, errors.New("key-encryption key is missing"))
+	if c.Root == nil || c.Root == Root(KEK{}) {
+		faults = append(faults, errors.New("root is missing"))
+	}
+	if c.EpochLasts < time.Second || c.EpochLasts > maxEpochLasts {
+		faults = append(faults, fmt.Errorf("epochs of %s: want 1s to %s", c.EpochLasts, maxEpochLasts))
+	}
+	if c.EpochKeep > maxEpochKeep {
+		faults = append(faults, fmt.Errorf("keys of epochs kept for %s: want at most %s", c.EpochKeep, maxEpochKeep))
 	}
 	if c.CacheSubjects < 2 || c.CacheSubjects > maxCacheSubjects {
 		faults = append(faults, fmt.Errorf("cache of %d subjects: want 2 to %d", c.CacheSubjects, maxCacheSubjects))
@@ -85,9 +127,12 @@ func (c Config) Validate() error {
 
 // Keyring finds, makes and destroys keys.
 type Keyring struct {
-	store   Store
-	wrapper *wrapper
-	now     func() time.Time
+	store  Store
+	epochs *epochs
+	now    func() time.Time
+
+	onTampering func(Tampering)
+	held        func() bool
 
 	subjects *cache[handle, known]
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
@@ -102,7 +147,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	}
 	cfg.defaults()
 	return &Keyring{
-		store: cfg.Store, wrapper: newWrapper(cfg.KEK), now: cfg.Now,
+		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering, held: cfg.Held,
 		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
 		ciphers:  newCache[events.Ref, *siv](cachedCiphers, cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
@@ -126,8 +171,13 @@ func each[T any](ctx context.Context, items []T, do func(ctx context.Context, i 
 }
 
 // Evict forgets what is cached of the person whose fence is e.<tenant>.<handle>
-// in the store. It is to be called when a fence is announced.
+// in the store, of everybody where the handle is empty. It is to be called when a
+// fence is announced.
 func (k *Keyring) Evict(tenant, handle string) {
+	if handle == "" {
+		k.subjects.clear()
+		k.ciphers.clear()
+	}
 	if h, err := hex.DecodeString(handle); err == nil && len(h) == len(seat{}.handle) { // nobody is at any other
 		k.evict([16]byte(h))
 	}
@@ -199,6 +249,7 @@ func (k *Keyring) find(ctx context.Context, q questions, found map[seat]known) (
 		case err != nil:
 			return nil, err
 		case erased:
+			k.reportReturned(ctx, got, at)
 			found[at] = known{erased: true}
 		case there:
 			found[at] = p

@@ -100,10 +100,10 @@ func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry) er
 	var ref events.Ref
 	rand.Read(ref[:])
 	key, now := newDataKey(), k.now().UnixMicro()
-	err = k.store.Create(ctx,
-		k.put(renewalPrefix(at)+strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased}),
-		k.put(seatName(at.tenant, ref), seatEntry{Handle: at.handle, Fingerprint: key.fingerprint()}),
-		k.put(keyName(at), keyEntry{Ref: ref, Key: key, Generation: generation, Created: now}))
+	err = k.create(ctx,
+		entry{renewalPrefix(at) + strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased}},
+		entry{seatName(at.tenant, ref), seatEntry{Handle: at.handle, Fingerprint: key.fingerprint()}},
+		entry{keyName(at), keyEntry{Ref: ref, Key: key, Generation: generation, Created: now}})
 	if err != nil {
 		return fmt.Errorf("make a new key: %w", err) // where somebody else did, the next call finds theirs
 	}

@@ -86,7 +86,7 @@ func TestRenewStopped(t *testing.T) {
 func TestRenewedElsewhere(t *testing.T) {
 	t.Parallel()
 	store, now := new(sealtest.Memory), time.Now()
-	other, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek, CacheTTL: time.Second, Now: func() time.Time { return now }})
+	other, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, CacheTTL: time.Second, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,9 +192,9 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 		handles[i] = at.handle
 	}
 	rest.confirmed = map[seat]known{}
-	now := k.subjects.clock()
+	now, held := k.subjects.clock(), k.held()
 	k.subjects.getAll(handles, func(i int, p known, fresh bool) {
-		if fresh {
+		if fresh && held {
 			out[i], answered[i] = p.subjectKey(), true
 		} else if now-p.read < fullRead && !p.erased { // a fence may have gone: see Renew
 			rest.confirmed[seats[i]] = p
@@ -278,7 +278,7 @@ func (k *Keyring) provision(ctx context.Context, ps []proposal, found map[seat]k
 	if len(ps) == 0 {
 		return true, nil
 	}
-	err := k.store.Create(ctx, k.puts(ps)...)
+	err := k.create(ctx, k.entries(ps)...)
 	if errors.Is(err, ErrExists) {
 		return false, k.withdrawLosers(ctx, ps)
 	}
@@ -288,17 +288,17 @@ func (k *Keyring) provision(ctx context.Context, ps []proposal, found map[seat]k
 	return true, k.settle(ctx, ps, found)
 }
 
-// puts is what has to be created, each person's seat before the key: the store
+// entries is what has to be created, each person's seat before the key: the store
 // writes in that order, and a key without a seat could seal what its reference
 // does not open.
-func (k *Keyring) puts(ps []proposal) []Put {
-	out := make([]Put, 0, 2*len(ps))
+func (k *Keyring) entries(ps []proposal) []entry {
+	out := make([]entry, 0, 2*len(ps))
 	now := k.now().UnixMicro()
 	for i := range ps {
 		p := &ps[i]
 		out = append(out,
-			k.put(seatName(p.at.tenant, p.ref), seatEntry{Handle: p.at.handle, Fingerprint: p.key.fingerprint()}),
-			k.put(keyName(p.at), keyEntry{Ref: p.ref, Key: p.key, Generation: firstGeneration, Created: now}))
+			entry{seatName(p.at.tenant, p.ref), seatEntry{Handle: p.at.handle, Fingerprint: p.key.fingerprint()}},
+			entry{keyName(p.at), keyEntry{Ref: p.ref, Key: p.key, Generation: firstGeneration, Created: now}})
 	}
 	return out
 }

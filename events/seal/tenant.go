@@ -68,16 +68,19 @@ func (t *Tenant) seat(iss, sub string) seat {
 	return seat{t.name, handle(sum[:16])}
 }
 
-// derive is a key for one purpose, made from k with HKDF-SHA-256.
+// derive is a key for one purpose, made from k with HKDF-SHA-256. A purpose says
+// what k is, too.
 func (k *key) derive(purpose string, size int) []byte {
-	b, err := hkdf.Key(sha256.New, k[:], nil, "rescind tenant v1 "+purpose, size)
+	b, err := hkdf.Key(sha256.New, k[:], nil, purpose, size)
 	if err != nil {
 		panic(err) // the sizes are constant and allowed
 	}
 	return b
 }
 
-func (k *key) deriveMAC(purpose string) *mac { return newMAC(key(k.derive(purpose, keySize))) }
+const ofTenant = "rescind tenant v1 "
+
+func (k *key) deriveMAC(purpose string) *mac { return newMAC(key(k.derive(ofTenant+purpose, keySize))) }
 
 // Tenant is the keys of the tenant of that name, made on first use.
 func (k *Keyring) Tenant(ctx context.Context, tenant string) (*Tenant, error) {
@@ -140,7 +143,7 @@ func (k *Keyring) loadTenant(ctx context.Context, name string) (*Tenant, error) 
 	t := &Tenant{
 		name: name, feed: feed,
 		lookup: e.Root.deriveMAC("lookup"), reference: e.Root.deriveMAC("reference"), digest: e.Root.deriveMAC("digest"),
-		data: SubjectKey{Generation: 1, key: dataKey(e.Root.derive("data", sivKeySize))},
+		data: SubjectKey{Generation: 1, key: dataKey(e.Root.derive(ofTenant+"data", sivKeySize))},
 	}
 	t.data.ready = newSIV(&t.data.key)
 	return t, nil
@@ -177,7 +180,7 @@ func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]events.FeedKey
 // makeTenant creates what is missing of a tenant. Somebody else may be doing
 // the same: what is there first stays.
 func (k *Keyring) makeTenant(ctx context.Context, name string) error {
-	err := k.store.Create(ctx, k.put(rootName(name), rootEntry{Root: newKey(), Created: k.now().UnixMicro()}))
+	err := k.create(ctx, entry{rootName(name), rootEntry{Root: newKey(), Created: k.now().UnixMicro()}})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("create root key: %w", err)
 	}
@@ -187,7 +190,7 @@ func (k *Keyring) makeTenant(ctx context.Context, name string) error {
 func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32) error {
 	e := feedEntry{Created: k.now().UnixMicro()}
 	rand.Read(e.Key[:])
-	err := k.store.Create(ctx, k.put(feedName(tenant, generation), e))
+	err := k.create(ctx, entry{feedName(tenant, generation), e})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("create feed key: %w", err)
 	}

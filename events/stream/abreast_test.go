@@ -65,7 +65,9 @@ func TestMessagesAbreast(t *testing.T) {
 			w := start(t)
 			proxy := natsdtest.Proxy(t, w.Server)
 			conn := behind(t, proxy, w, natsd.Issuer).Conn()
-			p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.Conn, c.Keys, c.BatchEvents, c.Abreast = conn, w.sealing.Set, 10, abreast })
+			p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) {
+				c.Conn, c.Keys, c.BatchEvents, c.Abreast = conn, w.sealing.Set, 10, abreast
+			})
 			proxy.HoldReplies()
 			published := make(chan error, 1)
 			go func() { published <- p.Publish(t.Context(), issuedMany(100)...) }()

@@ -81,6 +81,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"held":            {with(stream.HeldSubjects, "{tenant}.{hold}.{subject}.{shard}.{index}"), stream.HeldStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
 		"intakeKeys":      {stream.IntakeKeysSubject, ""},
+		"liveEvictions":   {stream.LiveEvictions + ".{holder}", ""},
 		"feedKeys":        {stream.FeedKeysSubject, ""},
 		"snapshots":       {"$O." + stream.SnapshotBucket + ".M.{object}", objects},
 		"snapshotChunks":  {"$O." + stream.SnapshotBucket + ".C.{upload}", objects},

@@ -72,7 +72,11 @@
 //   - What a service of ours says in its own name arrives as such
 //     (IntakeMessage.Service): its subject is one on which neither issuers nor
 //     verifiers may publish ([ServiceSubject]).
-//   - [KeyStore.Create] writes up to a thousand entries all or none.
+//   - [KeyStore.Create] writes up to 998 entries all or none, and none once an entry
+//     is there that they had to come before; [KeyStore.Replace] those that are as
+//     they were read.
+//   - [AwaitEviction] returns when every [Holder] that lives has dropped the key. One
+//     that has lost its lock says so of itself before nobody waits for it.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the
 //     server that answers. A fence reaches those who listen, without its value.
 //   - [KeyStore.Get] sees every entry whose Create returned, and none whose

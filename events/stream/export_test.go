@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"time"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -32,3 +34,6 @@ func CollectMulti(next func() (*nats.Msg, error)) (map[string][]byte, error) {
 
 // OnlyCopy is what decides whether a KeyStore uses direct gets.
 func OnlyCopy(cfg jetstream.StreamConfig) bool { return onlyCopy(cfg) }
+
+// SetTTL is how long h is waited for once it is gone.
+func (h *Holder) SetTTL(d time.Duration) { h.ttl = d }

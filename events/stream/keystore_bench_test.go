@@ -39,7 +39,7 @@ func BenchmarkKeyStore(b *testing.B) {
 			defer processor(b, spent(b))
 			for b.Loop() {
 				_, puts := entries(n)
-				if err := k.Create(b.Context(), puts...); err != nil {
+				if err := k.Create(b.Context(), "", puts...); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -48,7 +48,7 @@ func BenchmarkKeyStore(b *testing.B) {
 	for _, n := range []int{1, 1000, 2000} {
 		b.Run(fmt.Sprintf("get %d", n), func(b *testing.B) {
 			keys, puts := entries(n)
-			if err := k.Create(b.Context(), puts...); err != nil {
+			if err := k.Create(b.Context(), "", puts...); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()

@@ -52,7 +52,7 @@ var keyringFaults = map[string]struct {
 		eventually(t, "a batch is on the server's disk", func() bool { return staged(t, p.server.dir) })
 		p.server.kill()
 		return errors.Join(<-written, errFault)
-	}, []int{0, 500, crowd}},
+	}, []int{0, 499, crowd}},
 	"killed after": {func(t *testing.T, ctx context.Context, p put) error {
 		err := p.write(ctx)
 		p.server.kill()
@@ -77,7 +77,7 @@ var keyringFaults = map[string]struct {
 			t.Error(err)
 		}
 		return wantTaken(t, p.write(ctx))
-	}, []int{510}}, // and the first batch, which none of them is in
+	}, []int{509}}, // and the first batch, which none of them is in
 }
 
 func wantTaken(t *testing.T, err error) error {
@@ -137,8 +137,8 @@ type faultyPut struct {
 	around func(write func(context.Context) error) error
 }
 
-func (f *faultyPut) Create(ctx context.Context, puts ...seal.Put) error {
-	write := func(ctx context.Context) error { return f.Store.Create(ctx, puts...) }
+func (f *faultyPut) Create(ctx context.Context, unless string, puts ...seal.Put) error {
+	write := func(ctx context.Context) error { return f.Store.Create(ctx, unless, puts...) }
 	if len(puts) == 1 || f.around == nil {
 		return write(ctx)
 	}
@@ -210,7 +210,7 @@ func (c *child) keys(t *testing.T) *stream.KeyStore {
 
 func keyring(t *testing.T, store seal.Store, kek seal.KEK) *seal.Keyring {
 	t.Helper()
-	k, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek})
 	if err != nil {
 		t.Fatal(err)
 	}

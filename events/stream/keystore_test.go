@@ -23,6 +23,7 @@ func TestKeyStoreKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	sealtest.TestStore(t, func(t *testing.T) seal.Store { return w.newKeys(t) })
+	sealtest.TestRevisions(t, func(t *testing.T) sealtest.RevisionStore { return w.newKeys(t) })
 }
 
 // Without direct gets a KeyStore that asks for one gets no answer.
@@ -31,6 +32,7 @@ func TestKeyStoreAsksTheLeaderAlone(t *testing.T) {
 	w := start(t)
 	w.denyDirect(t)
 	sealtest.TestStore(t, func(t *testing.T) seal.Store { return w.newKeys(t) })
+	sealtest.TestRevisions(t, func(t *testing.T) sealtest.RevisionStore { return w.newKeys(t) })
 }
 
 // newKeys is a store over an empty keyring. It is emptied and not made anew: the
@@ -66,7 +68,7 @@ func TestKeyStoreWithoutAnswerIsAnError(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	k := w.keys(t)
-	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
+	if err := k.Create(t.Context(), "", seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
 		t.Fatal(err)
 	}
 	w.denyDirect(t)
@@ -90,7 +92,7 @@ func TestKeyStoreReadsManyAfterRestart(t *testing.T) {
 		want[keys[i]] = byte(i)
 		puts = append(puts, seal.Put{Key: keys[i], Value: bytes.Repeat([]byte{byte(i)}, size)})
 		if len(puts) == 100 {
-			if err := k.Create(t.Context(), puts...); err != nil {
+			if err := k.Create(t.Context(), "", puts...); err != nil {
 				t.Fatal(err)
 			}
 			puts = nil
@@ -137,7 +139,7 @@ func TestKeyStoreCreatesMoreThanOneServerBatch(t *testing.T) {
 	for i := range puts {
 		puts[i] = seal.Put{Key: fmt.Sprintf("k.acme.%d", i), Value: []byte{byte(i)}}
 	}
-	if err := k.Create(t.Context(), puts...); err != nil {
+	if err := k.Create(t.Context(), "", puts...); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := k.List(t.Context(), "k.acme.")
@@ -151,14 +153,14 @@ func TestKeyStoreCreatesAllOrNone(t *testing.T) {
 	t.Parallel()
 	k := start(t).keys(t)
 	there := seal.Put{Key: "k.acme.7", Value: []byte("first")}
-	if err := k.Create(t.Context(), there); err != nil {
+	if err := k.Create(t.Context(), "", there); err != nil {
 		t.Fatal(err)
 	}
 	var puts []seal.Put
 	for i := range 10 {
 		puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%d", i), Value: []byte("second")})
 	}
-	if err := k.Create(t.Context(), puts...); !errors.Is(err, seal.ErrExists) {
+	if err := k.Create(t.Context(), "", puts...); !errors.Is(err, seal.ErrExists) {
 		t.Fatalf("create: %v, want ErrExists", err)
 	}
 	if keys, err := k.List(t.Context(), ""); err != nil || len(keys) != 1 {
@@ -173,7 +175,7 @@ func TestKeyStoreErasesFromDisk(t *testing.T) {
 	w := world{Server: s, projector: natsdtest.JetStream(t, s, natsd.Projector)}
 	k := w.keys(t)
 	secret, kept := bytes.Repeat([]byte("SECRET-VALUE"), 20), bytes.Repeat([]byte("OTHER-VALUE"), 20)
-	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: secret}, seal.Put{Key: "k.acme.2", Value: kept}); err != nil {
+	if err := k.Create(t.Context(), "", seal.Put{Key: "k.acme.1", Value: secret}, seal.Put{Key: "k.acme.2", Value: kept}); err != nil {
 		t.Fatal(err)
 	}
 	if !onDisk(t, dir, secret) {
@@ -226,7 +228,7 @@ func TestFenceIsAnnouncedWithoutItsValue(t *testing.T) {
 	}
 	k := w.keys(t)
 	for _, key := range []string{"k.acme.1", "s.acme.00ff", "e.acme.00ff"} {
-		if err := k.Create(t.Context(), seal.Put{Key: key, Value: []byte("wrapped")}); err != nil {
+		if err := k.Create(t.Context(), "", seal.Put{Key: key, Value: []byte("wrapped")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -242,7 +244,7 @@ func TestFenceIsAnnouncedWithoutItsValue(t *testing.T) {
 func TestKeyStoreTakesNoWildcard(t *testing.T) {
 	t.Parallel()
 	k := start(t).keys(t)
-	if err := k.Create(t.Context(), seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
+	if err := k.Create(t.Context(), "", seal.Put{Key: "k.acme.1", Value: []byte{1}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"", "k.>", "k.acme.*", ".k", "k.", "k..a", "k a", ">"} {
@@ -254,7 +256,7 @@ func TestKeyStoreTakesNoWildcard(t *testing.T) {
 		if err := k.Erase(t.Context(), key); err == nil {
 			t.Errorf("erase %q succeeded", key)
 		}
-		if err := k.Create(t.Context(), seal.Put{Key: key}); err == nil {
+		if err := k.Create(t.Context(), "", seal.Put{Key: key}); err == nil {
 			t.Errorf("create %q succeeded", key)
 		}
 	}

@@ -52,6 +52,7 @@ const (
 	FeedKeysSubject    = "rescind.feed.keys"        // request: the feed keys of all tenants
 	IntakeKeysSubject  = "rescind.intake.keys"      // request: the keys that publishers encrypt to
 	LiveErasures       = "rescind.live.erased"      // prefix: .<tenant>.<handle>, when a fence is put into the keyring
+	LiveEvictions      = "rescind.live.evict"       // prefix: .<holder>; request: drop a person's key, answered when it is dropped
 	EventSubjects      = eventPrefix + ">"
 	LogSubjects        = "rescind.log.*"
 	KeyringSubjects    = keyringPrefix + ">"
@@ -62,6 +63,8 @@ const (
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
 	HeldSubjects       = heldPrefix + ">"
+	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed
+	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over
 	QuarantineSubjects = quarantinePrefix + "*"
 	ReplayedSubjects   = replayedPrefix + "*"
 	LockSubjects       = lockPrefix + "*"

@@ -194,7 +194,7 @@ func (t Topology) revocations() jetstream.StreamConfig {
 // keys. Deleting is allowed, and done by overwriting.
 func (t Topology) keyring() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: KeyringStream, Subjects: []string{KeyringSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Name: KeyringStream, Subjects: []string{KeyringSubjects, KeyringGuard}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
 		AllowDirect: true, AllowAtomicPublish: true,
 		RePublish: &jetstream.RePublish{Source: ErasureSubjects, Destination: LiveErasures + ".>", HeadersOnly: true},

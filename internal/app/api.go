@@ -216,7 +216,7 @@ func (a *app) requests(p *parts, s *store.Store) error {
 		archive.Logs = append(archive.Logs, l)
 	}
 	p.requests, err = erasure.New(erasure.Config{
-		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: p.keys, Policy: a.policy(), Logger: a.log,
+		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
 		Archive: archive, Held: stream.NewHeld(p.bus.js),
 		Lock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, erasureLock, lockTTL)

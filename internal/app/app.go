@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -69,6 +70,18 @@ func (a *app) close() {
 	for i := len(a.closers) - 1; i >= 0; i-- {
 		a.closers[i]()
 	}
+}
+
+// beside runs part from now on until what was opened is closed.
+func (a *app) beside(part func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := part(ctx); err != nil {
+			a.log.Error("a part of the process has ended", "err", err)
+		}
+	})
+	a.closers = append(a.closers, func() { cancel(); running.Wait() })
 }
 
 // role is a part that runs until its context ends.

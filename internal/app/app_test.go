@@ -97,7 +97,7 @@ func (s *site) config(roles ...string) config.Config {
 	c.ClickHouse.ProjectorUser, c.ClickHouse.ProjectorPassword = "projector", password("projector")
 	c.ClickHouse.APIUser, c.ClickHouse.APIPassword = "api", password("api")
 	c.Auth = config.Auth{Issuer: "idp", Audience: "rescind", JWKS: s.keys.JWKS()}
-	c.Keys = config.Keys{KEK: config.Secret("file:" + s.keys.KEK()), Feed: config.Secret("file:" + s.keys.Feed())}
+	c.Keys.Root, c.Keys.Feed = config.Root("dir:"+s.keys.Root()), config.Secret("file:"+s.keys.Feed())
 	return c
 }
 
@@ -310,9 +310,9 @@ func TestRefusals(t *testing.T) {
 		"no environment": func(c *config.Config) { c.Environment = "" },
 		"wrong creds":    func(c *config.Config) { c.NATS.OperatorCreds = s.nats.CredsFile(natsd.Issuer) },
 		"no creds":       func(c *config.Config) { c.NATS.ProjectorCreds = filepath.Join(s.dir, "none.creds") },
-		"bad kek":        func(c *config.Config) { c.Keys.KEK = config.Secret("file:" + s.keys.Feed()) },
-		"bad feed key":   func(c *config.Config) { c.Keys.Feed = config.Secret("file:" + s.keys.KEK()) },
-		"bad jwks":       func(c *config.Config) { c.Auth.JWKS = s.keys.KEK() },
+		"bad kek":        func(c *config.Config) { c.Keys.Root = config.Root("file:" + s.keys.Feed()) },
+		"bad feed key":   func(c *config.Config) { c.Keys.Feed = config.Secret("file:" + s.keys.ClickHousePassword("api")) },
+		"bad jwks":       func(c *config.Config) { c.Auth.JWKS = s.keys.Feed() },
 		"plaintext":      func(c *config.Config) { c.Profile = config.Production },
 	} {
 		t.Run(name, func(t *testing.T) {

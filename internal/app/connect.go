@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/rootdir"
+	"github.com/rescindhq/rescind/events/seal/rootvault"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -102,22 +104,31 @@ func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
 // keyring opens the keyring over b and keeps its caches free of people who are
 // forgotten elsewhere.
 func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
-	text, err := a.cfg.Keys.KEK.Resolve(a.getenv)
+	root, err := a.root()
 	if err != nil {
-		return nil, fmt.Errorf("keys.kek: %w", err)
-	}
-	kek, err := seal.ParseKEK(text)
-	if err != nil {
-		return nil, fmt.Errorf("keys.kek: %w", err)
+		return nil, fmt.Errorf("keys.root: %w", err)
 	}
 	store, err := stream.OpenKeyStore(ctx, b.js)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	keep := a.cfg.Keys.Keep
+	if keep == 0 {
+		keep = -1 // 0 is the default there
+	}
+	var keys *seal.Keyring
+	holder, err := stream.NewHolder(b.nc, func(tenant, handle string) { keys.Evict(tenant, handle) })
 	if err != nil {
 		return nil, err
 	}
+	keys, err = seal.NewKeyring(seal.Config{
+		Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep, Held: holder.Live, OnTampering: a.watchTampering(b),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.beside(holder.Run)
+	a.beside(func(ctx context.Context) error { return a.forgetEpochs(ctx, keys) })
 	_, err = b.nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) {
 		place := strings.TrimPrefix(m.Subject, stream.LiveErasures+".")
 		if tenant, handle, ok := strings.Cut(place, "."); ok {
@@ -125,6 +136,21 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 		}
 	})
 	return keys, err
+}
+
+// root is where the keys of the keyring's epochs are.
+func (a *app) root() (seal.Root, error) {
+	if path, ok := a.cfg.Keys.Root.Dir(); ok {
+		return rootdir.Open(path)
+	}
+	if url, ok := a.cfg.Keys.Root.Vault(); ok {
+		return rootvault.New(rootvault.Config{URL: url, Token: func() (string, error) { return a.cfg.Keys.RootToken.Resolve(a.getenv) }})
+	}
+	text, err := a.cfg.Keys.Root.Secret().Resolve(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	return seal.ParseKEK(text)
 }
 
 // clickHouse is how to reach ClickHouse as one user.

@@ -49,7 +49,15 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	return role{config.RoleIntake, together(append(writers, keeper))}, nil
+	writers = append(writers, keeper)
+	rotate, err := a.rotation(ctx, elections, b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	if rotate != nil {
+		writers = append(writers, rotate)
+	}
+	return role{config.RoleIntake, together(writers)}, nil
 }
 
 // writer completes cfg and makes the writer of its shard.

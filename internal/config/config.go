@@ -123,11 +123,30 @@ type Auth struct {
 	JWKS string `koanf:"jwks" desc:"JWKS file with the issuer's public keys"`
 }
 
-// Keys are the secrets that protect everything else. Losing KEK makes every
-// personal value unreadable for ever.
+// Keys are the secrets that protect everything else. Losing what Root refers to
+// makes every personal value unreadable for ever.
 type Keys struct {
-	// KEK wraps the data keys: 32 bytes in base64.
-	KEK Secret `koanf:"kek" desc:"key-encryption key, file:PATH or env:NAME"`
+	// Root is where the keys are that wrap the keyring's, one an epoch: dir:PATH
+	// is a folder, mode 0700, that every process can write to, on one host or on
+	// a volume they share, and that is in no backup together with NATS.
+	// vault:https://HOST:PORT/MOUNT is a transit engine of Vault. file:PATH
+	// and env:NAME are one key of 32 bytes in base64, which can never be
+	// destroyed: a copy of the keyring from before an erasure would open what was
+	// erased, for ever (GDPR article 17), so only profile dev takes them.
+	Root Root `koanf:"root" desc:"keys that wrap the keyring's: dir:PATH or vault:URL/MOUNT; in dev also file:PATH or env:NAME"`
+	// RootToken is the token of Vault, which only Root of kind vault: needs. It is
+	// read anew for each request, so that an agent may renew the file.
+	RootToken Secret `koanf:"root_token" desc:"token of Vault for keys.root, file:PATH or env:NAME"`
+	// Epoch is how long the keyring is wrapped under one key of the root. Then its
+	// entries are wrapped anew, and Keep later that key is destroyed: what was
+	// erased can be read from an old copy of the keyring no longer than Epoch and
+	// Keep together. All processes say the same. 1h to 2160h (90 days). Default
+	// 168h: 7 days.
+	Epoch time.Duration `koanf:"epoch" desc:"how long the keyring is wrapped under one key of the root"`
+	// Keep is how long that key is kept after its epoch, because a backup of the
+	// keyring that is older than the epoch is of no use without it: make backups
+	// of NATS more often than this. 0 to 720h. Default 24h.
+	Keep time.Duration `koanf:"keep" desc:"how long an epoch's key is kept for restoring a backup made in it"`
 	// Feed signs what verifiers receive: an Ed25519 private key, PKCS #8 PEM.
 	Feed Secret `koanf:"feed" desc:"feed signing key, file:PATH or env:NAME"`
 }
@@ -184,6 +203,7 @@ func Default() Config {
 		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
 		ClickHouse: ClickHouse{Database: "rescind"},
 		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
+		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
 		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt},
@@ -263,16 +283,15 @@ func (c *Config) validateServers(f *faults) {
 }
 
 func (c *Config) validateSecrets(f *faults) {
-	needed := map[string]Secret{"keys.kek": c.Keys.KEK}
-	if c.Runs(RoleRevoke) || c.Runs(RoleAPI) {
-		needed["keys.feed"] = c.Keys.Feed
-	}
-	for _, key := range []string{"keys.kek", "keys.feed"} {
-		s, ok := needed[key]
-		f.check(!ok || s != "", "%s: want file:PATH or env:NAME", key)
-	}
+	f.check(c.Keys.Root.valid(), "keys.root: want dir:PATH, vault:https://HOST/MOUNT, file:PATH or env:NAME: keys are only referred to here")
+	f.check(!c.Keys.Root.Permanent() || c.Profile == Dev,
+		"keys.root: a key from a file or variable can never be destroyed, so that old copies of the keyring would open what was erased: profile %s wants dir:PATH or vault:URL", c.Profile)
+	vault, isVault := c.Keys.Root.Vault()
+	f.check(!isVault || c.Keys.RootToken != "", "keys.root_token: want file:PATH or env:NAME for keys.root in Vault")
+	f.check(!isVault || c.Profile == Dev || strings.HasPrefix(vault, "https://"), "keys.root: %q is not vault:https://, which profile %s requires", c.Keys.Root, c.Profile)
+	f.check(c.Keys.Feed != "" || !c.Runs(RoleRevoke) && !c.Runs(RoleAPI), "keys.feed: want file:PATH or env:NAME")
 	for key, s := range map[string]Secret{
-		"keys.kek": c.Keys.KEK, "keys.feed": c.Keys.Feed, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
+		"keys.feed": c.Keys.Feed, "keys.root_token": c.Keys.RootToken, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
 		"clickhouse.projector_password": c.ClickHouse.ProjectorPassword, "clickhouse.api_password": c.ClickHouse.APIPassword,
 		"clickhouse.rebuilder_password": c.ClickHouse.RebuilderPassword,
 	} {
@@ -284,6 +303,8 @@ func (c *Config) validateLimits(f *faults) {
 	between := func(key string, d, lo, hi time.Duration) {
 		f.check(d >= lo && d <= hi, "%s: %s, want %s to %s", key, d, lo, hi)
 	}
+	between("keys.epoch", c.Keys.Epoch, time.Hour, 90*24*time.Hour)
+	between("keys.keep", c.Keys.Keep, 0, 30*24*time.Hour)
 	between("limits.token_lifetime", c.Limits.TokenLifetime, time.Minute, 8784*time.Hour)
 	between("limits.skew", c.Limits.Skew, 0, 10*time.Minute)
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)

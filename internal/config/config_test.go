@@ -17,7 +17,7 @@ func valid() Config {
 	c.ClickHouse.Addr, c.ClickHouse.Secure = "ch:9440", true
 	c.HTTP.Cert, c.HTTP.Key = "cert.pem", "key.pem"
 	c.Auth = Auth{Issuer: "https://id.example", Audience: "rescind", JWKS: "jwks.json"}
-	c.Keys = Keys{KEK: "file:/run/kek", Feed: "env:FEED"}
+	c.Keys.Root, c.Keys.Feed = "dir:/run/root", "env:FEED"
 	return c
 }
 
@@ -42,7 +42,17 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"no shards", func(c *Config) { c.Shards = 0 }, "shards"},
 		{"too many shards", func(c *Config) { c.Shards = 65 }, "shards"},
 		{"a shard beyond them", func(c *Config) { c.Shards, c.Shard = 3, 3 }, "shard: 3"},
-		{"secret in the file", func(c *Config) { c.Keys.KEK = "c2VjcmV0" }, "keys.kek"},
+		{"secret in the file", func(c *Config) { c.Keys.Root = "c2VjcmV0" }, "keys.root"},
+		{"no root", func(c *Config) { c.Keys.Root = "" }, "keys.root"},
+		{"a root without a folder", func(c *Config) { c.Keys.Root = "dir:" }, "keys.root"},
+		{"a root that cannot destroy", func(c *Config) { c.Keys.Root = "file:/run/kek" }, "can never be destroyed"},
+		{"a vault without a token", func(c *Config) { c.Keys.Root = "vault:https://vault/transit" }, "keys.root_token"},
+		{"a vault without TLS", func(c *Config) { c.Keys.Root, c.Keys.RootToken = "vault:http://vault/transit", "env:T" }, "vault:https://"},
+		{"a token in the file", func(c *Config) { c.Keys.RootToken = "s.secret" }, "keys.root_token"},
+		{"another that cannot", func(c *Config) { c.Keys.Root = "env:KEK" }, "can never be destroyed"},
+		{"short epochs", func(c *Config) { c.Keys.Epoch = time.Minute }, "keys.epoch"},
+		{"long epochs", func(c *Config) { c.Keys.Epoch = 91 * 24 * time.Hour }, "keys.epoch"},
+		{"keys kept for long", func(c *Config) { c.Keys.Keep = 31 * 24 * time.Hour }, "keys.keep"},
 		{"no secret", func(c *Config) { c.Keys.Feed = "" }, "keys.feed"},
 		{"lifetime", func(c *Config) { c.Limits.TokenLifetime = 0 }, "limits.token_lifetime"},
 		{"stale", func(c *Config) { c.Limits.Stale = time.Second }, "limits.stale"},

@@ -224,7 +224,7 @@ func (s *Site) environ() []string {
 		"CLICKHOUSE_API_USER": "api", "CLICKHOUSE_API_PASSWORD": password("api"),
 		"CLICKHOUSE_REBUILDER_USER": owner, "CLICKHOUSE_REBUILDER_PASSWORD": password(owner),
 		"HTTP_ADDR": addr(s.ports.api), "AUTH_ISSUER": "idp", "AUTH_JWKS": s.keys.JWKS(),
-		"KEYS_KEK": "file:" + s.keys.KEK(), "KEYS_FEED": "file:" + s.keys.Feed(),
+		"KEYS_ROOT": "dir:" + s.keys.Root(), "KEYS_FEED": "file:" + s.keys.Feed(),
 	} {
 		env = append(env, "RESCIND_"+name+"="+value)
 	}

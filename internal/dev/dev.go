@@ -253,7 +253,7 @@ func configuration(nats, clickhouse string, creds func(natsd.Role) string, keys 
 	}
 	c.NATS.IntakeMaxBytes = intakeBytes
 	c.Auth = config.Auth{Issuer: TokenIssuer, Audience: TokenAudience, JWKS: keys.JWKS()}
-	c.Keys = config.Keys{KEK: config.Secret("file:" + keys.KEK()), Feed: config.Secret("file:" + keys.Feed())}
+	c.Keys.Root, c.Keys.Feed = config.Root("dir:"+keys.Root()), config.Secret("file:"+keys.Feed())
 	return c
 }
 

@@ -41,8 +41,8 @@ func Permissions(r Role, shards int) jwt.Permissions {
 		Pub: jwt.Permission{Allow: slices.Compact(pub)},
 		Sub: jwt.Permission{Allow: slices.Compact(sub)},
 	}
-	if r == Projector {
-		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 5 * time.Second} // answers requests for keys
+	if r == Projector || r == API {
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 5 * time.Second} // answers requests for keys, and to drop them
 	}
 	return p
 }
@@ -52,9 +52,9 @@ func grants(r Role, shards int) (pub, sub []string) {
 	case Operator:
 		return []string{"$JS.API.>"}, nil
 	case Projector:
-		return projector(shards), []string{stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements}
+		return projector(shards), []string{stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.LiveErasures + ".>", stream.LiveEvictions + ".*", stream.LiveRevocations, stream.LiveAnnouncements}
 	case API:
-		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveRevocations, stream.LiveAnnouncements, stream.LiveVerifiers}
+		return api(shards), []string{stream.LiveErasures + ".>", stream.LiveEvictions + ".*", stream.LiveRevocations, stream.LiveAnnouncements, stream.LiveVerifiers}
 	case Issuer:
 		pub := publishes(func(t events.Type) bool {
 			return !t.Reserved() && t != events.TokenVerified && t != events.TokenRejected
@@ -114,9 +114,9 @@ func projector(shards int) []string {
 	all := append([]string{stream.IntakeStream, stream.QuarantineStream, stream.RevocationsStream, stream.KeyringStream, stream.LocksStream, objects}, logs...)
 	return slices.Concat(
 		[]string{
-			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject,
-			stream.KeyringSubjects, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
-			stream.ServiceSubject("*", events.TypeNamed("system.*")),
+			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject, stream.LiveEvictions + ".*",
+			stream.KeyringSubjects, stream.KeyringGuard, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
+			stream.ServiceSubject("*", events.TypeNamed("system.*")), stream.ServiceSubject("*", events.FindingOpened),
 		},
 		lanes(shards), info(all...), direct(all...), leader(all...),
 		consume(stream.IntakeStream), reset(stream.IntakeStream),
@@ -136,7 +136,7 @@ func api(shards int) []string {
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 		},
 		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
-		[]string{"rescind.events.>", stream.ErasureSubjects, stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
+		[]string{"rescind.events.>", stream.ErasureSubjects, stream.MarkSubjects, stream.KeyringGuard, stream.LiveEvictions + ".*", stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),
 		consume(logs...), create(logs...),

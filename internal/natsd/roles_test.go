@@ -132,6 +132,12 @@ func subjectRights() []right {
 		pub("rescind.keyring.f.acme.1", projector),
 		pub("rescind.held.acme.00ff.00ff.0.1", api),
 		pub("rescind.keyring.e.acme.00ff", projector, api),
+		pub("rescind.keyring.d.acme.00ff", projector, api),
+		pub("rescind.keyring.x.2", projector),
+		pub("rescind.keyring-guard", projector, api),
+		pub("rescind.live.evict.h1", projector, api),
+		pub("rescind.live.evict.h1.more"),
+		sub("rescind.live.evict.h1", projector, api),
 		pub("rescind.quarantine.00ff", projector, api),
 		pub("rescind.quarantine.replayed.00ff", api),
 		pub("rescind.lock.migrate", projector, api),
@@ -180,7 +186,7 @@ func publishersOf(typ events.Type) []natsd.Role {
 
 // servicesOf is who publishes typ in our own name.
 func servicesOf(typ events.Type) []natsd.Role {
-	if strings.HasPrefix(typ.Name(), "system.") {
+	if strings.HasPrefix(typ.Name(), "system.") || typ == events.FindingOpened {
 		return []natsd.Role{api, projector}
 	}
 	return []natsd.Role{api}

@@ -3,7 +3,7 @@
 //
 // # What it is
 //
-// A folder with the key-encryption key, the key that signs the feed, the key
+// A folder with the folder of the keyring's root, the key that signs the feed, the key
 // that signs the API's access tokens and its public JWKS.
 //
 // # Guarantees
@@ -13,7 +13,7 @@
 //
 // # Shapes and units
 //
-// kek: 32 bytes in base64. feed.pem: Ed25519, PKCS #8. api.pem: ECDSA P-256,
+// root: a folder, 0700, made empty; see rootdir. feed.pem: Ed25519, PKCS #8. api.pem: ECDSA P-256,
 // PKCS #8. jwks.json: RFC 7517. clickhouse/USER: 26 characters, 128 bits.
 //
 // # Errors

@@ -27,10 +27,13 @@ func Init(dir string) (*Folder, error) {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	f := &Folder{dir: dir}
-	for name, create := range map[string]func() ([]byte, error){"kek": newKEK, "feed.pem": newFeedKey, "api.pem": newAPIKey} {
+	for name, create := range map[string]func() ([]byte, error){"feed.pem": newFeedKey, "api.pem": newAPIKey} {
 		if err := f.once(name, create); err != nil {
 			return nil, err
 		}
+	}
+	if err := os.MkdirAll(f.Root(), 0o700); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if err := f.passwords(); err != nil {
 		return nil, err
@@ -38,8 +41,9 @@ func Init(dir string) (*Folder, error) {
 	return f, f.once("jwks.json", f.publicKeys)
 }
 
-// KEK, Feed, API and JWKS are the paths of the files.
-func (f *Folder) KEK() string { return filepath.Join(f.dir, "kek") }
+// Root is the path of the folder of the keyring's root, which is for the
+// processes that use it to fill: see rootdir.
+func (f *Folder) Root() string { return filepath.Join(f.dir, "root") }
 
 // Feed is the path of the key that signs the feed.
 func (f *Folder) Feed() string { return filepath.Join(f.dir, "feed.pem") }
@@ -135,14 +139,6 @@ func (f *Folder) once(name string, create func() ([]byte, error)) error {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
 	return nil
-}
-
-func newKEK() ([]byte, error) {
-	var k [32]byte
-	if _, err := rand.Read(k[:]); err != nil {
-		return nil, err
-	}
-	return []byte(base64.StdEncoding.EncodeToString(k[:]) + "\n"), nil
 }
 
 func newFeedKey() ([]byte, error) {

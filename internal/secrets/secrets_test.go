@@ -46,7 +46,7 @@ func TestInitTwiceKeepsTheKeys(t *testing.T) {
 	}
 	wg.Wait()
 	before := contents(t, dir)
-	if len(before) != 9 {
+	if len(before) != 8 {
 		t.Fatalf("files: %v", before)
 	}
 	f, err := secrets.Init(dir)

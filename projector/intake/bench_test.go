@@ -21,7 +21,7 @@ import (
 // bench is a lane and a writer with their keys in memory and every person known.
 func bench(b *testing.B) (*lane, *writer) {
 	b.Helper()
-	keyring, err := seal.NewKeyring(seal.Config{Store: &sealtest.Memory{}, KEK: seal.GenerateKEK(), CacheTTL: time.Minute})
+	keyring, err := seal.NewKeyring(seal.Config{Store: &sealtest.Memory{}, Root: seal.GenerateKEK(), CacheTTL: time.Minute})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func rigIn(t testing.TB, dir string) *rig {
 }
 
 func (r *rig) newKeyring(kek seal.KEK) *seal.Keyring {
-	k, err := seal.NewKeyring(seal.Config{Store: r.keys, KEK: kek})
+	k, err := seal.NewKeyring(seal.Config{Store: r.keys, Root: kek})
 	r.check(err)
 	return k
 }

@@ -58,7 +58,7 @@ func (h *house) keyring() *seal.Keyring {
 	h.Helper()
 	store, err := stream.OpenKeyStore(h.Context(), h.js)
 	h.check(err)
-	k, err := seal.NewKeyring(seal.Config{Store: store, KEK: h.kek, CacheTTL: time.Millisecond})
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: h.kek, CacheTTL: time.Millisecond})
 	h.check(err)
 	return k
 }

@@ -23,7 +23,7 @@ func BenchmarkSubjects(b *testing.B) {
 	}
 	kek, now := seal.GenerateKEK(), time.Now()
 	open := func() *seal.Keyring {
-		k, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek, Now: func() time.Time { return now }})
+		k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, Now: func() time.Time { return now }})
 		if err != nil {
 			b.Fatal(err)
 		}

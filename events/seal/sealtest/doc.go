@@ -1,14 +1,16 @@
 // Package sealtest is for the tests of whoever implements or uses a
-// [seal.Store]: a conformance suite, and a store in memory.
+// [seal.Store] or a [seal.Root]: conformance suites, and both in memory.
 //
 // # What it is
 //
-// [TestStore] states the contract of seal.Store as tests. [Memory] is the
-// simplest store that passes it; [Fault] makes any store fail on purpose.
+// [TestStore], [TestRevisions] and [TestRoot] state the contracts of seal.Store,
+// seal.Revisions and seal.Root as tests. [Memory] is the simplest store that
+// passes the first two, [MemoryRoot] the simplest root; [Fault] makes any store
+// fail on purpose.
 //
 // # Guarantees
 //
-//   - A store that breaks a sentence of the contract fails a subtest, but for
+//   - A store or root that breaks a sentence of its contract fails a subtest, but for
 //     durability and overwriting, which need the store's own files.
 //
 // # Shapes and units
@@ -21,11 +23,11 @@
 //
 // # Concurrency
 //
-// Memory and Fault may be used from any goroutine.
+// Memory, MemoryRoot and Fault may be used from any goroutine.
 //
 // # What it does not do
 //
-// It is not for production: Memory keeps nothing.
+// It is not for production: Memory and MemoryRoot keep nothing.
 //
 // # Sources
 //

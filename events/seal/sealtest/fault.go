@@ -21,7 +21,8 @@ const (
 	PartlyThenFail                // of a Create the first half takes effect; it fails
 )
 
-// Fault is a store whose calls fail when Judge says so. Judge is called for
+// Fault is a store whose calls fail when Judge says so; a seal.Revisions as well
+// where Store is one. Judge is called for
 // each call with the method's name and its first key or prefix, from the
 // caller's goroutine.
 type Fault struct {
@@ -42,7 +43,7 @@ func (f *Fault) Get(ctx context.Context, keys ...string) (map[string][]byte, err
 }
 
 // Create implements seal.Store.
-func (f *Fault) Create(ctx context.Context, puts ...seal.Put) error {
+func (f *Fault) Create(ctx context.Context, unless string, puts ...seal.Put) error {
 	first := ""
 	if len(puts) > 0 {
 		first = puts[0].Key
@@ -51,7 +52,7 @@ func (f *Fault) Create(ctx context.Context, puts ...seal.Put) error {
 	if v == PartlyThenFail {
 		puts = puts[:len(puts)/2]
 	}
-	return f.judged(v, func() error { return f.Store.Create(ctx, puts...) })
+	return f.judged(v, func() error { return f.Store.Create(ctx, unless, puts...) })
 }
 
 // Erase implements seal.Store.
@@ -67,6 +68,27 @@ func (f *Fault) List(ctx context.Context, prefix string) ([]string, error) {
 	return f.Store.List(ctx, prefix)
 }
 
+// Before implements seal.Revisions.
+func (f *Fault) Before(ctx context.Context, key string, from uint64) ([]seal.Stored, uint64, error) {
+	if f.Judge("before", key) != Pass {
+		return nil, 0, ErrFault
+	}
+	return f.Store.(seal.Revisions).Before(ctx, key, from)
+}
+
+// Replace implements seal.Revisions.
+func (f *Fault) Replace(ctx context.Context, unless string, entries ...seal.Stored) error {
+	first := ""
+	if len(entries) > 0 {
+		first = entries[0].Key
+	}
+	v := f.Judge("replace", first)
+	if v == PartlyThenFail { // there is no part of it
+		v = Fail
+	}
+	return f.judged(v, func() error { return f.Store.(seal.Revisions).Replace(ctx, unless, entries...) })
+}
+
 func (f *Fault) judged(v Verdict, call func() error) error {
 	switch v {
 	case Pass:
@@ -80,7 +102,7 @@ func (f *Fault) judged(v Verdict, call func() error) error {
 
 // ignoreExists: a call whose answer is lost says nothing of what was there.
 func ignoreExists(err error) error {
-	if errors.Is(err, seal.ErrExists) {
+	if errors.Is(err, seal.ErrExists) || errors.Is(err, seal.ErrRetired) || errors.Is(err, seal.ErrChanged) {
 		return nil
 	}
 	return err

@@ -39,6 +39,8 @@ func TestStore(t *testing.T, open func(t *testing.T) seal.Store) {
 		"erasing spares the neighbours":         testEraseNeighbours,
 		"a list holds the prefix and only that": testList,
 		"a list forgets what was erased":        testListErased,
+		"nothing is created after an end":       testUnless,
+		"a writer that slept writes nothing":    testUnlessRace,
 		"a cut call never says what is there":   testCancelled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -47,7 +49,7 @@ func TestStore(t *testing.T, open func(t *testing.T) seal.Store) {
 
 func create(t *testing.T, s seal.Store, puts ...seal.Put) {
 	t.Helper()
-	if err := s.Create(t.Context(), puts...); err != nil {
+	if err := s.Create(t.Context(), "", puts...); err != nil {
 		t.Fatalf("create: %v", err)
 	}
 }
@@ -135,8 +137,8 @@ func wantExists(t *testing.T, err error) {
 
 func testExists(t *testing.T, s seal.Store) {
 	create(t, s, seal.Put{Key: "t.acme", Value: []byte("first")})
-	wantExists(t, s.Create(t.Context(), seal.Put{Key: "t.acme", Value: []byte("second")}))
-	wantExists(t, s.Create(t.Context(), seal.Put{Key: "t.acme", Value: []byte("first")}))
+	wantExists(t, s.Create(t.Context(), "", seal.Put{Key: "t.acme", Value: []byte("second")}))
+	wantExists(t, s.Create(t.Context(), "", seal.Put{Key: "t.acme", Value: []byte("first")}))
 	wantValue(t, s, "t.acme", []byte("first"))
 }
 
@@ -148,7 +150,7 @@ func testExistsAmongOthers(t *testing.T, s seal.Store) {
 			puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%d-%d", taken, i), Value: fmt.Append(nil, i)})
 		}
 		create(t, s, seal.Put{Key: puts[taken].Key, Value: []byte("first")})
-		wantExists(t, s.Create(t.Context(), puts...))
+		wantExists(t, s.Create(t.Context(), "", puts...))
 		wantValue(t, s, puts[taken].Key, []byte("first"))
 		wantBeginning(t, s, puts, taken)
 	}
@@ -161,7 +163,7 @@ func testExistsAmongMany(t *testing.T, s seal.Store) {
 		puts = append(puts, seal.Put{Key: fmt.Sprintf("k.acme.%04x", i), Value: fmt.Append(nil, i)})
 	}
 	create(t, s, seal.Put{Key: puts[taken].Key, Value: []byte("first")})
-	wantExists(t, s.Create(t.Context(), puts...))
+	wantExists(t, s.Create(t.Context(), "", puts...))
 	wantValue(t, s, puts[taken].Key, []byte("first"))
 	wantBeginning(t, s, puts, taken)
 }
@@ -202,7 +204,7 @@ func testRace(t *testing.T, s seal.Store) {
 		for i := range rivals {
 			wg.Go(func() {
 				mine := fmt.Sprint(i)
-				switch err := s.Create(t.Context(), seal.Put{Key: key, Value: []byte(mine)}); {
+				switch err := s.Create(t.Context(), "", seal.Put{Key: key, Value: []byte(mine)}); {
 				case err == nil:
 					won.Add(1)
 					winner.Store(&mine)
@@ -235,7 +237,7 @@ func testRaceOfMany(t *testing.T, s seal.Store) {
 				}
 				batches[i] = append(batches[i], seal.Put{Key: key, Value: fmt.Append(nil, i)})
 			}
-			wg.Go(func() { errs[i] = s.Create(t.Context(), batches[i]...) })
+			wg.Go(func() { errs[i] = s.Create(t.Context(), "", batches[i]...) })
 		}
 		wg.Wait()
 		won := 0
@@ -332,7 +334,7 @@ func testGetSeesWrites(t *testing.T, s seal.Store) {
 			for round := range rounds {
 				fence, key := fmt.Sprintf("e.acme.%d-%d", w, round), fmt.Sprintf("k.acme.%d-%d", w, round)
 				mine = append(mine, fence, key)
-				if err := s.Create(t.Context(), seal.Put{Key: fence, Value: []byte("e")}, seal.Put{Key: key, Value: []byte("k")}); err != nil {
+				if err := s.Create(t.Context(), "", seal.Put{Key: fence, Value: []byte("e")}, seal.Put{Key: key, Value: []byte("k")}); err != nil {
 					t.Errorf("create: %v", err)
 					return
 				}
@@ -349,6 +351,76 @@ func testGetSeesWrites(t *testing.T, s seal.Store) {
 		})
 	}
 	wg.Wait()
+}
+
+func wantRetired(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, seal.ErrRetired) || errors.Is(err, seal.ErrExists) {
+		t.Fatalf("error %v, want ErrRetired", err)
+	}
+}
+
+func testUnless(t *testing.T, s seal.Store) {
+	put := func(key string) seal.Put { return seal.Put{Key: key, Value: []byte(key)} }
+	for _, keys := range [][]seal.Put{{put("k.acme.1")}, {put("k.acme.2"), put("k.acme.3")}} {
+		if err := s.Create(t.Context(), "x.2", keys...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantExists(t, s.Create(t.Context(), "x.2", put("k.acme.1")))
+	wantExists(t, s.Create(t.Context(), "x.2", put("k.acme.2"), put("k.acme.4")))
+	create(t, s, put("x.2"))
+	wantRetired(t, s.Create(t.Context(), "x.2", put("k.acme.5")))
+	wantRetired(t, s.Create(t.Context(), "x.2", put("k.acme.1")))
+	wantRetired(t, s.Create(t.Context(), "x.2", put("k.acme.6"), put("k.acme.7")))
+	wantNone(t, s, "k.acme.5")
+	wantNone(t, s, "k.acme.6")
+	wantNone(t, s, "k.acme.7")
+	if err := s.Create(t.Context(), "x.3", put("k.acme.8")); err != nil {
+		t.Fatal(err)
+	}
+	wantValue(t, s, "k.acme.8", []byte("k.acme.8"))
+	wantList(t, s, "", "k.acme.1", "k.acme.2", "k.acme.3", "k.acme.8", "x.2")
+}
+
+// testUnlessRace has several write while another puts the entry that ends it:
+// what is there when it returns is all that there will be.
+func testUnlessRace(t *testing.T, s seal.Store) {
+	const writers, rounds = 6, 8
+	for round := range rounds {
+		end := fmt.Sprintf("x.%d", round)
+		begun, done := make(chan struct{}, writers), make(chan struct{})
+		var writing sync.WaitGroup
+		for w := range writers {
+			writing.Go(func() {
+				for i := 0; ; i++ {
+					key := fmt.Sprintf("k.acme.%d-%d-%d", round, w, i)
+					err := s.Create(t.Context(), end, seal.Put{Key: key, Value: []byte("v")}, seal.Put{Key: key + "-", Value: []byte("v")})
+					if i == 0 {
+						begun <- struct{}{}
+					}
+					if errors.Is(err, seal.ErrRetired) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range writers {
+			<-begun
+		}
+		create(t, s, seal.Put{Key: end, Value: []byte("end")})
+		before, err := s.List(t.Context(), "k.acme.")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { writing.Wait(); close(done) }()
+		<-done
+		wantList(t, s, "k.acme.", before...)
+	}
 }
 
 func testErase(t *testing.T, s seal.Store) {
@@ -436,8 +508,8 @@ func testCancelled(t *testing.T, s seal.Store) {
 		"get":          func() error { _, err := s.Get(ctx, "t.acme"); return err },
 		"get of none":  func() error { _, err := s.Get(ctx, "t.none"); return err },
 		"get of two":   func() error { _, err := s.Get(ctx, "t.acme", "t.none"); return err },
-		"create":       func() error { return s.Create(ctx, seal.Put{Key: "t.new", Value: []byte("v")}) },
-		"create taken": func() error { return s.Create(ctx, seal.Put{Key: "t.acme", Value: []byte("v")}) },
+		"create":       func() error { return s.Create(ctx, "", seal.Put{Key: "t.new", Value: []byte("v")}) },
+		"create taken": func() error { return s.Create(ctx, "", seal.Put{Key: "t.acme", Value: []byte("v")}) },
 		"list":         func() error { _, err := s.List(ctx, "t."); return err },
 	}
 	for name, call := range calls {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func keyStore(t *testing.T, s *natsd.Server, role natsd.Role) seal.Store {
+func keyStore(t testing.TB, s *natsd.Server, role natsd.Role) *stream.KeyStore {
 	t.Helper()
 	store, err := stream.OpenKeyStore(t.Context(), natsdtest.JetStream(t, s, role))
 	if err != nil {
@@ -40,7 +40,7 @@ func TestKeyStore(t *testing.T) {
 
 func keyring(t *testing.T, store seal.Store, kek seal.KEK) *seal.Keyring {
 	t.Helper()
-	k, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func (k *Kit) keyring(nc *nats.Conn) *seal.Keyring {
 	k.check(err)
 	kek, err := seal.ParseKEK(base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
 	k.check(err)
-	keys, err := seal.NewKeyring(seal.Config{Store: store, KEK: kek})
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: kek})
 	k.check(err)
 	_, err = nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) { // as every process does that holds keys
 		if tenant, handle, ok := strings.Cut(strings.TrimPrefix(m.Subject, stream.LiveErasures+"."), "."); ok {

@@ -1,0 +1,135 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+// hold runs a holder and returns when it is one. Stop ends it.
+func hold(t *testing.T, js jetstream.JetStream, evict func(tenant, handle string)) (h *stream.Holder, stop func()) {
+	t.Helper()
+	h, err := stream.NewHolder(js.Conn(), evict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.SetTTL(time.Second)
+	if h.Live() {
+		t.Error("a holder that nobody can know of says that it is waited for")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	stop = func() { cancel(); running.Wait() }
+	t.Cleanup(stop)
+	eventually(t, "it is a holder", h.Live)
+	return h, stop
+}
+
+// evictions is what a holder was told to drop.
+type evictions struct {
+	mu   sync.Mutex
+	told []string
+}
+
+func (e *evictions) evict(tenant, handle string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.told = append(e.told, tenant+"/"+handle)
+}
+
+func (e *evictions) want(t *testing.T, want ...string) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.told) != len(want) {
+		t.Fatalf("told %v, want %v", e.told, want)
+	}
+	for i := range want {
+		if e.told[i] != want[i] {
+			t.Fatalf("told %v, want %v", e.told, want)
+		}
+	}
+}
+
+// awaited is AwaitEviction as the API, whose credentials forget people.
+func awaited(t *testing.T, w world, patience time.Duration, handle string) (int, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return stream.AwaitEviction(ctx, natsdtest.JetStream(t, w.Server, natsd.API), "acme", handle)
+}
+
+func TestEvictionIsAwaitedOfEveryHolder(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	if n, err := awaited(t, w, patience, "00ff"); n != 0 || err != nil {
+		t.Fatalf("without holders: %d, %v", n, err)
+	}
+	var intake, api, gone evictions
+	hold(t, w.projector, intake.evict)
+	hold(t, natsdtest.JetStream(t, w.Server, natsd.API), api.evict)
+	_, stop := hold(t, w.projector, gone.evict)
+	stop()
+	if n, err := awaited(t, w, patience, "00ff"); n != 2 || err != nil {
+		t.Fatalf("%d holders, %v; want 2", n, err)
+	}
+	if n, err := awaited(t, w, patience, ""); n != 2 || err != nil {
+		t.Fatalf("%d holders, %v; want 2", n, err)
+	}
+	intake.want(t, "acme/00ff", "acme/")
+	api.want(t, "acme/00ff", "acme/")
+	gone.want(t)
+}
+
+// A holder that lives and has not dropped the key holds everything up.
+func TestEvictionWaitsForASlowHolder(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var quick evictions
+	hold(t, w.projector, quick.evict)
+	dropped := make(chan struct{})
+	hold(t, natsdtest.JetStream(t, w.Server, natsd.API), func(string, string) { <-dropped })
+	if n, err := awaited(t, w, 1500*time.Millisecond, "00ff"); n != 1 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%d holders, %v; want 1 and no end", n, err)
+	}
+	close(dropped)
+	if n, err := awaited(t, w, patience, "00ff"); n != 2 || err != nil {
+		t.Fatalf("%d holders, %v; want 2", n, err)
+	}
+}
+
+// A holder that is cut off is waited for until it knows itself that it is none.
+func TestEvictionWaitsForALostHolderUntilItsLockLapses(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	proxy := natsdtest.Proxy(t, w.Server)
+	var cut evictions
+	h, _ := hold(t, behind(t, proxy, w, natsd.Projector), cut.evict)
+	proxy.HoldReplies()
+	n, err := awaited(t, w, patience, "00ff")
+	if n != 0 || err != nil {
+		t.Fatalf("%d holders, %v; want 0", n, err)
+	}
+	if h.Live() {
+		t.Error("nobody waits for it, and it says that it is waited for")
+	}
+	cut.want(t)
+	proxy.PassReplies()
+	eventually(t, "it is a holder again", h.Live)
+	if n, err := awaited(t, w, patience, "00ff"); n != 1 || err != nil {
+		t.Fatalf("%d holders, %v; want 1", n, err)
+	}
+}

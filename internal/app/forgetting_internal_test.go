@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+)
+
+// TestForgettingWaitsForEveryHolder: when Destroy returns, another process has
+// dropped the key; a second one, which cannot know whose it was, drops all.
+func TestForgettingWaitsForEveryHolder(t *testing.T) {
+	t.Parallel()
+	server := natsdtest.Start(t)
+	projector := natsdtest.JetStream(t, server, natsd.Projector)
+	store, err := stream.OpenKeyStore(t.Context(), projector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := keys.Subjects(t.Context(), []seal.Person{{Tenant: "acme", Issuer: "i", Subject: "s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var told []string
+	holder, err := stream.NewHolder(projector.Conn(), func(_, handle string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, handle)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := holder.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer running.Wait()
+	defer cancel()
+	<-when(t.Context(), holder.Live)
+	api := natsdtest.JetStream(t, server, natsd.API)
+	f := forgetting{keys, &bus{nc: api.Conn(), js: api}}
+	var want []string
+	for range 2 {
+		done, err := f.Destroy(t.Context(), "acme", made[0].Ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if want = append(want, done.Handle); !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		mu.Unlock()
+	}
+	if want[0] == "" || want[1] != "" {
+		t.Errorf("handles %q", want)
+	}
+}
