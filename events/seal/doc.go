@@ -11,10 +11,10 @@
 // [Keyring.Destroy] erases reference and data key, and leaves a fence that
 // keeps them from being made again. A [Tenant] turns the other identifiers into
 // keyed hashes. Beside them stand the keys that publishers encrypt to
-// ([Keyring.IntakeKeys]), which are nobody's and live for about a day. A
-// [Rotation] takes the keyring from epoch to epoch: what is in it is wrapped
-// anew, and the [Root] destroys the key of the epoch before, so that no copy of
-// the keyring from then opens anything.
+// ([Keyring.IntakeKeys]), which are nobody's and live for about a day. A [Rotation]
+// takes the keyring from epoch to epoch: what is in it is wrapped anew, and the
+// [Root] destroys the key of the epoch before, so that no copy of the keyring from
+// then opens anything.
 //
 // # Guarantees
 //

@@ -183,9 +183,12 @@ func (r *Rotation) unchanged(ctx context.Context, e Stored) error {
 	return err
 }
 
-// tenantOf is the tenant that the name of an entry says.
+// tenantOf is the tenant that the name of an entry says; empty where it is nobody's.
 func tenantOf(name string) string {
-	_, rest, _ := strings.Cut(name, ".")
+	letter, rest, _ := strings.Cut(name, ".")
+	if letter+"." == intakePrefix {
+		return ""
+	}
 	tenant, _, _ := strings.Cut(rest, ".")
 	return tenant
 }
