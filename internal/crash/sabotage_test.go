@@ -27,8 +27,8 @@ const (
 var sabotages = []sabotage{
 	{
 		name: "publisher does not wait for the answer", test: killEverything, file: "events/stream/line.go",
-		was:    "_, err := p.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))",
-		broken: "err := p.cfg.Conn.PublishMsg(msg)\n_ = ctx",
+		was:    "_, err := p.js.PublishMsg(ctx, out.msg, jetstream.WithExpectStream(IntakeStream), jetstream.WithRetryAttempts(0))",
+		broken: "err := p.cfg.Conn.PublishMsg(out.msg)\n_ = ctx",
 	},
 	{
 		name: "intake acknowledges what it takes", test: killEverything, file: "projector/intake/lane.go",
