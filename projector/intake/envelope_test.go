@@ -210,21 +210,25 @@ func TestWhatDoesNotOpenIsAFact(t *testing.T) {
 		"another's key": {foreign, events.ReasonIntakeKey}, "nothing inside": {r.encrypt(events.ContentTypeEvent, nil), events.ReasonNotJSON},
 		"inside another": {r.encrypt(envelope.ContentType, good), events.ReasonEnvelope},
 	}
-	want := map[events.Hash]events.Reason{}
+	type fact struct {
+		Of     events.Hash // two facts are of nothing
+		Reason events.Reason
+	}
+	want := map[fact]bool{}
 	for _, c := range cases {
 		r.sendSealed(onIssued, c.body)
 		hash := events.Hash(sha256.Sum256(c.body))
 		if c.reason == events.ReasonNotJSON {
 			hash = sha256.Sum256(nil) // of what was inside
 		}
-		want[hash] = c.reason
+		want[fact{hash, c.reason}] = true
 	}
 	r.seal(issued("neighbour"))
 	r.start(strict)
 	r.drained()
-	got := map[events.Hash]events.Reason{}
+	got := map[fact]bool{}
 	for _, q := range r.quarantined() {
-		got[q.SHA256] = q.Reason
+		got[fact{q.SHA256, q.Reason}] = true
 		if kept := len(q.Sealed) > 0; kept != (q.Reason == events.ReasonIntakeKey || q.Reason == events.ReasonNotJSON) {
 			t.Errorf("%s: its payload is kept: %v", q.Reason, kept)
 		}
