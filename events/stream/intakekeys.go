@@ -40,10 +40,14 @@ func IntakeKeys(ctx context.Context, nc *nats.Conn) (envelope.Set, error) {
 }
 
 // sealer has the key that a publisher encrypts to. It trusts no clock of its own
-// but for how much time has passed: what time it is the keys say.
+// but for how much time has passed: what time it is the keys say. Where a key is
+// known nobody waits for the next: it is asked for behind the publisher's back.
 type sealer struct {
 	ask func(context.Context) (envelope.Set, error)
 	now func() time.Time
+
+	asking     sync.Mutex // one asks, the others take its answer
+	refreshing sync.WaitGroup
 
 	mu    sync.Mutex
 	set   envelope.Set
@@ -53,27 +57,58 @@ type sealer struct {
 
 // key is the key for a message that is sent now.
 func (s *sealer) key(ctx context.Context) (envelope.PublicKey, error) {
+	k, due := s.known()
+	if k.IsZero() {
+		return s.first(ctx)
+	}
+	if due {
+		s.refreshing.Go(func() { s.fetch(ctx) }) // what fails is tried again
+	}
+	return k, nil
+}
+
+// known is the key that can be used now, or the zero key, and whether it is for
+// the caller to ask for others.
+func (s *sealer) known() (k envelope.PublicKey, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	age := passed(s.got, now)
-	k := s.set.Current(s.set.Now.Add(age))
-	if !k.IsZero() && (age < keysKept || passed(s.tried, now) < keysAgain) {
+	k = s.set.Current(s.set.Now.Add(age))
+	if due = age >= keysKept && passed(s.tried, now) >= keysAgain; due {
+		s.tried = now
+	}
+	return k, due
+}
+
+// first asks where no key is known, or takes what another was told meanwhile.
+func (s *sealer) first(ctx context.Context) (envelope.PublicKey, error) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if k, _ := s.known(); !k.IsZero() {
 		return k, nil
 	}
-	s.tried = now
-	set, err := s.ask(ctx)
-	if err != nil && !k.IsZero() {
-		return k, nil
-	}
+	set, err := s.fetch(ctx)
 	if err != nil {
-		return k, fmt.Errorf("%w: %w", ErrNoIntakeKey, err)
+		return envelope.PublicKey{}, fmt.Errorf("%w: %w", ErrNoIntakeKey, err)
 	}
-	s.set, s.got = set, now
-	if k = set.Current(set.Now); k.IsZero() {
+	k := set.Current(set.Now)
+	if k.IsZero() {
 		return k, fmt.Errorf("%w: of %d keys none takes messages at %s", ErrNoIntakeKey, len(set.Keys), set.Now.Format(time.RFC3339))
 	}
 	return k, nil
+}
+
+func (s *sealer) fetch(ctx context.Context) (envelope.Set, error) {
+	asked := s.now()
+	set, err := s.ask(ctx)
+	if err != nil {
+		return set, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set, s.got, s.tried = set, asked, asked
+	return set, nil
 }
 
 // passed is how long ago a time was, by the clock that says more: one stands

@@ -51,6 +51,7 @@ func (c *clocked) want(t *testing.T, gone time.Duration, day int) {
 	t.Helper()
 	c.gone = gone
 	k, err := c.key(t.Context())
+	c.refreshing.Wait()
 	if err != nil || k.ID != c.keys[day].ID {
 		t.Errorf("clock off by %s, after %s: key until %s, %v; want that of day %d", c.off, gone, k.Expires, err, day)
 	}
@@ -65,8 +66,37 @@ func TestAWrongClockTakesTheRightKey(t *testing.T) {
 		c.want(t, 22*time.Hour+30*time.Minute, 0) // without asking: by what has passed
 		c.want(t, 23*time.Hour, 1)
 		c.want(t, 25*time.Hour, 1)
+		c.want(t, 46*time.Hour, 1) // and asks for the next
 		c.want(t, 47*time.Hour, 2)
 	}
+}
+
+// TestNobodyWaitsForTheNextKey: not while the projector takes its time, and one
+// asks for all.
+func TestNobodyWaitsForTheNextKey(t *testing.T) {
+	t.Parallel()
+	c := newClocked(t, 0)
+	c.want(t, 0, 0)
+	answer, asked := make(chan struct{}), make(chan struct{}, 9)
+	ask := c.ask
+	c.ask = func(ctx context.Context) (envelope.Set, error) {
+		asked <- struct{}{}
+		<-answer
+		return ask(ctx)
+	}
+	c.gone = 13 * time.Hour
+	for range 9 {
+		if k, err := c.key(t.Context()); err != nil || k.ID != c.keys[0].ID {
+			t.Fatalf("%+v, %v", k, err)
+		}
+	}
+	<-asked
+	close(answer)
+	c.refreshing.Wait()
+	if c.asked != 2 {
+		t.Errorf("asked %d times, want 2", c.asked)
+	}
+	c.want(t, 25*time.Hour, 1)
 }
 
 func TestKeysAreAskedForAgainEachHour(t *testing.T) {

@@ -249,7 +249,16 @@ func (p *Publisher) Close(ctx context.Context) error {
 	}
 	p.stop()
 	<-idle
+	p.sealer.refreshing.Wait()                 // nobody sends any more, so that nobody begins another
 	return p.Flush(context.WithoutCancel(ctx)) // does not wait: every event has its outcome
+}
+
+// Warm asks for the key that events are encrypted to, so that the first event
+// does not wait for it. Nobody has to call it, and its error may be ignored:
+// what is published asks again.
+func (p *Publisher) Warm(ctx context.Context) error {
+	_, err := p.sealer.key(ctx)
+	return err
 }
 
 // complete gives ev what it left out.

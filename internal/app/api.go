@@ -89,6 +89,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	behind, stop := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last request
 	defer stop()
 	g, behind := errgroup.WithContext(behind)
+	g.Go(func() error { return p.warm(behind) })
 	g.Go(func() error { return ended(behind, p.lane.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.feed.Run(behind)) })
 	g.Go(func() error { return ended(behind, p.verifiers.Run(behind)) })
@@ -99,6 +100,15 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
 	})
 	return g.Wait()
+}
+
+// warm gets what the first revocation would wait for. What fails is tried again
+// by what is published.
+func (p *parts) warm(ctx context.Context) error {
+	for _, to := range []*stream.Publisher{p.publisher, p.bulk} {
+		_ = to.Warm(ctx)
+	}
+	return nil
 }
 
 // ended is err unless it only says that ctx ended.
