@@ -25,6 +25,8 @@ var bans = []struct{ pkg, banned, why string }{
 	{"events/stream", "github.com/labstack/echo/v4", "the SDK that issuers import must not carry a web server"},
 	{"events/stream", "github.com/nats-io/nats-server/v2/server", "the SDK that issuers import must not carry a server"},
 	{"events/seal", "github.com/nats-io/nats.go", "sealing knows a small store interface, not a store"},
+	{"events/seal", "github.com/aws/aws-sdk-go-v2/...", "sealing knows a small interface of a root, not a cloud"},
+	{"events/stream", "github.com/aws/aws-sdk-go-v2/...", "the SDK that issuers import must not carry a cloud's"},
 	{"projector/controls", "github.com/nats-io/nats.go", "rules are pure"},
 	{"projector/ledger", "github.com/nats-io/nats.go", "the tree is pure"},
 	{"projector/intake", "github.com/ClickHouse/clickhouse-go/v2", "the log never waits for the audit side"},

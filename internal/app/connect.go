@@ -15,7 +15,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/rootaws"
 	"github.com/rescindhq/rescind/events/seal/rootdir"
+	"github.com/rescindhq/rescind/events/seal/rootgcp"
 	"github.com/rescindhq/rescind/events/seal/rootvault"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/config"
@@ -104,7 +106,7 @@ func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
 // keyring opens the keyring over b and keeps its caches free of people who are
 // forgotten elsewhere.
 func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
-	root, err := a.root()
+	root, err := a.root(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("keys.root: %w", err)
 	}
@@ -139,12 +141,18 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 }
 
 // root is where the keys of the keyring's epochs are.
-func (a *app) root() (seal.Root, error) {
+func (a *app) root(ctx context.Context) (seal.Root, error) {
 	if path, ok := a.cfg.Keys.Root.Dir(); ok {
 		return rootdir.Open(path)
 	}
 	if url, ok := a.cfg.Keys.Root.Vault(); ok {
 		return rootvault.New(rootvault.Config{URL: url, Token: func() (string, error) { return a.cfg.Keys.RootToken.Resolve(a.getenv) }})
+	}
+	if region, ok := a.cfg.Keys.Root.AWS(); ok {
+		return rootaws.New(ctx, rootaws.Config{Region: region})
+	}
+	if key, ok := a.cfg.Keys.Root.GCP(); ok {
+		return rootgcp.New(ctx, rootgcp.Config{Key: key})
 	}
 	text, err := a.cfg.Keys.Root.Secret().Resolve(a.getenv)
 	if err != nil {

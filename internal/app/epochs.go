@@ -47,7 +47,7 @@ func KeyringEpochs(ctx context.Context, cfg Config) (KeyringStatus, error) {
 		return KeyringStatus{}, err
 	}
 	defer b.nc.Close()
-	root, err := a.root()
+	root, err := a.root(ctx)
 	if err != nil {
 		return KeyringStatus{}, fmt.Errorf("keys.root: %w", err)
 	}

@@ -129,11 +129,12 @@ type Keys struct {
 	// Root is where the keys are that wrap the keyring's, one an epoch: dir:PATH
 	// is a folder, mode 0700, that every process can write to, on one host or on
 	// a volume they share, and that is in no backup together with NATS.
-	// vault:https://HOST:PORT/MOUNT is a transit engine of Vault. file:PATH
-	// and env:NAME are one key of 32 bytes in base64, which can never be
+	// vault:https://HOST:PORT/MOUNT is a transit engine of Vault, aws:REGION is
+	// AWS KMS, and gcp:projects/P/locations/L/keyRings/R/cryptoKeys/K a crypto key
+	// of Google Cloud KMS; both with the credentials of the machine. file:PATH and env:NAME are one key of 32 bytes in base64, which can never be
 	// destroyed: a copy of the keyring from before an erasure would open what was
 	// erased, for ever (GDPR article 17), so only profile dev takes them.
-	Root Root `koanf:"root" desc:"keys that wrap the keyring's: dir:PATH or vault:URL/MOUNT; in dev also file:PATH or env:NAME"`
+	Root Root `koanf:"root" desc:"keys that wrap the keyring's: dir:PATH, vault:URL/MOUNT, aws:REGION or gcp:CRYPTOKEY; in dev also file:PATH or env:NAME"`
 	// RootToken is the token of Vault, which only Root of kind vault: needs. It is
 	// read anew for each request, so that an agent may renew the file.
 	RootToken Secret `koanf:"root_token" desc:"token of Vault for keys.root, file:PATH or env:NAME"`
@@ -283,9 +284,9 @@ func (c *Config) validateServers(f *faults) {
 }
 
 func (c *Config) validateSecrets(f *faults) {
-	f.check(c.Keys.Root.valid(), "keys.root: want dir:PATH, vault:https://HOST/MOUNT, file:PATH or env:NAME: keys are only referred to here")
+	f.check(c.Keys.Root.valid(), "keys.root: want dir:PATH, vault:https://HOST/MOUNT, aws:REGION, gcp:projects/P/locations/L/keyRings/R/cryptoKeys/K, file:PATH or env:NAME: keys are only referred to here")
 	f.check(!c.Keys.Root.Permanent() || c.Profile == Dev,
-		"keys.root: a key from a file or variable can never be destroyed, so that old copies of the keyring would open what was erased: profile %s wants dir:PATH or vault:URL", c.Profile)
+		"keys.root: a key from a file or variable can never be destroyed, so that old copies of the keyring would open what was erased: profile %s wants dir:PATH, vault:URL, aws:REGION or gcp:CRYPTOKEY", c.Profile)
 	vault, isVault := c.Keys.Root.Vault()
 	f.check(!isVault || c.Keys.RootToken != "", "keys.root_token: want file:PATH or env:NAME for keys.root in Vault")
 	f.check(!isVault || c.Profile == Dev || strings.HasPrefix(vault, "https://"), "keys.root: %q is not vault:https://, which profile %s requires", c.Keys.Root, c.Profile)

@@ -47,6 +47,10 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"a root without a folder", func(c *Config) { c.Keys.Root = "dir:" }, "keys.root"},
 		{"a root that cannot destroy", func(c *Config) { c.Keys.Root = "file:/run/kek" }, "can never be destroyed"},
 		{"a vault without a token", func(c *Config) { c.Keys.Root = "vault:https://vault/transit" }, "keys.root_token"},
+		{"no region of aws", func(c *Config) { c.Keys.Root = "aws:alias/rescind" }, "aws:REGION"},
+		{"a version of a crypto key", func(c *Config) {
+			c.Keys.Root = "gcp:projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"
+		}, "gcp:projects/"},
 		{"a vault without TLS", func(c *Config) { c.Keys.Root, c.Keys.RootToken = "vault:http://vault/transit", "env:T" }, "vault:https://"},
 		{"a token in the file", func(c *Config) { c.Keys.RootToken = "s.secret" }, "keys.root_token"},
 		{"another that cannot", func(c *Config) { c.Keys.Root = "env:KEK" }, "can never be destroyed"},
