@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,24 +39,17 @@ func (c RevokeConfig) withDefaults() RevokeConfig {
 	if len(c.Profiles) == 0 {
 		c.Profiles = RevokeProfiles()
 	}
-	orDefault(&c.Revocations, 200)
-	orDefault(&c.Verifiers, 100)
-	orDefault(&c.Rate, 10_000)
-	orDefault(&c.Entries, 1_000_000)
-	orDefault(&c.Bulk, 100_000)
-	orDefault(&c.Calls, 10_000)
-	orDefault(&c.Reading, 2*time.Second)
+	c.Revocations = cmp.Or(c.Revocations, 200)
+	c.Verifiers = cmp.Or(c.Verifiers, 100)
+	c.Rate = cmp.Or(c.Rate, 10_000)
+	c.Entries = cmp.Or(c.Entries, 1_000_000)
+	c.Bulk = cmp.Or(c.Bulk, 100_000)
+	c.Calls = cmp.Or(c.Calls, 10_000)
+	c.Reading = cmp.Or(c.Reading, 2*time.Second)
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
 	return c
-}
-
-func orDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
 }
 
 // Validate reports all faults of c.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -158,49 +157,6 @@ func (s *Set) rowsOf(h hash) (from, to int) {
 	for to = from; to < len(s.rows) && s.rows[to].hash == h; to++ {
 	}
 	return from, to
-}
-
-// gather makes a crowd of rows of the page. Readers find it once the page is
-// published.
-func (s *Set) gather(from, to int) {
-	r := s.crowd(slices.Clone(s.rows[from:to]))
-	s.rows = slices.Insert(slices.Delete(s.rows, from, to), from, r)
-}
-
-// crowd is the row that stands for a crowd of rows, which it keeps.
-func (s *Set) crowd(rows []row) row {
-	n := s.crowds.number()
-	s.crowds.store(n, newCrowd(rows, &s.kinds))
-	return row{hash: rows[0].hash, index: uint64(n), cutoff: endless, expires: endless, kind: crowded}
-}
-
-// applyToCrowd adds entries, in the order of their index, to a crowd.
-func (s *Set) applyToCrowd(number uint32, entries []placed) {
-	c := s.crowds.get(number)
-	taken, different := false, false
-	s.added = s.added[:0]
-	for i := range entries {
-		e := entries[i].entry
-		if n := len(s.added); n == 0 || s.added[n-1].index != e.Index {
-			r, there := c.tree.find(e.Index)
-			if !there {
-				s.added, different = append(s.added, s.newRow(e, c.hash)), true
-				continue
-			}
-			s.added = append(s.added, r)
-		}
-		r := &s.added[len(s.added)-1]
-		was := *r
-		if moved := s.join(r, e); moved || *r != was {
-			taken, different = true, true
-		}
-	}
-	if different {
-		c = c.with(s.added, &s.kinds)
-		s.begin(taken)
-		s.crowds.store(number, c)
-		s.end(taken)
-	}
 }
 
 // merge adds e to the rows of its page, where those of its hash are from one
@@ -403,170 +359,12 @@ func (s *Set) walkRows(visit func(rows []row)) {
 	}
 }
 
-func (s *Set) walkCrowd(r *row, visit func(rows []row)) {
-	for from, more := uint64(0), true; more; {
-		s.locked(func() {
-			c, budget := s.crowds.get(uint32(r.index)), walkStep
-			if more = c != nil && c.hash == r.hash; more {
-				from = c.tree.visit(from, &budget, visit)
-				more = from > 0 && from <= c.tree.last
-			}
-		})
-	}
-}
-
 // walkStep is how many pages are looked at before other writers have a turn.
 const walkStep = 64
-
-// Sweep drops what has expired by now and returns how many that were. What it
-// drops has no effect on a decision at that time or later.
-func (s *Set) Sweep(now time.Time) int {
-	limit, dropped := now.Unix(), 0
-	s.walk(func(p *page, prefix, _ uint64) {
-		if p.expires <= limit {
-			dropped += s.sweep(p, prefix, limit)
-		}
-	})
-	dropped += s.sweepCrowds(limit)
-	s.prune()
-	return dropped
-}
-
-func (s *Set) sweep(p *page, prefix uint64, limit int64) int {
-	all := p.rows(s.rows[:0], prefix)
-	s.rows = all
-	left := all[:0]
-	for _, r := range all {
-		if r.expires <= limit {
-			s.gone = append(s.gone, r.kind)
-			continue
-		}
-		left = append(left, r)
-	}
-	dropped := len(all) - len(left)
-	s.publish(p, left, prefix, true)
-	s.living.Add(-int64(dropped))
-	s.shrink(prefix)
-	return dropped
-}
-
-// sweepCrowds drops what has expired by a limit from crowds, and those of which
-// nothing is left.
-func (s *Set) sweepCrowds(limit int64) (dropped int) {
-	for n, more := uint32(0), true; more; n++ {
-		for due := true; due; {
-			s.locked(func() {
-				var some int
-				some, due = s.sweepCrowd(n, limit)
-				dropped += some
-				more = int(n) < s.crowds.given
-			})
-		}
-	}
-	return dropped
-}
-
-// sweepCrowd drops what has expired from some leaves of a crowd. It reports
-// whether there may be more.
-func (s *Set) sweepCrowd(n uint32, limit int64) (dropped int, more bool) {
-	c, budget := s.crowds.get(n), walkStep
-	if c == nil || c.tree.sweep > limit {
-		return 0, false
-	}
-	parts, gone := c.tree.without(limit, &budget, &s.kinds, s.gone)
-	s.gone, dropped = gone, len(gone)
-	s.living.Add(-int64(dropped))
-	if len(parts) == 0 {
-		s.disperse(n, c.hash)
-		return dropped, false
-	}
-	s.begin(true)
-	s.crowds.store(n, &crowd{c.hash, grown(parts)})
-	s.end(true)
-	return dropped, true
-}
-
-// disperse takes the row of a crowd from its page. Whoever still reads that page
-// looks again, as something was taken.
-func (s *Set) disperse(n uint32, h hash) {
-	p := s.dir.Load().page(h.hi)
-	s.rows = p.rows(s.rows[:0], firstOf(h.hi, p.depth))
-	from, to := s.rowsOf(h)
-	s.publish(p, slices.Delete(s.rows, from, to), h.hi, true)
-	s.crowds.drop(n)
-	s.shrink(h.hi)
-}
-
-// shrink makes one page of two that have grown small, and the directory no
-// larger than its pages need.
-func (s *Set) shrink(prefix uint64) {
-	for {
-		d := s.dir.Load()
-		p := d.page(prefix)
-		if p.depth == 0 {
-			return
-		}
-		buddy := firstOf(prefix, p.depth) ^ 1<<(64-p.depth)
-		b := d.page(buddy)
-		if b.depth != p.depth || int(p.n+b.n) > pageRows/2 {
-			return
-		}
-		s.merged(d, p, b, firstOf(prefix, p.depth), buddy)
-	}
-}
-
-func (s *Set) merged(d *directory, p, b *page, prefix, buddy uint64) {
-	if buddy < prefix {
-		p, b, prefix, buddy = b, p, buddy, prefix
-	}
-	rows := b.rows(p.rows(nil, prefix), buddy)
-	s.depths[p.depth] -= 2
-	s.depths[p.depth-1]++
-	s.begin(false)
-	d.set(newPage(rows, p.depth-1), prefix)
-	s.end(false)
-	for d.depth > 0 && s.depths[d.depth] == 0 {
-		d = d.halved()
-		s.dir.Store(d)
-	}
-}
 
 // pruneFrom is how many points there are at least before they are looked
 // through. As long as there is one for eight rows, they do not matter.
 const pruneFrom = 1024
-
-// prune drops the points of timelines that no row needs any more, if they have
-// become many.
-func (s *Set) prune() {
-	due := false
-	s.locked(func() {
-		points := s.points()
-		due = points >= pruneFrom && points >= s.Len()/8 && points >= 2*s.pruned
-		for i := range s.times {
-			if due {
-				s.times[i].beginPrune()
-			}
-		}
-	})
-	if !due {
-		return
-	}
-	s.walkRows(func(rows []row) {
-		for i := range rows {
-			if k := s.kinds.get(rows[i].kind); k.known {
-				s.timeline(k.key.Tenant).need(rows[i].index)
-			}
-		}
-	})
-	s.locked(func() {
-		s.begin(true)
-		for i := range s.times {
-			s.times[i].endPrune()
-		}
-		s.end(true)
-		s.pruned = s.points()
-	})
-}
 
 func (s *Set) locked(do func()) {
 	s.mu.Lock()

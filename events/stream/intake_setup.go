@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -78,7 +79,7 @@ type IntakeConfig struct {
 }
 
 func (c IntakeConfig) withDefaults() IntakeConfig {
-	orDefault(&c.HeldFor, heldFor)
+	c.HeldFor = cmp.Or(c.HeldFor, heldFor)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

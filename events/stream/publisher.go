@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -65,11 +66,11 @@ type PublisherConfig struct {
 }
 
 func (c PublisherConfig) withDefaults() PublisherConfig {
-	orDefault(&c.BatchEvents, 500)
-	orDefault(&c.Abreast, 1)
-	orDefault(&c.MaxPendingEvents, 100_000)
-	orDefault(&c.MaxPendingBytes, 64<<20)
-	orDefault(&c.RetryFor, 30*time.Second)
+	c.BatchEvents = cmp.Or(c.BatchEvents, 500)
+	c.Abreast = cmp.Or(c.Abreast, 1)
+	c.MaxPendingEvents = cmp.Or(c.MaxPendingEvents, 100_000)
+	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, 64<<20)
+	c.RetryFor = cmp.Or(c.RetryFor, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -269,8 +270,7 @@ func (p *Publisher) complete(ev *events.Event) {
 	if ev.Time.IsZero() {
 		ev.Time = time.Now()
 	}
-	orDefault(&ev.Tenant, ev.Data.Tenant)
-	orDefault(&ev.Tenant, p.cfg.Tenant)
-	orDefault(&ev.Environment, p.cfg.Environment)
-	orDefault(&ev.Source, p.cfg.Source)
+	ev.Tenant = cmp.Or(ev.Tenant, ev.Data.Tenant, p.cfg.Tenant)
+	ev.Environment = cmp.Or(ev.Environment, p.cfg.Environment)
+	ev.Source = cmp.Or(ev.Source, p.cfg.Source)
 }

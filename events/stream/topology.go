@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,24 +49,17 @@ type Topology struct {
 }
 
 func (t Topology) withDefaults() Topology {
-	orDefault(&t.Shards, 1)
-	orDefault(&t.Replicas, 1)
-	orDefault(&t.IntakeMaxBytes, 1<<30)
-	orDefault(&t.QuarantineMaxAge, 90*24*time.Hour)
-	orDefault(&t.RevocationsMaxAge, 48*time.Hour)
-	orDefault(&t.ControlAckWait, 5*time.Second)
-	orDefault(&t.AccessAckWait, 30*time.Second)
+	t.Shards = cmp.Or(t.Shards, 1)
+	t.Replicas = cmp.Or(t.Replicas, 1)
+	t.IntakeMaxBytes = cmp.Or(t.IntakeMaxBytes, 1<<30)
+	t.QuarantineMaxAge = cmp.Or(t.QuarantineMaxAge, 90*24*time.Hour)
+	t.RevocationsMaxAge = cmp.Or(t.RevocationsMaxAge, 48*time.Hour)
+	t.ControlAckWait = cmp.Or(t.ControlAckWait, 5*time.Second)
+	t.AccessAckWait = cmp.Or(t.AccessAckWait, 30*time.Second)
 	if t.LogMaxBytes == 0 {
 		t.LogMaxBytes = -1
 	}
 	return t
-}
-
-func orDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // Validate reports all faults of t.

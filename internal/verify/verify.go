@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -76,19 +77,13 @@ func (c Config) withDefaults() Config {
 	if c.Limit == 0 {
 		c.Limit = 100
 	}
-	orDefault(&c.Settle, 5*time.Second)
-	orDefault(&c.MaxLag, 10*time.Minute)
-	orDefault(&c.MarkWithin, 70*time.Minute)
+	c.Settle = cmp.Or(c.Settle, 5*time.Second)
+	c.MaxLag = cmp.Or(c.MaxLag, 10*time.Minute)
+	c.MarkWithin = cmp.Or(c.MarkWithin, 70*time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
-}
-
-func orDefault(d *time.Duration, otherwise time.Duration) {
-	if *d == 0 {
-		*d = otherwise
-	}
 }
 
 // Validate reports every fault at once.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,28 +99,20 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.LookEvery = orDefault(c.LookEvery, 2*time.Second)
-	c.SearchEvery = orDefault(c.SearchEvery, time.Hour)
-	c.MaxRows = orDefault(c.MaxRows, 20_000)
-	c.MaxBytes = orDefault(c.MaxBytes, 16<<20)
-	c.MinInterval = orDefault(c.MinInterval, 200*time.Millisecond)
-	c.Stall = orDefault(c.Stall, time.Minute)
-	c.Grace = orDefault(c.Grace, 5*time.Second)
-	c.BackoffMin = orDefault(c.BackoffMin, 100*time.Millisecond)
-	c.BackoffMax = orDefault(c.BackoffMax, 10*time.Second)
-	c.Standby = orDefault(c.Standby, 10*time.Second)
+	c.LookEvery = cmp.Or(c.LookEvery, 2*time.Second)
+	c.SearchEvery = cmp.Or(c.SearchEvery, time.Hour)
+	c.MaxRows = cmp.Or(c.MaxRows, 20_000)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 16<<20)
+	c.MinInterval = cmp.Or(c.MinInterval, 200*time.Millisecond)
+	c.Stall = cmp.Or(c.Stall, time.Minute)
+	c.Grace = cmp.Or(c.Grace, 5*time.Second)
+	c.BackoffMin = cmp.Or(c.BackoffMin, 100*time.Millisecond)
+	c.BackoffMax = cmp.Or(c.BackoffMax, 10*time.Second)
+	c.Standby = cmp.Or(c.Standby, 10*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Validate reports every fault at once.

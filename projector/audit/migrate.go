@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func Migrate(ctx context.Context, cfg MigrateConfig) (err error) {
 		return fmt.Errorf("migrate clickhouse database=%s: %w", cfg.Options.Auth.Database, err)
 	}
 	for _, m := range done {
-		orDefault(cfg.Log, slog.New(slog.DiscardHandler)).Info("migrated", "version", m.Source.Version, "elapsed", m.Duration)
+		cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)).Info("migrated", "version", m.Source.Version, "elapsed", m.Duration)
 	}
 	return nil
 }

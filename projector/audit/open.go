@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,7 +45,7 @@ type dialer = func(ctx context.Context, addr string) (net.Conn, error)
 func guard(o *clickhouse.Options, stall time.Duration) dialer {
 	plain, secure := o.DialContext, o.TLS
 	if plain == nil {
-		d := &net.Dialer{Timeout: orDefault(o.DialTimeout, 10*time.Second)}
+		d := &net.Dialer{Timeout: cmp.Or(o.DialTimeout, 10*time.Second)}
 		plain = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 	} else {
 		secure = nil // whoever dials secures

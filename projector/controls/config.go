@@ -1,6 +1,7 @@
 package controls
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -71,27 +72,20 @@ func (c Config) withDefaults() Config {
 	if len(c.Algorithms) == 0 {
 		c.Algorithms = DefaultAlgorithms()
 	}
-	orDefault(&c.TokenLifetime, time.Hour)
-	orDefault(&c.ClockOffset, 5*time.Second)
-	orDefault(&c.Skew, time.Minute)
-	orDefault(&c.MaxTokens, 1_000_000)
-	orDefault(&c.MaxOpen, 100_000)
-	orDefault(&c.MaxKeys, 100_000)
-	orDefault(&c.MaxKeysPerTenant, min(1000, half(c.MaxKeys)))
-	orDefault(&c.MaxConsents, 5_000_000)
-	orDefault(&c.MaxConsentsPerTenant, min(1_000_000, half(c.MaxConsents)))
+	c.TokenLifetime = cmp.Or(c.TokenLifetime, time.Hour)
+	c.ClockOffset = cmp.Or(c.ClockOffset, 5*time.Second)
+	c.Skew = cmp.Or(c.Skew, time.Minute)
+	c.MaxTokens = cmp.Or(c.MaxTokens, 1_000_000)
+	c.MaxOpen = cmp.Or(c.MaxOpen, 100_000)
+	c.MaxKeys = cmp.Or(c.MaxKeys, 100_000)
+	c.MaxKeysPerTenant = cmp.Or(c.MaxKeysPerTenant, min(1000, half(c.MaxKeys)))
+	c.MaxConsents = cmp.Or(c.MaxConsents, 5_000_000)
+	c.MaxConsentsPerTenant = cmp.Or(c.MaxConsentsPerTenant, min(1_000_000, half(c.MaxConsents)))
 	return c
 }
 
 // half is the most of n that one tenant may have.
 func half(n int) int { return max(n/2, 1) }
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
-}
 
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,11 +143,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.MaxLifetime, 24*time.Hour)
-	orDefault(&c.Skew, time.Minute)
-	orDefault(&c.DedupWindow, 2*time.Hour)
-	orDefault(&c.DedupIDs, 5_000_000)
-	orDefault(&c.Grace, 10*time.Second)
+	c.MaxLifetime = cmp.Or(c.MaxLifetime, 24*time.Hour)
+	c.Skew = cmp.Or(c.Skew, time.Minute)
+	c.DedupWindow = cmp.Or(c.DedupWindow, 2*time.Hour)
+	c.DedupIDs = cmp.Or(c.DedupIDs, 5_000_000)
+	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -154,13 +155,6 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // Validate reports every fault of c at once.

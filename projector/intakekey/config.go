@@ -1,6 +1,7 @@
 package intakekey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,11 +55,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.Period, 24*time.Hour)
-	orDefault(&c.Ahead, c.Period/2)
-	orDefault(&c.Overlap, c.Period/24)
-	orDefault(&c.Grace, time.Hour)
-	orDefault(&c.Every, time.Minute)
+	c.Period = cmp.Or(c.Period, 24*time.Hour)
+	c.Ahead = cmp.Or(c.Ahead, c.Period/2)
+	c.Overlap = cmp.Or(c.Overlap, c.Period/24)
+	c.Grace = cmp.Or(c.Grace, time.Hour)
+	c.Every = cmp.Or(c.Every, time.Minute)
 	if c.Now == nil {
 		c.Now = func(server time.Time) time.Time { return server }
 	}
@@ -66,13 +67,6 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // Validate reports every fault of c at once.

@@ -3,7 +3,6 @@ package intakekey
 import (
 	"context"
 	"encoding/json"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,48 +14,14 @@ import (
 // group makes one of several keepers answer a request.
 const group = "intakekeys"
 
-// waiting is how many requests may wait for one reading of the keyring, which
-// they share.
-const waiting = 256
-
 // serve answers requests until the function that it returns is called.
 func (k *Keeper) serve(ctx context.Context) (stop func(), err error) {
-	requests := make(chan *nats.Msg, waiting)
-	sub, err := k.cfg.Conn.ChanQueueSubscribe(stream.IntakeKeysSubject, group, requests)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var done sync.WaitGroup
-	done.Go(func() {
-		for {
-			select {
-			case m := <-requests:
-				k.answer(ctx, append(rest(requests), m))
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	end, err := stream.ServeTogether(ctx, k.cfg.Conn, stream.IntakeKeysSubject, group, k.answer)
 	return func() {
-		if err := sub.Unsubscribe(); err != nil {
+		if err := end(); err != nil {
 			k.cfg.Logger.Warn("subscription to requests for intake keys not ended", "err", err)
 		}
-		cancel()
-		done.Wait()
-	}, nil
-}
-
-// rest is what waits in requests.
-func rest(requests <-chan *nats.Msg) (all []*nats.Msg) {
-	for {
-		select {
-		case m := <-requests:
-			all = append(all, m)
-		default:
-			return all
-		}
-	}
+	}, err
 }
 
 // answer gives all the same answer, and none where there is none to be trusted:

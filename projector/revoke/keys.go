@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -21,43 +20,12 @@ const keysGroup = "revoke"
 // is called. It answers while standing by, too. All that wait share one reading
 // of the keys: where a tenant is new every verifier asks at once.
 func (r *Revoker) serveKeys(ctx context.Context) (stop func(), err error) {
-	requests := make(chan *nats.Msg, 256)
-	sub, err := r.cfg.Conn.ChanQueueSubscribe(stream.FeedKeysSubject, keysGroup, requests)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var done sync.WaitGroup
-	done.Go(func() {
-		for {
-			select {
-			case m := <-requests:
-				r.answer(ctx, waiting(m, requests))
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	end, err := stream.ServeTogether(ctx, r.cfg.Conn, stream.FeedKeysSubject, keysGroup, r.answer)
 	return func() {
-		if err := sub.Unsubscribe(); err != nil {
+		if err := end(); err != nil {
 			r.cfg.Log.Warn("subscription to key requests not ended", "err", err)
 		}
-		cancel()
-		done.Wait()
-	}, nil
-}
-
-// waiting is first and all that wait behind it.
-func waiting(first *nats.Msg, requests <-chan *nats.Msg) []*nats.Msg {
-	all := []*nats.Msg{first}
-	for {
-		select {
-		case m := <-requests:
-			all = append(all, m)
-		default:
-			return all
-		}
-	}
+	}, err
 }
 
 // answer gives no answer where there is none to be trusted: the verifier asks
