@@ -88,14 +88,23 @@ func covers(cutoff int64, iat events.Timestamp) bool { return seconds(iat) <= cu
 func (s *Set) lookUnder(key *generation, c *Claims, now int64, best *match) {
 	var all [len(scopes)]lookup
 	n, held, d := 0, key.made.held.Load(), s.dir.Load()
+	var of events.IssuerHasher
+	of.Reset(&key.FeedKey, c.Issuer)
 	for i, scope := range scopes {
 		if held&(1<<i) == 0 {
 			continue
 		}
-		if id, ok := c.id(scope); ok {
-			all[n].begin(d, key.hash(scope, c.Issuer, id))
-			n++
+		h := key.tenant
+		if scope != events.ScopeTenant {
+			id, ok := c.id(scope)
+			if !ok {
+				continue
+			}
+			r := of.Hash(scope, id)
+			h = hashOf(&r)
 		}
+		all[n].begin(d, h)
+		n++
 	}
 	for i := range n {
 		all[i].prefetch()

@@ -31,14 +31,6 @@ func newGeneration(k events.FeedKey, of *made) generation {
 	return generation{k, hashOf(&h), of}
 }
 
-func (g *generation) hash(scope events.Scope, issuer, id string) hash {
-	if scope == events.ScopeTenant {
-		return g.tenant
-	}
-	h := g.Hash(scope, issuer, id)
-	return hashOf(&h)
-}
-
 // made counts the revocations whose hashes one feed key made.
 type made struct {
 	held atomic.Uint32 // for readers: a bit for each scope, by its place, that there are revocations of
