@@ -8,7 +8,7 @@
 // [Intake] takes them out, in two lanes. A [Log] is appended to by one
 // writer and read in order by any number of [Reader]s. A [Quarantine] keeps
 // refused events, a [KeyStore] the entries of the keyring, a [Held] what legal
-// holds keep. [AcquireLock] and
+// holds keep, an [Exports] what people asked for of theirs. [AcquireLock] and
 // [Elect] let one instance do what two must not do at once.
 //
 // # Guarantees
