@@ -133,7 +133,7 @@ func api(shards int) []string {
 	return slices.Concat(
 		[]string{
 			stream.HoldKeySubjects, stream.ReleasedSubjects, stream.HeldSubjects, // keeps what holds match
-			stream.ExportSubjects, // and what people asked for of theirs
+			stream.ExportSubjects,                                               // and what people asked for of theirs
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 		},
 		info(stream.HeldStream, stream.ExportsStream), leader(stream.HeldStream, stream.ExportsStream), api1("STREAM.PURGE", stream.HeldStream, stream.ExportsStream),
