@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"cmp"
 	_ "embed"
 	"encoding/json"
@@ -20,7 +21,7 @@ var pageText string
 // pages escapes whatever an event says, wherever it stands. They load nothing and
 // run nothing.
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"when": when, "lines": lines, "visible": visible, "page": func(name string) string { return strings.TrimSuffix(name, ".json") + ".html" },
+	"when": when, "lines": lines, "page": func(name string) string { return strings.TrimSuffix(name, ".json") + ".html" },
 }).Parse(pageText))
 
 func when(t time.Time) string {
@@ -37,7 +38,7 @@ type line struct{ Name, Value string }
 func lines(it *Item) (out []line) {
 	add := func(name, value string) {
 		if value != "" {
-			out = append(out, line{name, visible(value)})
+			out = append(out, line{name, value})
 		}
 	}
 	add("about", map[Relation]string{OfToken: "a token, session or grant of yours", ReadingOf: "data of yours and of others"}[it.Relation])
@@ -69,10 +70,10 @@ func lines(it *Item) (out []line) {
 // members are what an event says under names of its own.
 func members(it *Item) (out []line) {
 	for name, value := range it.Attributes {
-		out = append(out, line{visible(name), visible(value)})
+		out = append(out, line{name, value})
 	}
 	for name, value := range it.Members {
-		out = append(out, line{visible(name), visible(text(value))})
+		out = append(out, line{name, text(value)})
 	}
 	slices.SortFunc(out, func(a, b line) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value)) })
 	return out
@@ -99,22 +100,31 @@ func date(t events.Timestamp) string {
 
 // visible shows what would reorder or hide text: marks of direction, and what
 // takes up no room.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r >= 0x200b && r <= 0x200f, r == 0xfeff, r < ' ' && r != '\n', r == 0x7f:
-			return '\ufffd'
-		}
+func visible(r rune) rune {
+	switch {
+	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r >= 0x200b && r <= 0x200f, r == 0x061c, r == 0xfeff, r < ' ' && r != '\n', r == 0x7f:
+		return '\ufffd'
+	default:
 		return r
-	}, s)
+	}
 }
 
-func indexPage(w io.Writer, d *Document) error { return pages.ExecuteTemplate(w, "index", d) }
+func indexPage(w io.Writer, d *Document) error { return render(w, "index", d) }
 
 func eventsPage(w io.Writer, items []Item) error {
 	list := make([]*Item, len(items))
 	for i := range items {
 		list[i] = &items[i]
 	}
-	return pages.ExecuteTemplate(w, "events", list)
+	return render(w, "events", list)
+}
+
+// render writes a page, of which nothing can be hidden.
+func render(w io.Writer, name string, data any) error {
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.Map(visible, b.Bytes()))
+	return err
 }

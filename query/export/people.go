@@ -13,11 +13,11 @@ import (
 // personal parts were opened: those whom it does not name in its subject.
 const AttrPeople = "people"
 
-// refDigits is how much of a reference is kept: as much as tells people apart.
-const refDigits = 16
+// shortLength is that of a shortRef.
+const shortLength = 18
 
 // peopleEach is how many fit one attribute.
-const peopleEach = events.MaxAttributeBytes / (refDigits + 1)
+const peopleEach = events.MaxAttributeBytes / (shortLength + 1)
 
 // People adds to the attributes of an event who is concerned by it.
 func People(attributes map[string]string, people []events.Ref) {
@@ -38,7 +38,11 @@ func People(attributes map[string]string, people []events.Ref) {
 	}
 }
 
-func shortRef(p events.Ref) string { return hex.EncodeToString(p[:refDigits/2]) }
+// shortRef is as much of a reference as tells people apart. The letters keep its
+// digits from being taken for the number of a card.
+func shortRef(p events.Ref) string {
+	return "r" + hex.EncodeToString(p[:4]) + "x" + hex.EncodeToString(p[4:8])
+}
 
 // concerns reports whether People named the person.
 func concerns(r *events.Record, person events.Ref) bool {

@@ -68,7 +68,7 @@ func (c *collector) document(s *summary, files []File) Document {
 	o := c.order
 	out := Document{
 		Format: Schema, Kind: o.Kind, Tenant: o.Tenant, Subject: Subject{o.Issuer, o.Subject}, Request: Asking{o.Request, o.Regulation, o.Received},
-		Made: c.cfg.Now().UTC(), Shard: o.Shard, Position: c.end, Count: s.count, Files: files, Dropped: s.dropped, Unreadable: s.unreadable,
+		Made: c.cfg.Now().UTC(), Shard: o.Shard, Position: c.end, Count: s.count, Files: slices.Concat([]File{}, files), Dropped: s.dropped, Unreadable: s.unreadable,
 		LeftOut: leftOut,
 	}
 	if o.Kind == Portability {
