@@ -7,7 +7,8 @@
 // CloudEvent in structured mode, and $defs that they share. clickhouse/ holds
 // the migrations of the audit store, numbered for goose. openapi.yaml
 // describes the HTTP interface, asyncapi.yaml what travels over NATS,
-// export.schema.json what a data subject gets of their data. proto/ holds the data of an event in protobuf, and the official message around it.
+// export.schema.json what a data subject gets of their data. proto/ holds the
+// data of an event in protobuf, and the official message around it.
 //
 // # Guarantees
 //

@@ -13,6 +13,8 @@
 //
 // # Guarantees
 //
+//   - What is put into [Held] or [Exports] is durable on return and there once; of an
+//     export, what was put last. Dropping one touches no other.
 //   - What [Publisher.Publish] has returned nil for, and whatever else was
 //     acknowledged, survives kill -9 of the server, and power loss where the
 //     server syncs every write (internal/natsd does).

@@ -57,6 +57,9 @@ func (c *crowd) event() events.Event {
 		IP: fmt.Sprint("192.0.2.", c.IntN(200)), UserAgent: "Browser/1.0", Audience: []string{fmt.Sprint("https://api-", c.IntN(2))},
 		Personal: map[string]any{"email": p.Subject, "n": c.Int64N(1 << 40), "list": []any{true, nil, 1.5, "x"}},
 	}}
+	if c.IntN(8) == 0 {
+		ev.Data.SessionID = "sid-of-several" // what names another is theirs alone
+	}
 	switch ev.Type {
 	case events.ConsentGranted, events.ConsentWithdrawn:
 		ev.Data.Consent = &events.Consent{ID: fmt.Sprint("consent-", c.IntN(3)), Purposes: []string{"newsletter"}}

@@ -94,7 +94,7 @@ var (
 	}
 	leftOut = []string{
 		"names of other people: an actor is you, service, or staff or issuer (GDPR article 15(4))",
-		"keyed hashes, references and digests that only the controller can read",
+		"the keyed hashes and references that records hold instead of identifiers: the identifiers themselves are here",
 		"messages that were refused at the door and are in quarantine: they were never recorded as events",
 	}
 	leftOutPortable = []string{
