@@ -110,6 +110,9 @@ func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error
 		return err
 	}
 	defer release()
+	if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil { // that of the server would end the request
+		return err
+	}
 	if err := s.recordExport(ctx, &r, events.Data{Actor: linkHolder, Issuer: d.Issuer, Subject: d.Subject}, stepDownload); err != nil {
 		return err
 	}
@@ -158,7 +161,7 @@ type unstalled struct {
 }
 
 func (u *unstalled) Write(p []byte) (int, error) {
-	if err := u.control.SetWriteDeadline(time.Now().Add(exportStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := u.control.SetWriteDeadline(time.Now().Add(exportStall)); err != nil {
 		return 0, err
 	}
 	return u.to.Write(p)

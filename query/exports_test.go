@@ -9,17 +9,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
+	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/store"
 )
 
 // unrecording does not take what says that something was exported, while that is
@@ -234,4 +240,56 @@ func TestNothingIsExportedUnrecorded(t *testing.T) {
 		broken.Store(false)
 	}
 	d.get(l.Link).want(t, http.StatusOK)
+	d.lasts(l)
+}
+
+// slow is a store that takes longer for the bytes of an export than a server
+// gives a request.
+type slow struct{ export.Store }
+
+const serverTimeout = 50 * time.Millisecond
+
+func (s slow) Get(ctx context.Context, p stream.ExportPlace, part string) ([]byte, error) {
+	if part == stream.ExportChunk(0) {
+		select {
+		case <-time.After(4 * serverTimeout):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return s.Store.Get(ctx, p, part)
+}
+
+// deaf is a lane that runs already.
+type deaf struct{ query.Lane }
+
+func (deaf) Handle(func(lane.Entry)) {}
+
+// lasts fetches an export that takes longer than what the server has for a
+// request and its answer.
+func (d *desk) lasts(l query.ExportLink) {
+	d.t.Helper()
+	cfg := d.cfg
+	office, err := export.New(export.Config{Archive: &store.Archive{Store: d.store}, Keyring: d.kit.Keyring, Store: slow{stream.NewExports(d.kit.JS)}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	cfg.Exports, cfg.Lane = office, deaf{cfg.Lane}
+	cfg.Auth = query.AuthConfig{Issuer: testIssuer, Audience: testAudience, Keys: []query.Key{{ID: testKeyID, Public: d.key.Public()}}}
+	s, err := query.New(cfg)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(s.Handler())
+	server.Config.ReadTimeout, server.Config.WriteTimeout = serverTimeout, serverTimeout
+	server.Start()
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL + l.Link)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || int64(len(b)) != l.Bytes {
+		d.t.Errorf("status %d, %d of %d bytes: %v", resp.StatusCode, len(b), l.Bytes, err)
+	}
 }
