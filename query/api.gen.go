@@ -296,6 +296,24 @@ type EventsAccepted struct {
 	Refused  []Refusal `json:"refused"`
 }
 
+// ExportLink defines model for ExportLink.
+type ExportLink struct {
+	Bytes int64 `json:"bytes"`
+
+	// Link Path of the export. Whoever has it can fetch the export, until then.
+	Link string `json:"link"`
+
+	// Passphrase That opens it. Tell the data subject on another way than the link. Absent where it is encrypted to a key.
+	Passphrase string    `json:"passphrase,omitempty,omitzero"`
+	Until      time.Time `json:"until"`
+}
+
+// ExportLinkInput defines model for ExportLinkInput.
+type ExportLinkInput struct {
+	// To Public key of the data subject, as age1...: the export is encrypted to it. Left out: to a passphrase, which the answer says.
+	To string `json:"to,omitempty,omitzero"`
+}
+
 // FeedDelta Data of the events delta and heartbeat.
 type FeedDelta struct {
 	Entries []struct {
@@ -957,10 +975,13 @@ type SubjectRequest struct {
 	DaysLeft *int `json:"days_left,omitempty"`
 
 	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
-	Due      time.Time     `json:"due"`
-	Extended bool          `json:"extended,omitempty,omitzero"`
-	History  []RequestStep `json:"history,omitempty,omitzero"`
-	ID       string        `json:"id"`
+	Due time.Time `json:"due"`
+
+	// ExportUntil Until when its export can be fetched; absent where it has none.
+	ExportUntil time.Time     `json:"export_until,omitempty,omitzero"`
+	Extended    bool          `json:"extended,omitempty,omitzero"`
+	History     []RequestStep `json:"history,omitempty,omitzero"`
+	ID          string        `json:"id"`
 
 	// Missing What a partial request still lacks.
 	Missing []string `json:"missing,omitempty,omitzero"`
@@ -1271,6 +1292,9 @@ type CancelRequestJSONRequestBody = RequestAct
 // DenyRequestJSONRequestBody defines body for DenyRequest for application/json ContentType.
 type DenyRequestJSONRequestBody = RequestAct
 
+// IssueExportJSONRequestBody defines body for IssueExport for application/json ContentType.
+type IssueExportJSONRequestBody = ExportLinkInput
+
 // ExtendRequestJSONRequestBody defines body for ExtendRequest for application/json ContentType.
 type ExtendRequestJSONRequestBody = RequestAct
 
@@ -1327,6 +1351,9 @@ type ServerInterface interface {
 	// PublishEvents Publish one CloudEvent or a batch.
 	// (POST /v1/events)
 	PublishEvents(ctx echo.Context) error
+	// DownloadExport The export that a link leads to.
+	// (GET /v1/exports/{tenant}/{id}/{secret})
+	DownloadExport(ctx echo.Context, tenant string, id string, secret string) error
 	// ListFindings What the controls have found, the last opened first.
 	// (GET /v1/findings)
 	ListFindings(ctx echo.Context, params ListFindingsParams) error
@@ -1372,6 +1399,9 @@ type ServerInterface interface {
 	// DenyRequest Refuse it, with one of the reasons.
 	// (POST /v1/requests/{id}/deny)
 	DenyRequest(ctx echo.Context, id ID) error
+	// IssueExport Make a link under which the export can be fetched that the request was answered with.
+	// (POST /v1/requests/{id}/export)
+	IssueExport(ctx echo.Context, id ID) error
 	// ExtendRequest Take longer to answer it.
 	// (POST /v1/requests/{id}/extend)
 	ExtendRequest(ctx echo.Context, id ID) error
@@ -1527,6 +1557,38 @@ func (w *ServerInterfaceWrapper) PublishEvents(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PublishEvents(ctx)
+	return err
+}
+
+// DownloadExport converts echo context to params.
+func (w *ServerInterfaceWrapper) DownloadExport(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "secret" -------------
+	var secret string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "secret", ctx.Param("secret"), &secret, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter secret: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DownloadExport(ctx, tenant, id, secret)
 	return err
 }
 
@@ -1867,6 +1929,22 @@ func (w *ServerInterfaceWrapper) DenyRequest(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DenyRequest(ctx, id)
+	return err
+}
+
+// IssueExport converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueExport(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueExport(ctx, id)
 	return err
 }
 
@@ -2337,6 +2415,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/requests/:id/deny", wrapper.DenyRequest, options.OperationMiddlewares["denyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/cancel", wrapper.CancelRequest, options.OperationMiddlewares["cancelRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/extend", wrapper.ExtendRequest, options.OperationMiddlewares["extendRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/export", wrapper.IssueExport, options.OperationMiddlewares["issueExport"]...)
+	router.GET(options.BaseURL+"/v1/exports/:tenant/:id/:secret", wrapper.DownloadExport, options.OperationMiddlewares["downloadExport"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
 	router.POST(options.BaseURL+"/v1/subjects/renew", wrapper.RenewSubject, options.OperationMiddlewares["renewSubject"]...)
 	router.GET(options.BaseURL+"/v1/holds", wrapper.ListHolds, options.OperationMiddlewares["listHolds"]...)

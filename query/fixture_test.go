@@ -323,6 +323,10 @@ func (requests) Restrictions(context.Context, string, []events.Ref) (map[events.
 	return nil, nil
 }
 
+func (requests) Export(string, func(string) bool) (stream.ExportPlace, error) {
+	return stream.ExportPlace{}, erasure.ErrNotFound
+}
+
 func (requests) Get(string, func(string) bool) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
 }

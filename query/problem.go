@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/proposal"
@@ -144,7 +145,7 @@ func problemOf(err error) Problem {
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", erasure.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrPending):
 		return problem(KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again")
-	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
+	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, export.ErrGone), errors.Is(err, ErrNotFound):
 		return problem(KindNotFound, http.StatusNotFound, "not found", "there is none that your token reaches")
 	case errors.As(err, &tooBig):
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}

@@ -148,7 +148,7 @@ func (s *Server) requestView(r erasure.Request) SubjectRequest {
 	out := SubjectRequest{
 		ID: r.ID, Tenant: r.Tenant, Type: r.Type, Regulation: r.Regulation, State: r.State,
 		Received: r.Received, Due: r.Due, ConfirmBy: r.ConfirmBy, Answered: r.Answered, Urgency: r.Urgency(now),
-		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position,
+		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position, ExportUntil: r.ExportUntil,
 	}
 	if r.Answered.IsZero() {
 		left := r.DaysLeft(now)

@@ -57,6 +57,10 @@ type Config struct {
 	// Shares bound what one caller does at once. None may be below 0.
 	Shares Shares
 
+	// Exports hands out what requests were answered with. Default nobody does:
+	// there is none.
+	Exports Exports
+
 	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
 	// is ignored then, no revocation says where it is enforced, and GET
 	// /v1/verifiers is answered 503.
@@ -180,7 +184,7 @@ func (c Config) Validate() error {
 	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
 		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
-	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past) < 0 {
+	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past, c.Shares.Downloads) < 0 {
 		faults = append(faults, errors.New("shares: want more than 0"))
 	}
 	if c.Shards > events.MaxShards {

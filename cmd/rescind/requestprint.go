@@ -90,6 +90,9 @@ func printRequest(w io.Writer, r *client.Request) {
 	if len(r.Missing) > 0 {
 		rows = append(rows, []string{"held by", strings.Join(r.Missing, ", ")})
 	}
+	if !r.Export.IsZero() {
+		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export)})
+	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
 	printHistory(w, r.History)

@@ -19,6 +19,7 @@ const (
 	LocksStream       = "RESCIND_LOCKS"
 	VerifiersStream   = "RESCIND_VERIFIERS"
 	HeldStream        = "RESCIND_HELD"
+	ExportsStream     = "RESCIND_EXPORTS"
 	SnapshotBucket    = "RESCIND_SNAPSHOTS"
 )
 
@@ -63,6 +64,7 @@ const (
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
 	HeldSubjects       = heldPrefix + ">"
+	ExportSubjects     = exportsPrefix + ">"
 	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed
 	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over
 	QuarantineSubjects = quarantinePrefix + "*"
@@ -81,6 +83,7 @@ const (
 	lockPrefix       = "rescind.lock."
 	verifierPrefix   = "rescind.verifiers."
 	heldPrefix       = "rescind.held."
+	exportsPrefix    = "rescind.exports."
 )
 
 // VerifierSubject is the subject on which the verifier with an id is kept.

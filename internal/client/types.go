@@ -174,7 +174,16 @@ type Request struct {
 	ConfirmBy  time.Time     `json:"confirm_by,omitzero"`
 	Answered   time.Time     `json:"answered,omitzero"`
 	Extended   bool          `json:"extended,omitempty"`
+	Export     time.Time     `json:"export_until,omitzero"`
 	History    []RequestStep `json:"history,omitempty"`
+}
+
+// ExportLink is how the export of a request can be fetched.
+type ExportLink struct {
+	Link       string    `json:"link"` // path
+	Passphrase string    `json:"passphrase,omitempty"`
+	Until      time.Time `json:"until"`
+	Bytes      int64     `json:"bytes"`
 }
 
 // RequestStep is one thing that happened to a request.

@@ -174,9 +174,9 @@ type Limits struct {
 	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds"`
 }
 
-// Requests is how the deadlines of data subjects' requests are counted. What is
-// received is due by the rules of that day: a change moves no deadline that was
-// given.
+// Requests is how the deadlines of data subjects' requests are counted, and what
+// they are answered with. What is received is due by the rules of that day: a
+// change moves no deadline that was given.
 type Requests struct {
 	// Zone is the IANA name of the controller's time zone: a day ends there.
 	// Default UTC.
@@ -190,6 +190,15 @@ type Requests struct {
 	// 1182/71; the ICO since 2019), or day_after (the ICO before). Default
 	// receipt, which is never the later.
 	Start string `koanf:"start" desc:"day that a month is counted from: receipt or day_after"`
+	// Link is how long a data subject can fetch their export under a link that
+	// was given out: long enough to read their mail, as whoever finds the link
+	// later can fetch it too. 1h to 720h (30 days). Default 168h.
+	Link time.Duration `koanf:"link" desc:"how long a link to an export can be used"`
+	// Statement is a text file that goes into every export for access: what only
+	// the controller can say of purposes, legal bases, transfers, retention and
+	// complaints (GDPR article 15(1) and (2)). At most 64 KiB of UTF-8, read at
+	// start. Default none.
+	Statement string `koanf:"statement" desc:"text file with what the controller says in exports for access"`
 }
 
 // Rules are the rules that r describes.
@@ -207,7 +216,7 @@ func Default() Config {
 		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
-		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt},
+		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt, Link: 7 * 24 * time.Hour},
 	}
 }
 
@@ -311,6 +320,7 @@ func (c *Config) validateLimits(f *faults) {
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)
 	between("limits.approval_ttl", c.Limits.ApprovalTTL, time.Minute, 24*time.Hour)
 	f.check(c.Limits.Approval >= 0, "limits.approval: %d, want 0 (never) or more", c.Limits.Approval)
+	between("requests.link", c.Requests.Link, time.Hour, 30*24*time.Hour)
 	between("limits.stale", c.Limits.Stale, 2*time.Second, time.Hour)
 }
 

@@ -8,7 +8,7 @@
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
 // keep what a legal hold matches, destroy their key and reference, state
-// completion. It folds legal holds (package hold) beside them, and opens
+// completion; of access and portability, have an export made ([Exports]). It folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -45,9 +45,12 @@
 //     nothing is destroyed and the worker tries again.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
+//   - An access or portability is completed once its export can be fetched, and
+//     with one export. An erasure does not wait for it, and ends those of its
+//     person; who was forgotten before theirs is made has none.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
-//   - Outcomes are told apart: erased, already_erased (another request was
+//   - Outcomes are told apart: exported, erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
 //   - Who was forgotten is known again only after [Workflow.Renew], which is on
@@ -78,8 +81,8 @@
 //
 // # What it does not do
 //
-// It does not carry out access and portability, which are recorded and their
-// deadlines kept, nor tell recipients. Deleting sealed bytes is left to their
+// Without [Config.Exports] it does not carry out access and portability, which are
+// recorded and their deadlines kept. It does not tell recipients. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key. Between the fence
 // and the moment at which a held part is sealed anew it does not open for a
 // moment. What an intake had sealed before the fence and logs only after the

@@ -69,22 +69,24 @@ const (
 type Request struct {
 	ID, Tenant, Type, Regulation string
 
-	State     State
-	Received  time.Time // when it reached the controller
-	Due       time.Time // last second of the day by which it has to be answered
-	ConfirmBy time.Time // the same for confirming its receipt; zero where no rule says so, or it was
-	Answered  time.Time // zero while it is open
-	Extended  bool
-	Outcome   Outcome
-	Reason    string   // of a denial
-	Missing   []string // of a partial one
-	Shard     uint16   // of the tenant
-	Position  uint64   // log index, in the shard, of the event that it came with
-	History   []Step
+	State       State
+	Received    time.Time // when it reached the controller
+	Due         time.Time // last second of the day by which it has to be answered
+	ConfirmBy   time.Time // the same for confirming its receipt; zero where no rule says so, or it was
+	Answered    time.Time // zero while it is open
+	Extended    bool
+	Outcome     Outcome
+	Reason      string    // of a denial
+	Missing     []string  // of a partial one
+	ExportUntil time.Time // when its export can be fetched no longer; zero where there is none
+	Shard       uint16    // of the tenant
+	Position    uint64    // log index, in the shard, of the event that it came with
+	History     []Step
 
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
 	heeded  string     // of a partial one: the holds, as one digest
+	export  events.Ref // that it was answered with
 	origin  lane.Entry // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
 }

@@ -158,6 +158,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 
 func (b *book) complete(r *Request, record *events.Record) {
 	r.Outcome = Outcome(record.Attributes[attrOutcome])
+	r.exported(record)
 	if at := (person{r.Tenant, r.subject}); r.Type == Erasure && !r.subject.IsZero() && b.erased[at] == "" {
 		b.erased[at] = r.ID
 	}

@@ -21,6 +21,7 @@ const Worker = "rescind:erasure"
 func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
+	watching.Go(func() { w.runExports(ctx) })
 	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
@@ -61,12 +62,16 @@ func (w *Workflow) watch(ctx context.Context) {
 // idle waits until there may be something to do, and looks from time to time
 // all the same: after a failure nothing else would.
 func (w *Workflow) idle(ctx context.Context, d time.Duration) bool {
+	return w.idleOn(ctx, w.work, d)
+}
+
+func (w *Workflow) idleOn(ctx context.Context, work <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-w.work:
+	case <-work:
 	case <-t.C:
 	}
 	return ctx.Err() == nil
@@ -117,6 +122,9 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
 		return err
 	}
+	if err := w.forgetExports(ctx, &r); err != nil {
+		return err
+	}
 	if err := w.letGo(ctx, &r); err != nil {
 		return err
 	}
@@ -165,11 +173,7 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if err != nil {
 		return fmt.Errorf("id of %s: %w", t.Name(), err)
 	}
-	ev, tried := w.tried[id]
-	if !tried {
-		ev = w.event(t, id, r.Tenant, d)
-		w.tried[id] = ev
-	}
+	ev := w.try(id, t, r.Tenant, d)
 	if err := w.publish(ctx, ev); err != nil {
 		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
@@ -179,8 +183,22 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if !w.isLogged(r, ev) {
 		return fmt.Errorf("record %s: %w", t.Name(), errOther)
 	}
+	w.trying.Lock()
+	defer w.trying.Unlock()
 	delete(w.tried, id)
 	return nil
+}
+
+// try is the event of an id: the same to the byte as when it was tried before.
+func (w *Workflow) try(id string, t events.Type, tenant string, d events.Data) events.Event {
+	w.trying.Lock()
+	defer w.trying.Unlock()
+	ev, tried := w.tried[id]
+	if !tried {
+		ev = w.event(t, id, tenant, d)
+		w.tried[id] = ev
+	}
+	return ev
 }
 
 // idOf is the id of the event that a step of carrying out r makes. Every worker

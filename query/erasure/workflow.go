@@ -159,6 +159,10 @@ type Config struct {
 	// when its event says.
 	Deadlines *deadline.Rules
 
+	// Exports makes what access and portability ask for. Without it they are
+	// recorded and their deadlines kept, and they stay approved.
+	Exports Exports
+
 	// Policy is the deployment's, as the intake has it: events that it would
 	// refuse are refused before they are published.
 	Policy events.Policy
@@ -167,6 +171,9 @@ type Config struct {
 	// time does. It blocks until it has the lock. Default none: two workers
 	// then do the same things twice, to the same end.
 	Lock func(ctx context.Context) (release func(), err error)
+
+	// ExportLock is the same for exports, which are made beside the rest.
+	ExportLock func(ctx context.Context) (release func(), err error)
 
 	// WaitFor is how long a method waits for its event to be on the log.
 	// Default 2 s; above 0.
@@ -208,6 +215,9 @@ func (c *Config) defaults() {
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
+	if c.ExportLock == nil {
+		c.ExportLock = func(context.Context) (func(), error) { return func() {}, nil }
+	}
 }
 
 // Validate reports every fault of c at once.
@@ -230,11 +240,13 @@ func (c Config) Validate() error {
 
 // Workflow knows every request and moves them on.
 type Workflow struct {
-	cfg  Config
-	work chan struct{} // has one element when there may be something to carry out
-	look chan struct{} // has one when there may be something to find
+	cfg   Config
+	work  chan struct{} // has one element when there may be something to carry out
+	asked chan struct{} // has one when there may be something to export
+	look  chan struct{} // has one when there may be something to find
 
-	tried map[string]events.Event // of Run: published, but not seen on the log yet
+	trying sync.Mutex              // for tried
+	tried  map[string]events.Event // of Run: published, but not seen on the log yet
 
 	mu    sync.RWMutex // for the rest
 	book  *book
@@ -248,7 +260,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -261,6 +273,9 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Unlock()
 	if held || r != nil && r.toDo() {
 		w.wake()
+	}
+	if r != nil && r.exports() {
+		signal(w.asked)
 	}
 	if held || r != nil && r.Answered.IsZero() {
 		signal(w.look)
