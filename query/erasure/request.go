@@ -7,6 +7,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 // State says where a request stands.
@@ -78,6 +79,7 @@ type Request struct {
 	Outcome   Outcome
 	Reason    string   // of a denial
 	Missing   []string // of a partial one
+	Salt      string   // of what Receive returned, and nowhere else: it ties the receipt to the subject
 	Shard     uint16   // of the tenant
 	Position  uint64   // log index, in the shard, of the event that it came with
 	History   []Step
@@ -87,6 +89,18 @@ type Request struct {
 	heeded  string     // of a partial one: the holds, as one digest
 	origin  lane.Entry // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
+
+	// What a receipt says, of an erasure.
+	commitment string              // to the subject
+	approved   lane.Place          // where the log stood
+	cutoff     events.Timestamp    // what was issued until then is refused; 0 where r revoked nothing
+	keyMark    string              // of the key; empty where that is not known
+	rounds     int                 // how many request.executed there were
+	destroyed  time.Time           // when the first of them was logged
+	executed   *execution          // the last of them; nil again once r has ended
+	recipients []receipt.Recipient // who was told, and what they answered, in the order of the log
+	receipt    lane.Place          // where the last receipt stands; its Seq is 0 where there is none
+	receiptAt  uint64              // the index of its record
 }
 
 // What a step was, beside the states that it may have led to.

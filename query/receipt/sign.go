@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 const (
@@ -36,8 +37,8 @@ func Split(compact string) (JWS, bool) {
 	return JWS{parts[0], parts[1], parts[2]}, true
 }
 
-// MaxPayload is how long a payload may be. In base64url it is 24 KiB.
-const MaxPayload = 18 << 10
+// MaxPayload is how long a payload may be: it has to fit into an event of the log.
+const MaxPayload = 16 << 10
 
 // maxText is how much of a text that others have written stands in a receipt.
 const maxText = 200
@@ -92,11 +93,25 @@ func halve[T any](list []T, more int) ([]T, int) {
 // tidy gives r's lists and texts the form that they are read in, without
 // touching what others have of them.
 func (r *Receipt) tidy() {
+	r.Received, r.Due, r.Issued = second(r.Received), second(r.Due), second(r.Issued)
 	r.Decisions = append([]Step{}, r.Decisions...)
+	for i := range r.Decisions {
+		r.Decisions[i].At = second(r.Decisions[i].At)
+	}
+	r.Destroyed, r.Tokens, r.Residue = copied(r.Destroyed), copied(r.Tokens), copied(r.Residue)
+	if r.Destroyed != nil {
+		r.Destroyed.At = second(r.Destroyed.At)
+	}
+	if r.Tokens != nil {
+		r.Tokens.IssuedUntil = second(r.Tokens.IssuedUntil)
+	}
+	if r.Residue != nil {
+		r.Residue.UnreadableFrom = second(r.Residue.UnreadableFrom)
+	}
 	r.Remains = append([]Remain{}, r.Remains...)
 	recipients := make([]Recipient, len(r.Recipients))
 	for i, to := range r.Recipients {
-		to.ID, to.Answer = clip(to.ID), clip(to.Answer)
+		to.ID, to.Answer, to.At = clip(to.ID), clip(to.Answer), second(to.At)
 		recipients[i] = to
 	}
 	r.Recipients = recipients
@@ -110,6 +125,16 @@ func (r *Receipt) tidy() {
 		kept.Holds[i] = h
 	}
 	r.Kept = &kept
+}
+
+func second(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 func clip(s string) string {

@@ -129,12 +129,18 @@ func (j JWS) open(key Key) ([]byte, error) {
 // decode reads what Sign wrote. Other members than those of this version, or
 // the same twice, do not come back as the same bytes.
 func decode(payload []byte) (*Receipt, error) {
+	var of struct {
+		Version int `json:"version"`
+	}
 	r := new(Receipt)
+	if err := json.Unmarshal(payload, &of); err != nil {
+		return nil, invalid(BadPayload, "it is signed, and says nothing that is a receipt: tell those who run the deployment")
+	}
+	if of.Version != Version {
+		return nil, invalid(BadVersion, "it is of version %d, and this program knows %d: the signature holds, but take a newer rescind to read it", of.Version, Version)
+	}
 	if err := json.Unmarshal(payload, r); err != nil {
 		return nil, invalid(BadPayload, "it is signed, and does not say what a receipt says: tell those who run the deployment")
-	}
-	if r.Version != Version {
-		return nil, invalid(BadVersion, "it is of version %d, and this program knows %d: the signature holds, but take a newer rescind to read it", r.Version, Version)
 	}
 	if again, err := json.Marshal(r); err != nil || !bytes.Equal(again, payload) {
 		return nil, invalid(BadPayload, "it is signed, and is not written as a receipt of version %d is: tell those who run the deployment", Version)
