@@ -8,6 +8,7 @@
 // the migrations of the audit store, numbered for goose. openapi.yaml
 // describes the HTTP interface, asyncapi.yaml what travels over NATS. proto/
 // holds the data of an event in protobuf, and the official message around it.
+// receipts/ holds what the receipt of an erasure says, and one that is signed.
 //
 // # Guarantees
 //
@@ -22,7 +23,7 @@ package schemas
 
 import "embed"
 
-// FS holds events, clickhouse, proto, openapi.yaml and asyncapi.yaml.
+// FS holds events, clickhouse, proto, receipts, openapi.yaml and asyncapi.yaml.
 //
-//go:embed events clickhouse proto *.yaml
+//go:embed events clickhouse proto receipts *.yaml
 var FS embed.FS

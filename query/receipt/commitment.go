@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -22,11 +21,11 @@ func NewSalt() (s Salt) {
 }
 
 // String is s as it is given to the subject.
-func (s Salt) String() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
+func (s Salt) String() string { return b64.EncodeToString(s[:]) }
 
 // ParseSalt reads what String wrote.
 func ParseSalt(text string) (s Salt, err error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	b, err := unbase64(text)
 	if err != nil || len(b) != len(s) {
 		return s, errors.New("a salt is 43 characters of A-Z a-z 0-9 _ -, as it was given when the request was received")
 	}

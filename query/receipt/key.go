@@ -7,9 +7,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var b64 = base64.RawURLEncoding.Strict()
+
+// unbase64 is what s stands for. Each value has one text only: the decoder would pass
+// over line breaks.
+func unbase64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, errors.New("line breaks in base64url")
+	}
+	return b64.DecodeString(s)
+}
 
 // Key is a public key that receipts are verified with.
 type Key struct {
@@ -78,7 +88,7 @@ func parseKey(raw []byte) (Key, error) {
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return Key{}, errors.New("it is no JSON object of a key")
 	}
-	x, err := b64.DecodeString(j.X)
+	x, err := unbase64(j.X)
 	switch {
 	case j.D != "":
 		return Key{}, errors.New("it is a private key: whoever has it can sign receipts")

@@ -41,7 +41,7 @@ type File struct {
 
 // NewFile is a signed receipt as JSON, not verified.
 func NewFile(j JWS) (File, error) {
-	payload, err := b64.DecodeString(j.Payload)
+	payload, err := unbase64(j.Payload)
 	return File{j.Compact(), payload}, err
 }
 
@@ -93,7 +93,7 @@ func read(file []byte) (compact string, shown []byte, err error) {
 // byte with the one that Sign writes, so that nothing else can be in it: no key,
 // no critical extension, no second member of a name.
 func (j JWS) key(keys []Key) (Key, error) {
-	raw, err := b64.DecodeString(j.Protected)
+	raw, err := unbase64(j.Protected)
 	var h header
 	if err != nil || json.Unmarshal(raw, &h) != nil {
 		return Key{}, invalid(BadHeader, "its first part is no header of a JWS: the file was changed or is another; get it again")
@@ -115,11 +115,11 @@ func (j JWS) key(keys []Key) (Key, error) {
 
 // open is the payload, once the signature holds.
 func (j JWS) open(key Key) ([]byte, error) {
-	signature, err := b64.DecodeString(j.Signature)
+	signature, err := unbase64(j.Signature)
 	if err != nil || !ed25519.Verify(key.Public, j.signed(), signature) {
 		return nil, invalid(BadSignature, "the signature does not hold: the receipt was changed or cut, or was signed by somebody else; get it again, and trust nothing that it says")
 	}
-	payload, err := b64.DecodeString(j.Payload)
+	payload, err := unbase64(j.Payload)
 	if err != nil {
 		return nil, invalid(BadPayload, "it is signed, and its payload is no base64url")
 	}
