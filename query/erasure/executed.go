@@ -75,19 +75,22 @@ func (r *Request) execute(e lane.Entry) {
 // execute states that what r destroys is destroyed, once for each set of holds
 // that was heeded, and is r as it is then.
 func (w *Workflow) execute(ctx context.Context, r Request, k kept) (Request, error) {
-	if r.executed == nil || r.executed.heeded != k.heeded {
-		attributes, err := w.execution(ctx, &r, k)
-		if err != nil {
-			return r, fmt.Errorf("state what was destroyed: %w", err)
-		}
-		step := ".executed." + strconv.Itoa(r.rounds)
-		err = w.recordAt(ctx, &r, events.RequestExecuted, step, r.Last().At, events.Data{Actor: Worker, Attributes: attributes})
-		if err != nil {
-			return r, err
-		}
+	now, err := w.Get(r.ID, r.isOf)
+	if err != nil || now.ended() || now.executed != nil && now.executed.heeded == k.heeded {
+		return now, err
 	}
-	return w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	attributes, err := w.execution(ctx, &now, k)
+	if err != nil {
+		return now, fmt.Errorf("state what was destroyed: %w", err)
+	}
+	step := ".executed." + strconv.Itoa(now.rounds)
+	if err := w.recordAt(ctx, &now, events.RequestExecuted, step, now.Last().At, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
+		return now, err
+	}
+	return w.Get(r.ID, r.isOf)
 }
+
+func (r *Request) isOf(tenant string) bool { return tenant == r.Tenant }
 
 func (w *Workflow) execution(ctx context.Context, r *Request, k kept) (map[string]string, error) {
 	out := map[string]string{

@@ -130,7 +130,7 @@ func (w *Workflow) keptBy(r *Request, x *execution) *receipt.Kept {
 	}
 	out := &receipt.Kept{Parts: x.parts, Holds: []receipt.Hold{}, More: x.holds - len(x.keeps)}
 	for _, k := range x.keeps {
-		h, err := w.GetHold(k.hold, func(tenant string) bool { return tenant == r.Tenant })
+		h, err := w.GetHold(k.hold, r.isOf)
 		if err == nil {
 			out.Holds = append(out.Holds, receipt.Hold{ID: k.hold, Article: h.Article, Review: h.Review.Format(time.DateOnly), Parts: k.parts})
 		}
