@@ -12,6 +12,7 @@ import (
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -95,6 +96,10 @@ type Requests interface {
 	Restrictions(ctx context.Context, tenant string, people []events.Ref) (map[events.Ref]string, error)
 	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
 	List(f erasure.Filter) []erasure.Request
+	// Receipt is the receipt of an erasure, as it was signed.
+	Receipt(ctx context.Context, id string, reaches func(tenant string) bool) (receipt.JWS, error)
+	// ReceiptKeys is what receipts are verified with.
+	ReceiptKeys(ctx context.Context) ([]receipt.Key, error)
 }
 
 // QuarantineStore keeps what was refused: *stream.Quarantine.
