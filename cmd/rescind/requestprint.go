@@ -90,6 +90,9 @@ func printRequest(w io.Writer, r *client.Request) {
 	if len(r.Missing) > 0 {
 		rows = append(rows, []string{"held by", strings.Join(r.Missing, ", ")})
 	}
+	if r.Salt != "" {
+		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, it is not shown again: it ties the receipt to them)"})
+	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
 	printHistory(w, r.History)

@@ -174,6 +174,7 @@ type Request struct {
 	ConfirmBy  time.Time     `json:"confirm_by,omitzero"`
 	Answered   time.Time     `json:"answered,omitzero"`
 	Extended   bool          `json:"extended,omitempty"`
+	Salt       string        `json:"salt,omitempty"`
 	History    []RequestStep `json:"history,omitempty"`
 }
 
