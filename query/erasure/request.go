@@ -7,7 +7,6 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/lane"
-	"github.com/rescindhq/rescind/query/receipt"
 )
 
 // State says where a request stands.
@@ -91,16 +90,15 @@ type Request struct {
 	flagged map[string]bool
 
 	// What a receipt says, of an erasure.
-	commitment string              // to the subject
-	approved   lane.Place          // where the log stood
-	cutoff     events.Timestamp    // what was issued until then is refused; 0 where r revoked nothing
-	keyMark    string              // of the key; empty where that is not known
-	rounds     int                 // how many request.executed there were
-	destroyed  time.Time           // when the first of them was logged
-	executed   *execution          // the last of them; nil again once r has ended
-	recipients []receipt.Recipient // who was told, and what they answered, in the order of the log
-	receipt    lane.Place          // where the last receipt stands; its Seq is 0 where there is none
-	receiptAt  uint64              // the index of its record
+	commitment string           // to the subject
+	approved   lane.Place       // where the log stood
+	cutoff     events.Timestamp // what was issued until then is refused; 0 where r revoked nothing
+	keyMark    string           // of the key; empty where that is not known
+	rounds     int              // how many request.executed there were
+	destroyed  time.Time        // when the first of them was logged
+	executed   *execution       // the last of them; nil again once r has ended
+	receipt    lane.Place       // where the last receipt stands; its Seq is 0 where there is none
+	receiptAt  uint64           // the index of its record
 }
 
 // What a step was, beside the states that it may have led to.

@@ -186,7 +186,7 @@ func (b *book) complete(r *Request, record *events.Record) {
 
 // end lets go of what only an open request needs.
 func (b *book) end(r *Request) {
-	r.origin, r.executed, r.recipients = lane.Entry{}, nil, nil
+	r.origin, r.executed = lane.Entry{}, nil
 	if b.open[r.asked()] == r {
 		delete(b.open, r.asked())
 	}
