@@ -7,8 +7,8 @@
 // log: nothing else knows its state, and every process that reads the log
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
-// keep what a legal hold matches, destroy their key and reference, state
-// completion. It folds legal holds (package hold) beside them, and opens
+// keep what a legal hold matches, destroy their key and reference, state that,
+// and completion with a signed receipt. It folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -45,6 +45,11 @@
 //     nothing is destroyed and the worker tries again.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
+//   - An erasure that was carried out, in part or whole, has a receipt on the log. It
+//     follows from what is there before it: whoever signs it, signs the same bytes.
+//     Nothing in it leads to the subject but a commitment, whose salt Receive
+//     returns and the log keeps only sealed.
+//   - What the receipt names of the key is on the log before the key goes.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
 //   - Outcomes are told apart: erased, already_erased (another request was
@@ -66,8 +71,8 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [*StateError] and
-// [*MemberError] are for callers to branch on, and those of package hold; a
+// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [ErrNoReceipt],
+// [*EarlyError], [*StateError] and [*MemberError] are for callers to branch on, and those of package hold; a
 // *events.Refusal says which member of a request cannot be accepted. Everything
 // else may be tried again. The worker tries again by itself, with back-off, for
 // ever.
@@ -89,5 +94,5 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022.
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023.
 package erasure

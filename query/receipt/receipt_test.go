@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -305,5 +307,32 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}
 	if keys, err := receipt.ParseKeys([]byte(file(func(m map[string]any) { delete(m, "kid") }))); err != nil || keys[0].ID != good.Kid {
 		t.Errorf("without kid: %v %v", keys, err)
+	}
+}
+
+// TestNodeVerifiesReceipts: docs/receipt does, with nothing but Node, and refuses what
+// was changed and who it is not about.
+func TestNodeVerifiesReceipts(t *testing.T) {
+	t.Parallel()
+	changed := filepath.Join(t.TempDir(), "changed.jws")
+	good := sign(t, example(), key(t)).Compact()
+	if err := os.WriteFile(changed, []byte(strings.Replace(good, ".eyJ", ".eyK", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(file string, args ...string) (string, error) {
+		script := filepath.Join("..", "..", "docs", "receipt", "verify.mjs")
+		keys := filepath.Join("..", "..", "schemas", "receipts", "example.keys.json")
+		out, err := exec.CommandContext(t.Context(), "node", append([]string{script, file, keys}, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	published := filepath.Join("..", "..", "schemas", "receipts", "example.jws")
+	if out, err := run(published, salt().String(), issuer, subject); err != nil || !strings.Contains(out, `"outcome":"partial"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := run(published, salt().String(), issuer, "bob@example.com"); err == nil || !strings.Contains(out, "not about this person") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := run(changed); err == nil || !strings.Contains(out, "does not hold") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
