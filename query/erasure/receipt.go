@@ -202,10 +202,10 @@ func (w *Workflow) Receipt(ctx context.Context, id string, reaches func(tenant s
 	switch {
 	case r.Type != Erasure, r.State == Denied, r.State == Cancelled:
 		return receipt.JWS{}, ErrNoReceipt
-	case r.receipt.Seq == 0:
+	case r.receiptSeq == 0:
 		return receipt.JWS{}, &EarlyError{r.State}
 	}
-	record, err := w.cfg.Lane.Record(ctx, r.Shard, r.receipt.Seq, r.receiptAt)
+	record, err := w.cfg.Lane.Record(ctx, r.Shard, r.receiptSeq, r.receiptAt)
 	if err != nil {
 		return receipt.JWS{}, fmt.Errorf("read receipt: %w", err)
 	}

@@ -97,7 +97,7 @@ type Request struct {
 	rounds     int              // how many request.executed there were
 	destroyed  time.Time        // when the first of them was logged
 	executed   *execution       // the last of them; nil again once r has ended
-	receipt    lane.Place       // where the last receipt stands; its Seq is 0 where there is none
+	receiptSeq uint64           // the batch with the last receipt, in the stream of the log; 0 where there is none
 	receiptAt  uint64           // the index of its record
 }
 

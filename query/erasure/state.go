@@ -144,7 +144,7 @@ func (r *Request) keep(e lane.Entry) {
 		r.cutoff, r.keyMark = e.Record.Revocation.IssuedBefore, e.Record.Attributes[attrKeyMark]
 	case events.RequestCompleted:
 		if e.Record.Attributes[attrReceiptSignature] != "" {
-			r.receipt, r.receiptAt = e.Place, e.Index
+			r.receiptSeq, r.receiptAt = e.Place.Seq, e.Index
 		}
 	}
 }
