@@ -812,7 +812,7 @@ type RequestStep struct {
 	// Told The day on which the subject was told.
 	Told string `json:"told,omitempty,omitzero"`
 
-	// What What happened: the state that it led to, or joined, extended, lifted.
+	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), lifted.
 	What string `json:"what"`
 }
 
@@ -963,6 +963,15 @@ type RevocationRequest struct {
 // Scope defines model for Scope.
 type Scope = events.Scope
 
+// SignedReceipt defines model for SignedReceipt.
+type SignedReceipt struct {
+	// Jws What was signed, in compact form.
+	Jws string `json:"jws"`
+
+	// Receipt The same, to be read: schemas/receipts/erasure-receipt.v1.schema.json.
+	Receipt map[string]interface{} `json:"receipt"`
+}
+
 // SubjectRequest defines model for SubjectRequest.
 type SubjectRequest struct {
 	// Answered When it was denied, cancelled, or carried out as far as can be.
@@ -993,13 +1002,16 @@ type SubjectRequest struct {
 	Position uint64 `json:"position"`
 
 	// Reason Of a denial.
-	Reason     string       `json:"reason,omitempty,omitzero"`
-	Received   time.Time    `json:"received"`
-	Regulation string       `json:"regulation"`
-	State      RequestState `json:"state"`
-	Tenant     string       `json:"tenant"`
-	Type       string       `json:"type"`
-	Urgency    Urgency      `json:"urgency,omitempty,omitzero"`
+	Reason     string    `json:"reason,omitempty,omitzero"`
+	Received   time.Time `json:"received"`
+	Regulation string    `json:"regulation"`
+
+	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
+	Salt    string       `json:"salt,omitempty,omitzero"`
+	State   RequestState `json:"state"`
+	Tenant  string       `json:"tenant"`
+	Type    string       `json:"type"`
+	Urgency Urgency      `json:"urgency,omitempty,omitzero"`
 }
 
 // SubjectRequestInput defines model for SubjectRequestInput.
@@ -1372,6 +1384,9 @@ type ServerInterface interface {
 	// GetIntakeKeys The public keys that messages to the intake are encrypted to.
 	// (GET /v1/keys/intake)
 	GetIntakeKeys(ctx echo.Context) error
+	// GetReceiptKeys The public keys that receipts of erasures are or were signed with (RFC 7517, RFC 8037).
+	// (GET /v1/keys/receipts)
+	GetReceiptKeys(ctx echo.Context) error
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
@@ -1408,6 +1423,9 @@ type ServerInterface interface {
 	// LiftRequest End a restriction, or what an objection has stopped.
 	// (POST /v1/requests/{id}/lift)
 	LiftRequest(ctx echo.Context, id ID) error
+	// GetReceipt The signed receipt of an erasure.
+	// (GET /v1/requests/{id}/receipt)
+	GetReceipt(ctx echo.Context, id ID) error
 	// VerifyRequest State that the requester is who they say they are.
 	// (POST /v1/requests/{id}/verify)
 	VerifyRequest(ctx echo.Context, id ID) error
@@ -1713,6 +1731,15 @@ func (w *ServerInterfaceWrapper) GetIntakeKeys(ctx echo.Context) error {
 	return err
 }
 
+// GetReceiptKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReceiptKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReceiptKeys(ctx)
+	return err
+}
+
 // ListQuarantine converts echo context to params.
 func (w *ServerInterfaceWrapper) ListQuarantine(ctx echo.Context) error {
 	var err error
@@ -1977,6 +2004,22 @@ func (w *ServerInterfaceWrapper) LiftRequest(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LiftRequest(ctx, id)
+	return err
+}
+
+// GetReceipt converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReceipt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReceipt(ctx, id)
 	return err
 }
 
@@ -2410,6 +2453,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/requests", wrapper.ListRequests, options.OperationMiddlewares["listRequests"]...)
 	router.POST(options.BaseURL+"/v1/requests", wrapper.CreateRequest, options.OperationMiddlewares["createRequest"]...)
 	router.GET(options.BaseURL+"/v1/requests/:id", wrapper.GetRequest, options.OperationMiddlewares["getRequest"]...)
+	router.GET(options.BaseURL+"/v1/requests/:id/receipt", wrapper.GetReceipt, options.OperationMiddlewares["getReceipt"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/verify", wrapper.VerifyRequest, options.OperationMiddlewares["verifyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/approve", wrapper.ApproveRequest, options.OperationMiddlewares["approveRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/deny", wrapper.DenyRequest, options.OperationMiddlewares["denyRequest"]...)
@@ -2428,6 +2472,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)
 	router.POST(options.BaseURL+"/v1/quarantine/:seq/replay", wrapper.ReplayQuarantined, options.OperationMiddlewares["replayQuarantined"]...)
 	router.GET(options.BaseURL+"/v1/keys/intake", wrapper.GetIntakeKeys, options.OperationMiddlewares["getIntakeKeys"]...)
+	router.GET(options.BaseURL+"/v1/keys/receipts", wrapper.GetReceiptKeys, options.OperationMiddlewares["getReceiptKeys"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)

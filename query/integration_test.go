@@ -302,7 +302,7 @@ func (h *house) forget(t *testing.T, ref string) {
 		t.Fatalf("%+v", r)
 	}
 	r = h.completed(t, path)
-	if r.Outcome != "erased" || len(r.History) != 5 {
+	if r.Outcome != "erased" || len(r.History) != 6 {
 		t.Errorf("%+v", r)
 	}
 	h.post("approver", path+"/deny", map[string]any{"reason": "legal_claims"}, http.StatusConflict, nil)

@@ -109,6 +109,7 @@ func problemOf(err error) Problem {
 		web      *echo.HTTPError
 		tooBig   *http.MaxBytesError
 		share    *shareError
+		early    *erasure.EarlyError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -125,6 +126,10 @@ func problemOf(err error) Problem {
 		return problem(KindShare, http.StatusTooManyRequests, "too many at once", share.Error())
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
+	case errors.As(err, &early):
+		return problem(KindState, http.StatusConflict, "no receipt yet", early.Error()+": there is one once it was approved and carried out")
+	case errors.Is(err, erasure.ErrNoReceipt):
+		return problem(KindNotFound, http.StatusNotFound, "no receipt", "a receipt is made of erasures that are carried out, and of nothing else")
 	case errors.As(err, &member):
 		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: member.Detail, Member: member.Member}
 	case errors.As(err, &held):

@@ -38,10 +38,12 @@ func (s *Server) CreateRequest(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/requests/"+r.ID)
+	view := s.requestView(r)
+	view.Salt = r.Salt
 	if joined {
-		return c.JSON(http.StatusOK, s.requestView(r))
+		return c.JSON(http.StatusOK, view)
 	}
-	return c.JSON(http.StatusCreated, s.requestView(r))
+	return c.JSON(http.StatusCreated, view)
 }
 
 // ListRequests lists the requests of the caller's tenants, the newest first.

@@ -13,6 +13,7 @@ import (
 	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -98,6 +99,10 @@ type Requests interface {
 	Export(id string, reaches func(tenant string) bool) (stream.ExportPlace, error)
 	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
 	List(f erasure.Filter) []erasure.Request
+	// Receipt is the receipt of an erasure, as it was signed.
+	Receipt(ctx context.Context, id string, reaches func(tenant string) bool) (receipt.JWS, error)
+	// ReceiptKeys is what receipts are verified with.
+	ReceiptKeys(ctx context.Context) ([]receipt.Key, error)
 }
 
 // Exports hands out what was made of requests for access and portability:

@@ -8,7 +8,8 @@
 // the migrations of the audit store, numbered for goose. openapi.yaml
 // describes the HTTP interface, asyncapi.yaml what travels over NATS,
 // export.schema.json what a data subject gets of their data. proto/ holds the
-// data of an event in protobuf, and the official message around it.
+// data of an event in protobuf, and the official message around it. receipts/
+// holds what the receipt of an erasure says, and one that is signed.
 //
 // # Guarantees
 //
@@ -23,8 +24,8 @@ package schemas
 
 import "embed"
 
-// FS holds events, clickhouse, proto, openapi.yaml, asyncapi.yaml and
+// FS holds events, clickhouse, proto, receipts, openapi.yaml, asyncapi.yaml and
 // export.schema.json.
 //
-//go:embed events clickhouse proto *.yaml *.json
+//go:embed events clickhouse proto receipts *.yaml *.json
 var FS embed.FS

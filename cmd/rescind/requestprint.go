@@ -93,6 +93,9 @@ func printRequest(w io.Writer, r *client.Request) {
 	if !r.Export.IsZero() {
 		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export)})
 	}
+	if r.Salt != "" {
+		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, it is not shown again: it ties the receipt to them)"})
+	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
 	printHistory(w, r.History)

@@ -63,6 +63,7 @@ const (
 	RenewalSubjects    = keyringPrefix + "g.>" // that somebody who was forgotten may be known again
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
+	ReceiptKeySubjects = keyringPrefix + "v.>" // keys that receipts of erasures are signed with
 	HeldSubjects       = heldPrefix + ">"
 	ExportSubjects     = exportsPrefix + ">"
 	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed

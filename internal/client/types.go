@@ -175,6 +175,7 @@ type Request struct {
 	Answered   time.Time     `json:"answered,omitzero"`
 	Extended   bool          `json:"extended,omitempty"`
 	Export     time.Time     `json:"export_until,omitzero"`
+	Salt       string        `json:"salt,omitempty"`
 	History    []RequestStep `json:"history,omitempty"`
 }
 

@@ -7,8 +7,9 @@
 // log: nothing else knows its state, and every process that reads the log
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
-// keep what a legal hold matches, destroy their key and reference, state
-// completion; of access and portability, have an export made ([Exports]). It folds legal holds (package hold) beside them, and opens
+// keep what a legal hold matches, destroy their key and reference, state that,
+// and completion with a signed receipt; of access and portability, have an
+// export made ([Exports]). It folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -48,6 +49,11 @@
 //   - An access or portability is completed once its export can be fetched, and
 //     with one export. An erasure does not wait for it, and ends those of its
 //     person; who was forgotten before theirs is made has none.
+//   - An erasure that was carried out, in part or whole, has a receipt on the log. It
+//     follows from what is there before it: whoever signs it, signs the same bytes.
+//     Nothing in it leads to the subject but a commitment, whose salt Receive
+//     returns and the log keeps only sealed.
+//   - What the receipt names of the key is on the log before the key goes.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
 //   - Outcomes are told apart: exported, erased, already_erased (another request was
@@ -69,8 +75,8 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [*StateError] and
-// [*MemberError] are for callers to branch on, and those of package hold; a
+// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [ErrNoReceipt],
+// [*EarlyError], [*StateError] and [*MemberError] are for callers to branch on, and those of package hold; a
 // *events.Refusal says which member of a request cannot be accepted. Everything
 // else may be tried again. The worker tries again by itself, with back-off, for
 // ever.
@@ -92,5 +98,5 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022.
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023.
 package erasure

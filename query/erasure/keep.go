@@ -25,6 +25,7 @@ var errNoArchive = errors.New("a legal hold has to be heeded, and there is no ar
 type kept struct {
 	heeded string   // digest of the holds that were looked at
 	holds  []string // ids of those that keep anything
+	each   []int    // how many parts each of them does
 	parts  int
 }
 
@@ -83,14 +84,14 @@ func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold
 		if err := w.catchUp(ctx, r.Shard); err != nil {
 			return got, err
 		}
-		added, got.parts, got.holds = 0, 0, nil
+		added, got.parts, got.holds, got.each = 0, 0, nil, nil
 		for i := range active {
 			total, fresh, err := w.keepOne(ctx, r, &active[i], all)
 			if err != nil {
 				return got, fmt.Errorf("keep for a hold index=%d: %w", active[i].Position, err)
 			}
 			if added, got.parts = added+fresh, got.parts+total; total > 0 {
-				got.holds = append(got.holds, active[i].ID)
+				got.holds, got.each = append(got.holds, active[i].ID), append(got.each, total)
 			}
 		}
 	}
@@ -251,16 +252,24 @@ func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 const maxMissing = 20
 
 // remain states that r is carried out but for what holds keep. There is one such
-// event for each time that the holds change.
+// event for each time that the holds change, or that somebody answers.
 func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
+	if r.ended() {
+		return nil
+	}
 	named := k.holds
 	if len(named) > maxMissing {
 		named = named[:maxMissing]
 	}
-	return w.record(ctx, r, events.RequestCompleted, ".partial."+strconv.FormatUint(r.Last().Position, 10), events.Data{
-		Actor: Worker, Reason: LegalHold, Attributes: map[string]string{
-			attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
-			attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
-		},
-	})
+	attributes := map[string]string{
+		attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
+		attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
+	}
+	signed, err := w.receiptOf(ctx, r, outcomePartial, named)
+	if err != nil {
+		return err
+	}
+	writeReceipt(attributes, signed)
+	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
+	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: LegalHold, Attributes: attributes})
 }

@@ -66,6 +66,8 @@ type Lane interface {
 	Wait(ctx context.Context, ref events.Ref) (uint64, error)
 	// Sync returns once fn has seen all that is on the logs now.
 	Sync(ctx context.Context) error
+	// Record reads a record again that fn has seen, by the Seq of its Place.
+	Record(ctx context.Context, shard uint16, seq, index uint64) (*events.Record, error)
 }
 
 // Publisher puts events into the intake: *stream.Publisher.
@@ -94,6 +96,15 @@ type Keyring interface {
 	HoldKey(ctx context.Context, tenant string, hold events.Ref) (seal.SubjectKey, error)
 	OpenHeld(ctx context.Context, hold events.Ref, r seal.OpenRequest) ([]byte, error)
 	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// KeyMark names a person's key by what it leaves in the keyring; it wraps
+	// seal.ErrDestroyed where the key is gone.
+	KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error)
+	// Residue is from when copies of the keyring that were made before now open
+	// nothing; it wraps seal.ErrPermanent where that is never so.
+	Residue(ctx context.Context) (time.Time, error)
+	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
+	// makes the first.
+	ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error)
 	// Renew makes a new key for a person who was forgotten.
 	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
 }
@@ -153,6 +164,10 @@ type Config struct {
 	// concerns waits.
 	Archive Archive
 	Held    Held
+
+	// Tokens counts those that an erasure refuses, for its receipt. Default none:
+	// the receipt then says until when they were issued, and not how many.
+	Tokens Tokens
 
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
@@ -245,6 +260,8 @@ type Workflow struct {
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
 
+	countFrom time.Time // of Run: when tokens may be counted again
+
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
 
@@ -285,13 +302,18 @@ func (w *Workflow) apply(e lane.Entry) {
 // note keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
 func (w *Workflow) note(record *events.Record) {
-	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted {
+	if record.Source != Source || !recorded(record.Type) {
 		return
 	}
 	n := note{kind: record.Type, request: record.Attributes[attrRequest]}
 	r := w.book.find(n.request, func(tenant string) bool { return tenant == record.Tenant })
 	n.revoked = r != nil && revokes(r, record)
 	w.notes[record.Ref()] = n
+}
+
+// recorded reports whether events of a type are the worker's.
+func recorded(t events.Type) bool {
+	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestCompleted
 }
 
 func (w *Workflow) wake() { signal(w.work) }
