@@ -170,6 +170,9 @@ func (h *house) wantReceipt(id string, parts []erasure.Part, keeps kept) error {
 	h.check(err)
 	got, _, err := receipt.Verify([]byte(j.Compact()), keys)
 	h.check(err)
+	if got.Tokens == nil || got.Tokens.Live == nil || *got.Tokens.Live != 3 {
+		return fmt.Errorf("tokens %+v", got.Tokens)
+	}
 	want := map[string]int{}
 	for hold, of := range keeps {
 		for _, p := range parts {

@@ -287,7 +287,11 @@ func TestReceiptIsMadeOnce(t *testing.T) {
 	stop := kit.Run(first.Run)
 	<-signed
 	stop()
-	second := open(t, kit, with)
+	second := open(t, kit, func(c *Config) {
+		with(c)
+		c.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } // later, and by another clock
+		c.Tokens = counted(func(Living) (uint64, bool, error) { return 9, true, nil })
+	})
 	kit.Run(second.Run)
 	<-signed
 	if now, _ := second.Get(r.ID, all); now.State != Executing {

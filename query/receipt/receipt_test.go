@@ -336,3 +336,28 @@ func TestNodeVerifiesReceipts(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestWhatDoesNotFitIsCut: and counted; texts that others wrote are cut as well.
+func TestWhatDoesNotFitIsCut(t *testing.T) {
+	t.Parallel()
+	r := example()
+	long := strings.Repeat("ä", 500)
+	for range 300 {
+		r.Recipients = append(r.Recipients, receipt.Recipient{ID: "r", State: "confirmed", Answer: long})
+		r.Kept.Holds = append(r.Kept.Holds, receipt.Hold{ID: "h", Article: long, Review: "2026-09-30", Parts: 1})
+	}
+	j := sign(t, r, key(t))
+	if n := base64.RawURLEncoding.DecodedLen(len(j.Payload)); n > receipt.MaxPayload {
+		t.Errorf("%d bytes", n)
+	}
+	got, _, err := receipt.Verify([]byte(j.Compact()), []receipt.Key{public(key(t))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, m := len(got.Recipients)+got.More, len(got.Kept.Holds)+got.Kept.More; n != 301 || m != 301 || got.More == 0 || got.Kept.More == 0 {
+		t.Errorf("%d recipients, %d holds", n, m)
+	}
+	if len(got.Kept.Holds) < 5 || len(got.Kept.Holds[1].Article) > 210 || len(r.Recipients) != 301 || len(r.Kept.Holds[1].Article) != 1000 {
+		t.Errorf("%d holds are named, %d left of mine", len(got.Kept.Holds), len(r.Kept.Holds))
+	}
+}
