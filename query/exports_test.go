@@ -247,12 +247,12 @@ func TestNothingIsExportedUnrecorded(t *testing.T) {
 // gives a request.
 type slow struct{ export.Store }
 
-const serverTimeout = 50 * time.Millisecond
+const serverTimeout = 300 * time.Millisecond
 
 func (s slow) Get(ctx context.Context, p stream.ExportPlace, part string) ([]byte, error) {
 	if part == stream.ExportChunk(0) {
 		select {
-		case <-time.After(4 * serverTimeout):
+		case <-time.After(2 * serverTimeout):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -260,7 +260,8 @@ type Workflow struct {
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
 
-	countFrom time.Time // of Run: when tokens may be counted again
+	countFrom time.Time        // of Run: when tokens may be counted again
+	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
@@ -277,7 +278,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
