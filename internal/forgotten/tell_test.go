@@ -75,6 +75,7 @@ func (t teller) connect() *nats.Conn {
 func (t teller) allOf(k known) {
 	t.Helper()
 	t.publish(k.events("nats")...)
+	t.await(k, 2) // before the tenant has a key, nothing that is refused is kept
 	t.overHTTP(k.events("http"), 0)
 	bad := k.events("refused")
 	bad[0].Data.Attributes = map[string]string{"contact": k.subject} // an offence: dropped
@@ -99,6 +100,17 @@ func (t teller) overHTTP(evs []events.Event, refused int) {
 	if err := t.as("issuer").Send(t.Context(), "POST", "/v1/events", events.ContentTypeBatch, body, &out); err != nil || len(out.Refused) != refused {
 		t.Fatalf("%+v, %v", out, err)
 	}
+}
+
+// await waits for n events of theirs.
+func (t teller) await(k known, n int) {
+	t.Helper()
+	in := map[string]any{"tenant": k.tenant, "issuer": issuer, "subject": k.subject}
+	devtest.Eventually(t, "the trail", func() (bool, error) {
+		var out client.Trail
+		err := t.as("officer").Call(t.Context(), "POST", "/v1/audit/search", in, &out)
+		return len(out.Events) >= n, err
+	})
 }
 
 // trail is what an officer may open: of the person, or of a reference where there

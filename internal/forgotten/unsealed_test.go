@@ -2,6 +2,7 @@ package forgotten
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,15 +35,19 @@ func TestE02WithoutEncryptionTheSearchFindsThem(t *testing.T) {
 	dir := t.TempDir()
 	tell, k := teller{t, run(t, build(t), dir)}, zebedee()
 	tell.allOf(k)
-	devtest.Eventually(t, "the trail", func() (bool, error) {
-		out, err := tell.trail(k, "")
-		return len(out.Events) >= 5, err
+	tell.await(k, 5)
+	n := 0
+	devtest.Eventually(t, "them in the intake, where nothing stays", func() (bool, error) {
+		n++
+		tell.overHTTP(k.events(fmt.Sprint("again", n)), 0)
+		hits, err := canary.Scan(filepath.Join(dir, "nats"), k.values()...)
+		return slices.ContainsFunc(hits, func(h canary.Hit) bool { return strings.Contains(h.Path, "RESCIND_INTAKE") }), err
 	})
 	hits, err := canary.Scan(dir, k.values()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, place := range []string{"RESCIND_INTAKE", "RESCIND_LOG", "RESCIND_QUARANTINE", filepath.Join("clickhouse", "data", "store")} {
+	for _, place := range []string{"RESCIND_LOG", "RESCIND_QUARANTINE", filepath.Join("clickhouse", "data", "store")} {
 		if !slices.ContainsFunc(hits, func(h canary.Hit) bool { return strings.Contains(h.Path, place) }) {
 			t.Errorf("nothing was found in %s: %v", place, hits)
 		}
