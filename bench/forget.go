@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,11 +44,11 @@ func (c ForgetConfig) withDefaults() ForgetConfig {
 	if len(c.Events) == 0 {
 		c.Events = []int{1, 1000, 1_000_000}
 	}
-	orDefault(&c.Runs, 20)
-	orDefault(&c.People, 1_000_000)
-	orDefault(&c.Candidates, 1_000_000)
-	orDefault(&c.Known, 5_000)
-	orDefault(&c.Calls, 10_000)
+	c.Runs = cmp.Or(c.Runs, 20)
+	c.People = cmp.Or(c.People, 1_000_000)
+	c.Candidates = cmp.Or(c.Candidates, 1_000_000)
+	c.Known = cmp.Or(c.Known, 5_000)
+	c.Calls = cmp.Or(c.Calls, 10_000)
 	if c.Progress == nil {
 		c.Progress = func(string) {}
 	}
