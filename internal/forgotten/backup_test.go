@@ -2,7 +2,9 @@ package forgotten
 
 import (
 	"fmt"
-	"strings"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -12,47 +14,64 @@ import (
 	"github.com/rescindhq/rescind/internal/dev/devtest"
 )
 
-// backup is a copy of the tables, as ClickHouse makes them, on one connection: it
-// is in the server's memory.
+// backup is a copy of the sealed parts, as ClickHouse makes them: the parts of the
+// table, frozen, below a folder of the server.
 type backup struct {
-	conn driver.Conn
+	db     driver.Conn
+	frozen string
 }
 
-// backedUp has ClickHouse make a backup of everything.
-func backedUp(t *testing.T, s *dev.Stack) *backup {
+// backedUp has ClickHouse make a backup of the sealed parts.
+func (f *facts) backedUp(t *testing.T, s *dev.Stack) *backup {
 	t.Helper()
-	o := devtest.Options(s)
-	o.MaxOpenConns = 1
-	conn, err := clickhouse.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &backup{conn: conn}
-	t.Cleanup(b.close)
-	b.exec(t, "BACKUP DATABASE rescind TO Memory('before')")
+	b := &backup{db: devtest.Database(t, s), frozen: filepath.Join(f.dir, "clickhouse", "data", "shadow", "before")}
+	b.exec(t, "ALTER TABLE payloads FREEZE WITH NAME 'before'")
 	return b
 }
 
 // restored deletes the sealed parts that a person had below an index from the
-// table, puts back the backup, and puts the parts from there where they were.
+// table, restores the backup as another one, and puts them from there where they
+// were.
 func (b *backup) restored(t *testing.T, ref string, below uint64) {
 	t.Helper()
+	const theirs = " WHERE lower(hex(subject_ref)) = {ref:String} AND index < {below:UInt64}"
 	of := []any{clickhouse.Named("ref", ref), clickhouse.Named("below", fmt.Sprint(below))}
-	const theirs = " payloads WHERE lower(hex(subject_ref)) = {ref:String} AND index < {below:UInt64}"
-	b.exec(t, "DELETE FROM"+theirs, of...)
+	b.exec(t, "DELETE FROM payloads"+theirs, of...)
 	var left uint64
-	if err := b.conn.QueryRow(t.Context(), "SELECT count() FROM"+theirs, of...).Scan(&left); err != nil || left != 0 {
+	if err := b.db.QueryRow(t.Context(), "SELECT count() FROM payloads"+theirs, of...).Scan(&left); err != nil || left != 0 {
 		t.Fatal(left, err)
 	}
-	b.exec(t, "RESTORE DATABASE rescind AS rescind_restored FROM Memory('before')")
-	b.exec(t, "INSERT INTO payloads SELECT * FROM rescind_restored."+strings.TrimSpace(theirs), of...)
+	b.exec(t, "CREATE TABLE payloads_restored AS payloads")
+	b.attach(t)
+	b.exec(t, "INSERT INTO payloads SELECT * FROM payloads_restored"+theirs, of...)
 }
 
-func (b *backup) exec(t *testing.T, query string, args ...any) {
+// attach attaches every part of the backup to the other table.
+func (b *backup) attach(t *testing.T) {
 	t.Helper()
-	if err := b.conn.Exec(t.Context(), query, args...); err != nil {
+	var to string
+	if err := b.db.QueryRow(t.Context(), "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = 'payloads_restored'").Scan(&to); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(b.frozen, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "checksums.txt" { // which stands in the folder of a part
+			return err
+		}
+		part := filepath.Dir(path)
+		if err := os.CopyFS(filepath.Join(to, "detached", filepath.Base(part)), os.DirFS(part)); err != nil {
+			return err
+		}
+		b.exec(t, "ALTER TABLE payloads_restored ATTACH PART '"+filepath.Base(part)+"'")
+		return fs.SkipDir
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (b *backup) close() { _ = b.conn.Close() }
+func (b *backup) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	if err := b.db.Exec(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}

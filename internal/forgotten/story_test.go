@@ -98,7 +98,7 @@ func (f *facts) play(t *testing.T) {
 	step("met")
 	f.observe(t, s, tell, k, "before")
 	f.token["before"] = tokens.refusals(t, guards, guard.ReasonRevoked, "")
-	db := backedUp(t, s)
+	old := f.backedUp(t, s)
 	step("backed up")
 
 	hold := tell.hold(k)
@@ -107,9 +107,8 @@ func (f *facts) play(t *testing.T) {
 	f.token["erased"] = tokens.refusals(t, guards, guard.ReasonRevoked, guard.ReasonRevoked)
 	f.observe(t, s, tell, k, "held")
 	step("one is forgotten")
-	db.restored(t, f.ref, f.first)
+	old.restored(t, f.ref, f.first)
 	f.observe(t, s, tell, k, "restored")
-	db.close()
 	step("restored")
 
 	s, guards = f.restart(t, s, tokens)
