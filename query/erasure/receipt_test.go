@@ -236,6 +236,23 @@ func TestReceiptOfEachOutcome(t *testing.T) {
 	if got, _ := o.receipt(never.ID); got.Outcome != receipt.NoMatch || got.Destroyed == nil || got.Destroyed.Key == "" {
 		t.Errorf("%+v", got)
 	}
+	meet(kit, "dave")
+	twice := map[Outcome]*receipt.Receipt{}
+	both := []Request{o.receive("dave")}
+	ccpa, _ := o.ask(Input{Subject: "dave", Regulation: CCPA})
+	for _, r := range append(both, ccpa) {
+		o.act(r.ID, Verified, "handler")
+	}
+	for _, r := range append(both, ccpa) {
+		o.act(r.ID, Approved, "approver")
+	}
+	for _, r := range append(both, ccpa) {
+		r = o.until(r.ID, Completed)
+		twice[r.Outcome], _ = o.receipt(r.ID)
+	}
+	if one, other := twice[Erased], twice[AlreadyErased]; one == nil || other == nil || one.Destroyed == nil || other.Destroyed != nil || other.Log.After == nil {
+		t.Errorf("asked under two regulations: %+v", twice)
+	}
 	denied := o.receive("carol")
 	o.act(denied.ID, Verified, "handler")
 	o.act(denied.ID, Denied, "approver")
