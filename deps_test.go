@@ -170,9 +170,8 @@ func TestNamedTestsAreThere(t *testing.T) {
 }
 
 // awaited are the pitfalls of erasure whose tests come with what they are of: the
-// restore gate (E04), killed and failing at each step (E08, E09), the receipt (E16)
-// and exports (E20).
-var awaited = []string{"E04", "E08", "E09", "E16", "E20"}
+// restore gate (E04), killed and failing at each step (E08, E09).
+var awaited = []string{"E04", "E08", "E09"}
 
 // TestEveryPitfallOfErasureIsTested: docs/guarantees.md lists all twenty, in order,
 // each with a test that is named after it, but those that are awaited.

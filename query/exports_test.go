@@ -221,9 +221,9 @@ func (d *desk) wantNowhere(r query.SubjectRequest, ended string, living query.Ex
 	}
 }
 
-// TestNothingIsExportedUnrecorded: where the record cannot be published, or is not
+// TestE20NothingIsExportedUnrecorded: where the record cannot be published, or is not
 // on the log, there is neither a link nor a byte of the export.
-func TestNothingIsExportedUnrecorded(t *testing.T) {
+func TestE20NothingIsExportedUnrecorded(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	d.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)

@@ -96,6 +96,7 @@ func (f *facts) play(t *testing.T) {
 	f.meet(t, s, tell, k)
 	guards := tokens.verifier(t, s, f.dir)
 	step("met")
+	tell.access(k, filepath.Join(f.dir, "answers", "export"))
 	f.observe(t, s, tell, k, "before")
 	f.token["before"] = tokens.refusals(t, guards, guard.ReasonRevoked, "")
 	old := f.backedUp(t, s)
@@ -184,7 +185,7 @@ func (f *facts) search(t *testing.T, s *dev.Stack, tell teller, k known) {
 	if f.after, err = tell.trail(k, ""); err != nil {
 		t.Fatal(err)
 	}
-	tell.export(k, f.ref, filepath.Join(f.dir, "answers"))
+	tell.export(k, f.ask, f.ref, filepath.Join(f.dir, "answers"))
 	if f.hits["everything"], err = canary.Scan(f.dir, k.values()...); err != nil {
 		t.Fatal(err)
 	}

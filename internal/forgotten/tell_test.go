@@ -143,7 +143,7 @@ func (t teller) forget(those ...person) []client.Request {
 	var work errgroup.Group
 	work.SetLimit(8)
 	for i, p := range those {
-		work.Go(func() (err error) { out[i], err = t.forgetOne(p); return err })
+		work.Go(func() (err error) { out[i], err = t.approved("erasure", p); return err })
 	}
 	if err := work.Wait(); err != nil {
 		t.Fatal(err)
@@ -151,8 +151,18 @@ func (t teller) forget(those ...person) []client.Request {
 	return out
 }
 
-func (t teller) forgetOne(p person) (r client.Request, err error) {
-	in := map[string]any{"type": "erasure", "regulation": "gdpr", "tenant": p.tenant, "subject": map[string]string{"iss": issuer, "sub": p.subject}}
+// request is an approved request of p.
+func (t teller) request(kind string, p person) client.Request {
+	t.Helper()
+	r, err := t.approved(kind, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (t teller) approved(kind string, p person) (r client.Request, err error) {
+	in := map[string]any{"type": kind, "regulation": "gdpr", "tenant": p.tenant, "subject": map[string]string{"iss": issuer, "sub": p.subject}}
 	if err := t.as("handler").Call(t.Context(), "POST", "/v1/requests", in, &r); err != nil {
 		return r, err
 	}
@@ -182,11 +192,8 @@ func (t teller) until(r client.Request, state string) (out client.Request) {
 }
 
 // export keeps what the API answers of everybody, as people save it.
-func (t teller) export(k known, ref, dir string) {
+func (t teller) export(k known, of client.Request, ref, dir string) {
 	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	search := func(in map[string]any) map[string]any {
 		in["limit"], in["count"] = 1000, true
 		return in
@@ -209,16 +216,32 @@ func (t teller) export(k known, ref, dir string) {
 			t.Fatal(err)
 		}
 	}
-	t.exportMetrics(filepath.Join(dir, "metrics"))
+	t.save("admin", t.file.HTTP+"/metrics", filepath.Join(dir, "metrics"))
+	t.save("handler", t.file.HTTP+"/v1/requests/"+of.ID+"/receipt", filepath.Join(dir, "receipt.json"))
 }
 
-func (t teller) exportMetrics(path string) {
+// access has a person given what is about them, and keeps the file as whoever hands
+// it on does.
+func (t teller) access(k known, to string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", t.file.HTTP+"/metrics", nil)
+	r := t.until(t.request("access", k.person), "completed")
+	var out struct {
+		Link string `json:"link"`
+	}
+	t.post("handler", "/v1/requests/"+r.ID+"/export", map[string]any{}, &out)
+	t.save("", out.Link, to)
+}
+
+// save keeps what the API answers to a role.
+func (t teller) save(role, url, to string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+t.file.Tokens["admin"])
+	if role != "" {
+		req.Header.Set("Authorization", "Bearer "+t.file.Tokens[role])
+	}
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +251,7 @@ func (t teller) exportMetrics(path string) {
 	if err != nil || answer.StatusCode != http.StatusOK || len(b) == 0 {
 		t.Fatal(answer.Status, err)
 	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, b, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }

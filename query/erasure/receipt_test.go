@@ -45,9 +45,9 @@ type counted func(Living) (uint64, bool, error)
 
 func (c counted) Living(_ context.Context, r Living) (uint64, bool, error) { return c(r) }
 
-// TestReceipt: an erasure leaves one, which says what happened and of whom only
+// TestE16Receipt: an erasure leaves one, which says what happened and of whom only
 // to who has the salt.
-func TestReceipt(t *testing.T) {
+func TestE16Receipt(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	const subject = "alice.müller+“x”@example.com"
@@ -194,9 +194,9 @@ func TestScanFinds(t *testing.T) {
 	}
 }
 
-// TestTwoReceiptsTellNobodyApart: of two people of whom the same happened, the
+// TestE16TwoReceiptsTellNobodyApart: of two people of whom the same happened, the
 // receipts are the same but for what is random, and when.
-func TestTwoReceiptsTellNobodyApart(t *testing.T) {
+func TestE16TwoReceiptsTellNobodyApart(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)
