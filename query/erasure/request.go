@@ -187,5 +187,6 @@ func (r *Request) ended() bool {
 // Made reports whether the record is a revocation that an erasure made: it has
 // to stay, as what it revokes was promised to be refused for good.
 func Made(record *events.Record) bool {
-	return record.Type == events.SubjectRevoked && record.Source == Source && record.Attributes[attrRequest] != ""
+	made := record.Type == events.SubjectRevoked || record.Type == events.RevocationRestored
+	return made && record.Source == Source && record.Attributes[attrRequest] != ""
 }

@@ -25,9 +25,9 @@
 //
 // The file is text, a line each, which ends with the first 16 bytes of an
 // HMAC-SHA-256 over the one of the line before and the line, in hex. The first
-// names the format and the ledger. A line of a person has some 250 bytes:
+// names the format and the ledger. A line of a person has some 230 bytes:
 //
-//	person <tenant> <reference> <key fingerprint> <request> <shard> <index> <µs> <held> <issuer> <hash> <feed key> <issued before> <expires>
+//	person <tenant> <reference> <key fingerprint> <request> <shard> <index> <µs> <held> <hash> <feed key> <issued before> <expires>
 //	hold <tenant> <key of the hold and person> <request> <µs>
 //	seen <shard> <sequence> <digest> <µs>
 //

@@ -32,7 +32,7 @@ func open(t testing.TB, dir string) *Ledger {
 func person(n int) Person {
 	return Person{
 		Tenant: "acme", Ref: events.Ref{byte(n), byte(n >> 8), byte(n >> 16), 1}, Key: "00112233445566aa", Request: DigestOf(fmt.Sprint("request ", n)),
-		Index: uint64(n), At: time.UnixMicro(1_700_000_000_000_000 + int64(n)).UTC(), Issuer: "https://id.acme",
+		Index: uint64(n), At: time.UnixMicro(1_700_000_000_000_000 + int64(n)).UTC(),
 		Refused: events.Revocation{Scope: events.ScopeSubject, Hash: events.Ref{9, byte(n)}, FeedKey: 1, IssuedBefore: 1_700_000_000_000, Expires: 1_700_086_460_000},
 	}
 }
@@ -75,7 +75,6 @@ func TestLines(t *testing.T) {
 			Ref:    ref("ref"), Key: rapid.SampledFrom([]string{"", "00112233445566aa"}).Draw(rt, "key"), Request: Digest(ref("request")),
 			Shard: rapid.Uint16().Draw(rt, "shard"), Index: rapid.Uint64().Draw(rt, "index"),
 			At: time.UnixMicro(stamp.Draw(rt, "at")).UTC(), Held: rapid.Bool().Draw(rt, "held"),
-			Issuer: rapid.OneOf(rapid.String(), rapid.Just(nothing)).Draw(rt, "issuer"),
 			Refused: events.Revocation{Hash: ref("hash"), FeedKey: rapid.Uint32().Draw(rt, "feed key"),
 				IssuedBefore: events.Timestamp(stamp.Draw(rt, "before")), Expires: events.Timestamp(stamp.Draw(rt, "expires"))},
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +36,7 @@ type Person struct {
 	Shard   uint16 // of the tenant
 	Index   uint64 // log index, in the shard, that the request was at
 	At      time.Time
-	Held    bool // a legal hold kept a part, or may have: the key is not to go without asking
-	Issuer  string
+	Held    bool              // a legal hold kept a part, or may have: the key is not to go without asking
 	Refused events.Revocation // of their tokens; Hash is zero where there is none
 }
 
@@ -69,13 +67,13 @@ func (p Person) fields() []string {
 		held = "held"
 	}
 	return []string{
-		"person", p.Tenant, p.Ref.String(), orNothing(p.Key), p.Request.String(), decimal(p.Shard), decimal(p.Index), decimal(p.At.UnixMicro()), held,
-		escape(p.Issuer), p.Refused.Hash.String(), decimal(p.Refused.FeedKey), decimal(p.Refused.IssuedBefore), decimal(p.Refused.Expires),
+		"person", p.Tenant, hexOf(p.Ref), orNothing(p.Key), p.Request.String(), decimal(p.Shard), decimal(p.Index), decimal(p.At.UnixMicro()), held,
+		hexOf(p.Refused.Hash), decimal(p.Refused.FeedKey), decimal(p.Refused.IssuedBefore), decimal(p.Refused.Expires),
 	}
 }
 
 func (h Hold) fields() []string {
-	return []string{"hold", h.Tenant, h.Key.String(), h.Request.String(), decimal(h.At.UnixMicro())}
+	return []string{"hold", h.Tenant, hexOf(h.Key), h.Request.String(), decimal(h.At.UnixMicro())}
 }
 
 func (s Seen) fields() []string {
@@ -89,13 +87,7 @@ func orNothing(s string) string {
 	return s
 }
 
-// escape keeps an issuer one field.
-func escape(s string) string {
-	if s == nothing {
-		return "%2D"
-	}
-	return orNothing(url.PathEscape(s))
-}
+func hexOf(r events.Ref) string { return hex.EncodeToString(r[:]) }
 
 func decimal[T ~uint16 | ~uint32 | ~uint64 | ~int64](n T) string {
 	if n < 0 {
@@ -137,7 +129,7 @@ type reader struct {
 func (r *reader) person() Person {
 	return Person{
 		Tenant: r.word(), Ref: r.ref(), Key: r.text(), Request: Digest(r.ref()), Shard: uint16(r.number(16)), Index: r.number(64),
-		At: r.time(), Held: r.text() != "", Issuer: r.escaped(), Refused: r.revocation(),
+		At: r.time(), Held: r.text() != "", Refused: r.revocation(),
 	}
 }
 
@@ -163,12 +155,6 @@ func (r *reader) text() string {
 		return field
 	}
 	return ""
-}
-
-func (r *reader) escaped() string {
-	s, err := url.PathUnescape(r.text())
-	r.err = errors.Join(r.err, err)
-	return s
 }
 
 func (r *reader) ref() (ref events.Ref) {
