@@ -107,8 +107,8 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, keep what is held, destroy, state that, complete. Each can be
-// done again.
+// durable: revoke, keep what is held, destroy, enter that into the ledger, state
+// it, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r.Type != Erasure || r.subject.IsZero() {
 		return w.complete(ctx, &r)
@@ -120,13 +120,17 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
+	gone, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject)
+	if err != nil {
 		return err
 	}
 	if err := w.forgetExports(ctx, &r); err != nil {
 		return err
 	}
 	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if err := w.enter(ctx, &r, gone, kept); err != nil {
 		return err
 	}
 	if r, err = w.execute(ctx, r, kept); err != nil {
