@@ -21,10 +21,14 @@ func (w *Workflow) enter(ctx context.Context, r *Request, gone seal.Destroyed, k
 	if w.cfg.Ledger == nil {
 		return nil
 	}
+	now, err := w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant }) // it was revoked since
+	if err != nil {
+		return err
+	}
 	request, at := ledger.DigestOf(r.ID), w.cfg.Now().UTC()
 	entries := []ledger.Entry{ledger.Person{
-		Tenant: r.Tenant, Ref: r.subject, Key: gone.KeyFingerprint, Request: request, Shard: r.Shard, Index: r.Last().Position, At: at,
-		Held: k.parts > 0, Refused: r.refused,
+		Tenant: r.Tenant, Ref: r.subject, Key: gone.KeyFingerprint, Request: request, Shard: r.Shard, Index: now.Last().Position, At: at,
+		Held: k.parts > 0, Refused: now.refused,
 	}}
 	for _, h := range w.released(r) {
 		entries = append(entries, ledger.Hold{Tenant: r.Tenant, Key: h.KeyOf(r.subject), Request: request, At: at})
