@@ -82,7 +82,7 @@ func (r *restored) decisions(s *dev.Stack, subject string, want revocation.State
 		Issuer: restoredIssuer, Audience: []string{"orders"}, Keys: guard.StaticKeys{{ID: "k", Algorithm: "ES256", Public: r.key.Public()}}, Feed: view, Tenant: "acme",
 	})
 	r.check(err)
-	devtest.Eventually(r.t, "a view in which "+subject+" is "+want.String(), func() (bool, error) {
+	devtest.Eventually(r.t, "a view in which "+subject+" is "+string(want), func() (bool, error) {
 		d := view.Decide(revocation.Claims{Tenant: "acme", Issuer: restoredIssuer, TokenID: "jti-" + subject, Subject: subject, IssuedAt: events.TimestampOf(time.Now().Add(-time.Minute))})
 		return d.State == want, nil
 	})
