@@ -89,13 +89,6 @@ func Pass(ctx context.Context, cfg Config) (Report, error) {
 	if g.Logger == nil {
 		g.Logger = slog.Default()
 	}
-	if g.Lock != nil {
-		release, err := g.Lock(ctx)
-		if err != nil {
-			return g.report, fmt.Errorf("restore gate: %w", err)
-		}
-		defer release()
-	}
 	began := time.Now()
 	if err := g.pass(ctx); err != nil {
 		return g.report, fmt.Errorf("restore gate: nothing is served: %w%s", err, advice(err))
@@ -118,6 +111,13 @@ func advice(err error) string {
 }
 
 func (g *gate) pass(ctx context.Context) error {
+	if g.Lock != nil {
+		release, err := g.Lock(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	s, err := g.survey(ctx)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@
 //     written: the next reader passes it over, and the next writer takes it away.
 //   - Any other line that is not as it was written, or not behind the one that it
 //     was written behind, is [ErrTampered]; nothing can be appended to such a file.
+//   - What could not be read is not appended.
 //   - Nobody can write a line without the key, which is in the keyring.
 //   - Several processes may append at once: each line is whole.
 //   - A line holds no identifier of a person, and no key: references that point

@@ -25,7 +25,6 @@ const (
 	format  = "rescind-erasure-ledger-1"
 	suffix  = ".ledger"
 	tagSize = 16
-	maxLine = 8 << 10
 )
 
 // Key is what a ledger is written under, and which one that is.
@@ -139,10 +138,11 @@ func (l *Ledger) write(f *os.File, entries []Entry) error {
 	}
 	lines, end, c := []byte(nil), l.end, l.chain()
 	for _, e := range entries {
-		line, next := c.line(end, strings.Join(e.fields(), " "))
-		if len(line) > maxLine {
-			return fmt.Errorf("a line of %d bytes", len(line))
+		plain := strings.Join(e.fields(), " ")
+		if _, err := parse(plain); err != nil { // it would stop whoever reads, for ever
+			return err
 		}
+		line, next := c.line(end, plain)
 		lines, end = append(lines, line...), next
 	}
 	if _, err := f.WriteAt(lines, l.end.offset); err != nil {

@@ -110,6 +110,21 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// TestUnreadableIsRefused: it would stop every reader for ever.
+func TestUnreadableIsRefused(t *testing.T) {
+	t.Parallel()
+	l := open(t, t.TempDir())
+	for name, e := range map[string]Entry{
+		"no time": Person{Tenant: "acme"}, "no tenant": Hold{At: time.UnixMicro(1)}, "two lines": Hold{Tenant: "a\nb", At: time.UnixMicro(1)},
+		"two words": Hold{Tenant: "a b", At: time.UnixMicro(1)},
+	} {
+		if err := l.Append(t.Context(), e); err == nil {
+			t.Errorf("%s: appended", name)
+		}
+	}
+	wantEntries(t, l)
+}
+
 func TestAppendedIsRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -113,7 +113,7 @@ func parse(line string) (Entry, error) {
 	default:
 		return nil, fmt.Errorf("%w: it is none that is known", errLine)
 	}
-	if r.rest != "" {
+	if r.rest != "" || strings.Contains(line, "\n") {
 		r.err = errors.Join(r.err, errLine)
 	}
 	return e, r.err
