@@ -44,8 +44,9 @@ type house struct {
 	lane   *lane.Follower
 	*erasure.Workflow
 
-	mu   sync.Mutex
-	ours map[events.Type]int // events of the gate on the log
+	mu     sync.Mutex
+	ours   map[events.Type]int // events of the gate on the log
+	others int
 }
 
 func build(t *testing.T) *house {
@@ -65,6 +66,9 @@ func build(t *testing.T) *house {
 	h.lane.Handle(func(e lane.Entry) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		if e.Record.Source == "somebody" {
+			h.others++
+		}
 		if e.Record.Actor == gate.Source {
 			h.ours[e.Record.Type]++
 		}
@@ -425,6 +429,7 @@ func TestTamperedLedger(t *testing.T) {
 	t.Parallel()
 	h := build(t)
 	ref := h.meet("alice")
+	h.recorded() // the log holds something
 	h.check(h.ledger.Append(t.Context(), ledger.Person{Tenant: "acme", Ref: ref, At: time.Now()}, ledger.Person{Tenant: "acme", Ref: events.Ref{1}, At: time.Now()}))
 	b, err := os.ReadFile(h.ledger.Path())
 	h.check(err)
@@ -448,6 +453,11 @@ func TestOthersSayNothing(t *testing.T) {
 		events.Event{Source: "somebody", Type: events.RequestCompleted, Tenant: "acme", Data: events.Data{
 			Actor: "x", Attributes: map[string]string{"request": "r", "outcome": "erased"}}})
 	h.recorded()
+	h.eventually("both events", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.others == 2
+	})
 	h.pass(gate.Report{})
 	if back, err := h.kit.Keys.Returned(t.Context(), []seal.Reference{{Tenant: "acme", Ref: ref}}); err != nil || len(back) != 1 {
 		t.Errorf("%v, %v", back, err)
