@@ -447,11 +447,10 @@ func TestOthersSayNothing(t *testing.T) {
 	t.Parallel()
 	h := build(t)
 	ref := h.meet("alice")
-	h.kit.Publish(
-		events.Event{Source: "somebody", Type: events.RequestReceived, Tenant: "acme", Data: events.Data{
-			Issuer: issuer, Subject: "alice", Actor: "x", Attributes: map[string]string{"request": "r", "request_type": "erasure"}}},
-		events.Event{Source: "somebody", Type: events.RequestCompleted, Tenant: "acme", Data: events.Data{
-			Actor: "x", Attributes: map[string]string{"request": "r", "outcome": "erased"}}})
+	h.kit.Publish(events.Event{Source: "somebody", Type: events.RequestReceived, Tenant: "acme", Data: events.Data{
+		Issuer: issuer, Subject: "alice", Actor: "x", Attributes: map[string]string{"request": "r", "request_type": "erasure"}}})
+	h.kit.Publish(events.Event{Source: "somebody", Type: events.RequestCompleted, Tenant: "acme", Data: events.Data{
+		Actor: "x", Attributes: map[string]string{"request": "r", "outcome": "erased"}}})
 	h.recorded()
 	h.eventually("both events", func() bool {
 		h.mu.Lock()
