@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -21,9 +20,9 @@ const (
 )
 
 // gate lets this process pass once nothing that was erased is back. What only
-// revokes opens nobody's data, and waits for nothing.
+// revokes or records has nobody's key, and waits for nothing.
 func (a *app) gate(ctx context.Context, b *bus) error {
-	if slices.Equal(a.cfg.Roles, []string{config.RoleRevoke}) {
+	if !a.cfg.Runs(config.RoleIntake) && !a.cfg.Runs(config.RoleAPI) {
 		return nil
 	}
 	keys, err := a.gateKeyring(ctx, b)

@@ -206,9 +206,9 @@ type Requests struct {
 // Erasure is what an erasure leaves behind.
 type Erasure struct {
 	// Ledger is the folder of the erasure ledger: what was destroyed, so that a
-	// restored backup does not bring it back (GDPR article 17). Every process but
-	// one of the role revoke alone reads and writes it, on one host or on a volume
-	// they share. It must be in no backup of NATS; one of its own is good. Default: the folder
+	// restored backup does not bring it back (GDPR article 17). Every process of the
+	// roles intake and api reads and writes it, on one host or on a volume they
+	// share. It must be in no backup of NATS; one of its own is good. Default: the folder
 	// erasures in that of keys.root, where that is dir:PATH. Required otherwise,
 	// but in profile dev, where without it the log alone says what was erased.
 	Ledger string `koanf:"ledger" desc:"folder of the erasure ledger, outside of what is backed up with NATS"`
@@ -320,7 +320,7 @@ func (c *Config) validateSecrets(f *faults) {
 	vault, isVault := c.Keys.Root.Vault()
 	f.check(!isVault || c.Keys.RootToken != "", "keys.root_token: want file:PATH or env:NAME for keys.root in Vault")
 	f.check(!isVault || c.Profile == Dev || strings.HasPrefix(vault, "https://"), "keys.root: %q is not vault:https://, which profile %s requires", c.Keys.Root, c.Profile)
-	f.check(c.Profile == Dev || c.LedgerDir() != "", "erasure.ledger: want a folder, as keys.root is none to put it into")
+	f.check(c.Profile == Dev || c.LedgerDir() != "" || !c.Runs(RoleIntake) && !c.Runs(RoleAPI), "erasure.ledger: want a folder, as keys.root is none to put it into")
 	f.check(c.Keys.Feed != "" || !c.Runs(RoleRevoke) && !c.Runs(RoleAPI), "keys.feed: want file:PATH or env:NAME")
 	for key, s := range map[string]Secret{
 		"keys.feed": c.Keys.Feed, "keys.root_token": c.Keys.RootToken, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,
