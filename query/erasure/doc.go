@@ -102,5 +102,5 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023.
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023 and 0026.
 package erasure

@@ -63,12 +63,12 @@ func (o *office) queue(n int) {
 
 // queued is how many requests wait in TestManyQueued: RESCIND_QUEUED, so that ten
 // thousand can be tried by hand (they take minutes, nearly all of it in the
-// keyring's writes). Default 200.
+// keyring's writes). Default 80.
 func queued(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("RESCIND_QUEUED")
 	if text == "" {
-		return 200
+		return 80
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
