@@ -44,6 +44,10 @@
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
+//   - What was destroyed is in the erasure ledger before the request is said to be
+//     carried out.
+//   - However many requests wait, some of them are carried out at a time, those of
+//     one person in their order.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
 //   - An access or portability is completed once its export can be fetched, and
@@ -98,5 +102,5 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023.
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023 and 0026.
 package erasure

@@ -169,6 +169,10 @@ type Config struct {
 	// the receipt then says until when they were issued, and not how many.
 	Tokens Tokens
 
+	// Ledger is where it stands what was erased, that a restored backup may not
+	// bring it back. Default none: then the log alone says so.
+	Ledger Ledger
+
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
 	// when its event says.
