@@ -24,6 +24,9 @@
 //     what was acknowledged behind it is removed one by one, and nothing else.
 //     One on a subject that nobody foresaw is delivered as well, with a tenant
 //     and type that no event on it agrees with.
+//   - What [Backlog.Passed] says has passed is on the log or in quarantine, and
+//     nobody can log it any more: what others have there delays it only where
+//     the tenant has sent more since.
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing, or had other filters: Ensure makes it anew, and it is delivered
 //     all that is there. A reader notices a stream that was made anew

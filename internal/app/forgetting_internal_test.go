@@ -12,8 +12,8 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
-// TestForgettingWaitsForEveryHolder: when Destroy returns, another process has
-// dropped the key; a second one, which cannot know whose it was, drops all.
+// TestForgettingWaitsForEveryHolder: when Fence and when Destroy returns, another
+// process has dropped the key; a second Destroy, which cannot know whose it was, drops all.
 func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	t.Parallel()
 	server := natsdtest.Start(t)
@@ -52,7 +52,14 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	<-when(t.Context(), holder.Live)
 	api := natsdtest.JetStream(t, server, natsd.API)
 	f := forgetting{keys, &bus{nc: api.Conn(), js: api}}
-	var want []string
+	handle, err := keys.Handle(t.Context(), "acme", made[0].Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{handle}
 	for range 2 {
 		done, err := f.Destroy(t.Context(), "acme", made[0].Ref)
 		if err != nil {
@@ -64,7 +71,15 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-	if want[0] == "" || want[1] != "" {
+	if handle == "" || want[1] != handle || want[2] != "" {
 		t.Errorf("handles %q", want)
+	}
+	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) != len(want) {
+		t.Errorf("told %d times: nobody is left to fence", len(told))
 	}
 }

@@ -66,7 +66,7 @@ func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
 	h.t.Helper()
 	follower := h.kit.Follower()
 	cfg := erasure.Config{
-		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Tokens: threeTokens{}, Policy: h.kit.Policy,
+		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Intake: stream.NewBacklog(h.kit.JS), Tokens: threeTokens{}, Policy: h.kit.Policy,
 		WaitFor: patience, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

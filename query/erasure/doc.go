@@ -41,6 +41,8 @@
 //     is released; nothing else of theirs does. A hold that is on the log before
 //     the key goes is heeded, also one that is placed while an erasure is
 //     carried out. A hold that is placed later keeps what others still keep.
+//     What an intake had sealed before the fence is kept too, however late it
+//     logs it.
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
@@ -91,8 +93,7 @@
 // recorded and their deadlines kept. It does not tell recipients. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key. Between the fence
 // and the moment at which a held part is sealed anew it does not open for a
-// moment. What an intake had sealed before the fence and logs only after the
-// archive was looked through twice is not held. After Renew other processes take
+// moment. After Renew other processes take
 // the person for forgotten for up to a minute.
 //
 // # Sources

@@ -87,6 +87,7 @@ func (w *Workflow) pending() []Request {
 // as another worker may have been here.
 func (w *Workflow) carryOutAll(ctx context.Context) error {
 	if len(w.pending()) == 0 {
+		clear(w.fenced)
 		return nil
 	}
 	release, err := w.cfg.Lock(ctx)

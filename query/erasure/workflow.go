@@ -87,8 +87,8 @@ type Keyring interface {
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// Destroy forgets a person; it can be called again after any error.
 	Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error)
-	// Fence is the first step of Destroy. Between the two only OpenFenced opens
-	// what is a person's.
+	// Fence is the first step of Destroy. When it returns, nobody seals for the
+	// person any more. Between the two only OpenFenced opens what is theirs.
 	Fence(ctx context.Context, tenant string, ref events.Ref) error
 	OpenFenced(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// HoldKey makes the key of a hold where there is none; it and OpenHeld wrap
@@ -160,10 +160,11 @@ type Config struct {
 	Keyring Keyring
 
 	// Archive and Held are where holds find what they match, and where it is
-	// kept. Without them no hold can be placed, and an erasure that a hold
-	// concerns waits.
+	// kept; Intake is what has still to come there. Without them no hold can be
+	// placed, and an erasure that a hold concerns waits.
 	Archive Archive
 	Held    Held
+	Intake  Intake
 
 	// Tokens counts those that an erasure refuses, for its receipt. Default none:
 	// the receipt then says until when they were issued, and not how many.
@@ -266,6 +267,8 @@ type Workflow struct {
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
 
+	fenced map[string]stream.IntakeState // of Run: where the intake ended behind the fence, by request
+
 	mu    sync.RWMutex // for the rest
 	book  *book
 	holds *hold.Book
@@ -278,7 +281,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), fenced: make(map[string]stream.IntakeState), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -315,6 +318,11 @@ func (w *Workflow) note(record *events.Record) {
 // recorded reports whether events of a type are the worker's.
 func recorded(t events.Type) bool {
 	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestCompleted
+}
+
+// canHold reports whether there is what a hold is heeded with.
+func (w *Workflow) canHold() bool {
+	return w.cfg.Archive != nil && w.cfg.Held != nil && w.cfg.Intake != nil
 }
 
 func (w *Workflow) wake() { signal(w.work) }
