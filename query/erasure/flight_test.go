@@ -77,3 +77,35 @@ func TestHeldFromFlight(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHeldOpensAllAlong: what is held opens at each step of an erasure, and from
+// the fence on nothing else does.
+func TestHeldOpensAllAlong(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	ref := h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: "app"}}, events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: "web"}})
+	parts := h.sealed(ref)
+	h.place(erasure.HoldInput{Subject: "alice", Client: "app"})
+	id := h.approve("alice")
+	f := &faulty{Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, before: map[string]func() error{}, after: map[string]func() error{}}
+	var steps atomic.Int32
+	look := func(step string) func() error {
+		return func() error {
+			steps.Add(1)
+			if err := h.wantOnly(parts, func(p *erasure.Part) bool { return p.Record.Client == "app" }); err != nil {
+				t.Errorf("%s: %v", step, err)
+			}
+			return nil
+		}
+	}
+	for _, call := range []string{"catch up", "hold key", "put", "destroy"} {
+		f.before[call], f.after[call] = look("before "+call), look("after "+call)
+	}
+	f.after["fence"] = look("after fence")
+	worker := h.workflow(func(c *erasure.Config) { c.Keyring, c.Archive, c.Held = f, f, f })
+	h.kit.Run(worker.Run)
+	h.until(id, erasure.Partial)
+	if steps.Load() < 9 {
+		t.Errorf("looked %d times", steps.Load())
+	}
+}

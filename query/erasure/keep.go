@@ -214,16 +214,26 @@ func sealedPart(r *events.Record, sealed []byte) seal.OpenRequest {
 }
 
 // OpenHeld opens the personal part of somebody who was forgotten, where a hold
-// that lasts keeps it, and says which. The error wraps seal.ErrDestroyed where
-// none does.
-func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record) (plain []byte, by string, err error) {
+// that lasts keeps it, and says which. Sealed is the part as the archive has it.
+// The error wraps seal.ErrDestroyed where none does.
+func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record, sealed []byte) (plain []byte, by string, err error) {
 	w.mu.RLock()
 	active, _ := w.holds.Of(record.Tenant, record.SubjectRef)
 	w.mu.RUnlock()
 	if w.cfg.Held == nil || record.SubjectRef.IsZero() {
 		return nil, "", seal.ErrDestroyed
 	}
-	return w.openHeld(ctx, active, shard, index, record)
+	plain, by, err = w.openHeld(ctx, active, shard, index, record)
+	keeps := slices.IndexFunc(active, func(h hold.Hold) bool { return h.Keeps(record) })
+	if !errors.Is(err, seal.ErrDestroyed) || keeps < 0 || len(sealed) == 0 {
+		return plain, by, err
+	}
+	// The fence may be set, and the part not be kept yet: then the key is there.
+	plain, err = w.cfg.Keyring.OpenFenced(ctx, sealedPart(record, sealed))
+	if errors.Is(err, seal.ErrDestroyed) { // by now it is kept, if it ever will be
+		return w.openHeld(ctx, active, shard, index, record)
+	}
+	return plain, active[keeps].ID, err
 }
 
 // letGo destroys what holds kept that were released since r was approved.
