@@ -12,11 +12,11 @@ import (
 )
 
 // evictionWait is how long every process may take to drop a key: longer than one
-// that is gone is waited for.
-const evictionWait = time.Minute
+// that is gone is waited for, and no shorter than anything is kept.
+const evictionWait = max(time.Minute, seal.MaxCacheTTL)
 
-// forgetting is a keyring whose Fence and Destroy are done only when every
-// process that keeps keys in memory has dropped the person's.
+// forgetting is a keyring whose Fence, Destroy and Renew are done only when every
+// process that keeps keys in memory has dropped what it knew of the person.
 type forgetting struct {
 	*seal.Keyring
 	bus *bus
@@ -51,6 +51,23 @@ func (f forgetting) Destroy(ctx context.Context, tenant string, ref events.Ref) 
 		return done, fmt.Errorf("destroy: %w", err)
 	}
 	return done, nil
+}
+
+// Renew lets a person be known again. Whoever has not confirmed in time knows all
+// the same: nothing is kept in memory for longer than is waited for.
+func (f forgetting) Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error) {
+	key, err := f.Keyring.Renew(ctx, p)
+	if err != nil {
+		return key, err
+	}
+	handle, err := f.Handle(ctx, p.Tenant, key.Ref)
+	if err != nil {
+		return key, fmt.Errorf("renew: %w", err)
+	}
+	if err := f.evicted(ctx, p.Tenant, handle); err != nil && ctx.Err() != nil {
+		return key, fmt.Errorf("renew: %w", err)
+	}
+	return key, nil
 }
 
 // evicted returns when every process has dropped what it knew of a person.

@@ -92,7 +92,6 @@
 // Without [Config.Exports] it does not carry out access and portability, which are
 // recorded and their deadlines kept. It does not tell recipients. Deleting sealed
 // bytes is left to their retention: this is erasure by destruction of the only key.
-// After Renew other processes take the person for forgotten for up to a minute.
 //
 // # Sources
 //

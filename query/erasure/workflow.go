@@ -105,7 +105,8 @@ type Keyring interface {
 	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
 	// makes the first.
 	ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error)
-	// Renew makes a new key for a person who was forgotten.
+	// Renew makes a new key for a person who was forgotten. When it returns, every
+	// process knows.
 	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
 }
 
