@@ -32,7 +32,8 @@
 //     was told, told and recorded within the first period.
 //   - A request that is due within [SoonDays], late, or whose receipt was not
 //     confirmed in time, and a hold whose review is overdue, is found: once for
-//     each deadline, however many processes look and start.
+//     each deadline, however many processes look and start. What was found of a
+//     request is closed, once, when it is answered, extended or confirmed.
 //   - From its approval until it is lifted, a restriction or objection is named
 //     by [Workflow.Restrictions], which has seen all that was on the log.
 //   - Tokens of the subject are revoked, and the revocation is on the log,

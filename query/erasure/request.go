@@ -86,10 +86,10 @@ type Request struct {
 
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
-	heeded  string     // of a partial one: the holds, as one digest
-	export  events.Ref // that it was answered with
-	origin  lane.Entry // the request.received, for as long as it may have to be opened
-	flagged map[string]bool
+	heeded  string          // of a partial one: the holds, as one digest
+	export  events.Ref      // that it was answered with
+	origin  lane.Entry      // the request.received, for as long as it may have to be opened
+	flagged map[string]flag // by the id of the finding
 
 	// What a receipt says, of an erasure.
 	commitment string           // to the subject

@@ -16,8 +16,8 @@ import (
 // Worker is the actor of what the worker does.
 const Worker = "rescind:erasure"
 
-// Run carries out approved requests, and opens findings about those that are
-// late, until ctx ends, then returns nil. What fails is logged and tried again.
+// Run carries out approved requests, and opens and closes findings about those
+// that are late, until ctx ends, then returns nil. What fails is logged and tried again.
 func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
@@ -40,13 +40,13 @@ func (w *Workflow) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch opens findings as time passes, and when there is something new.
+// watch updates findings as time passes, and when there is something new.
 func (w *Workflow) watch(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Watch)
 	defer tick.Stop()
 	for {
 		if err := w.cfg.Lane.Sync(ctx); err == nil { // or what was opened before would be opened again
-			if err := w.openFindings(ctx); err != nil && ctx.Err() == nil {
+			if err := w.updateFindings(ctx); err != nil && ctx.Err() == nil {
 				w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
 			}
 		}

@@ -299,7 +299,7 @@ func (w *Workflow) apply(e lane.Entry) {
 	if r != nil && r.exports() {
 		signal(w.asked)
 	}
-	if held || r != nil && r.Answered.IsZero() {
+	if held || r != nil {
 		signal(w.look)
 	}
 }
