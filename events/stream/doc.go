@@ -63,7 +63,8 @@
 //     is sent: of what is personal in it nothing is on the disk of the server
 //     that could be read or guessed at, while it waits and after. It takes the key
 //     for the server's time, whatever its own clock says, and without a key it
-//     sends nothing.
+//     sends nothing: it asks again, as it tries again after any failure, and what
+//     it could not send is reported with its event ([ErrNoIntakeKey]).
 //   - A Publisher sends an event again, under one message id, until it is
 //     stored, refused or RetryFor is over; where its key has ended meanwhile,
 //     encrypted anew; a message that was stored although
