@@ -56,6 +56,9 @@ type Options struct {
 	Shards int
 	// Stale is the age from which a view is stale. Default 5 s.
 	Stale time.Duration
+	// Approval is above how many people a wide revocation needs a second person.
+	// Default 1000; less than 0 is never.
+	Approval int
 	// Getenv stands for os.Getenv.
 	Getenv func(string) string
 	// Log takes the log of every part. nil discards.
@@ -211,6 +214,9 @@ func (s *Stack) config(o Options) config.Config {
 	}
 	if o.Stale != 0 {
 		c.Limits.Stale = o.Stale
+	}
+	if o.Approval != 0 {
+		c.Limits.Approval = max(o.Approval, 0)
 	}
 	return c
 }
