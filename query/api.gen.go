@@ -580,9 +580,14 @@ type Leaks struct {
 
 // LiftRequest defines model for LiftRequest.
 type LiftRequest struct {
-	Note   string `json:"note,omitempty,omitzero"`
-	Reason string `json:"reason"`
-	Ticket string `json:"ticket,omitempty,omitzero"`
+	// Approval An approved proposal of exactly this lift.
+	Approval string `json:"approval,omitempty,omitzero"`
+	Note     string `json:"note,omitempty,omitzero"`
+
+	// Propose Only propose it, for somebody else to approve.
+	Propose bool   `json:"propose,omitempty,omitzero"`
+	Reason  string `json:"reason"`
+	Ticket  string `json:"ticket,omitempty,omitzero"`
 }
 
 // NumericDate Seconds since 1970, fractions allowed (RFC 7519).
@@ -633,6 +638,9 @@ type ProposalView struct {
 	// IssuedBefore Absent where the body leaves it out: with scope key whatever was issued, with the others what was issued until the revocation is made, or starts.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 	Kid          string      `json:"kid,omitempty,omitzero"`
+
+	// Lifts Id of the revocation that is to be lifted; absent where one is to be made.
+	Lifts string `json:"lifts,omitempty,omitzero"`
 
 	// NotAfter Seconds since 1970, fractions allowed (RFC 7519).
 	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`

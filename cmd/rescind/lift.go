@@ -21,11 +21,18 @@ func newLift(env environment) *cobra.Command {
 	in := map[string]*string{}
 	var tenant string
 	var wait time.Duration
+	var proposed bool
 	cmd := &cobra.Command{
 		Use: "lift ID", Short: "Lift a revocation, everywhere", Args: cobra.ExactArgs(1), PersistentPreRunE: refuseEmpty,
+		Long: `Lift takes a revocation back. What a second person had to approve needs two people
+to be lifted, too: --propose it, have somebody else approve the proposal, then lift
+it with --approval.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if wait < 0 || wait > maxLiftWait {
 				return usage("--wait %s: want 0 to %s", wait, maxLiftWait)
+			}
+			if proposed && (wait > 0 || *in["approval"] != "") {
+				return usage("--propose: it lifts nothing yet; give neither --wait nor --approval")
 			}
 			c, err := newClient(cmd, env, "admin")
 			if err != nil {
@@ -35,7 +42,10 @@ func newLift(env environment) *cobra.Command {
 			if tenant != "" {
 				path += "?tenant=" + url.QueryEscape(tenant)
 			}
-			return lift(cmd, c, path, filled(in), wait)
+			if proposed {
+				return proposeAt(cmd, c, path, liftBody(in, true))
+			}
+			return hint(lift(cmd, c, path, liftBody(in, false), wait))
 		},
 	}
 	addClientFlags(cmd)
@@ -44,11 +54,24 @@ func newLift(env environment) *cobra.Command {
 	in["reason"] = cmd.Flags().String("reason", "", "why it is lifted")
 	in["ticket"] = cmd.Flags().String("ticket", "", "where the decision is written down")
 	in["note"] = cmd.Flags().String("note", "", "free text, kept sealed")
+	in["approval"] = cmd.Flags().String("approval", "", "id of the approved proposal of exactly this")
+	cmd.Flags().BoolVar(&proposed, "propose", false, "only propose it, for somebody else to approve")
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd
 }
 
-func lift(cmd *cobra.Command, c *client.Client, path string, in map[string]string, wait time.Duration) error {
+func liftBody(members map[string]*string, propose bool) map[string]any {
+	out := map[string]any{}
+	for name, v := range filled(members) {
+		out[name] = v
+	}
+	if propose {
+		out["propose"] = true
+	}
+	return out
+}
+
+func lift(cmd *cobra.Command, c *client.Client, path string, in map[string]any, wait time.Duration) error {
 	if wait > 0 {
 		c.Header = http.Header{"Prefer": {"wait=" + strconv.Itoa(int((wait+time.Second-1)/time.Second))}}
 	}
