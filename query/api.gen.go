@@ -163,7 +163,7 @@ type BulkJob struct {
 	// Applied Whether all accepted lines are in this server's own view of the revocation set.
 	Applied bool `json:"applied"`
 
-	// Digest SHA-256, in hex, of all lines before it, each without its line end and with one line feed behind it; one
+	// Digest HMAC-SHA-256, in hex, under the 16 bytes of the job's UUID, of all lines before it, each without its line end and with one line feed behind it; one
 	// that is too long counts as empty. Missing where this process has not read them all.
 	Digest string `json:"digest,omitempty,omitzero"`
 
@@ -580,9 +580,14 @@ type Leaks struct {
 
 // LiftRequest defines model for LiftRequest.
 type LiftRequest struct {
-	Note   string `json:"note,omitempty,omitzero"`
-	Reason string `json:"reason"`
-	Ticket string `json:"ticket,omitempty,omitzero"`
+	// Approval An approved proposal of exactly this lift.
+	Approval string `json:"approval,omitempty,omitzero"`
+	Note     string `json:"note,omitempty,omitzero"`
+
+	// Propose Only propose it, for somebody else to approve.
+	Propose bool   `json:"propose,omitempty,omitzero"`
+	Reason  string `json:"reason"`
+	Ticket  string `json:"ticket,omitempty,omitzero"`
 }
 
 // NumericDate Seconds since 1970, fractions allowed (RFC 7519).
@@ -633,6 +638,9 @@ type ProposalView struct {
 	// IssuedBefore Absent where the body leaves it out: with scope key whatever was issued, with the others what was issued until the revocation is made, or starts.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 	Kid          string      `json:"kid,omitempty,omitzero"`
+
+	// Lifts Id of the revocation that is to be lifted; absent where one is to be made.
+	Lifts string `json:"lifts,omitempty,omitzero"`
 
 	// NotAfter Seconds since 1970, fractions allowed (RFC 7519).
 	NotAfter NumericDate `json:"not_after,omitempty,omitzero"`
@@ -1218,9 +1226,9 @@ type RevokeBulkParams struct {
 	// From The number of the first line of the body, from 1.
 	From int64 `form:"from,omitempty" json:"from,omitempty,omitzero"`
 
-	// Digest The `digest` that the job had when the lines before `from` were read, or that the caller has
+	// RescindDigest The `digest` that the job had when the lines before `from` were read, or that the caller has
 	// counted of its own: where the server knows another, it answers 409.
-	Digest string `form:"digest,omitempty" json:"digest,omitempty,omitzero"`
+	RescindDigest string `json:"Rescind-Digest,omitempty,omitzero"`
 }
 
 // GetBulkParams defines parameters for GetBulk.
@@ -2075,11 +2083,21 @@ func (w *ServerInterfaceWrapper) RevokeBulk(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
 	}
 
-	// ------------- Optional query parameter "digest" -------------
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Rescind-Digest" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Rescind-Digest")]; found {
+		var RescindDigest string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Rescind-Digest, got %d", n))
+		}
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "digest", ctx.QueryParams(), &params.Digest, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter digest: %s", err))
+		err = runtime.BindStyledParameterWithOptions("simple", "Rescind-Digest", valueList[0], &RescindDigest, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Rescind-Digest: %s", err))
+		}
+
+		params.RescindDigest = RescindDigest
 	}
 
 	// Invoke the callback with all the unmarshaled arguments

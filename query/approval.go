@@ -31,7 +31,7 @@ const attrReach = "reach"
 // is not permitted.
 func (s *Server) permit(ctx context.Context, p *Principal, tenant string, in *RevocationRequest) (map[string]string, error) {
 	if in.Approval != "" {
-		return s.approved(ctx, p, tenant, in)
+		return s.approved(ctx, p, tenant, in.Approval, in.terms(), in.Note)
 	}
 	if !s.watches(in.Scope) {
 		return nil, nil
@@ -90,20 +90,20 @@ func approvalRequired(limit uint64) error {
 			"then send this again with its id in approval", limit), "approval"}
 }
 
-// approved is permit for a body that names an approval.
-func (s *Server) approved(ctx context.Context, p *Principal, tenant string, in *RevocationRequest) (map[string]string, error) {
+// approved is permit for what names an approval.
+func (s *Server) approved(ctx context.Context, p *Principal, tenant, approval string, terms proposal.Terms, note string) (map[string]string, error) {
 	at := func(t string) bool { return t == tenant && p.Reaches(t) }
-	proposed, err := s.proposals.Get(in.Approval, at)
+	proposed, err := s.proposals.Get(approval, at)
 	if err != nil {
 		return nil, invalid("approval", "there is no such proposal of this tenant")
 	}
-	body, err := s.termsDigest(ctx, tenant, in.terms(), in.Note)
+	body, err := s.termsDigest(ctx, tenant, terms, note)
 	if err != nil {
 		return nil, err
 	}
 	err = proposed.Permits(body, s.cfg.Now())
 	if errors.Is(err, proposal.ErrBody) {
-		return nil, otherBody(proposed.Differ(in.terms()))
+		return nil, otherBody(proposed.Differ(terms))
 	}
 	if err != nil {
 		return nil, err

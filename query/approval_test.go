@@ -201,7 +201,7 @@ func otherThan(t *testing.T, body map[string]any) map[string]map[string]any {
 }
 
 // TestApproval is the whole way: refused, previewed, proposed, approved by
-// somebody else, made once with exactly that body, seen on the log.
+// somebody else, made once with exactly that body, seen on the log; and back.
 func TestApproval(t *testing.T) {
 	t.Parallel()
 	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
@@ -252,6 +252,50 @@ func TestApproval(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	h.isMade(body, made.ID)
+	h.liftedByTwo(made.ID)
+}
+
+// liftedByTwo checks that one of those who decided about a revocation cannot take
+// it back alone: it is proposed, approved by somebody else, and lifted once with
+// exactly that.
+func (h *house) liftedByTwo(id string) {
+	h.t.Helper()
+	path := "/v1/revocations/" + id + "/lift"
+	lift := func(change map[string]any) map[string]any {
+		body := map[string]any{"reason": "false alarm", "note": "carol's"}
+		maps.Copy(body, change)
+		return body
+	}
+	if got := h.call(h.token("issuer", query.AllTenants), "POST", path, lift(nil)); got.want(h.t, http.StatusConflict).problem(h.t).Type != "urn:rescind:problem:approval-required" {
+		h.t.Errorf("%s", got.body)
+	}
+	var p query.ProposalView
+	h.post("issuer", path, lift(map[string]any{"propose": true}), http.StatusCreated, &p)
+	if p.Lifts != id || p.Scope != events.ScopeClient || p.ClientID != "web" || p.State != "proposed" {
+		h.t.Errorf("%+v", p)
+	}
+	approval := lift(map[string]any{"approval": p.ID})
+	h.post("issuer", path, approval, http.StatusConflict, nil)
+	approve := "/v1/revocations/proposals/" + p.ID + "/approve"
+	h.call(h.as("Issuer-1", "approver"), "POST", approve, nil).want(h.t, http.StatusForbidden)
+	h.post("approver", approve, map[string]any{"body": p.Body}, http.StatusOK, nil)
+	for member, change := range map[string]map[string]any{"reason": {"reason": "other"}, "ticket": {"ticket": "SEC-8"}, "note": {"note": "dave's"}} {
+		got := h.call(h.token("issuer", query.AllTenants), "POST", path, lift(map[string]any{"approval": p.ID, member: change[member]})).want(h.t, http.StatusConflict)
+		if !strings.Contains(got.problem(h.t).Detail, member) {
+			h.t.Errorf("approved with another %s: %s", member, got.body)
+		}
+	}
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "client", "iss": "https://id.acme", "client_id": "web", "reason": "false alarm", "note": "carol's", "approval": p.ID}, http.StatusConflict, nil)
+	h.post("issuer", path, approval, http.StatusAccepted, nil)
+	h.post("issuer", path, approval, http.StatusConflict, nil)
+	h.call(h.token("officer", "acme"), "GET", "/v1/revocations/proposals/"+p.ID, nil).want(h.t, http.StatusOK).into(h.t, &p)
+	if p.State != "used" {
+		h.t.Errorf("%+v", p)
+	}
+	var one query.Accepted
+	h.post("issuer", "/v1/revocations", map[string]any{"tenant": "acme", "scope": "token", "iss": "https://id.acme", "jti": "j-alice", "reason": "logout"}, http.StatusAccepted, &one)
+	h.post("issuer", "/v1/revocations/"+one.ID+"/lift", lift(map[string]any{"propose": true}), http.StatusUnprocessableEntity, nil)
+	h.post("issuer", "/v1/revocations/"+one.ID+"/lift", lift(nil), http.StatusAccepted, nil)
 }
 
 // threePeople has three of acme have a token of the client web.

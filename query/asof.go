@@ -31,7 +31,7 @@ func (s *Server) checkAsOf(c echo.Context, tenant string, in *CheckRequest) erro
 	case !at.Time.IsZero() && at.Time.Before(time.Unix(0, 0)):
 		return invalid("as_of", "it is before 1970")
 	}
-	release, err := s.shares.past.take(caller(c))
+	release, err := s.shares.past.take(caller(c).Subject)
 	if err != nil {
 		return err
 	}

@@ -60,12 +60,12 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 	if from > bulkLines {
 		return invalid("from", "a job has at most %d lines", bulkLines)
 	}
-	release, err := s.shares.bulk.take(caller(c))
+	release, err := s.takeBulk(caller(c), key.tenant)
 	if err != nil {
 		return err
 	}
 	defer release()
-	job, skip, read, err := s.bulk.begin(key, uint32(from), params.Digest)
+	job, skip, read, err := s.bulk.begin(key, id, uint32(from), params.RescindDigest)
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,21 @@ func (s *Server) RevokeBulk(c echo.Context, params RevokeBulkParams) error {
 		return err
 	}
 	return s.showBulk(c, key, params.Job)
+}
+
+// takeBulk takes a place for a job: of the caller's, and of the tenant's, as many
+// callers of one are not to keep out all others.
+func (s *Server) takeBulk(p *Principal, tenant string) (release func(), err error) {
+	of, err := s.shares.bulkOf.take(tenant)
+	if err != nil {
+		return nil, err
+	}
+	by, err := s.shares.bulk.take(p.Subject)
+	if err != nil {
+		of()
+		return nil, err
+	}
+	return func() { by(); of() }, nil
 }
 
 // GetBulk shows how far a job is.
@@ -167,10 +182,17 @@ func (r *bulkRun) run(ctx context.Context) (err error) {
 	settled := make(chan error, 1)
 	go func() { settled <- r.settle(under, cancel) }()
 	err = r.read(ctx, under)
-	err = errors.Join(<-settled, err) // what stopped the reader comes first
+	stopped := <-settled // and now it is known how far it came
+	if stopped == nil && errors.Is(err, errCutOff) {
+		err = badBody("it was cut off: the lines up to %d are done, send the rest again", r.s.bulk.durable(r.job))
+	}
+	err = errors.Join(stopped, err) // what stopped the reader comes first
 	complete = err == nil
 	return err
 }
+
+// errCutOff says that a body ended in the middle.
+var errCutOff = errors.New("the body was cut off")
 
 // settle notes lots as they become durable, in their order, up to the first that
 // does not.
@@ -204,7 +226,7 @@ func (r *bulkRun) read(ctx context.Context, under chan<- *bulkLot) error {
 		case errors.As(err, &told):
 			return told
 		case err != nil && !end:
-			return badBody("it was cut off behind line %d: send the rest again", r.line)
+			return errCutOff
 		case end && r.line < r.skip:
 			return errOtherLines(r.skip)
 		}

@@ -41,9 +41,9 @@ func bulkLines(from, last int) string {
 	return b.String()
 }
 
-func (a *api) bulk(job, query, body string) answer {
+func (a *api) bulk(job, query, body string, headers ...string) answer {
 	a.t.Helper()
-	return a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/bulk?job="+job+query, body, "Content-Type", "application/x-ndjson")
+	return a.call(a.token("issuer", "acme"), "POST", "/v1/revocations/bulk?job="+job+query, body, append(headers, "Content-Type", "application/x-ndjson")...)
 }
 
 func (a *api) job(job string) (out query.BulkJob) {

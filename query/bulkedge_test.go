@@ -1,11 +1,14 @@
 package query_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
@@ -22,9 +26,13 @@ import (
 	"github.com/rescindhq/rescind/revocation"
 )
 
-func digest(lines string) string {
-	sum := sha256.Sum256([]byte(lines))
-	return hex.EncodeToString(sum[:])
+// digest is that of the lines of a job: by a plain hash, as by that of another
+// job, nobody sees whether a line is one that they guess.
+func digest(job, lines string) string {
+	key := uuid.MustParse(job)
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(lines))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // TestBulkOtherLines: a job is for the lines that it was made for. What an API
@@ -37,20 +45,20 @@ func TestBulkOtherLines(t *testing.T) {
 	job, mine := newJob(t), bulkLines(1, 2500)
 	var out query.BulkJob
 	a.bulk(job, "", mine).want(t, http.StatusOK).into(t, &out)
-	if out.Digest != digest(mine) {
+	if out.Digest != digest(job, mine) {
 		t.Errorf("digest %s", out.Digest)
 	}
 	changed := strings.Replace(mine, `"t-7"`, `"x-7"`, 1)
-	for name, body := range map[string]struct{ query, lines string }{
-		"others":                      {"", bulkLines(3001, 6000)},
-		"one is another":              {"", changed + bulkLines(2501, 2600)},
-		"fewer":                       {"", bulkLines(1, 2499)},
-		"none":                        {"", ""},
-		"behind others, says digest":  {"&from=2501&digest=" + digest(changed), bulkLines(2501, 2600)},
-		"neither the first nor next":  {"&from=2", bulkLines(2, 2600)},
-		"behind what was never there": {"&from=2502", bulkLines(2502, 2600)},
+	for name, body := range map[string]struct{ query, digest, lines string }{
+		"others":                      {"", "", bulkLines(3001, 6000)},
+		"one is another":              {"", "", changed + bulkLines(2501, 2600)},
+		"fewer":                       {"", "", bulkLines(1, 2499)},
+		"none":                        {"", "", ""},
+		"behind others, says digest":  {"&from=2501", digest(job, changed), bulkLines(2501, 2600)},
+		"neither the first nor next":  {"&from=2", "", bulkLines(2, 2600)},
+		"behind what was never there": {"&from=2502", "", bulkLines(2502, 2600)},
 	} {
-		got := a.bulk(job, body.query, body.lines)
+		got := a.bulk(job, body.query, body.lines, "Rescind-Digest", body.digest)
 		if got.status != http.StatusConflict || got.problem(t).Detail == "" {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
@@ -58,9 +66,9 @@ func TestBulkOtherLines(t *testing.T) {
 	if got, _ := p.revoked(); len(got) != 2500 {
 		t.Errorf("%d published", len(got))
 	}
-	a.bulk(job, "&from=2501&digest="+digest(mine), bulkLines(2501, 2600)).want(t, http.StatusOK)
+	a.bulk(job, "&from=2501", bulkLines(2501, 2600), "Rescind-Digest", digest(job, mine)).want(t, http.StatusOK)
 	a.bulk(job, "", bulkLines(1, 2600)).want(t, http.StatusOK).into(t, &out)
-	if out.Next != 2601 || out.Accepted != 2600 || out.Digest != digest(bulkLines(1, 2600)) {
+	if out.Next != 2601 || out.Accepted != 2600 || out.Digest != digest(job, bulkLines(1, 2600)) {
 		t.Errorf("%+v", out)
 	}
 
@@ -207,8 +215,38 @@ func TestBulkTwice(t *testing.T) {
 	}
 }
 
-// TestShares: one caller does not take all of what is bounded for all, and what
-// it gives back it may have again.
+// TestBulkCutOff: the answer says which lines are done, and not which were read.
+func TestBulkCutOff(t *testing.T) {
+	t.Parallel()
+	p := new(parts)
+	a := serve(t, p.config())
+	job := newJob(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/revocations/bulk?job=%s HTTP/1.1\r\nHost: rescind\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n%s",
+		job, a.token("issuer", "acme"), bulkLines(1, 1500))
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "the lines up to 1000 are done") {
+		t.Errorf("%s %s %v", resp.Status, body, err)
+	}
+	if at := a.job(job); at.Next != 1001 {
+		t.Errorf("next %d", at.Next)
+	}
+}
+
+// TestShares: neither one caller nor one tenant takes all of what is bounded for
+// all, and what they give back they may have again.
 func TestShares(t *testing.T) {
 	t.Parallel()
 	p := new(parts)
@@ -229,7 +267,12 @@ func TestShares(t *testing.T) {
 		t.Errorf("%v %s", got.header, got.body)
 	}
 	begin(admin)
-	begin(admin)
+	told := a.call(admin, "POST", "/v1/revocations/bulk?job="+newJob(t), bulkLines(1, 1), "Content-Type", "application/x-ndjson").want(t, http.StatusTooManyRequests)
+	if detail := told.problem(t).Detail; !strings.Contains(detail, "one tenant may have 3 bulk jobs") {
+		t.Error(detail)
+	}
+	elsewhere := a.call(a.token("admin", "globex"), "POST", "/v1/revocations/bulk?job="+newJob(t), bulkLines(1, 1), "Content-Type", "application/x-ndjson")
+	elsewhere.want(t, http.StatusOK)
 	open[0].Close()
 	(<-done[0]).want(t, http.StatusOK)
 	a.bulk(newJob(t), "", bulkLines(1, 1)).want(t, http.StatusOK)

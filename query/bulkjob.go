@@ -1,6 +1,7 @@
 package query
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/rescindhq/rescind/query/lane"
 )
@@ -57,11 +60,12 @@ type bulkJob struct {
 	recent   map[uint32]uint32 // batch -> its revocations in the log, of the last batches
 }
 
-// lines is the SHA-256 of lines from the first on, each with a line feed behind
-// it. One that is too long counts as empty.
+// lines is the HMAC-SHA-256 of lines from the first on, each with a line feed
+// behind it, under the UUID of their job: a plain hash would tell whoever sees it
+// whether a line is one that they guess. One that is too long counts as empty.
 type lines struct{ hash.Cloner }
 
-func noLines() lines { return lines{sha256.New().(hash.Cloner)} }
+func noLines(job uuid.UUID) lines { return lines{hmac.New(sha256.New, job[:]).(hash.Cloner)} }
 
 func (l lines) known() bool { return l.Cloner != nil }
 
@@ -184,7 +188,7 @@ func errNextLine(n uint32) error {
 // before it have the digest, if there is one. What was read here from the first
 // line on is only compared when it is sent again; what was read elsewhere is
 // published again, which revokes nothing twice.
-func (b *bulk) begin(k jobKey, from uint32, digest string) (j *bulkJob, skip uint32, read lines, err error) {
+func (b *bulk) begin(k jobKey, job uuid.UUID, from uint32, digest string) (j *bulkJob, skip uint32, read lines, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if running := slices.DeleteFunc(slices.Collect(maps.Values(b.jobs)), func(j *bulkJob) bool { return !j.running }); len(running) >= bulkAtOnce {
@@ -197,10 +201,10 @@ func (b *bulk) begin(k jobKey, from uint32, digest string) (j *bulkJob, skip uin
 	case j.running:
 		err = bulkState("its lines are being read already")
 	case from == 1 && !j.lines.known():
-		j.durable, j.accepted, j.repeated, j.refusals, j.lines = 0, 0, 0, nil, noLines()
-		read = noLines()
+		j.durable, j.accepted, j.repeated, j.refusals, j.lines = 0, 0, 0, nil, noLines(job)
+		read = noLines(job)
 	case from == 1:
-		skip, read = j.durable, noLines()
+		skip, read = j.durable, noLines(job)
 	case from != j.durable+1:
 		err = errNextLine(j.durable + 1)
 	case digest != "" && j.lines.known() && digest != j.lines.digest():
@@ -227,6 +231,13 @@ func (b *bulk) done(j *bulkJob, lot *bulkLot) {
 	j.durable, j.lines = lot.last, lot.read
 	j.accepted, j.repeated = j.accepted+lot.accepted, j.repeated+lot.repeated
 	j.refusals = append(j.refusals, lot.refused[:min(len(lot.refused), bulkShown-len(j.refusals))]...)
+}
+
+// durable is up to which line a job is done.
+func (b *bulk) durable(j *bulkJob) uint32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return j.durable
 }
 
 // read is the digest of a job's first lines, as far as they are durable.

@@ -19,18 +19,18 @@ func jobNo(n int) jobKey {
 func TestBulkJobsAreForgotten(t *testing.T) {
 	t.Parallel()
 	b := newBulk()
-	j, _, _, err := b.begin(jobNo(0), 1, "")
+	j, _, _, err := b.begin(jobNo(0), uuid.UUID{}, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, _, err := b.begin(jobNo(1), 1, "")
+	second, _, _, err := b.begin(jobNo(1), uuid.UUID{}, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.done(second, &bulkLot{last: 1000, accepted: 1000, read: noLines()})
+	b.done(second, &bulkLot{last: 1000, accepted: 1000, read: noLines(uuid.UUID{})})
 	b.end(second, false)
 	for n := range bulkJobs {
-		last, _, _, err := b.begin(jobNo(n+2), 1, "")
+		last, _, _, err := b.begin(jobNo(n+2), uuid.UUID{}, 1, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,10 +45,10 @@ func TestBulkJobsAreForgotten(t *testing.T) {
 	if _, _, ok := b.show(jobNo(1)); ok {
 		t.Error("the oldest job was not forgotten")
 	}
-	if _, _, _, err := b.begin(jobNo(1), 1001, ""); err == nil {
+	if _, _, _, err := b.begin(jobNo(1), uuid.UUID{}, 1001, ""); err == nil {
 		t.Error("a job that is not known goes on in its middle")
 	}
-	if again, skip, _, err := b.begin(jobNo(1), 1, ""); err != nil || skip != 0 || again.durable != 0 {
+	if again, skip, _, err := b.begin(jobNo(1), uuid.UUID{}, 1, ""); err != nil || skip != 0 || again.durable != 0 {
 		t.Errorf("%d %v", skip, err)
 	}
 	b.end(j, true)
@@ -60,7 +60,7 @@ func TestBulkJobsOfOthersAreRemembered(t *testing.T) {
 	b := newBulk()
 	other := jobKey{"globex", jobNo(0).id}
 	for _, k := range []jobKey{other, jobNo(1), jobNo(2)} {
-		j, _, _, err := b.begin(k, 1, "")
+		j, _, _, err := b.begin(k, uuid.UUID{}, 1, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestBulkJobsOfOthersAreRemembered(t *testing.T) {
 			t.Errorf("%v: %t", k, ok)
 		}
 	}
-	if _, _, _, err := b.begin(jobNo(1), 7, ""); err == nil || len(b.jobs) != bulkJobs {
+	if _, _, _, err := b.begin(jobNo(1), uuid.UUID{}, 7, ""); err == nil || len(b.jobs) != bulkJobs {
 		t.Errorf("%d, %v", len(b.jobs), err)
 	}
 	if _, _, ok := b.show(jobNo(1)); ok {
@@ -143,7 +143,7 @@ func TestBulkWaitsForTheLog(t *testing.T) {
 		"the log was there first": {10, 30, 30, -long, false},
 	} {
 		b := newBulk()
-		j, _, _, err := b.begin(jobNo(0), 1, "")
+		j, _, _, err := b.begin(jobNo(0), uuid.UUID{}, 1, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error
 	if err != nil {
 		return err
 	}
-	release, err := s.shares.downloads.take(&Principal{Subject: place.Export.String()})
+	release, err := s.shares.downloads.take(place.Export.String())
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func lasting(c echo.Context) bool {
 
 // StreamRevocations sends the feed for as long as the caller's token is valid.
 func (s *Server) StreamRevocations(c echo.Context, _ StreamRevocationsParams) error {
-	release, err := s.shares.streams.take(caller(c))
+	release, err := s.shares.streams.take(caller(c).Subject)
 	if err != nil {
 		return err
 	}

@@ -298,7 +298,7 @@ func (requests) Lift(context.Context, erasure.Act) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
 }
 
-func (requests) OpenHeld(context.Context, uint16, uint64, *events.Record) ([]byte, string, error) {
+func (requests) OpenHeld(context.Context, uint16, uint64, *events.Record, []byte) ([]byte, string, error) {
 	return nil, "", seal.ErrDestroyed
 }
 

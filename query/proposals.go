@@ -20,19 +20,23 @@ func (s *Server) ProposeRevocation(c echo.Context) error {
 	if !wide(in.Scope) || in.Approval != "" {
 		return invalid("scope", "only client, key, issuer and tenant are proposed, without approval: others are revoked at once")
 	}
-	ctx := c.Request().Context()
-	attributes, err := s.proposed(ctx, tenant, in)
+	attributes, err := s.proposed(c.Request().Context(), tenant, in)
 	if err != nil {
 		return err
 	}
-	d := events.Data{Actor: caller(c).Subject, Note: in.Note, Attributes: attributes}
-	in.terms().Describe(&d)
+	return s.propose(c, tenant, in.terms(), in.Note, attributes)
+}
+
+// propose publishes a proposal of terms.
+func (s *Server) propose(c echo.Context, tenant string, terms proposal.Terms, note string, attributes map[string]string) error {
+	d := events.Data{Actor: caller(c).Subject, Note: note, Attributes: attributes}
+	terms.Describe(&d)
 	ev, err := s.event(events.RevocationProposed, tenant, d)
 	if err != nil {
 		return err
 	}
 	attributes[proposal.AttrProposal] = ev.ID
-	out, err := s.decide(ctx, ev, ev.ID)
+	out, err := s.decide(c.Request().Context(), ev, ev.ID)
 	if err != nil {
 		return err
 	}
@@ -199,7 +203,7 @@ func (s *Server) ListProposals(c echo.Context, params ListProposalsParams) error
 func (s *Server) proposalView(p *proposal.Proposal) ProposalView {
 	out := ProposalView{
 		ID: p.ID, Tenant: p.Tenant, State: string(p.State(s.cfg.Now())), Scope: p.Scope, Iss: p.Issuer, ClientID: p.Client, Kid: p.KeyID,
-		Exp: p.Terms.Expires, IssuedBefore: p.Cutoff, Starts: p.Starts, NotAfter: p.NotAfter, Reason: p.Reason, Ticket: p.Ticket,
+		Exp: p.Terms.Expires, IssuedBefore: p.Cutoff, Starts: p.Starts, NotAfter: p.NotAfter, Reason: p.Reason, Ticket: p.Ticket, Lifts: p.Lifts,
 		Body: p.Body, Tokens: p.Tokens, Reach: p.Reach,
 		ProposedBy: p.ProposedBy, Proposed: p.Proposed, DecidedBy: p.DecidedBy, Decided: p.Decided, DecisionReason: p.DecisionReason,
 		Expires: p.Expires(), Position: p.Position,

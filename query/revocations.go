@@ -5,14 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/proposal"
 )
 
@@ -190,40 +188,6 @@ func (v *revoked) view(now time.Time) Revocation {
 		Expires: expiry(r.Revocation.Expires), IssuedBefore: r.Revocation.IssuedBefore, Starts: r.Revocation.Starts, NotAfter: r.Revocation.NotAfter,
 		Iss: r.Issuer, ClientID: r.Client, Kid: r.KeyID, Actor: r.Actor, Reason: r.Reason, Ticket: r.Ticket,
 	}
-}
-
-// LiftRevocation takes one revocation back. The event names it, and what it
-// hashed to, so that verifiers can apply it without it.
-func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationParams) error {
-	var in LiftRequest
-	if err := readJSON(c, &in); err != nil {
-		return err
-	}
-	if in.Reason == "" {
-		return invalid("reason", "want the reason")
-	}
-	v, err := s.revocation(c, id, params.Tenant)
-	if err != nil {
-		return err
-	}
-	if erasure.Made(v.Record) {
-		return &problemError{KindState, http.StatusConflict, "cannot be lifted", "an erasure made this revocation: the tokens of who was forgotten stay refused", ""}
-	}
-	if state := v.state(s.cfg.Now()); state != revocationActive && state != revocationScheduled {
-		return &problemError{KindState, http.StatusConflict, "not in this state", "the revocation is " + state, ""}
-	}
-	revoked := v.Record.Revocation
-	return s.acceptAndWait(c, events.RevocationLifted, v.Record.Tenant, events.Data{
-		Issuer: v.Record.Issuer, Actor: caller(c).Subject, Reason: in.Reason, Ticket: in.Ticket, Note: in.Note,
-		Expires: expiry(revoked.Expires),
-		Attributes: map[string]string{
-			"revocation": v.Record.Ref().String(),
-			"position":   strconv.FormatUint(v.Index, 10),
-			"hash":       revoked.Hash.String(),
-			"scope":      string(revoked.Scope),
-			"feed_key":   strconv.FormatUint(uint64(revoked.FeedKey), 10),
-		},
-	})
 }
 
 // revocation finds one by its id: among the last ones, else in the audit

@@ -351,7 +351,7 @@ func (s *Server) open(ctx context.Context, rows []Row, out []AuditEvent) error {
 		g.Go(func() (err error) {
 			out[i].Personal, out[i].Sealed, err = s.openOne(ctx, &r.Record, sealed[r.Index])
 			if out[i].Sealed == sealedErased && err == nil {
-				err = s.openHeld(ctx, &r, &out[i])
+				err = s.openHeld(ctx, &r, sealed[r.Index], &out[i])
 			}
 			return err
 		})
@@ -385,10 +385,13 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 }
 
 // openHeld opens what a hold keeps of somebody who was forgotten, if one does.
-func (s *Server) openHeld(ctx context.Context, r *Row, out *AuditEvent) error {
-	plain, by, err := s.cfg.Requests.OpenHeld(ctx, r.Shard, r.Index, &r.Record)
+func (s *Server) openHeld(ctx context.Context, r *Row, sealed []byte, out *AuditEvent) error {
+	plain, by, err := s.cfg.Requests.OpenHeld(ctx, r.Shard, r.Index, &r.Record, sealed)
 	switch {
 	case errors.Is(err, seal.ErrDestroyed):
+		return nil
+	case errors.Is(err, seal.ErrSealed):
+		out.Sealed = sealedUnreadable
 		return nil
 	case err != nil:
 		return err

@@ -54,7 +54,7 @@ type Config struct {
 	// Publisher.
 	Bulk Publisher
 
-	// Shares bound what one caller does at once. None may be below 0.
+	// Shares bound what one caller or tenant does at once. None may be below 0.
 	Shares Shares
 
 	// Exports hands out what requests were answered with. Default nobody does:
@@ -184,7 +184,7 @@ func (c Config) Validate() error {
 	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
 		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
-	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past, c.Shares.Downloads) < 0 {
+	if min(c.Shares.Bulk, c.Shares.BulkOfTenant, c.Shares.Streams, c.Shares.Past, c.Shares.Downloads) < 0 {
 		faults = append(faults, errors.New("shares: want more than 0"))
 	}
 	if c.Shards > events.MaxShards {

@@ -11,6 +11,8 @@ import (
 type Shares struct {
 	// Bulk is how many bulk jobs are read. Default 2, of 4 in all.
 	Bulk int
+	// BulkOfTenant is how many of one tenant are read, whoever sends them. Default 3.
+	BulkOfTenant int
 	// Streams is how many streams of the feed are open. Default 2,500: a quarter
 	// of what a feedhttp.Server serves by default.
 	Streams int
@@ -25,7 +27,7 @@ func (s *Shares) defaults() {
 	for _, each := range []struct {
 		of    *int
 		usual int
-	}{{&s.Bulk, 2}, {&s.Streams, 2500}, {&s.Past, 2}, {&s.Downloads, 2}} {
+	}{{&s.Bulk, 2}, {&s.BulkOfTenant, 3}, {&s.Streams, 2500}, {&s.Past, 2}, {&s.Downloads, 2}} {
 		if *each.of == 0 {
 			*each.of = each.usual
 		}
@@ -33,54 +35,55 @@ func (s *Shares) defaults() {
 }
 
 // shares are those of a server.
-type shares struct{ bulk, streams, past, downloads *share }
+type shares struct{ bulk, bulkOf, streams, past, downloads *share }
 
 func newShares(s Shares) shares {
 	return shares{
-		bulk:    newShare("bulk jobs", s.Bulk, 10*time.Second),
-		streams: newShare("streams of the feed", s.Streams, 10*time.Second),
-		past:    newShare("decisions as of the past", s.Past, time.Second),
-
-		downloads: newShare("downloads of an export", s.Downloads, 10*time.Second),
+		bulk:      newShare("caller", "bulk jobs", s.Bulk, 10*time.Second),
+		bulkOf:    newShare("tenant", "bulk jobs", s.BulkOfTenant, 10*time.Second),
+		streams:   newShare("caller", "streams of the feed", s.Streams, 10*time.Second),
+		past:      newShare("caller", "decisions as of the past", s.Past, time.Second),
+		downloads: newShare("caller", "downloads of an export", s.Downloads, 10*time.Second),
 	}
 }
 
-// share is how much of one thing each caller may have.
+// share is how much of one thing each may have.
 type share struct {
-	of    string // for people
+	who   string // each, for people
+	of    string // the same
 	each  int
 	retry time.Duration // after which to try again
 
 	mu    sync.Mutex     // for the rest
-	taken map[string]int // by caller, of those who have any
+	taken map[string]int // of those who have any
 }
 
-func newShare(of string, each int, retry time.Duration) *share {
-	return &share{of: of, each: each, retry: retry, taken: make(map[string]int)}
+func newShare(who, of string, each int, retry time.Duration) *share {
+	return &share{who: who, of: of, each: each, retry: retry, taken: make(map[string]int)}
 }
 
 // take is called before one more is begun, and release once it has ended.
-func (s *share) take(p *Principal) (release func(), err error) {
+func (s *share) take(by string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken[p.Subject] >= s.each {
+	if s.taken[by] >= s.each {
 		return nil, &shareError{s}
 	}
-	s.taken[p.Subject]++
-	return func() { s.give(p.Subject) }, nil
+	s.taken[by]++
+	return func() { s.give(by) }, nil
 }
 
-func (s *share) give(caller string) {
+func (s *share) give(by string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken[caller]--; s.taken[caller] == 0 {
-		delete(s.taken, caller)
+	if s.taken[by]--; s.taken[by] == 0 {
+		delete(s.taken, by)
 	}
 }
 
-// shareError says that a caller has its share.
+// shareError says that somebody has their share.
 type shareError struct{ *share }
 
 func (e *shareError) Error() string {
-	return fmt.Sprintf("one caller may have %d %s at once", e.each, e.of)
+	return fmt.Sprintf("one %s may have %d %s at once", e.who, e.each, e.of)
 }

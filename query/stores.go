@@ -85,8 +85,9 @@ type Requests interface {
 	Act(ctx context.Context, a erasure.Act) (erasure.Request, error)
 	Lift(ctx context.Context, a erasure.Act) (erasure.Request, error)
 	// OpenHeld opens what a hold keeps of somebody who was forgotten, and says
-	// which. The error wraps seal.ErrDestroyed where none does.
-	OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record) (plain []byte, by string, err error)
+	// which. Sealed is the part as it is archived. The error wraps
+	// seal.ErrDestroyed where none does.
+	OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record, sealed []byte) (plain []byte, by string, err error)
 	PlaceHold(ctx context.Context, in erasure.HoldInput) (hold.Hold, error)
 	ReleaseHold(ctx context.Context, a erasure.HoldRelease) (hold.Hold, error)
 	GetHold(id string, reaches func(tenant string) bool) (hold.Hold, error)

@@ -9,12 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/internal/heap"
 )
 
 func newDev(env environment) *cobra.Command {
 	var o dev.Options
+	var approval int
 	cmd := &cobra.Command{
 		Use: "dev", Short: "Run the whole stack in one folder, on embedded NATS and ClickHouse",
 		Long: `Dev runs everything on loopback, with generated keys, and writes DIR/dev.json
@@ -24,6 +26,12 @@ started again on the same folder it finds everything again.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Shards < 1 || o.Shards > events.MaxShards {
 				return usage("--shards %d: want 1 to %d", o.Shards, events.MaxShards)
+			}
+			if approval < 0 {
+				return usage("--limits-approval %d: want 0 (never) or more", approval)
+			}
+			if o.Approval = approval; approval == 0 {
+				o.Approval = -1
 			}
 			o.Getenv, o.Progress = env.getenv, progress(cmd)
 			o.Log = newLogger(cmd, "info")
@@ -45,6 +53,7 @@ started again on the same folder it finds everything again.`,
 	f.IntVar(&o.ClickHouseHTTPPort, "clickhouse-http-port", 0, "port of ClickHouse's HTTP interface, 0 for a free one")
 	f.IntVar(&o.Shards, "shards", 1, "logs that tenants are split over; a folder keeps the number it was made with")
 	f.StringVar(&o.Ledger, "erasure-ledger", "", "`folder` of the erasure ledger (default: beside that of --data, with .erasures)")
+	f.IntVar(&approval, "limits-approval", config.Default().Limits.Approval, "subjects above which a wide revocation needs a second person, 0 for never")
 	f.Bool("quiet", false, "log warnings only")
 	return cmd
 }

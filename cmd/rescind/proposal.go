@@ -19,14 +19,12 @@ func printProposal(w io.Writer, p *client.Proposal) {
 	line := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	line(p.State, p.ID)
 	line("tenant", p.Tenant)
-	line("revokes", what(p))
-	line("issued", issued(p))
-	line("starts", moment(p.Starts, "at once"))
-	line("ends", moment(p.NotAfter, "not by itself"))
-	if p.Exp != 0 {
-		line("expires", moment(p.Exp, ""))
+	if p.Lifts == "" {
+		printTerms(line, p)
+	} else {
+		line("lifts", p.Lifts)
+		line("which is", "of "+named(p))
 	}
-	line("hits", hits(p))
 	line("reason", p.Reason)
 	line("ticket", dash(p.Ticket))
 	line("note", note(p))
@@ -40,8 +38,27 @@ func printProposal(w io.Writer, p *client.Proposal) {
 	t.Flush()
 }
 
-// what is what p revokes.
+// printTerms prints what a revocation that is proposed would do.
+func printTerms(line func(name, value string), p *client.Proposal) {
+	line("revokes", what(p))
+	line("issued", issued(p))
+	line("starts", moment(p.Starts, "at once"))
+	line("ends", moment(p.NotAfter, "not by itself"))
+	if p.Exp != 0 {
+		line("expires", moment(p.Exp, ""))
+	}
+	line("hits", hits(p))
+}
+
+// what is what p revokes, or lifts.
 func what(p *client.Proposal) string {
+	if p.Lifts != "" {
+		return "lift of " + named(p)
+	}
+	return named(p)
+}
+
+func named(p *client.Proposal) string {
 	switch events.Scope(p.Scope) {
 	case events.ScopeClient:
 		return "client " + p.Client + " of " + p.Issuer

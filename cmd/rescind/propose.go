@@ -82,8 +82,12 @@ func plural(n uint64, thing string) string {
 }
 
 func propose(cmd *cobra.Command, c *client.Client, in map[string]any) error {
+	return proposeAt(cmd, c, "/v1/revocations/proposals", in)
+}
+
+func proposeAt(cmd *cobra.Command, c *client.Client, path string, in map[string]any) error {
 	var out client.Proposal
-	return ask(cmd, c, "POST", "/v1/revocations/proposals", in, &out, func(w io.Writer) {
+	return ask(cmd, c, "POST", path, in, &out, func(w io.Writer) {
 		fmt.Fprintf(w, "proposed: id %s, until %s\nsomebody else: rescind revoke proposals %s\n               rescind revoke approve %s\nthen the same command with --approval %s instead of --propose\n",
 			out.ID, out.Expires.Format(time.RFC3339), out.ID, out.ID, out.ID)
 	})

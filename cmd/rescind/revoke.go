@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -227,35 +226,6 @@ func hint(err error) error {
 		return fmt.Errorf("%w\nhere: the same command with --propose, and what that prints", err)
 	}
 	return err
-}
-
-func newLift(env environment) *cobra.Command {
-	in := map[string]*string{}
-	var tenant string
-	cmd := &cobra.Command{
-		Use: "lift ID", Short: "Lift a revocation, everywhere", Args: cobra.ExactArgs(1), PersistentPreRunE: refuseEmpty,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient(cmd, env, "admin")
-			if err != nil {
-				return err
-			}
-			var out client.Revoked
-			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
-			if tenant != "" {
-				path += "?tenant=" + url.QueryEscape(tenant)
-			}
-			return ask(cmd, c, "POST", path, filled(in), &out, func(w io.Writer) {
-				fmt.Fprintf(w, "lifted %s: position %d\n", args[0], out.Position)
-			})
-		},
-	}
-	addClientFlags(cmd)
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant, where the id is one of several")
-	in["reason"] = cmd.Flags().String("reason", "", "why it is lifted")
-	in["ticket"] = cmd.Flags().String("ticket", "", "where the decision is written down")
-	in["note"] = cmd.Flags().String("note", "", "free text, kept sealed")
-	_ = cmd.MarkFlagRequired("reason")
-	return cmd
 }
 
 // filled are the members that have a value.

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,36 +52,50 @@ named: no line revokes twice, and the file must be the same.`,
 	return cmd
 }
 
-// bulkFile is a file whose lines are a job. The job's id holds a part of the
-// file's hash, so that it cannot be gone on with from another file.
+// bulkFile is a file whose lines are a job.
 type bulkFile struct {
 	path, tenant string
 	job          uuid.UUID
+	sum          []byte // of the file
 	lines        int64
+}
+
+// label is what a job is gone on with: its id and a hash of the file under it,
+// so that it is not gone on with from another file. The id itself tells nothing of
+// the file: its random bits are what keeps the ids of the events from telling what
+// the lines say.
+func (b *bulkFile) label() string {
+	mac := hmac.New(sha256.New, b.job[:])
+	mac.Write(b.sum) // a hash does not fail
+	return b.job.String() + "." + hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 func newBulkFile(path, tenant, resume string) (*bulkFile, error) {
 	b := &bulkFile{path: path, tenant: tenant}
-	sum, err := b.read()
-	if err != nil {
+	var err error
+	if b.sum, err = b.read(); err != nil {
 		return nil, err
+	}
+	if resume != "" {
+		return b, b.goOn(resume)
 	}
 	if b.job, err = uuid.NewV7(); err != nil {
 		return nil, fmt.Errorf("revoke bulk: make a job: %w", err)
 	}
-	if resume != "" {
-		if b.job, err = uuid.Parse(resume); err != nil {
-			return nil, usage("--resume %q is no job: give the id that was printed when it began", resume)
-		}
-	}
-	own := b.job
-	copy(own[8:], sum[:8])
-	own[8] = 0x80 | own[8]&0x3f // the variant
-	if resume != "" && own != b.job {
-		return nil, usage("revoke bulk: %s is not the file of job %s, or has changed since", path, resume)
-	}
-	b.job = own
 	return b, nil
+}
+
+// goOn has b be the job of a label. Of an id alone the server says whether the
+// lines are those that it has read.
+func (b *bulkFile) goOn(label string) (err error) {
+	id, _, whole := strings.Cut(label, ".")
+	if b.job, err = uuid.Parse(id); err != nil {
+		return usage("--resume %q is no job: give what was printed when it began", label)
+	}
+	if whole && label != b.label() {
+		return usage("revoke bulk: %s is not the file of job %s, or has changed since", b.path, label)
+	}
+	return nil
 }
 
 // read hashes the file and counts its lines.
@@ -120,7 +136,7 @@ func (b *bulkFile) revoke(cmd *cobra.Command, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "job %s: %s, from line %d\n", b.job, plural(uint64(b.lines), "line"), from)
+	fmt.Fprintf(cmd.ErrOrStderr(), "job %s: %s, from line %d\n", b.label(), plural(uint64(b.lines), "line"), from)
 	showing, stop := context.WithCancel(ctx)
 	shown := make(chan struct{})
 	go func() {
@@ -131,7 +147,7 @@ func (b *bulkFile) revoke(cmd *cobra.Command, c *client.Client) error {
 	stop()
 	<-shown
 	if err != nil {
-		return fmt.Errorf("%w\ngo on with: rescind revoke bulk --tenant %s --file %s --resume %s", err, b.tenant, b.path, b.job)
+		return fmt.Errorf("%w\ngo on with: rescind revoke bulk --tenant %s --file %s --resume %s", err, b.tenant, b.path, b.label())
 	}
 	if done, err = b.applied(ctx, c, done); err != nil {
 		return err

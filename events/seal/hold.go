@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -29,6 +30,16 @@ func (k *Keyring) Fence(ctx context.Context, tenant string, ref events.Ref) erro
 		return fmt.Errorf("fence: %w", err)
 	}
 	return k.fence(ctx, seat{tenant, e.Handle})
+}
+
+// Handle is what the fence of the person behind ref is named by, for Evict. The
+// error wraps ErrNotFound where they were forgotten.
+func (k *Keyring) Handle(ctx context.Context, tenant string, ref events.Ref) (string, error) {
+	e, err := k.seatOf(ctx, tenant, ref)
+	if err != nil {
+		return "", fmt.Errorf("handle: %w", err)
+	}
+	return hex.EncodeToString(e.Handle[:]), nil
 }
 
 // OpenFenced is Open of what is a person's, until their key is destroyed,

@@ -24,6 +24,9 @@
 //     what was acknowledged behind it is removed one by one, and nothing else.
 //     One on a subject that nobody foresaw is delivered as well, with a tenant
 //     and type that no event on it agrees with.
+//   - What [Backlog.Passed] says has passed is on the log or in quarantine, and
+//     nobody can log it any more: what others have there delays it only where
+//     the tenant has sent more since.
 //   - Nothing accepted by the intake is lost where one of its consumers was
 //     missing, or had other filters: Ensure makes it anew, and it is delivered
 //     all that is there. A reader notices a stream that was made anew
@@ -60,7 +63,8 @@
 //     is sent: of what is personal in it nothing is on the disk of the server
 //     that could be read or guessed at, while it waits and after. It takes the key
 //     for the server's time, whatever its own clock says, and without a key it
-//     sends nothing.
+//     sends nothing: it asks again, as it tries again after any failure, and what
+//     it could not send is reported with its event ([ErrNoIntakeKey]).
 //   - A Publisher sends an event again, under one message id, until it is
 //     stored, refused or RetryFor is over; where its key has ended meanwhile,
 //     encrypted anew; a message that was stored although

@@ -33,6 +33,9 @@ func IntakeKeys(ctx context.Context, nc *nats.Conn) (envelope.Set, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysWait)
 	defer cancel()
 	m, err := nc.RequestWithContext(ctx, IntakeKeysSubject, nil)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("no projector is running: %w", err)
+	}
 	if err != nil {
 		return envelope.Set{}, fmt.Errorf("ask for intake keys: %w", err)
 	}
@@ -47,9 +50,11 @@ type sealer struct {
 	now func() time.Time
 
 	asking     sync.Mutex // one asks, the others take its answer
+	err        error      // of asking: why there was none, the last time
 	refreshing sync.WaitGroup
 
 	mu    sync.Mutex
+	fails int // how often first was told nothing
 	set   envelope.Set
 	got   time.Time // when set was asked for
 	tried time.Time // when was asked last
@@ -57,9 +62,9 @@ type sealer struct {
 
 // key is the key for a message that is sent now.
 func (s *sealer) key(ctx context.Context) (envelope.PublicKey, error) {
-	k, due := s.known()
+	k, due, fails := s.known()
 	if k.IsZero() {
-		return s.first(ctx)
+		return s.first(ctx, fails)
 	}
 	if due {
 		s.refreshing.Go(func() { s.fetch(ctx) }) // what fails is tried again
@@ -67,9 +72,9 @@ func (s *sealer) key(ctx context.Context) (envelope.PublicKey, error) {
 	return k, nil
 }
 
-// known is the key that can be used now, or the zero key, and whether it is for
-// the caller to ask for others.
-func (s *sealer) known() (k envelope.PublicKey, due bool) {
+// known is the key that can be used now, or the zero key, whether it is for the
+// caller to ask for others, and how often first was told nothing.
+func (s *sealer) known() (k envelope.PublicKey, due bool, fails int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -78,16 +83,33 @@ func (s *sealer) known() (k envelope.PublicKey, due bool) {
 	if due = age >= keysKept && passed(s.tried, now) >= keysAgain; due {
 		s.tried = now
 	}
-	return k, due
+	return k, due, s.fails
 }
 
-// first asks where no key is known, or takes what another was told meanwhile.
-func (s *sealer) first(ctx context.Context) (envelope.PublicKey, error) {
+// first asks where no key is known, or takes what another was told meanwhile, a
+// failure too: who waits in a row for one that is not there would wait for it as
+// often as there are others. Fails is how often there was none when the caller
+// looked.
+func (s *sealer) first(ctx context.Context, fails int) (envelope.PublicKey, error) {
 	s.asking.Lock()
 	defer s.asking.Unlock()
-	if k, _ := s.known(); !k.IsZero() {
+	k, _, now := s.known()
+	switch {
+	case !k.IsZero():
 		return k, nil
+	case now > fails:
+		return k, s.err
 	}
+	k, err := s.fetchCurrent(ctx)
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.fails, s.err = s.fails+1, err
+	}
+	return k, err
+}
+
+func (s *sealer) fetchCurrent(ctx context.Context) (envelope.PublicKey, error) {
 	set, err := s.fetch(ctx)
 	if err != nil {
 		return envelope.PublicKey{}, fmt.Errorf("%w: %w", ErrNoIntakeKey, err)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +100,40 @@ func TestNobodyWaitsForTheNextKey(t *testing.T) {
 		t.Errorf("asked %d times, want 2", c.asked)
 	}
 	c.want(t, 25*time.Hour, 1)
+}
+
+// TestOneAnswerThatThereIsNoKeyIsForAll who waited for it: several lines of a
+// publisher begin at once, and each tries again by itself.
+func TestOneAnswerThatThereIsNoKeyIsForAll(t *testing.T) {
+	t.Parallel()
+	const lines = 16
+	var looked, asked atomic.Int32
+	wait := make(chan struct{})
+	s := sealer{now: func() time.Time { looked.Add(1); return began }}
+	s.ask = func(context.Context) (envelope.Set, error) {
+		asked.Add(1)
+		<-wait
+		return envelope.Set{}, errors.New("nobody answers")
+	}
+	var lining sync.WaitGroup
+	for range lines {
+		lining.Go(func() {
+			if _, err := s.key(t.Context()); !errors.Is(err, ErrNoIntakeKey) {
+				t.Error(err)
+			}
+		})
+	}
+	for looked.Load() < lines+2 { // each has found no key, and one of them twice, before it asked
+		runtime.Gosched()
+	}
+	close(wait)
+	lining.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times for all of them", n)
+	}
+	if _, err := s.key(t.Context()); err == nil || asked.Load() != 2 {
+		t.Errorf("who tries again later was not asked for: %v", err)
+	}
 }
 
 func TestKeysAreAskedForAgainEachHour(t *testing.T) {

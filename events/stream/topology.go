@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
@@ -136,19 +137,26 @@ func sameSubjects(a, b []string) bool {
 }
 
 // settle tries again where somebody else who creates the same at the same time
-// makes the server fail: it answers 500 to the slower of two.
+// makes the server fail, or connects for the first time.
 func settle(ctx context.Context, create func() error) error {
 	const attempts = 5
 	for failures := 0; ; failures++ {
 		err := create()
-		var api *jetstream.APIError
-		if !errors.As(err, &api) || api.Code != http.StatusInternalServerError || failures == attempts {
+		if !settles(err) || failures == attempts {
 			return err
 		}
 		if pause(ctx, failures) != nil {
 			return err
 		}
 	}
+}
+
+// settles reports whether the server answers 500, as it does to the slower of
+// two, or has no responders: it lets others into an account that it loads before
+// JetStream is there.
+func settles(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrNoResponders) || errors.As(err, &api) && api.Code == http.StatusInternalServerError
 }
 
 // streams is every stream, the one that publishers reach last.

@@ -233,7 +233,7 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	}
 	cfg := erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
-		Archive: archive, Held: stream.NewHeld(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports,
+		Archive: archive, Held: stream.NewHeld(p.bus.js), Intake: stream.NewBacklog(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports,
 		ExportLock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, exportLock, lockTTL)
 		},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,14 +12,32 @@ import (
 )
 
 // evictionWait is how long every process may take to drop a key: longer than one
-// that is gone is waited for.
-const evictionWait = time.Minute
+// that is gone is waited for, and no shorter than anything is kept.
+const evictionWait = max(time.Minute, seal.MaxCacheTTL)
 
-// forgetting is a keyring whose Destroy is done only when every process that
-// keeps keys in memory has dropped the person's.
+// forgetting is a keyring whose Fence, Destroy and Renew are done only when every
+// process that keeps keys in memory has dropped what it knew of the person.
 type forgetting struct {
 	*seal.Keyring
 	bus *bus
+}
+
+// Fence stops whatever would still be sealed for a person.
+func (f forgetting) Fence(ctx context.Context, tenant string, ref events.Ref) error {
+	handle, err := f.Handle(ctx, tenant, ref)
+	switch {
+	case errors.Is(err, seal.ErrNotFound):
+		return nil // gone already
+	case err != nil:
+		return fmt.Errorf("fence: %w", err)
+	}
+	if err := f.Keyring.Fence(ctx, tenant, ref); err != nil {
+		return err
+	}
+	if err := f.evicted(ctx, tenant, handle); err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	return nil
 }
 
 // Destroy forgets a person. Where it did before, but may have been stopped before
@@ -28,10 +47,33 @@ func (f forgetting) Destroy(ctx context.Context, tenant string, ref events.Ref) 
 	if err != nil {
 		return done, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, evictionWait)
-	defer cancel()
-	if _, err := stream.AwaitEviction(ctx, f.bus.js, tenant, done.Handle); err != nil {
+	if err := f.evicted(ctx, tenant, done.Handle); err != nil {
 		return done, fmt.Errorf("destroy: %w", err)
 	}
 	return done, nil
+}
+
+// Renew lets a person be known again. Whoever has not confirmed in time knows all
+// the same: nothing is kept in memory for longer than is waited for.
+func (f forgetting) Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error) {
+	key, err := f.Keyring.Renew(ctx, p)
+	if err != nil {
+		return key, err
+	}
+	handle, err := f.Handle(ctx, p.Tenant, key.Ref)
+	if err != nil {
+		return key, fmt.Errorf("renew: %w", err)
+	}
+	if err := f.evicted(ctx, p.Tenant, handle); err != nil && ctx.Err() != nil {
+		return key, fmt.Errorf("renew: %w", err)
+	}
+	return key, nil
+}
+
+// evicted returns when every process has dropped what it knew of a person.
+func (f forgetting) evicted(ctx context.Context, tenant, handle string) error {
+	ctx, cancel := context.WithTimeout(ctx, evictionWait)
+	defer cancel()
+	_, err := stream.AwaitEviction(ctx, f.bus.js, tenant, handle)
+	return err
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
-// TestForgettingWaitsForEveryHolder: when Destroy returns, another process has
-// dropped the key; a second one, which cannot know whose it was, drops all.
+// TestForgettingWaitsForEveryHolder: when Fence, Destroy or Renew returns, another
+// process has dropped what it knew; a second Destroy, which cannot know whose it
+// was, drops all.
 func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	t.Parallel()
 	server := natsdtest.Start(t)
@@ -26,7 +27,8 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := keys.Subjects(t.Context(), []seal.Person{{Tenant: "acme", Issuer: "i", Subject: "s"}})
+	person := seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}
+	made, err := keys.Subjects(t.Context(), []seal.Person{person})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +54,14 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	<-when(t.Context(), holder.Live)
 	api := natsdtest.JetStream(t, server, natsd.API)
 	f := forgetting{keys, &bus{nc: api.Conn(), js: api}}
-	var want []string
+	handle, err := keys.Handle(t.Context(), "acme", made[0].Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{handle}
 	for range 2 {
 		done, err := f.Destroy(t.Context(), "acme", made[0].Ref)
 		if err != nil {
@@ -64,7 +73,19 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-	if want[0] == "" || want[1] != "" {
+	if handle == "" || want[1] != handle || want[2] != "" {
 		t.Errorf("handles %q", want)
+	}
+	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Error(err)
+	}
+	again, err := f.Renew(t.Context(), person)
+	if err != nil || again.Erased {
+		t.Fatalf("%v %v", again, err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want = append(want, handle); !slices.Equal(told, want) { // of the second Fence nobody was told: nobody was left to fence
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

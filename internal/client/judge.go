@@ -35,6 +35,7 @@ type Proposal struct {
 	NotAfter       events.Timestamp `json:"not_after"`
 	Reason         string           `json:"reason"`
 	Ticket         string           `json:"ticket"`
+	Lifts          string           `json:"lifts"` // id of the revocation that is to be lifted
 	Note           string           `json:"note"`
 	NoteMissing    string           `json:"note_missing"` // there is one; why it is not here
 	Body           string           `json:"body"`         // digest of all that it says

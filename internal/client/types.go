@@ -16,8 +16,9 @@ type Published struct {
 
 // Revoked answers POST /v1/revocations and a lift.
 type Revoked struct {
-	ID       string `json:"id"`
-	Position uint64 `json:"position,omitempty"`
+	ID       string    `json:"id"`
+	Position uint64    `json:"position,omitempty"`
+	Enforced *Enforced `json:"enforced,omitempty"` // with the header Prefer: wait=N
 }
 
 // Bulk answers POST /v1/revocations/bulk and how far a job is.

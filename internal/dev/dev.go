@@ -60,6 +60,9 @@ type Options struct {
 	Ledger string
 	// Stale is the age from which a view is stale. Default 5 s.
 	Stale time.Duration
+	// Approval is above how many people a wide revocation needs a second person.
+	// Default 1000; less than 0 is never.
+	Approval int
 	// Getenv stands for os.Getenv.
 	Getenv func(string) string
 	// Log takes the log of every part. nil discards.
@@ -217,6 +220,9 @@ func (s *Stack) config(o Options) config.Config {
 		c.Limits.Stale = o.Stale
 	}
 	c.Erasure.Ledger = s.ledger(o)
+	if o.Approval != 0 {
+		c.Limits.Approval = max(o.Approval, 0)
+	}
 	return c
 }
 

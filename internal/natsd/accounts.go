@@ -1,10 +1,12 @@
 package natsd
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
 	"github.com/rescindhq/rescind/events/stream"
@@ -23,6 +25,18 @@ const (
 
 // accounts lists them, the one that the others import from first.
 func accounts() []account { return []account{core, issuers, verifiers} }
+
+// load has ns know every account before anybody connects. Otherwise the first
+// connection to one makes it known before it has all of its imports: what another
+// connection asks then, of JetStream or of who answers requests, has no responders.
+func (id *identity) load(ns *server.Server) error {
+	for _, a := range accounts() {
+		if _, err := ns.LookupAccount(public(id.accounts[a])); err != nil {
+			return fmt.Errorf("load %s: %w", a.name(), err)
+		}
+	}
+	return nil
+}
 
 // name is what the server's own reports call a.
 func (a account) name() string {

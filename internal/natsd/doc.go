@@ -34,6 +34,7 @@
 //     hears another.
 //   - Clients without credentials, or with those of another deployment, are
 //     refused.
+//   - Who connects finds an account whole, however many connect first.
 //   - Credentials carry no permissions: a change of a role reaches those that
 //     were handed out, at the next start. Credentials of an account that the role
 //     is no longer in are made anew then.

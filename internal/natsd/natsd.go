@@ -93,6 +93,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Log != nil {
 		ns.SetLoggerV2(logger{cfg.Log}, false, false, false)
 	}
+	if err := id.load(ns); err != nil {
+		return nil, fmt.Errorf("nats server accounts: %w", err)
+	}
 	s := &Server{ns: ns, creds: id.creds}
 	go ns.Start()
 	if err := s.await(ctx); err != nil {

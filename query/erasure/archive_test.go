@@ -66,7 +66,7 @@ func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
 	h.t.Helper()
 	follower := h.kit.Follower()
 	cfg := erasure.Config{
-		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Tokens: threeTokens{}, Policy: h.kit.Policy,
+		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Intake: stream.NewBacklog(h.kit.JS), Tokens: threeTokens{}, Policy: h.kit.Policy,
 		WaitFor: patience, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -186,7 +186,7 @@ func (h *house) opens(p erasure.Part) (bool, error) {
 	req := seal.OpenRequest{Tenant: "acme", Source: p.Record.Source, ID: p.Record.ID, Ref: p.Record.SubjectRef, Generation: p.Record.DataKey, Sealed: p.Sealed, Hash: p.Record.PayloadHash}
 	plain, err := h.kit.Keyring.Open(h.t.Context(), req)
 	if errors.Is(err, seal.ErrDestroyed) {
-		plain, _, err = h.OpenHeld(h.t.Context(), 0, p.Index, p.Record)
+		plain, _, err = h.OpenHeld(h.t.Context(), 0, p.Index, p.Record, p.Sealed)
 	}
 	if errors.Is(err, seal.ErrDestroyed) {
 		return false, nil

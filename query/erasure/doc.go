@@ -32,15 +32,18 @@
 //     was told, told and recorded within the first period.
 //   - A request that is due within [SoonDays], late, or whose receipt was not
 //     confirmed in time, and a hold whose review is overdue, is found: once for
-//     each deadline, however many processes look and start.
+//     each deadline, however many processes look and start. What was found of a
+//     request is closed, once, when it is answered, extended or confirmed.
 //   - From its approval until it is lifted, a restriction or objection is named
 //     by [Workflow.Restrictions], which has seen all that was on the log.
 //   - Tokens of the subject are revoked, and the revocation is on the log,
 //     before their key is destroyed.
-//   - What a hold matches of a subject opens until the last hold that keeps it
-//     is released; nothing else of theirs does. A hold that is on the log before
+//   - What a hold matches of a subject opens, at every moment of their erasure,
+//     until the last hold that keeps it is released; nothing else of theirs does. A hold that is on the log before
 //     the key goes is heeded, also one that is placed while an erasure is
 //     carried out. A hold that is placed later keeps what others still keep.
+//     What an intake had sealed before the fence is kept too, however late it
+//     logs it.
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
@@ -92,12 +95,8 @@
 // # What it does not do
 //
 // Without [Config.Exports] it does not carry out access and portability, which are
-// recorded and their deadlines kept. It does not tell recipients. Deleting sealed bytes is left to their
-// retention: this is erasure by destruction of the only key. Between the fence
-// and the moment at which a held part is sealed anew it does not open for a
-// moment. What an intake had sealed before the fence and logs only after the
-// archive was looked through twice is not held. After Renew other processes take
-// the person for forgotten for up to a minute.
+// recorded and their deadlines kept. It does not tell recipients. Deleting sealed
+// bytes is left to their retention: this is erasure by destruction of the only key.
 //
 // # Sources
 //

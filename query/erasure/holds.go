@@ -57,7 +57,7 @@ func (w *Workflow) PlaceHold(ctx context.Context, in HoldInput) (hold.Hold, erro
 	if err != nil {
 		return hold.Hold{}, err
 	}
-	if w.cfg.Archive == nil || w.cfg.Held == nil {
+	if !w.canHold() {
 		return hold.Hold{}, errNoArchive
 	}
 	if err := w.holdable(ctx, &in); err != nil {

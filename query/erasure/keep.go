@@ -66,33 +66,33 @@ func (w *Workflow) keep(ctx context.Context, r *Request) (kept, error) {
 }
 
 // keepUnder keeps under each of the active holds, and finds what it keeps under
-// the person's key or under any of all. The fence goes first, and it looks again
-// until nothing is added: what was sealed before the fence may still be on its
-// way to the archive.
+// the person's key or under any of all. The fence goes first; then it waits for
+// what was sealed before the fence, which may still be on its way to the log and
+// from there to the archive.
 func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold.Hold) (kept, error) {
 	got := kept{heeded: digestOf(active, nil)}
 	if len(active) == 0 {
 		return got, nil
 	}
-	if w.cfg.Archive == nil || w.cfg.Held == nil {
+	if !w.canHold() {
 		return got, errNoArchive
 	}
 	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
 		return got, err
 	}
-	for added := -1; added != 0; {
-		if err := w.catchUp(ctx, r.Shard); err != nil {
-			return got, err
+	if err := w.landed(ctx, r); err != nil {
+		return got, err
+	}
+	if err := w.catchUp(ctx, r.Shard); err != nil {
+		return got, err
+	}
+	for i := range active {
+		parts, err := w.keepOne(ctx, r, &active[i], all)
+		if err != nil {
+			return got, fmt.Errorf("keep for a hold index=%d: %w", active[i].Position, err)
 		}
-		added, got.parts, got.holds, got.each = 0, 0, nil, nil
-		for i := range active {
-			total, fresh, err := w.keepOne(ctx, r, &active[i], all)
-			if err != nil {
-				return got, fmt.Errorf("keep for a hold index=%d: %w", active[i].Position, err)
-			}
-			if added, got.parts = added+fresh, got.parts+total; total > 0 {
-				got.holds, got.each = append(got.holds, active[i].ID), append(got.each, total)
-			}
+		if got.parts += parts; parts > 0 {
+			got.holds, got.each = append(got.holds, active[i].ID), append(got.each, parts)
 		}
 	}
 	return got, nil
@@ -114,19 +114,19 @@ func (w *Workflow) catchUp(ctx context.Context, shard uint16) error {
 // partsAtOnce is how many records are in memory while a hold is heeded.
 const partsAtOnce = 500
 
-// keepOne keeps under one hold. Total is what it keeps, fresh how much of that
-// it did not keep before.
-func (w *Workflow) keepOne(ctx context.Context, r *Request, h *hold.Hold, all []hold.Hold) (total, fresh int, err error) {
+// keepOne keeps under one hold, and says how much that keeps.
+func (w *Workflow) keepOne(ctx context.Context, r *Request, h *hold.Hold, all []hold.Hold) (total int, err error) {
 	place := stream.HeldPart{Tenant: r.Tenant, Hold: h.Ref(), Subject: r.subject, Shard: r.Shard}
 	there, err := w.cfg.Held.List(ctx, place)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
+	total = len(there)
 	wanted := Wanted{Tenant: r.Tenant, Shard: r.Shard, Person: r.subject, Match: h.Match, Limit: partsAtOnce}
 	for {
 		parts, err := w.cfg.Archive.Parts(ctx, wanted)
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		for i := range parts {
 			place.Index = parts[i].Index
@@ -135,14 +135,14 @@ func (w *Workflow) keepOne(ctx context.Context, r *Request, h *hold.Hold, all []
 			}
 			did, err := w.keepPart(ctx, r, h, &parts[i], all, place)
 			if err != nil {
-				return 0, 0, err
+				return 0, err
 			}
 			if did {
-				fresh++
+				total++
 			}
 		}
 		if len(parts) < partsAtOnce {
-			return len(there) + fresh, fresh, nil
+			return total, nil
 		}
 		wanted.From = parts[len(parts)-1].Index + 1
 	}
@@ -214,16 +214,26 @@ func sealedPart(r *events.Record, sealed []byte) seal.OpenRequest {
 }
 
 // OpenHeld opens the personal part of somebody who was forgotten, where a hold
-// that lasts keeps it, and says which. The error wraps seal.ErrDestroyed where
-// none does.
-func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record) (plain []byte, by string, err error) {
+// that lasts keeps it, and says which. Sealed is the part as the archive has it.
+// The error wraps seal.ErrDestroyed where none does.
+func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, record *events.Record, sealed []byte) (plain []byte, by string, err error) {
 	w.mu.RLock()
 	active, _ := w.holds.Of(record.Tenant, record.SubjectRef)
 	w.mu.RUnlock()
 	if w.cfg.Held == nil || record.SubjectRef.IsZero() {
 		return nil, "", seal.ErrDestroyed
 	}
-	return w.openHeld(ctx, active, shard, index, record)
+	plain, by, err = w.openHeld(ctx, active, shard, index, record)
+	keeps := slices.IndexFunc(active, func(h hold.Hold) bool { return h.Keeps(record) })
+	if !errors.Is(err, seal.ErrDestroyed) || keeps < 0 || len(sealed) == 0 {
+		return plain, by, err
+	}
+	// The fence may be set, and the part not be kept yet: then the key is there.
+	plain, err = w.cfg.Keyring.OpenFenced(ctx, sealedPart(record, sealed))
+	if errors.Is(err, seal.ErrDestroyed) { // by now it is kept, if it ever will be
+		return w.openHeld(ctx, active, shard, index, record)
+	}
+	return plain, active[keeps].ID, err
 }
 
 // released is the holds that were released since r was approved. One that was

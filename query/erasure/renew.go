@@ -28,7 +28,7 @@ type Renewal struct {
 type Renewed struct {
 	Generation uint32    // of the person's data key
 	Position   uint64    // log index, in the shard of the tenant, of the record of it
-	KnownBy    time.Time // from when every process knows: until then some take them for forgotten
+	KnownBy    time.Time // from when every process knows
 }
 
 // typeRenewal is the type of request that a renewal is on the log: nobody can
@@ -60,6 +60,7 @@ func (w *Workflow) Renew(ctx context.Context, in Renewal) (Renewed, error) {
 	if err != nil {
 		return Renewed{}, err
 	}
+	known := w.cfg.Now().UTC()
 	id, err := newID()
 	if err != nil {
 		return Renewed{}, err
@@ -74,7 +75,7 @@ func (w *Workflow) Renew(ctx context.Context, in Renewal) (Renewed, error) {
 	if err != nil {
 		return Renewed{}, err
 	}
-	return Renewed{key.Generation, now.Last().Position, w.cfg.Now().Add(seal.MaxCacheTTL).UTC()}, nil
+	return Renewed{key.Generation, now.Last().Position, known}, nil
 }
 
 // renewable refuses who was not forgotten, and anybody while an erasure of the

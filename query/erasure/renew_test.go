@@ -65,7 +65,7 @@ func TestRenewIsStated(t *testing.T) {
 		if err := kit.Conn.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		kit.Keys.Evict("acme", fence.Load().(string)) // as it does by itself when KnownBy has come
+		kit.Keys.Evict("acme", fence.Load().(string)) // as every holder has before the API's Renew returns
 	}
 	list := o.List(Filter{Reaches: all, State: Completed})
 	if r := list[0]; r.Type != typeRenewal || r.Outcome != KnownAgain || r.History[0].Actor != "approver" || r.History[0].Reason != "they signed up again" {

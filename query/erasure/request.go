@@ -90,7 +90,7 @@ type Request struct {
 	export  events.Ref        // that it was answered with
 	refused events.Revocation // of an erasure: of the subject's tokens
 	origin  lane.Entry        // the request.received, for as long as it may have to be opened
-	flagged map[string]bool
+	flagged map[string]flag   // by the id of the finding
 
 	// What a receipt says, of an erasure.
 	commitment string           // to the subject

@@ -58,8 +58,8 @@ func (b *book) apply(e lane.Entry) *Request {
 		return b.receive(r, id, e)
 	case r == nil:
 		return nil
-	case e.Record.Type == events.FindingOpened:
-		r.flagged[e.Record.ID] = true
+	case e.Record.Type == events.FindingOpened, e.Record.Type == events.FindingClosed:
+		r.note(e.Record)
 		return nil
 	}
 	to, err := r.judge(e.Record)
@@ -117,7 +117,7 @@ func newRequest(id string, e lane.Entry) *Request {
 	r := &Request{
 		ID: id, Tenant: e.Record.Tenant, Type: a[attrType], Regulation: a[attrRegulation],
 		Received: at, Due: dueAt(e.Record, at, a[attrRegulation]), Shard: e.Shard, Position: e.Index,
-		subject: e.Record.SubjectRef, known: a[attrKnown] != "no", commitment: a[attrCommitment], origin: e, flagged: make(map[string]bool),
+		subject: e.Record.SubjectRef, known: a[attrKnown] != "no", commitment: a[attrCommitment], origin: e, flagged: make(map[string]flag),
 	}
 	if a[attrConfirmed] != yes {
 		r.ConfirmBy = instant(e.Record, attrConfirmBy)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,14 +77,14 @@ func (w *Workflow) finding(a *alarm) events.Event {
 	}
 }
 
-// openFindings opens what holds now and was not opened yet. Several processes
-// do this at once and say the same.
-func (w *Workflow) openFindings(ctx context.Context) error {
+// updateFindings opens what holds now and was not opened yet, and closes what
+// holds no more. Several processes do this at once and say the same.
+func (w *Workflow) updateFindings(ctx context.Context) error {
 	var faults []error
 	now := w.cfg.Now()
-	for _, ev := range append(w.findings(now), w.reviews(now)...) {
+	for _, ev := range slices.Concat(w.findings(now), w.reviews(now), w.settledFindings()) {
 		if err := w.publish(ctx, ev); err != nil {
-			faults = append(faults, fmt.Errorf("open finding: %w", err))
+			faults = append(faults, fmt.Errorf("%s: %w", ev.Type.Name(), err))
 		}
 	}
 	return errors.Join(faults...)
@@ -94,7 +95,7 @@ func (w *Workflow) findings(now time.Time) (out []events.Event) {
 	defer w.mu.RUnlock()
 	for _, r := range w.book.order {
 		for _, a := range r.alarms(now) {
-			if !r.flagged[a.id()] {
+			if _, there := r.flagged[a.id()]; !there {
 				out = append(out, w.finding(&a))
 			}
 		}

@@ -28,6 +28,15 @@ func (p *counting) Publish(ctx context.Context, evs ...events.Event) error {
 	return p.Publisher.Publish(ctx, evs...)
 }
 
+// closed lists what closed findings on the log, as reason and request.
+func (o *office) closed() (out []string) {
+	for _, e := range o.of(events.FindingClosed) {
+		out = append(out, e.Record.Reason+" "+e.Record.Attributes[attrRequest])
+	}
+	slices.Sort(out)
+	return out
+}
+
 // found lists the findings on the log, as control and request.
 func (o *office) found() (out []string) {
 	for _, e := range o.of(events.FindingOpened) {
@@ -44,7 +53,7 @@ func (o *office) daysAgo(subject, regulation string, days int) Request {
 }
 
 // TestFindings: what is due soon, late or unconfirmed is found once, by however
-// many processes and starts; what is answered is not.
+// many processes and starts; what is answered is not. It is closed once as well.
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
@@ -70,11 +79,27 @@ func TestFindings(t *testing.T) {
 	if err := three.lane.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := three.openFindings(t.Context()); err != nil || len(again.n) != 0 {
+	if err := three.updateFindings(t.Context()); err != nil || len(again.n) != 0 {
 		t.Errorf("a process that starts opened again what was open: %v %v", again.n, err)
 	}
 	if got, want := three.Stats(), (Stats{Open: 5, Soon: 1, Overdue: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	one.act(late.ID, Denied, "approver")
+	one.act(silent.ID, Verified, "handler")
+	want = []string{"answered " + late.ID, "answered " + late.ID, "confirmed " + silent.ID}
+	slices.Sort(want)
+	one.eventually(func() bool { return len(one.closed()) >= len(want) })
+	one.act(silent.ID, Denied, "approver")
+	one.drained()
+	if got := one.closed(); !slices.Equal(got, want) {
+		t.Errorf("closed %v\nwant %v", got, want)
+	}
+	if err := three.lane.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if evs := three.settledFindings(); len(evs) != 0 {
+		t.Errorf("a process that starts closes again what was closed: %+v", evs)
 	}
 }
 
@@ -84,12 +109,15 @@ func TestExtensionMovesTheAlarm(t *testing.T) {
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)
 	r := o.daysAgo("alice", GDPR, 26)
-	if err := o.openFindings(t.Context()); err != nil {
+	if err := o.updateFindings(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	o.drained()
 	o.act(r.ID, Extended, "handler")
 	now, _ := o.Get(r.ID, all)
+	if evs := o.settledFindings(); len(evs) != 1 || evs[0].Data.Reason != "extended" || !evs[0].Time.Equal(now.Last().At) {
+		t.Errorf("%+v", evs)
+	}
 	if evs := o.findings(time.Now()); len(evs) != 0 {
 		t.Errorf("%d findings about a deadline that is months away", len(evs))
 	}

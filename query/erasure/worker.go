@@ -19,8 +19,8 @@ import (
 // Worker is the actor of what the worker does.
 const Worker = "rescind:erasure"
 
-// Run carries out approved requests, and opens findings about those that are
-// late, until ctx ends, then returns nil. What fails is logged and tried again.
+// Run carries out approved requests, and opens and closes findings about those
+// that are late, until ctx ends, then returns nil. What fails is logged and tried again.
 func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
@@ -43,13 +43,13 @@ func (w *Workflow) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch opens findings as time passes, and when there is something new.
+// watch updates findings as time passes, and when there is something new.
 func (w *Workflow) watch(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Watch)
 	defer tick.Stop()
 	for {
 		if err := w.cfg.Lane.Sync(ctx); err == nil { // or what was opened before would be opened again
-			if err := w.openFindings(ctx); err != nil && ctx.Err() == nil {
+			if err := w.updateFindings(ctx); err != nil && ctx.Err() == nil {
 				w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
 			}
 		}
@@ -90,6 +90,7 @@ func (w *Workflow) pending() []Request {
 // as another worker may have been here.
 func (w *Workflow) carryOutAll(ctx context.Context) error {
 	if len(w.pending()) == 0 {
+		w.fenced.Clear()
 		return nil
 	}
 	release, err := w.cfg.Lock(ctx)
@@ -145,14 +146,14 @@ func (w *Workflow) carryOutEach(ctx context.Context, people [][]Request) error {
 	return summary(faults)
 }
 
-// named is how many faults a line of the log names.
-const named = 5
+// maxFaults is how many faults a line of the log names.
+const maxFaults = 5
 
 // summary is what went wrong, and no longer for ten thousand requests.
 func summary(faults []error) error {
 	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
-	if n := len(faults); n > named {
-		faults = append(faults[:named], fmt.Errorf("and %d people more", n-named))
+	if n := len(faults); n > maxFaults {
+		faults = append(faults[:maxFaults], fmt.Errorf("and %d people more", n-maxFaults))
 	}
 	return errors.Join(faults...)
 }

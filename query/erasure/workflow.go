@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -87,8 +88,8 @@ type Keyring interface {
 	Open(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// Destroy forgets a person; it can be called again after any error.
 	Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error)
-	// Fence is the first step of Destroy. Between the two only OpenFenced opens
-	// what is a person's.
+	// Fence is the first step of Destroy. When it returns, nobody seals for the
+	// person any more. Between the two only OpenFenced opens what is theirs.
 	Fence(ctx context.Context, tenant string, ref events.Ref) error
 	OpenFenced(ctx context.Context, r seal.OpenRequest) ([]byte, error)
 	// HoldKey makes the key of a hold where there is none; it and OpenHeld wrap
@@ -105,7 +106,8 @@ type Keyring interface {
 	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
 	// makes the first.
 	ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error)
-	// Renew makes a new key for a person who was forgotten.
+	// Renew makes a new key for a person who was forgotten. When it returns, every
+	// process knows.
 	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
 }
 
@@ -160,10 +162,11 @@ type Config struct {
 	Keyring Keyring
 
 	// Archive and Held are where holds find what they match, and where it is
-	// kept. Without them no hold can be placed, and an erasure that a hold
-	// concerns waits.
+	// kept; Intake is what has still to come there. Without them no hold can be
+	// placed, and an erasure that a hold concerns waits.
 	Archive Archive
 	Held    Held
+	Intake  Intake
 
 	// Tokens counts those that an erasure refuses, for its receipt. Default none:
 	// the receipt then says until when they were issued, and not how many.
@@ -264,11 +267,13 @@ type Workflow struct {
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
 
-	countFrom time.Time        // of Run: when tokens may be counted again
+	countFrom atomic.Int64     // when tokens may be counted again, in nanoseconds since 1970
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
+
+	fenced sync.Map // where the intake ended behind the fence, a stream.IntakeState by request
 
 	mu    sync.RWMutex // for the rest
 	book  *book
@@ -299,7 +304,7 @@ func (w *Workflow) apply(e lane.Entry) {
 	if r != nil && r.exports() {
 		signal(w.asked)
 	}
-	if held || r != nil && r.Answered.IsZero() {
+	if held || r != nil {
 		signal(w.look)
 	}
 }
@@ -319,6 +324,11 @@ func (w *Workflow) note(record *events.Record) {
 // recorded reports whether events of a type are the worker's.
 func recorded(t events.Type) bool {
 	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestCompleted
+}
+
+// canHold reports whether there is what a hold is heeded with.
+func (w *Workflow) canHold() bool {
+	return w.cfg.Archive != nil && w.cfg.Held != nil && w.cfg.Intake != nil
 }
 
 func (w *Workflow) wake() { signal(w.work) }

@@ -22,6 +22,7 @@ const (
 	AttrProposal = "proposal"
 	AttrBody     = "body"
 	AttrScope    = "scope"
+	AttrLifts    = "lifts" // where a lift is proposed
 	AttrTokens   = "tokens"
 	AttrReach    = "reach"
 	AttrCutoff   = "issued_before" // this and the two below in ms, where the body names one
@@ -194,7 +195,7 @@ func (b *Book) Apply(e lane.Entry) {
 // step is the state that a record brings its proposal into, "" for none.
 func (b *Book) step(r *events.Record) State {
 	switch {
-	case r.Source == b.cfg.Revoker && r.Type.RevokedScope() != "":
+	case r.Source == b.cfg.Revoker && (r.Type.RevokedScope() != "" || r.Type == events.RevocationLifted):
 		return Used
 	case r.Source != Source:
 		return ""
@@ -262,6 +263,9 @@ func (b *Book) move(p *Proposal, to State, e lane.Entry) {
 	r := e.Record
 	at := time.UnixMicro(r.Received).UTC()
 	if p.May(to, r.Actor, at) != nil || to == Approved && r.Attributes[AttrBody] != p.Body {
+		return
+	}
+	if to == Used && (p.Lifts != "") != (r.Type == events.RevocationLifted) {
 		return
 	}
 	p.state, p.Position = to, e.Index

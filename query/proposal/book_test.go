@@ -48,6 +48,7 @@ func TestStates(t *testing.T) {
 	use := step{events.ClientRevoked, "ann", 20, nil}
 	deny := step{events.RevocationDenied, "eve", 15, nil}
 	with := func(s step, change func(*events.Record)) step { s.change = change; return s }
+	lift := with(propose, func(r *events.Record) { r.Attributes[proposal.AttrLifts] = "r" })
 	late := func(s step, minutes int) step { s.minutes = minutes; return s }
 	for name, c := range map[string]struct {
 		steps []step
@@ -57,6 +58,9 @@ func TestStates(t *testing.T) {
 		"approved":                  {[]step{propose, approve}, proposal.Approved},
 		"used":                      {[]step{propose, approve, use}, proposal.Used},
 		"used without approval":     {[]step{propose, use}, proposal.Proposed},
+		"used to lift":              {[]step{propose, approve, with(use, func(r *events.Record) { r.Type = events.RevocationLifted })}, proposal.Approved},
+		"a lift, used":              {[]step{lift, approve, with(use, func(r *events.Record) { r.Type = events.RevocationLifted })}, proposal.Used},
+		"a lift, used to revoke":    {[]step{lift, approve, use}, proposal.Approved},
 		"used twice":                {[]step{propose, approve, use, use}, proposal.Used},
 		"denied":                    {[]step{propose, deny}, proposal.Denied},
 		"approval taken back":       {[]step{propose, approve, deny, use}, proposal.Denied},
@@ -168,7 +172,7 @@ func TestOneTenantDoesNotCrowdOutAnother(t *testing.T) {
 // every member, and one that differs is named.
 func TestTermsAreCarried(t *testing.T) {
 	t.Parallel()
-	all := proposal.Terms{Scope: events.ScopeKey, Issuer: "i", Client: "c", KeyID: "k", Expires: 4, Cutoff: 1, Starts: 2, NotAfter: 3, Reason: "r", Ticket: "t"}
+	all := proposal.Terms{Scope: events.ScopeKey, Issuer: "i", Client: "c", KeyID: "k", Expires: 4, Cutoff: 1, Starts: 2, NotAfter: 3, Reason: "r", Ticket: "t", Lifts: "l"}
 	d := events.Data{Attributes: map[string]string{}}
 	all.Describe(&d)
 	b := proposal.NewBook(proposal.Config{Revoker: revoker})

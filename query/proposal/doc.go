@@ -1,5 +1,5 @@
-// Package proposal is how a second person has a say in a wide revocation: it is
-// proposed, approved by somebody else, and made once.
+// Package proposal is how a second person has a say in a wide revocation, and in
+// its lift: it is proposed, approved by somebody else, and made once.
 //
 // # What it is
 //
@@ -19,7 +19,8 @@
 //   - A proposal that was not approved, and an approval that was not used,
 //     within Config.TTL has expired. Both times are the intake's.
 //   - An approval is used once: the revocation has the id of the proposal, and
-//     of two events with one id the log takes one.
+//     of two events with one id the log takes one. One of a lift permits no
+//     revocation, and the reverse.
 //   - Of two decisions the first on the log stands; a denial takes back an
 //     approval that was not used.
 //   - Only what our own services published counts.
@@ -29,7 +30,7 @@
 //
 // Attributes of the events: proposal (its id) and body (a keyed digest of the
 // revocation's tenant, terms and note, 32 hex digits). Of revocation.proposed
-// also scope; issued_before, starts and not_after in ms, where they are said;
+// also scope; lifts, where it is the lift of a revocation with that id; issued_before, starts and not_after in ms, where they are said;
 // tokens and reach, where they were known. Its other terms are the members iss,
 // client_id, kid, exp, reason and ticket, and the note is in the sealed part. A
 // revocation that used a proposal has the attribute proposal.

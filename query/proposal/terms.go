@@ -6,7 +6,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
-// Terms is all that a proposed revocation would do and say, but for its note,
+// Terms is all that a proposed revocation or lift would do and say, but for its note,
 // which is sealed: who decides is shown all of it, and it is what the digest in
 // AttrBody is taken of.
 type Terms struct {
@@ -20,6 +20,7 @@ type Terms struct {
 	NotAfter events.Timestamp `json:"not_after"`     // 0: for good
 	Reason   string           `json:"reason"`
 	Ticket   string           `json:"ticket"`
+	Lifts    string           `json:"lifts"` // id of the revocation that is to be lifted; empty where one is to be made
 }
 
 // times is the times of t that an event has in attributes of its own.
@@ -32,6 +33,9 @@ func (t *Terms) times() map[string]*events.Timestamp {
 func (t Terms) Describe(d *events.Data) {
 	d.Issuer, d.ClientID, d.KeyID, d.Expires, d.Reason, d.Ticket = t.Issuer, t.Client, t.KeyID, t.Expires, t.Reason, t.Ticket
 	d.Attributes[AttrScope] = string(t.Scope)
+	if t.Lifts != "" {
+		d.Attributes[AttrLifts] = t.Lifts
+	}
 	for name, at := range t.times() {
 		if *at != 0 {
 			d.Attributes[name] = strconv.FormatInt(int64(*at), 10)
@@ -41,7 +45,8 @@ func (t Terms) Describe(d *events.Data) {
 
 // termsOf is the terms that the record of a proposal describes.
 func termsOf(r *events.Record) Terms {
-	t := Terms{Scope: events.Scope(r.Attributes[AttrScope]), Issuer: r.Issuer, Client: r.Client, KeyID: r.KeyID, Expires: r.Expires, Reason: r.Reason, Ticket: r.Ticket}
+	t := Terms{Scope: events.Scope(r.Attributes[AttrScope]), Issuer: r.Issuer, Client: r.Client, KeyID: r.KeyID, Expires: r.Expires, Reason: r.Reason, Ticket: r.Ticket,
+		Lifts: r.Attributes[AttrLifts]}
 	for name, at := range t.times() {
 		if n := number(r.Attributes[name]); n != nil {
 			*at = events.Timestamp(*n)
@@ -59,6 +64,7 @@ func (t Terms) Differ(o Terms) (names []string) {
 		{"scope", t.Scope == o.Scope}, {"iss", t.Issuer == o.Issuer}, {"client_id", t.Client == o.Client}, {"kid", t.KeyID == o.KeyID},
 		{"exp", t.Expires == o.Expires}, {"issued_before", t.Cutoff == o.Cutoff}, {"starts", t.Starts == o.Starts},
 		{"not_after", t.NotAfter == o.NotAfter}, {"reason", t.Reason == o.Reason}, {"ticket", t.Ticket == o.Ticket},
+		{"lifts", t.Lifts == o.Lifts},
 	} {
 		if !m.same {
 			names = append(names, m.name)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -186,9 +187,16 @@ type lifted struct {
 	hash   string
 }
 
-// Recorded implements leak.Store.
+// unknownTable is UNKNOWN_TABLE.
+const unknownTable = 60
+
+// Recorded implements leak.Store. Where the tables were not made yet, as when a
+// deployment begins, nothing is recorded.
 func (s *Store) Recorded(ctx context.Context, shard uint16) (uint64, error) {
 	end, err := s.recorded(ctx, shard)
+	if exception, ok := errors.AsType[*clickhouse.Exception](err); ok && exception.Code == unknownTable {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("recorded shard=%d: %w", shard, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -99,10 +100,20 @@ func (f *Feed) loop(ctx context.Context, live <-chan *nats.Msg) error {
 		case f.cfg.Conn.IsClosed():
 			return fmt.Errorf("revocation feed: %w", nats.ErrConnectionClosed)
 		}
-		f.cfg.Log.Warn("revocation feed cannot catch up", "err", err, "elapsed", wait)
+		f.delayed(ctx, err, wait)
 		pause(ctx, wait/2+rand.N(wait))
 		wait = min(2*wait, maxBackoff)
 	}
+}
+
+// delayed tells of a failure. That there is nothing yet is none for the moment in
+// which a deployment begins.
+func (f *Feed) delayed(ctx context.Context, err error, wait time.Duration) {
+	level := slog.LevelWarn
+	if errors.Is(err, errEmpty) && f.view.Load() == nil && wait < maxBackoff {
+		level = slog.LevelInfo
+	}
+	f.cfg.Log.Log(ctx, level, "revocation feed cannot catch up", "err", err, "elapsed", wait)
 }
 
 func pause(ctx context.Context, d time.Duration) {

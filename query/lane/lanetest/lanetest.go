@@ -117,7 +117,10 @@ func (k *Kit) IntakeKeys() intakekey.Reader {
 
 // Intake runs an intake until the returned function is called, or the test
 // ends.
-func (k *Kit) Intake() (stop func()) {
+func (k *Kit) Intake() (stop func()) { return k.IntakeWith(func(*intake.Config) {}) }
+
+// IntakeWith is Intake with a changed configuration.
+func (k *Kit) IntakeWith(change func(*intake.Config)) (stop func()) {
 	k.T.Helper()
 	ctx := k.T.Context()
 	js, err := jetstream.New(k.Projector)
@@ -126,10 +129,12 @@ func (k *Kit) Intake() (stop func()) {
 	k.check(err)
 	quarantine, err := stream.OpenQuarantine(ctx, js)
 	k.check(err)
-	in, err := intake.New(intake.Config{
+	cfg := intake.Config{
 		Open: func(ctx context.Context) (intake.Source, error) { return stream.OpenIntake(ctx, js) },
 		Log:  log, Quarantine: quarantine, Keyring: k.Keys, Policy: k.Policy,
-	})
+	}
+	change(&cfg)
+	in, err := intake.New(cfg)
 	k.check(err)
 	stop = k.Run(in.Run)
 	select {
