@@ -175,7 +175,7 @@ var required = map[Type][]string{
 	RequestDenied: {"actor", "attributes.request"}, RequestExtended: {"actor", "attributes.request"},
 	RequestCancelled: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
 	RequestNotified: {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
-	AuditAccessed: {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
+	AuditAccessed:   {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
 	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
 }
 
