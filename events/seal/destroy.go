@@ -84,7 +84,7 @@ type Destroyed struct {
 	// before, or there never was one.
 	AlreadyGone bool
 
-	// KeyFingerprint names the key that was destroyed, for the receipt: 16 hex
+	// KeyFingerprint names the key that was destroyed: 16 hex
 	// digits of a SHA-256 over it. Empty where AlreadyGone.
 	KeyFingerprint string
 
@@ -160,6 +160,29 @@ func (k *Keyring) mark(ctx context.Context, tenant string, key *dataKey) error {
 		return fmt.Errorf("mark the key as destroyed: %w", err)
 	}
 	return nil
+}
+
+// KeyMark is the mark that a person's data key leaves when it is destroyed, as
+// hex: it names the key, before and after, to those who cannot have it. The error
+// wraps ErrDestroyed where the key is gone.
+func (k *Keyring) KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error) {
+	at, err := k.seatOf(ctx, tenant, ref)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrDestroyed
+	}
+	if err != nil {
+		return "", fmt.Errorf("mark of a key: %w", err)
+	}
+	var e keyEntry
+	err = k.read(ctx, keyName(seat{tenant, at.Handle}), &e)
+	if errors.Is(err, ErrNotFound) || err == nil && e.Ref != ref {
+		err = ErrDestroyed
+	}
+	if err != nil {
+		return "", fmt.Errorf("mark of a key: %w", err)
+	}
+	mark := e.Key.mark()
+	return hex.EncodeToString(mark[:]), nil
 }
 
 func (k *dataKey) mark() [16]byte {

@@ -11,7 +11,8 @@
 // [Keyring.Destroy] erases reference and data key, and leaves a fence that
 // keeps them from being made again. A [Tenant] turns the other identifiers into
 // keyed hashes. Beside them stand the keys that publishers encrypt to
-// ([Keyring.IntakeKeys]), which are nobody's and live for about a day. A [Rotation]
+// ([Keyring.IntakeKeys]), which are nobody's and live for about a day, and those that
+// receipts are signed with ([Keyring.ReceiptKeys]), which stay. A [Rotation]
 // takes the keyring from epoch to epoch: what is in it is wrapped anew, and the
 // [Root] destroys the key of the epoch before, so that no copy of the keyring from
 // then opens anything.
@@ -79,6 +80,9 @@
 //     once. After DestroyIntakeKey and Config.CacheTTL it opens nothing in any
 //     process. One that cannot be read hides no other, and is not taken for one
 //     that is not there.
+//   - The key that receipts of erasures are signed with is one, however many
+//     processes make it at once, and stays through all epochs. KeyMark names a
+//     person's key, and what is left in the store when it was destroyed is that.
 //   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
 //     MB by default, and 10 MB of prepared ciphers.
 //

@@ -24,6 +24,7 @@ import (
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
 //	i.<seconds>              intakeEntry: what publishers encrypt to, from then on
 //	d.<tenant>.<mark>        fenceEntry: the data key of that mark was destroyed
+//	v.<number>               receiptEntry: what receipts of erasures are signed with
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
@@ -194,6 +195,8 @@ func kind(name string) string {
 		return "intake key"
 	case "d":
 		return "mark"
+	case "v":
+		return "receipt key"
 	default:
 		return "unknown"
 	}

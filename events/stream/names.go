@@ -62,6 +62,7 @@ const (
 	RenewalSubjects    = keyringPrefix + "g.>" // that somebody who was forgotten may be known again
 	SeatSubjects       = keyringPrefix + "s.>"
 	DataKeySubjects    = keyringPrefix + "k.>"
+	ReceiptKeySubjects = keyringPrefix + "v.>" // keys that receipts of erasures are signed with
 	HeldSubjects       = heldPrefix + ">"
 	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed
 	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over

@@ -17,7 +17,7 @@ type Role string
 const (
 	Operator  Role = "operator"  // creates and changes streams; used at start and by hand, by no running service
 	Projector Role = "projector" // the only writer of the log, the keyring and the revocation feed
-	API       Role = "api"       // publishes events, reads the log, destroys keys, makes those of holds and of who comes back
+	API       Role = "api"       // publishes events, reads the log, destroys keys, makes those of holds, of receipts and of who comes back
 	Issuer    Role = "issuer"    // publishes what it issued and revoked; reads nothing
 	Verifier  Role = "verifier"  // publishes what it verified; follows revocations
 	Auditor   Role = "auditor"   // reads the logs and the feed message by message; publishes nothing
@@ -134,6 +134,7 @@ func api(shards int) []string {
 		[]string{
 			stream.HoldKeySubjects, stream.ReleasedSubjects, stream.HeldSubjects, // keeps what holds match
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
+			stream.ReceiptKeySubjects, // signs receipts
 		},
 		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
 		[]string{"rescind.events.>", stream.ErasureSubjects, stream.MarkSubjects, stream.KeyringGuard, stream.LiveEvictions + ".*", stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},

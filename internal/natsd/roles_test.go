@@ -129,6 +129,7 @@ func subjectRights() []right {
 		pub("rescind.keyring.g.acme.00ff.2", projector, api),
 		pub("rescind.keyring.h.acme.00ff", projector, api),
 		pub("rescind.keyring.r.acme.00ff", projector, api),
+		pub("rescind.keyring.v.1", projector, api),
 		pub("rescind.keyring.f.acme.1", projector),
 		pub("rescind.held.acme.00ff.00ff.0.1", api),
 		pub("rescind.keyring.e.acme.00ff", projector, api),
