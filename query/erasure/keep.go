@@ -26,7 +26,22 @@ type kept struct {
 	heeded string   // digest of the holds that were looked at
 	holds  []string // ids of those that keep anything
 	parts  int
+	untold []string // ids of recipients who were not told
 }
+
+// open reports whether an erasure is not complete.
+func (k *kept) open() bool { return k.parts > 0 || len(k.untold) > 0 }
+
+// reason says why it is not.
+func (k *kept) reason() string {
+	if k.parts > 0 {
+		return LegalHold
+	}
+	return untold
+}
+
+// untold is the reason of a request that is complete but for telling recipients.
+const untold = "recipients_not_told"
 
 // digestOf names a set of holds.
 func digestOf(active, _ []hold.Hold) string {
@@ -250,15 +265,19 @@ func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 // maxMissing is how many holds a partial request names.
 const maxMissing = 20
 
-// remain states that r is carried out but for what holds keep. There is one such
-// event for each time that the holds change.
+// remain states that r is carried out but for what holds keep, and whom it has
+// not told. There is one such event for each time that the holds change, and one
+// when all were told and holds keep something.
 func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	named := k.holds
 	if len(named) > maxMissing {
 		named = named[:maxMissing]
 	}
+	for _, id := range k.untold {
+		named = append(slices.Clip(named), missingRecipient+id)
+	}
 	return w.record(ctx, r, events.RequestCompleted, ".partial."+strconv.FormatUint(r.Last().Position, 10), events.Data{
-		Actor: Worker, Reason: LegalHold, Attributes: map[string]string{
+		Actor: Worker, Reason: k.reason(), Attributes: map[string]string{
 			attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
 			attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
 		},

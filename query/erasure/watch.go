@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,7 +82,7 @@ func (w *Workflow) finding(a *alarm) events.Event {
 func (w *Workflow) openFindings(ctx context.Context) error {
 	var faults []error
 	now := w.cfg.Now()
-	for _, ev := range append(w.findings(now), w.reviews(now)...) {
+	for _, ev := range slices.Concat(w.findings(now), w.reviews(now), w.untoldFindings(now)) {
 		if err := w.publish(ctx, ev); err != nil {
 			faults = append(faults, fmt.Errorf("open finding: %w", err))
 		}

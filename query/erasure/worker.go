@@ -21,6 +21,7 @@ const Worker = "rescind:erasure"
 func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
+	watching.Go(func() { w.notify(ctx) })
 	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
@@ -102,7 +103,7 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, keep what is held, destroy, complete. Each can be done again.
+// durable: revoke, keep what is held, prepare notices, destroy, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r.Type != Erasure || r.subject.IsZero() {
 		return w.complete(ctx, &r)
@@ -114,13 +115,19 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
+	if err := w.prepare(ctx, &r); err != nil {
+		return err
+	}
 	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
 		return err
 	}
 	if err := w.letGo(ctx, &r); err != nil {
 		return err
 	}
-	if kept.parts > 0 {
+	if kept.untold, err = w.closeNotices(ctx, &r); err != nil {
+		return err
+	}
+	if kept.open() {
 		return w.remain(ctx, &r, kept)
 	}
 	return w.complete(ctx, &r)
@@ -165,11 +172,7 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if err != nil {
 		return fmt.Errorf("id of %s: %w", t.Name(), err)
 	}
-	ev, tried := w.tried[id]
-	if !tried {
-		ev = w.event(t, id, r.Tenant, d)
-		w.tried[id] = ev
-	}
+	ev := w.firstTried(id, func() events.Event { return w.event(t, id, r.Tenant, d) })
 	if err := w.publish(ctx, ev); err != nil {
 		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
@@ -179,8 +182,23 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if !w.isLogged(r, ev) {
 		return fmt.Errorf("record %s: %w", t.Name(), errOther)
 	}
+	w.mu.Lock()
 	delete(w.tried, id)
+	w.mu.Unlock()
 	return nil
+}
+
+// firstTried is the event that was published under id and is not known to be on
+// the log, or the one that is made now.
+func (w *Workflow) firstTried(id string, made func() events.Event) events.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ev, tried := w.tried[id]
+	if !tried {
+		ev = made()
+		w.tried[id] = ev
+	}
+	return ev
 }
 
 // idOf is the id of the event that a step of carrying out r makes. Every worker

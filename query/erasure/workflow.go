@@ -17,6 +17,7 @@ import (
 	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/recipient"
 )
 
 // Source is the CloudEvents source of the events that this package publishes.
@@ -109,6 +110,13 @@ type Archive interface {
 	Parts(ctx context.Context, w Wanted) ([]Part, error)
 }
 
+// Disclosures is the audit store, as far as recipients need it, beside
+// Archive.CatchUp.
+type Disclosures interface {
+	// Disclosed is where a person's data went, as far as the archive has it.
+	Disclosed(ctx context.Context, tenant string, shard uint16, person events.Ref) (recipient.Disclosed, error)
+}
+
 // Wanted says which personal parts of a person are meant.
 type Wanted struct {
 	Tenant string
@@ -153,6 +161,10 @@ type Config struct {
 	// concerns waits.
 	Archive Archive
 	Held    Held
+
+	// Notifying is how recipients are told of erasures. nil tells nobody, and asks
+	// nobody to.
+	Notifying *Notifying
 
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
@@ -205,6 +217,7 @@ func (c *Config) defaults() {
 	if c.Deadlines == nil {
 		c.Deadlines = deadline.Default()
 	}
+	c.Notifying = c.Notifying.withDefaults()
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
@@ -222,6 +235,7 @@ func (c Config) Validate() error {
 	if c.WaitFor < 0 || c.Retry < 0 || c.Watch < 0 {
 		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
+	faults = append(faults, c.Notifying.validate(c.Archive))
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
 	}
@@ -233,10 +247,10 @@ type Workflow struct {
 	cfg  Config
 	work chan struct{} // has one element when there may be something to carry out
 	look chan struct{} // has one when there may be something to find
+	post chan struct{} // has one when there may be somebody to tell
 
-	tried map[string]events.Event // of Run: published, but not seen on the log yet
-
-	mu    sync.RWMutex // for the rest
+	mu    sync.RWMutex            // for the rest
+	tried map[string]events.Event // published by the worker, but not seen on the log yet
 	book  *book
 	holds *hold.Book
 	notes map[events.Ref]note // of what is on the log as the worker's
@@ -248,7 +262,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -259,18 +273,21 @@ func (w *Workflow) apply(e lane.Entry) {
 	r := w.book.apply(e)
 	held := w.holds.Apply(e)
 	w.mu.Unlock()
-	if held || r != nil && r.toDo() {
+	if held || r != nil && (r.toDo() || r.toldAll()) {
 		w.wake()
 	}
 	if held || r != nil && r.Answered.IsZero() {
 		signal(w.look)
+	}
+	if r != nil && r.State == Partial {
+		signal(w.post)
 	}
 }
 
 // note keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
 func (w *Workflow) note(record *events.Record) {
-	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted {
+	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted && record.Type != events.RequestNotified {
 		return
 	}
 	n := note{kind: record.Type, request: record.Attributes[attrRequest]}
