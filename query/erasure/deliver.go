@@ -38,8 +38,9 @@ type notifier struct {
 
 	mu     sync.Mutex // for the rest
 	later  map[stream.Notice]time.Time
-	away   map[string]time.Time // recipients who are left alone until then
-	failed map[string]int       // how often in a row
+	away   map[string]time.Time     // recipients who are left alone until then
+	failed map[string]int           // how often in a row
+	said   map[stream.Notice]answer // what is not on the log yet
 }
 
 // notice is one that may be sent.
@@ -48,12 +49,18 @@ type notice struct {
 	to      string
 }
 
+// answer is what a recipient answered for good.
+type answer struct {
+	Delivery
+	reason string
+}
+
 // notify tells recipients until ctx ends.
 func (w *Workflow) notify(ctx context.Context) {
 	if w.cfg.Notifying == nil {
 		return
 	}
-	n := &notifier{Workflow: w, Notifying: w.cfg.Notifying, later: map[stream.Notice]time.Time{}, away: map[string]time.Time{}, failed: map[string]int{}}
+	n := &notifier{Workflow: w, Notifying: w.cfg.Notifying, later: map[stream.Notice]time.Time{}, away: map[string]time.Time{}, failed: map[string]int{}, said: map[stream.Notice]answer{}}
 	tick := time.NewTicker(w.cfg.Retry)
 	defer tick.Stop()
 	for {
@@ -133,6 +140,9 @@ func (n *notifier) tellAll(ctx context.Context, list []notice) error {
 // the recipient is to be left alone. An error is ours, not theirs.
 func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered bool, err error) {
 	place := noticeTo(r, to)
+	if a, there := n.answered(place); there {
+		return true, n.settled(ctx, r, place, a) // they are not asked again because we could not write it down
+	}
 	tried, err := n.triedOf(ctx, place)
 	if err != nil {
 		return false, err
@@ -148,7 +158,7 @@ func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered
 	if err != nil {
 		return false, err
 	}
-	d, reason, after, failure := n.attempt(ctx, m)
+	a, after, failure := n.attempt(ctx, m)
 	switch {
 	case ctx.Err() != nil:
 		return false, nil
@@ -157,8 +167,30 @@ func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered
 		return false, n.failedOnce(ctx, place, tried, failure, after)
 	default:
 		n.back(to)
-		return true, n.recordNotice(ctx, r, to, ".notified.", d, reason)
+		return true, n.settled(ctx, r, place, a)
 	}
+}
+
+// settled records what a recipient answered. Stopped before that it is not known
+// here that they did, and they are told again.
+func (n *notifier) settled(ctx context.Context, r *Request, place stream.Notice, a answer) error {
+	n.mu.Lock()
+	n.said[place] = a
+	n.mu.Unlock()
+	if err := n.recordNotice(ctx, r, place.Recipient, ".notified.", a.Delivery, a.reason); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.said, place)
+	return nil
+}
+
+func (n *notifier) answered(place stream.Notice) (answer, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a, there := n.said[place]
+	return a, there
 }
 
 func (n *notifier) triedOf(ctx context.Context, place stream.Notice) (t Tried, err error) {
@@ -218,13 +250,13 @@ var (
 )
 
 // attempt sends a notice once. Failure is why there is no final answer.
-func (n *notifier) attempt(ctx context.Context, m callback.Message) (d Delivery, reason string, after time.Duration, failure error) {
-	a, err := n.Sender.Send(ctx, m)
+func (n *notifier) attempt(ctx context.Context, m callback.Message) (a answer, after time.Duration, failure error) {
+	got, err := n.Sender.Send(ctx, m)
 	if err != nil {
-		return "", "", 0, fmt.Errorf("%w: %w", errQuiet, err)
+		return a, 0, fmt.Errorf("%w: %w", errQuiet, err)
 	}
-	d, reason, failure = answerOf(a)
-	return d, reason, a.RetryAfter, failure
+	a, failure = answerOf(got)
+	return a, got.RetryAfter, failure
 }
 
 // message is the notice as it was prepared: the same for every attempt.
@@ -251,7 +283,7 @@ func (n *notifier) message(ctx context.Context, r *Request, to string) (callback
 
 // answerOf is what an answer comes to. A refusal is only what says that it is
 // one: a 403 may be a wall's before the recipient, who then was not told.
-func answerOf(a callback.Answer) (d Delivery, reason string, failure error) {
+func answerOf(a callback.Answer) (answer, error) {
 	var said struct {
 		Outcome string `json:"outcome"`
 		Reason  string `json:"reason"`
@@ -262,10 +294,10 @@ func answerOf(a callback.Answer) (d Delivery, reason string, failure error) {
 		if !slices.Contains(refusals(), said.Reason) {
 			said.Reason = OtherReason // it may say anything, and receipts repeat it
 		}
-		return Refused, said.Reason, nil
+		return answer{Refused, said.Reason}, nil
 	case a.Verdict() == callback.Accepted:
-		return Delivered, "", nil
+		return answer{Delivery: Delivered}, nil
 	default:
-		return "", "", fmt.Errorf("%w: %d", errTold, a.Status)
+		return answer{}, fmt.Errorf("%w: %d", errTold, a.Status)
 	}
 }
