@@ -57,6 +57,10 @@ type Config struct {
 	// Shares bound what one caller does at once. None may be below 0.
 	Shares Shares
 
+	// CallbackKeys is the public keys that callbacks are signed with. Default none
+	// are.
+	CallbackKeys func(context.Context) ([]Key, error)
+
 	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
 	// is ignored then, no revocation says where it is enforced, and GET
 	// /v1/verifiers is answered 503.

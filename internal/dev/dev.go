@@ -56,6 +56,9 @@ type Options struct {
 	Shards int
 	// Stale is the age from which a view is stale. Default 5 s.
 	Stale time.Duration
+	// Recipients is the file of recipients who are told of erasures, also on
+	// loopback. Default none.
+	Recipients string
 	// Getenv stands for os.Getenv.
 	Getenv func(string) string
 	// Log takes the log of every part. nil discards.
@@ -212,6 +215,7 @@ func (s *Stack) config(o Options) config.Config {
 	if o.Stale != 0 {
 		c.Limits.Stale = o.Stale
 	}
+	c.Requests.Recipients, c.Callbacks.Allow = o.Recipients, []string{"127.0.0.0/8", "::1"}
 	return c
 }
 

@@ -13,13 +13,16 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 )
 
 // Config is what a Sender needs.
 type Config struct {
-	// Key signs. Required.
-	Key ed25519.PrivateKey
+	// Key signs. Required, unless KeyFrom is there, which is asked for it when the
+	// first message is sent, and again until it answers.
+	Key     ed25519.PrivateKey
+	KeyFrom func(context.Context) (ed25519.PrivateKey, error)
 
 	// Timeout is how long one attempt takes at most: resolving, connecting, and
 	// reading the answer. Default 10 s, 100 ms to 1 min.
@@ -45,6 +48,9 @@ type Config struct {
 type Sender struct {
 	cfg    Config
 	client *http.Client
+
+	mu  sync.Mutex
+	key ed25519.PrivateKey // nil until KeyFrom has answered
 }
 
 // New is a sender, or all that is wrong with cfg.
@@ -56,7 +62,7 @@ func New(cfg Config) (*Sender, error) {
 		cfg.Now = time.Now
 	}
 	var faults []error
-	if len(cfg.Key) != ed25519.PrivateKeySize {
+	if len(cfg.Key) != ed25519.PrivateKeySize && (cfg.Key != nil || cfg.KeyFrom == nil) {
 		faults = append(faults, errors.New("key: want an Ed25519 private key"))
 	}
 	if cfg.Timeout < 100*time.Millisecond || cfg.Timeout > time.Minute {
@@ -65,7 +71,7 @@ func New(cfg Config) (*Sender, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("callback: %w", err)
 	}
-	s := &Sender{cfg: cfg}
+	s := &Sender{cfg: cfg, key: cfg.Key}
 	s.client = &http.Client{Transport: s.transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return s, nil
 }
@@ -80,8 +86,22 @@ func (s *Sender) transport() *http.Transport {
 	}
 }
 
-// PublicKey is what receivers verify with.
-func (s *Sender) PublicKey() ed25519.PublicKey { return s.cfg.Key.Public().(ed25519.PublicKey) }
+func (s *Sender) signer(ctx context.Context) (ed25519.PrivateKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key != nil {
+		return s.key, nil
+	}
+	key, err := s.cfg.KeyFrom(ctx)
+	if err == nil && len(key) != ed25519.PrivateKeySize {
+		err = errors.New("not an Ed25519 private key")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key of callbacks: %w", err)
+	}
+	s.key = key
+	return key, nil
+}
 
 // Check reports why a URL would never be called: what New was told, and what is
 // plain from the URL alone. What a name resolves to is seen when it is dialled.
@@ -104,6 +124,9 @@ func (s *Sender) Send(ctx context.Context, m Message) (Answer, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer))
+	if err == nil {
+		err = ctx.Err() // a receiver that we hang up on may end its answer well
+	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("callback: read the answer: %w", plain(err))
 	}
@@ -124,8 +147,12 @@ func (s *Sender) request(ctx context.Context, m Message) (*http.Request, error) 
 	for name, values := range m.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
+	key, err := s.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	req.Header.Set("User-Agent", "rescind")
-	sign(req.Header, s.cfg.Key, m, s.cfg.Now())
+	sign(req.Header, key, m, s.cfg.Now())
 	return req, nil
 }
 

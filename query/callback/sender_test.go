@@ -282,6 +282,42 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// TestKeyFrom is asked until it answers, and then no more.
+func TestKeyFrom(t *testing.T) {
+	t.Parallel()
+	s, m := receiver(t, says(http.StatusOK))
+	derived, err := DeriveKey(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := DeriveKey(bytes.Repeat([]byte{8}, 32))
+	if _, short := DeriveKey(make([]byte, 31)); err != nil || short == nil || derived.Equal(other) || derived.Equal(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))) {
+		t.Error("not derived as it should be")
+	}
+	asked, away := 0, errors.New("away")
+	s.key, s.cfg.KeyFrom = nil, func(context.Context) (ed25519.PrivateKey, error) {
+		if asked++; asked == 1 {
+			return nil, away
+		}
+		return derived, nil
+	}
+	if _, err := s.Send(t.Context(), m); !errors.Is(err, away) {
+		t.Errorf("%v", err)
+	}
+	for range 2 {
+		if _, err := s.Send(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+func says(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+}
+
 // TestConfig: all that is wrong is said.
 func TestConfig(t *testing.T) {
 	t.Parallel()

@@ -2,8 +2,10 @@ package callback
 
 import (
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -33,6 +35,17 @@ const (
 
 // covered is the components that are signed, in this order.
 var covered = []string{"@method", "@target-uri", "content-type", "content-digest", "idempotency-key", "rescind-kind"}
+
+// DeriveKey is the key of callbacks that follows from another secret of the
+// deployment, of at least 32 random bytes. What it signs says nothing of that
+// secret, and nothing that the other signs is a callback.
+func DeriveKey(secret []byte) (ed25519.PrivateKey, error) {
+	seed, err := hkdf.Key(sha256.New, secret, nil, "rescind callbacks v1", ed25519.SeedSize)
+	if err != nil || len(secret) < 32 {
+		return nil, errors.New("derive the key of callbacks: want 32 bytes")
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
 
 // KeyID names a key: its RFC 7638 thumbprint.
 func KeyID(key ed25519.PublicKey) string {

@@ -25,6 +25,7 @@ type Tried struct {
 	Last     time.Time `json:"last"` // when it was tried
 	Next     time.Time `json:"next"` // not before then
 	Failure  string    `json:"failure"`
+	Contact  string    `json:"-"` // whom to write to, as in the registry
 }
 
 // atOnce is how many recipients are told at once. One recipient is told one
@@ -193,7 +194,8 @@ func (n *notifier) answered(place stream.Notice) (answer, bool) {
 	return a, there
 }
 
-func (n *notifier) triedOf(ctx context.Context, place stream.Notice) (t Tried, err error) {
+// triedOf is what came of trying until now, zero where nobody did.
+func (n *Notifying) triedOf(ctx context.Context, place stream.Notice) (t Tried, err error) {
 	b, err := n.Outbox.Tried(ctx, place)
 	if errors.Is(err, stream.ErrNotFound) {
 		return t, nil

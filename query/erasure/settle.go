@@ -2,13 +2,11 @@ package erasure
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/stream"
 )
 
 // Settlement is what a person says of a recipient whom no callback reached, or
@@ -68,24 +66,19 @@ func settling(err error) error {
 }
 
 // Attempts is what came of trying to tell the recipients of r who were not told
-// yet, by their ids.
+// yet, each of them, by their ids.
 func (w *Workflow) Attempts(ctx context.Context, r *Request) (map[string]Tried, error) {
 	out := map[string]Tried{}
 	if w.cfg.Notifying == nil {
 		return out, nil
 	}
 	for _, id := range r.unanswered() {
-		b, err := w.cfg.Notifying.Outbox.Tried(ctx, noticeTo(r, id))
-		if errors.Is(err, stream.ErrNotFound) {
-			continue
-		}
-		var t Tried
-		if err == nil {
-			err = json.Unmarshal(b, &t)
-		}
+		t, err := w.cfg.Notifying.triedOf(ctx, noticeTo(r, id))
 		if err != nil {
 			return nil, fmt.Errorf("attempts: %w", err)
 		}
+		to, _ := w.cfg.Notifying.Registry.Get(id)
+		t.Contact = to.Contact
 		out[id] = t
 	}
 	return out, nil

@@ -103,14 +103,17 @@ func (w *Workflow) findings(now time.Time) (out []events.Event) {
 	return out
 }
 
-// Stats counts requests that are open.
-type Stats struct{ Open, Soon, Overdue, Partial int }
+// Stats counts requests that are open, and recipients who were not told.
+type Stats struct{ Open, Soon, Overdue, Partial, Untold int }
 
 // Stats is as of now.
 func (w *Workflow) Stats() (s Stats) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	now := w.cfg.Now()
+	for r := range w.book.telling {
+		s.Untold += len(r.unanswered())
+	}
 	for _, r := range w.book.order {
 		switch {
 		case r.State == Partial:
