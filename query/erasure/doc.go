@@ -7,8 +7,8 @@
 // log: nothing else knows its state, and every process that reads the log
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
-// keep what a legal hold matches, destroy their key and reference, state
-// completion. It folds legal holds (package hold) beside them, and opens
+// keep what a legal hold matches, prepare notices to recipients, destroy their
+// key and reference, tell the recipients, state completion. It folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -43,6 +43,17 @@
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
+//   - With a registry, each recipient of what was disclosed of a person is on the
+//     log, and a notice to them is prepared, before the key goes; the key stays
+//     while it is not known who they are. None is sent before the key is gone.
+//   - An erasure is complete when each of them has answered, with 2xx or with a
+//     refusal that says it is one, or a person has said how they were told or why
+//     not: until then it is partial and names them. Each is settled once.
+//   - A notice is sent at least once: the same message, under one id. A recipient
+//     that does not answer is tried again with back-off, whoever goes on; no erasure
+//     and no other recipient waits for them.
+//   - When all are settled no byte of ours opens to a notice. Before that nobody
+//     but its recipient can read it.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
 //   - Nobody else can take the id of an event of the worker, and what is on
@@ -79,7 +90,8 @@
 // # What it does not do
 //
 // It does not carry out access and portability, which are recorded and their
-// deadlines kept, nor tell recipients. Deleting sealed bytes is left to their
+// deadlines kept. It tells recipients of erasures alone, and does not know whom
+// somebody told by other ways than tokens and exports. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key. Between the fence
 // and the moment at which a held part is sealed anew it does not open for a
 // moment. What an intake had sealed before the fence and logs only after the
@@ -89,5 +101,6 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022.
+// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022; article 19 and
+// docs/adr/0024.
 package erasure
