@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -150,6 +151,23 @@ func TestVerify(t *testing.T) {
 	twice.Add("Signature", v.Fields["signature"])
 	if _, err := Verify(twice, v.URL, []byte(v.Body), nil, time.Unix(v.Now, 0)); err == nil {
 		t.Error("two signatures are believed")
+	}
+}
+
+// TestSignedForLonger: a signature that says itself that it holds for longer than
+// the window is refused, although it is right.
+func TestSignedForLonger(t *testing.T) {
+	t.Parallel()
+	v, key := readVector(t), vectorKey(t)
+	for _, window := range []time.Duration{Window, Window + time.Second} {
+		h, now := v.header(), time.Unix(v.Now, 0)
+		params := strings.Replace(parameters(KeyID(key.Public().(ed25519.PublicKey)), now), fmt.Sprint("expires=", now.Add(Window).Unix()), fmt.Sprint("expires=", now.Add(window).Unix()), 1)
+		h.Set(fieldInput, "rescind="+params)
+		h.Set(fieldSignature, "rescind=:"+base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte(base(h, v.URL, params))))+":")
+		_, err := Verify(h, v.URL, []byte(v.Body), map[string]ed25519.PublicKey{KeyID(key.Public().(ed25519.PublicKey)): key.Public().(ed25519.PublicKey)}, now)
+		if (err == nil) != (window == Window) {
+			t.Errorf("%s: %v", window, err)
+		}
 	}
 }
 
