@@ -44,6 +44,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"query", "github.com/ClickHouse/clickhouse-go/v2", "query declares its stores; query/store implements them"},
 	{"query", module + "/projector/intake", "the API publishes events like everybody else"},
 	{"query/erasure", "github.com/ClickHouse/clickhouse-go/v2", "erasure is folded from the log, not from the audit side"},
+	{"query/receipt", "net", "a receipt is verified with nothing but the file and the key"},
 	{"internal/crash/checker", module + "/events/...", "a checker that shares code with the writer shares its faults"},
 	{"internal/crash/checker", module + "/projector/...", "a checker that shares code with the writer shares its faults"},
 	{"internal/crash/checker", module + "/internal/eventrow", "a checker that shares code with the writer shares its faults"},

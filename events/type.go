@@ -42,6 +42,7 @@ const (
 	RequestDenied       Type = "dev.rescind.request.denied.v1"
 	RequestExtended     Type = "dev.rescind.request.extended.v1"
 	RequestCancelled    Type = "dev.rescind.request.cancelled.v1"
+	RequestExecuted     Type = "dev.rescind.request.executed.v1"
 	RequestNotified     Type = "dev.rescind.request.notified.v1"
 	RequestCompleted    Type = "dev.rescind.request.completed.v1"
 	AuditAccessed       Type = "dev.rescind.audit.accessed.v1"
@@ -65,7 +66,7 @@ func Types() []Type {
 		KeyPublished, KeyRotated, KeyRetired, ConsentGranted, ConsentWithdrawn,
 		HoldPlaced, HoldReleased,
 		RequestReceived, RequestVerified, RequestApproved, RequestDenied,
-		RequestExtended, RequestCancelled, RequestNotified, RequestCompleted,
+		RequestExtended, RequestCancelled, RequestExecuted, RequestNotified, RequestCompleted,
 		AuditAccessed, AuditExported,
 		FindingOpened, FindingAcknowledged, FindingClosed,
 		SystemStarted, SystemStopped, SystemGap,

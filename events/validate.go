@@ -173,7 +173,7 @@ var required = map[Type][]string{
 	RequestReceived: {"iss", "sub", "attributes.request", "attributes.request_type"},
 	RequestVerified: {"actor", "attributes.request"}, RequestApproved: {"actor", "attributes.request"},
 	RequestDenied: {"actor", "attributes.request"}, RequestExtended: {"actor", "attributes.request"},
-	RequestCancelled: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
+	RequestCancelled: {"actor", "attributes.request"}, RequestExecuted: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
 	RequestNotified: {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
 	AuditAccessed:   {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
 	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},

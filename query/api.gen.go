@@ -296,6 +296,24 @@ type EventsAccepted struct {
 	Refused  []Refusal `json:"refused"`
 }
 
+// ExportLink defines model for ExportLink.
+type ExportLink struct {
+	Bytes int64 `json:"bytes"`
+
+	// Link Path of the export. Whoever has it can fetch the export, until then.
+	Link string `json:"link"`
+
+	// Passphrase That opens it. Tell the data subject on another way than the link. Absent where it is encrypted to a key.
+	Passphrase string    `json:"passphrase,omitempty,omitzero"`
+	Until      time.Time `json:"until"`
+}
+
+// ExportLinkInput defines model for ExportLinkInput.
+type ExportLinkInput struct {
+	// To Public key of the data subject, as age1...: the export is encrypted to it. Left out: to a passphrase, which the answer says.
+	To string `json:"to,omitempty,omitzero"`
+}
+
 // FeedDelta Data of the events delta and heartbeat.
 type FeedDelta struct {
 	Entries []struct {
@@ -846,7 +864,7 @@ type RequestStep struct {
 	// Told The day on which the subject was told.
 	Told string `json:"told,omitempty,omitzero"`
 
-	// What What happened: the state that it led to, or joined, extended, lifted, notified.
+	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), notified, lifted.
 	What string `json:"what"`
 }
 
@@ -997,6 +1015,15 @@ type RevocationRequest struct {
 // Scope defines model for Scope.
 type Scope = events.Scope
 
+// SignedReceipt defines model for SignedReceipt.
+type SignedReceipt struct {
+	// Jws What was signed, in compact form.
+	Jws string `json:"jws"`
+
+	// Receipt The same, to be read: schemas/receipts/erasure-receipt.v1.schema.json.
+	Receipt map[string]interface{} `json:"receipt"`
+}
+
 // SubjectRequest defines model for SubjectRequest.
 type SubjectRequest struct {
 	// Answered When it was denied, cancelled, or carried out as far as can be.
@@ -1009,10 +1036,13 @@ type SubjectRequest struct {
 	DaysLeft *int `json:"days_left,omitempty"`
 
 	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
-	Due      time.Time     `json:"due"`
-	Extended bool          `json:"extended,omitempty,omitzero"`
-	History  []RequestStep `json:"history,omitempty,omitzero"`
-	ID       string        `json:"id"`
+	Due time.Time `json:"due"`
+
+	// ExportUntil Until when its export can be fetched; absent where it has none.
+	ExportUntil time.Time     `json:"export_until,omitempty,omitzero"`
+	Extended    bool          `json:"extended,omitempty,omitzero"`
+	History     []RequestStep `json:"history,omitempty,omitzero"`
+	ID          string        `json:"id"`
 
 	// Missing What a partial request still lacks: ids of holds, and recipient:ID.
 	Missing []string `json:"missing,omitempty,omitzero"`
@@ -1030,10 +1060,13 @@ type SubjectRequest struct {
 	// Recipients Of an erasure, who has to be told; how it was tried only where one request is asked for.
 	Recipients []RequestRecipient `json:"recipients,omitempty,omitzero"`
 	Regulation string             `json:"regulation"`
-	State      RequestState       `json:"state"`
-	Tenant     string             `json:"tenant"`
-	Type       string             `json:"type"`
-	Urgency    Urgency            `json:"urgency,omitempty,omitzero"`
+
+	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
+	Salt    string       `json:"salt,omitempty,omitzero"`
+	State   RequestState `json:"state"`
+	Tenant  string       `json:"tenant"`
+	Type    string       `json:"type"`
+	Urgency Urgency      `json:"urgency,omitempty,omitzero"`
 }
 
 // SubjectRequestInput defines model for SubjectRequestInput.
@@ -1326,6 +1359,9 @@ type CancelRequestJSONRequestBody = RequestAct
 // DenyRequestJSONRequestBody defines body for DenyRequest for application/json ContentType.
 type DenyRequestJSONRequestBody = RequestAct
 
+// IssueExportJSONRequestBody defines body for IssueExport for application/json ContentType.
+type IssueExportJSONRequestBody = ExportLinkInput
+
 // ExtendRequestJSONRequestBody defines body for ExtendRequest for application/json ContentType.
 type ExtendRequestJSONRequestBody = RequestAct
 
@@ -1385,6 +1421,9 @@ type ServerInterface interface {
 	// PublishEvents Publish one CloudEvent or a batch.
 	// (POST /v1/events)
 	PublishEvents(ctx echo.Context) error
+	// DownloadExport The export that a link leads to.
+	// (GET /v1/exports/{tenant}/{id}/{secret})
+	DownloadExport(ctx echo.Context, tenant string, id string, secret string) error
 	// ListFindings What the controls have found, the last opened first.
 	// (GET /v1/findings)
 	ListFindings(ctx echo.Context, params ListFindingsParams) error
@@ -1406,6 +1445,9 @@ type ServerInterface interface {
 	// GetIntakeKeys The public keys that messages to the intake are encrypted to.
 	// (GET /v1/keys/intake)
 	GetIntakeKeys(ctx echo.Context) error
+	// GetReceiptKeys The public keys that receipts of erasures are or were signed with (RFC 7517, RFC 8037).
+	// (GET /v1/keys/receipts)
+	GetReceiptKeys(ctx echo.Context) error
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
@@ -1433,12 +1475,18 @@ type ServerInterface interface {
 	// DenyRequest Refuse it, with one of the reasons.
 	// (POST /v1/requests/{id}/deny)
 	DenyRequest(ctx echo.Context, id ID) error
+	// IssueExport Make a link under which the export can be fetched that the request was answered with.
+	// (POST /v1/requests/{id}/export)
+	IssueExport(ctx echo.Context, id ID) error
 	// ExtendRequest Take longer to answer it.
 	// (POST /v1/requests/{id}/extend)
 	ExtendRequest(ctx echo.Context, id ID) error
 	// LiftRequest End a restriction, or what an objection has stopped.
 	// (POST /v1/requests/{id}/lift)
 	LiftRequest(ctx echo.Context, id ID) error
+	// GetReceipt The signed receipt of an erasure.
+	// (GET /v1/requests/{id}/receipt)
+	GetReceipt(ctx echo.Context, id ID) error
 	// SettleRecipient Say that a recipient was told by other means, or cannot be.
 	// (POST /v1/requests/{id}/recipients/{recipient})
 	SettleRecipient(ctx echo.Context, id ID, recipient string) error
@@ -1594,6 +1642,38 @@ func (w *ServerInterfaceWrapper) PublishEvents(ctx echo.Context) error {
 	return err
 }
 
+// DownloadExport converts echo context to params.
+func (w *ServerInterfaceWrapper) DownloadExport(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "secret" -------------
+	var secret string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "secret", ctx.Param("secret"), &secret, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter secret: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DownloadExport(ctx, tenant, id, secret)
+	return err
+}
+
 // ListFindings converts echo context to params.
 func (w *ServerInterfaceWrapper) ListFindings(ctx echo.Context) error {
 	var err error
@@ -1721,6 +1801,15 @@ func (w *ServerInterfaceWrapper) GetIntakeKeys(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetIntakeKeys(ctx)
+	return err
+}
+
+// GetReceiptKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReceiptKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReceiptKeys(ctx)
 	return err
 }
 
@@ -1943,6 +2032,22 @@ func (w *ServerInterfaceWrapper) DenyRequest(ctx echo.Context) error {
 	return err
 }
 
+// IssueExport converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueExport(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueExport(ctx, id)
+	return err
+}
+
 // ExtendRequest converts echo context to params.
 func (w *ServerInterfaceWrapper) ExtendRequest(ctx echo.Context) error {
 	var err error
@@ -1972,6 +2077,22 @@ func (w *ServerInterfaceWrapper) LiftRequest(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.LiftRequest(ctx, id)
+	return err
+}
+
+// GetReceipt converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReceipt(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReceipt(ctx, id)
 	return err
 }
 
@@ -2429,11 +2550,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/requests", wrapper.ListRequests, options.OperationMiddlewares["listRequests"]...)
 	router.POST(options.BaseURL+"/v1/requests", wrapper.CreateRequest, options.OperationMiddlewares["createRequest"]...)
 	router.GET(options.BaseURL+"/v1/requests/:id", wrapper.GetRequest, options.OperationMiddlewares["getRequest"]...)
+	router.GET(options.BaseURL+"/v1/requests/:id/receipt", wrapper.GetReceipt, options.OperationMiddlewares["getReceipt"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/verify", wrapper.VerifyRequest, options.OperationMiddlewares["verifyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/approve", wrapper.ApproveRequest, options.OperationMiddlewares["approveRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/deny", wrapper.DenyRequest, options.OperationMiddlewares["denyRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/cancel", wrapper.CancelRequest, options.OperationMiddlewares["cancelRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/extend", wrapper.ExtendRequest, options.OperationMiddlewares["extendRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/export", wrapper.IssueExport, options.OperationMiddlewares["issueExport"]...)
+	router.GET(options.BaseURL+"/v1/exports/:tenant/:id/:secret", wrapper.DownloadExport, options.OperationMiddlewares["downloadExport"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/recipients/:recipient", wrapper.SettleRecipient, options.OperationMiddlewares["settleRecipient"]...)
 	router.POST(options.BaseURL+"/v1/subjects/renew", wrapper.RenewSubject, options.OperationMiddlewares["renewSubject"]...)
@@ -2447,6 +2571,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/quarantine/:seq/replay", wrapper.ReplayQuarantined, options.OperationMiddlewares["replayQuarantined"]...)
 	router.GET(options.BaseURL+"/v1/keys/callbacks", wrapper.GetCallbackKeys, options.OperationMiddlewares["getCallbackKeys"]...)
 	router.GET(options.BaseURL+"/v1/keys/intake", wrapper.GetIntakeKeys, options.OperationMiddlewares["getIntakeKeys"]...)
+	router.GET(options.BaseURL+"/v1/keys/receipts", wrapper.GetReceiptKeys, options.OperationMiddlewares["getReceiptKeys"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)

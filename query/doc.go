@@ -68,8 +68,12 @@
 //   - The leaks of a revocation are complete up to the position that the answer
 //     names. A decision of the past is what the log of then amounts to.
 //   - Nobody publishes under a source of Rescind's own.
+//   - Neither a link to an export nor a byte of one leaves before audit.exported is
+//     on the log, naming whose it is; where it cannot be, nothing leaves. Whatever
+//     is wrong with a link, the answer is the same.
 //   - Identifiers and tokens are in no log line, metric, cursor or URL, and an
-//     error that was not foreseen shows nothing of itself.
+//     error that was not foreseen shows nothing of itself. The path of an export
+//     holds the secret of its link, and is in none of them either.
 //
 // # Shapes and units
 //
@@ -90,8 +94,7 @@
 //
 // # What it does not do
 //
-// It opens no listener, ends no TLS and limits no rates. It does not yet
-// export. Why lines of a bulk job were refused is forgotten with the process;
+// It opens no listener, ends no TLS and limits no rates. Why lines of a bulk job were refused is forgotten with the process;
 // how many is not.
 // POST /v1/check looks at claims alone and is no authentication.
 //

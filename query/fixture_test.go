@@ -27,6 +27,7 @@ import (
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -331,11 +332,21 @@ func (requests) Restrictions(context.Context, string, []events.Ref) (map[events.
 	return nil, nil
 }
 
+func (requests) Export(string, func(string) bool) (stream.ExportPlace, error) {
+	return stream.ExportPlace{}, erasure.ErrNotFound
+}
+
 func (requests) Get(string, func(string) bool) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
 }
 
 func (requests) List(erasure.Filter) []erasure.Request { return nil }
+
+func (requests) Receipt(context.Context, string, func(string) bool) (receipt.JWS, error) {
+	return receipt.JWS{}, erasure.ErrNotFound
+}
+
+func (requests) ReceiptKeys(context.Context) ([]receipt.Key, error) { return nil, nil }
 
 // api is an API under test, and who calls it.
 type api struct {

@@ -22,6 +22,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
@@ -89,16 +90,21 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	}
 	s := h.tables(t)
 	h.store = s
+	archive := &store.Archive{Store: s, Logs: []store.Log{k.Log}}
+	office, err := export.New(export.Config{Archive: archive, Keyring: k.Keyring, Store: stream.NewExports(k.JS)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	workflow, err := erasure.New(erasure.Config{
 		Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience,
-		Archive: &store.Archive{Store: s, Logs: []store.Log{k.Log}}, Held: stream.NewHeld(k.JS),
+		Archive: archive, Held: stream.NewHeld(k.JS), Exports: office,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.cfg = query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring, IntakeKeys: k.IntakeKeys(),
-		Decider: view, Requests: workflow, Quarantine: quarantine, Feed: passed, WaitFor: patience,
+		Decider: view, Requests: workflow, Exports: office, Quarantine: quarantine, Feed: passed, WaitFor: patience,
 	}
 	for _, change := range changes {
 		change(&h.cfg)
@@ -296,7 +302,7 @@ func (h *house) forget(t *testing.T, ref string) {
 		t.Fatalf("%+v", r)
 	}
 	r = h.completed(t, path)
-	if r.Outcome != "erased" || len(r.History) != 5 {
+	if r.Outcome != "erased" || len(r.History) != 6 {
 		t.Errorf("%+v", r)
 	}
 	h.post("approver", path+"/deny", map[string]any{"reason": "legal_claims"}, http.StatusConflict, nil)

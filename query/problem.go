@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/proposal"
@@ -108,6 +109,7 @@ func problemOf(err error) Problem {
 		web      *echo.HTTPError
 		tooBig   *http.MaxBytesError
 		share    *shareError
+		early    *erasure.EarlyError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -124,6 +126,10 @@ func problemOf(err error) Problem {
 		return problem(KindShare, http.StatusTooManyRequests, "too many at once", share.Error())
 	case errors.As(err, &state):
 		return problem(KindState, http.StatusConflict, "not in this state", state.Error())
+	case errors.As(err, &early):
+		return problem(KindState, http.StatusConflict, "no receipt yet", early.Error()+": there is one once it was approved and carried out")
+	case errors.Is(err, erasure.ErrNoReceipt):
+		return problem(KindNotFound, http.StatusNotFound, "no receipt", "a receipt is made of erasures that are carried out, and of nothing else")
 	case errors.As(err, &member):
 		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: member.Detail, Member: member.Member}
 	case errors.As(err, &held):
@@ -144,7 +150,7 @@ func problemOf(err error) Problem {
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", erasure.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrPending):
 		return problem(KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again")
-	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
+	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, export.ErrGone), errors.Is(err, ErrNotFound):
 		return problem(KindNotFound, http.StatusNotFound, "not found", "there is none that your token reaches")
 	case errors.As(err, &tooBig):
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}

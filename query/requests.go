@@ -38,10 +38,12 @@ func (s *Server) CreateRequest(c echo.Context) error {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderLocation, "/v1/requests/"+r.ID)
+	view := s.requestView(r)
+	view.Salt = r.Salt
 	if joined {
-		return c.JSON(http.StatusOK, s.requestView(r))
+		return c.JSON(http.StatusOK, view)
 	}
-	return c.JSON(http.StatusCreated, s.requestView(r))
+	return c.JSON(http.StatusCreated, view)
 }
 
 // ListRequests lists the requests of the caller's tenants, the newest first.
@@ -150,7 +152,7 @@ func (s *Server) requestView(r erasure.Request) SubjectRequest {
 	out := SubjectRequest{
 		ID: r.ID, Tenant: r.Tenant, Type: r.Type, Regulation: r.Regulation, State: r.State,
 		Received: r.Received, Due: r.Due, ConfirmBy: r.ConfirmBy, Answered: r.Answered, Urgency: r.Urgency(now),
-		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position,
+		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position, ExportUntil: r.ExportUntil,
 		Recipients: recipientViews(&r),
 	}
 	if r.Answered.IsZero() {

@@ -1,13 +1,16 @@
 package query_test
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 func request(kind, subject string) map[string]any {
@@ -115,6 +118,9 @@ func (h *house) restricts(t *testing.T, ref string) {
 	if r = h.settle(t, r.ID, erasure.Completed); r.Outcome != "restricted" {
 		t.Errorf("%+v", r)
 	}
+	if got := h.call(h.token("handler", "acme"), "GET", "/v1/requests/"+r.ID+"/receipt", nil).want(t, http.StatusNotFound).problem(t); got.Title != "no receipt" {
+		t.Errorf("%+v", got)
+	}
 	if e := h.opened(t, mine); e.Personal != nil || e.Sealed != "restricted" {
 		t.Errorf("%+v %s", e.Personal, e.Sealed)
 	}
@@ -135,6 +141,36 @@ func (h *house) restricts(t *testing.T, ref string) {
 	}
 	if e := h.opened(t, mine); e.Personal == nil {
 		t.Errorf("after it was lifted: %s", e.Sealed)
+	}
+}
+
+// wantReceipt gets the receipt of alice's erasure in each of its forms, and
+// verifies it with the keys that anybody gets.
+func (h *house) wantReceipt(t *testing.T, id, salt, outcome string) {
+	t.Helper()
+	keys, err := receipt.ParseKeys(h.call("", "GET", "/v1/keys/receipts", nil).want(t, http.StatusOK).body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := receipt.ParseSalt(salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for accept, media := range map[string]string{
+		"": "application/json", "*/*": "application/json", "application/jose": "application/jose", "text/html, application/jose;q=0.8": "application/jose",
+		"application/jose;q=0.1, application/json": "application/json", "application/jose;q=0": "application/json", "text/html": "application/json",
+	} {
+		got := h.call(h.token("handler", "acme"), "GET", "/v1/requests/"+id+"/receipt", nil, "Accept", accept).want(t, http.StatusOK)
+		if named, _, _ := strings.Cut(got.header.Get("Content-Type"), ";"); named != media {
+			t.Errorf("Accept %q is answered with %s", accept, named)
+		}
+		r, _, err := receipt.Verify(got.body, keys)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", accept, err, got.body)
+		}
+		if r.Outcome != outcome || r.Request != id || !r.IsOf(secret, "https://id.acme", alice) || bytes.Contains(got.body, []byte(alice)) {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 
@@ -159,10 +195,18 @@ func TestHoldsOverHTTP(t *testing.T) {
 
 	var r query.SubjectRequest
 	h.post("handler", "/v1/requests", request("erasure", alice), http.StatusCreated, &r)
-	if r = h.settle(t, r.ID, erasure.Partial); !slices.Equal(r.Missing, []string{held.ID}) || r.DaysLeft != nil {
+	salt := r.Salt
+	if got := h.call(h.token("handler", "acme"), "GET", "/v1/requests/"+r.ID+"/receipt", nil).want(t, http.StatusConflict).problem(t); !strings.Contains(got.Detail, "received") {
+		t.Errorf("%+v", got)
+	}
+	if r = h.settle(t, r.ID, erasure.Partial); r.Salt != "" {
+		t.Errorf("the salt is shown to whoever sees the request: %q", r.Salt)
+	}
+	if !slices.Equal(r.Missing, []string{held.ID}) || r.DaysLeft != nil {
 		t.Errorf("%+v", r)
 	}
 	mine := map[string]any{"subject_ref": ref}
+	h.wantReceipt(t, r.ID, salt, receipt.Partial)
 	if e := h.opened(t, mine); e.Personal == nil || e.Personal.Subject != alice || e.HeldBy != held.ID {
 		t.Errorf("%+v %s", e, e.Sealed)
 	}
@@ -180,6 +224,9 @@ func TestHoldsOverHTTP(t *testing.T) {
 	if r = h.reaches(t, "/v1/requests/"+r.ID, erasure.Completed); r.Outcome != "erased" {
 		t.Errorf("%+v", r)
 	}
+	h.wantReceipt(t, r.ID, salt, receipt.Erased)
+	h.call(h.token("handler", "globex"), "GET", "/v1/requests/"+r.ID+"/receipt", nil).want(t, http.StatusNotFound)
+	h.call(h.token("verifier", "acme"), "GET", "/v1/requests/"+r.ID+"/receipt", nil).want(t, http.StatusForbidden)
 	if e := h.opened(t, mine); e.Personal != nil || e.Sealed != "erased" || e.HeldBy != "" {
 		t.Errorf("after the release: %+v %s", e.Personal, e.Sealed)
 	}

@@ -21,6 +21,7 @@ const (
 	ScopeRequestsRead       = "requests:read"       // see them
 	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified, extend
 	ScopeRequestsApprove    = "requests:approve"    // approve, deny, lift
+	ScopeRequestsExport     = "requests:export"     // hand out what was exported for a data subject
 	ScopeHoldsRead          = "holds:read"          // see legal holds
 	ScopeHoldsWrite         = "holds:write"         // place and release them
 	ScopeFindingsRead       = "findings:read"       // see findings
@@ -48,7 +49,7 @@ func Roles() map[string][]string {
 			ScopeAuditRead, ScopeAuditOpen, ScopeRevocationsRead, ScopeCheck, ScopeRequestsRead,
 			ScopeFindingsRead, ScopeQuarantineRead, ScopeHoldsRead, ScopeHoldsWrite,
 		},
-		"handler":  {ScopeHoldsRead, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
+		"handler":  {ScopeHoldsRead, ScopeRequestsExport, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
 		"approver": {ScopeHoldsRead, ScopeHoldsWrite, ScopeRequestsRead, ScopeRequestsApprove, ScopeRevocationsRead, ScopeRevocationsApprove, ScopeAuditRead},
 		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
 		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeFeedRead, ScopeCheck},
@@ -90,12 +91,15 @@ func access() map[string][]string {
 		"createRequest":          {ScopeRequestsWrite},
 		"listRequests":           {ScopeRequestsRead},
 		"getRequest":             {ScopeRequestsRead},
+		"getReceipt":             {ScopeRequestsRead},
 		"verifyRequest":          {ScopeRequestsVerify},
 		"approveRequest":         {ScopeRequestsApprove},
 		"denyRequest":            {ScopeRequestsApprove},
 		"cancelRequest":          {ScopeRequestsWrite},
 		"extendRequest":          {ScopeRequestsVerify},
 		"liftRequest":            {ScopeRequestsApprove},
+		"issueExport":            {ScopeRequestsExport},
+		"downloadExport":         nil,
 		"settleRecipient":        {ScopeRequestsApprove},
 		"renewSubject":           {ScopeRequestsApprove},
 		"placeHold":              {ScopeHoldsWrite},
@@ -108,6 +112,7 @@ func access() map[string][]string {
 		"replayQuarantined":      {ScopeQuarantineReplay},
 		"getJWKS":                nil,
 		"getIntakeKeys":          nil,
+		"getReceiptKeys":         nil,
 		"getCallbackKeys":        nil,
 		"getHealth":              nil,
 		"getReadiness":           nil,

@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 )
 
 // The states of a subject that a search names.
@@ -84,7 +85,7 @@ func (s *Server) answerSearch(c echo.Context, p *Principal, in *AuditSearch, sea
 		out.Total = &n
 	}
 	if in.Open {
-		if err := s.recordAccess(ctx, p, in, out); err != nil {
+		if err := s.recordAccess(ctx, p, in, rows, out); err != nil {
 			return err
 		}
 		if err := s.openPermitted(ctx, in, rows, out.Events); err != nil {
@@ -241,7 +242,7 @@ func (s *Server) page(ctx context.Context, in *AuditSearch, search Search) (rows
 
 // recordAccess publishes audit.accessed and returns once it is durable: only
 // then may anything be opened.
-func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch, out AuditEvents) error {
+func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch, rows []Row, out AuditEvents) error {
 	d := events.Data{Actor: p.Subject, Attributes: map[string]string{
 		"purpose": in.Purpose, "route": "audit/search", "events": strconv.Itoa(len(out.Events)),
 	}}
@@ -254,6 +255,8 @@ func (s *Server) recordAccess(ctx context.Context, p *Principal, in *AuditSearch
 	}
 	if out.SubjectState == subjectKnown { // never make a person known by looking for them
 		d.Issuer, d.Subject = in.Issuer, in.Subject
+	} else {
+		export.People(d.Attributes, people(rows)) // who ask what was opened of theirs are told
 	}
 	return s.recordFirst(ctx, in.Tenant, d)
 }
@@ -299,11 +302,7 @@ func (s *Server) openPermitted(ctx context.Context, in *AuditSearch, rows []Row,
 	if in.Exception != "" || len(rows) == 0 {
 		return s.open(ctx, rows, out)
 	}
-	var people []events.Ref
-	for _, r := range rows {
-		people = append(people, r.Record.SubjectRef)
-	}
-	restricted, err := s.cfg.Requests.Restrictions(ctx, in.Tenant, people)
+	restricted, err := s.cfg.Requests.Restrictions(ctx, in.Tenant, people(rows))
 	if err != nil {
 		return err
 	}
@@ -316,6 +315,14 @@ func (s *Server) openPermitted(ctx context.Context, in *AuditSearch, rows []Row,
 		open[i] = r
 	}
 	return s.open(ctx, open, out)
+}
+
+// people are the subjects of rows, as they come.
+func people(rows []Row) (out []events.Ref) {
+	for _, r := range rows {
+		out = append(out, r.Record.SubjectRef)
+	}
+	return out
 }
 
 // open adds the personal parts of rows to out, which has them in the same

@@ -60,6 +60,9 @@ type Config struct {
 	// CallbackKeys is the public keys that callbacks are signed with. Default none
 	// are.
 	CallbackKeys func(context.Context) ([]Key, error)
+	// Exports hands out what requests were answered with. Default nobody does:
+	// there is none.
+	Exports Exports
 
 	// Receipts knows who enforces revocations. Default nobody does: Prefer: wait
 	// is ignored then, no revocation says where it is enforced, and GET
@@ -184,7 +187,7 @@ func (c Config) Validate() error {
 	if c.LeakBound < 0 || c.ApprovalTTL < 0 || c.CountFor < 0 {
 		faults = append(faults, errors.New("leak_bound, approval_ttl and count_for: want more than 0"))
 	}
-	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past) < 0 {
+	if min(c.Shares.Bulk, c.Shares.Streams, c.Shares.Past, c.Shares.Downloads) < 0 {
 		faults = append(faults, errors.New("shares: want more than 0"))
 	}
 	if c.Shards > events.MaxShards {

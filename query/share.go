@@ -17,13 +17,15 @@ type Shares struct {
 	// Past is how many decisions as of the past are made or wait for their turn.
 	// Default 2.
 	Past int
+	// Downloads is how often one export is fetched at once. Default 2.
+	Downloads int
 }
 
 func (s *Shares) defaults() {
 	for _, each := range []struct {
 		of    *int
 		usual int
-	}{{&s.Bulk, 2}, {&s.Streams, 2500}, {&s.Past, 2}} {
+	}{{&s.Bulk, 2}, {&s.Streams, 2500}, {&s.Past, 2}, {&s.Downloads, 2}} {
 		if *each.of == 0 {
 			*each.of = each.usual
 		}
@@ -31,13 +33,15 @@ func (s *Shares) defaults() {
 }
 
 // shares are those of a server.
-type shares struct{ bulk, streams, past *share }
+type shares struct{ bulk, streams, past, downloads *share }
 
 func newShares(s Shares) shares {
 	return shares{
 		bulk:    newShare("bulk jobs", s.Bulk, 10*time.Second),
 		streams: newShare("streams of the feed", s.Streams, 10*time.Second),
 		past:    newShare("decisions as of the past", s.Past, time.Second),
+
+		downloads: newShare("downloads of an export", s.Downloads, 10*time.Second),
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 	"github.com/rescindhq/rescind/query/verifiers"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -97,8 +99,26 @@ type Requests interface {
 	// Restrictions is which of people are not to be opened, and by what
 	// request, as the log says when it is called.
 	Restrictions(ctx context.Context, tenant string, people []events.Ref) (map[events.Ref]string, error)
+	// Export is where the export is that a request was answered with.
+	Export(id string, reaches func(tenant string) bool) (stream.ExportPlace, error)
 	Get(id string, reaches func(tenant string) bool) (erasure.Request, error)
 	List(f erasure.Filter) []erasure.Request
+	// Receipt is the receipt of an erasure, as it was signed.
+	Receipt(ctx context.Context, id string, reaches func(tenant string) bool) (receipt.JWS, error)
+	// ReceiptKeys is what receipts are verified with.
+	ReceiptKeys(ctx context.Context) ([]receipt.Key, error)
+}
+
+// Exports hands out what was made of requests for access and portability:
+// *export.Office. Its errors are those of package export.
+type Exports interface {
+	// Whose says who an export is about, where there is one.
+	Whose(ctx context.Context, place stream.ExportPlace) (issuer, subject string, err error)
+	// Issue makes a link, for a public key of age or, where to is empty, a
+	// passphrase. The one before it leads nowhere from then on.
+	Issue(ctx context.Context, place stream.ExportPlace, to string) (export.Link, error)
+	// Open is what a link's secret leads to.
+	Open(ctx context.Context, place stream.ExportPlace, secret string) (*export.Download, error)
 }
 
 // QuarantineStore keeps what was refused: *stream.Quarantine.

@@ -6,8 +6,10 @@
 // events/ holds one JSON Schema (2020-12) for each event type, for the whole
 // CloudEvent in structured mode, and $defs that they share. clickhouse/ holds
 // the migrations of the audit store, numbered for goose. openapi.yaml
-// describes the HTTP interface, asyncapi.yaml what travels over NATS. proto/
-// holds the data of an event in protobuf, and the official message around it.
+// describes the HTTP interface, asyncapi.yaml what travels over NATS,
+// export.schema.json what a data subject gets of their data. proto/ holds the
+// data of an event in protobuf, and the official message around it. receipts/
+// holds what the receipt of an erasure says, and one that is signed.
 //
 // # Guarantees
 //
@@ -22,7 +24,8 @@ package schemas
 
 import "embed"
 
-// FS holds events, clickhouse, proto, openapi.yaml and asyncapi.yaml.
+// FS holds events, clickhouse, proto, receipts, openapi.yaml, asyncapi.yaml and
+// export.schema.json.
 //
-//go:embed events clickhouse proto *.yaml
+//go:embed events clickhouse proto receipts *.yaml *.json
 var FS embed.FS

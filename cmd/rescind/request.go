@@ -11,6 +11,7 @@ import (
 
 	"github.com/rescindhq/rescind/internal/client"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 func newRequest(env environment) *cobra.Command {
@@ -19,7 +20,7 @@ func newRequest(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
-	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestRecipient(env), newRequestRenew(env))
+	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestExport(env), newRequestReceipt(env), newRequestRecipient(env), newRequestRenew(env))
 	for _, step := range []struct{ verb, short, role string }{
 		{"verify", "Record that the subject's identity was verified", "handler"},
 		{"extend", "Take longer, with a reason and after the subject was told", "handler"},
@@ -80,6 +81,23 @@ func newRequestShow(env environment) *cobra.Command {
 		Use: "show ID", Short: "Print one request with its history", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return oneRequest(cmd, env, "handler", "GET", "/v1/requests/"+url.PathEscape(args[0]), nil)
+		},
+	}
+}
+
+func newRequestReceipt(env environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "receipt ID", Short: "Print the signed receipt of an erasure", Args: cobra.ExactArgs(1),
+		Long: `Receipt prints the signed receipt of an erasure, as a JWS in compact form; with
+--json beside what it says. Keep it in a file: rescind verify receipt FILE reads
+and verifies it, now or in years, with the key that rescind keys receipts prints.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient(cmd, env, "handler")
+			if err != nil {
+				return err
+			}
+			var out receipt.File
+			return ask(cmd, c, "GET", "/v1/requests/"+url.PathEscape(args[0])+"/receipt", nil, &out, func(w io.Writer) { fmt.Fprintln(w, out.JWS) })
 		},
 	}
 }

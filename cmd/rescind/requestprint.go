@@ -91,6 +91,12 @@ func printRequest(w io.Writer, r *client.Request) {
 	if holds := slices.DeleteFunc(slices.Clone(r.Missing), untold); len(holds) > 0 {
 		rows = append(rows, []string{"held by", strings.Join(holds, ", ")})
 	}
+	if !r.Export.IsZero() {
+		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export)})
+	}
+	if r.Salt != "" {
+		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, it is not shown again: it ties the receipt to them)"})
+	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
 	if len(r.Recipients) > 0 {

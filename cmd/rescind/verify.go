@@ -20,7 +20,7 @@ import (
 func newVerify(env environment) *cobra.Command {
 	var o verify.Config
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Compare ClickHouse and the revocation feed with the log", Args: cobra.NoArgs,
+		Use: "verify", Short: "Compare ClickHouse and the revocation feed with the log; or verify a receipt", Args: cobra.NoArgs,
 		Long: `Verify reads the log, and says what ClickHouse or the revocation feed has
 otherwise: missing, extra, changed or reordered, by index. It changes nothing.
 Exit code 0: no difference; 3: there are some. What is not projected yet was not
@@ -43,6 +43,8 @@ serve by the same --config, RESCIND_* variables and flags.`,
 	f.DurationVar(&o.MaxLag, "max-lag", 10*time.Minute, "how old what is not projected may be")
 	f.DurationVar(&o.Wait, "wait", 0, "how long to wait for the stores to catch up")
 	f.StringVar(&o.Scratch, "scratch", "", "`folder` for temporary files, about 200 bytes a record")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w (see %s --help)", err, c.CommandPath()) }) // it is a command by itself
+	cmd.AddCommand(newVerifyReceipt(env))
 	return cmd
 }
 

@@ -79,6 +79,7 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"announcements":   {stream.LiveAnnouncements, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
 		"held":            {with(stream.HeldSubjects, "{tenant}.{hold}.{subject}.{shard}.{index}"), stream.HeldStream},
+		"exports":         {with(stream.ExportSubjects, "{tenant}.{subject}.{export}.{part}"), stream.ExportsStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
 		"intakeKeys":      {stream.IntakeKeysSubject, ""},
 		"liveEvictions":   {stream.LiveEvictions + ".{holder}", ""},

@@ -8,11 +8,13 @@
 // [Intake] takes them out, in two lanes. A [Log] is appended to by one
 // writer and read in order by any number of [Reader]s. A [Quarantine] keeps
 // refused events, a [KeyStore] the entries of the keyring, a [Held] what legal
-// holds keep. [AcquireLock] and
+// holds keep, an [Exports] what people asked for of theirs. [AcquireLock] and
 // [Elect] let one instance do what two must not do at once.
 //
 // # Guarantees
 //
+//   - What is put into [Held] or [Exports] is durable on return and there once; of an
+//     export, what was put last. Dropping one touches no other.
 //   - What [Publisher.Publish] has returned nil for, and whatever else was
 //     acknowledged, survives kill -9 of the server, and power loss where the
 //     server syncs every write (internal/natsd does).

@@ -19,6 +19,7 @@ const (
 	LocksStream       = "RESCIND_LOCKS"
 	VerifiersStream   = "RESCIND_VERIFIERS"
 	HeldStream        = "RESCIND_HELD"
+	ExportsStream     = "RESCIND_EXPORTS"
 	SnapshotBucket    = "RESCIND_SNAPSHOTS"
 )
 
@@ -64,6 +65,7 @@ const (
 	DataKeySubjects    = keyringPrefix + "k.>"
 	ReceiptKeySubjects = keyringPrefix + "v.>" // keys that receipts of erasures are signed with
 	HeldSubjects       = heldPrefix + ">"
+	ExportSubjects     = exportsPrefix + ">"
 	MarkSubjects       = keyringPrefix + "d.>"   // marks of data keys that were destroyed
 	KeyringGuard       = "rescind.keyring-guard" // says nothing; is stored with entries only as long as their epoch is not over
 	QuarantineSubjects = quarantinePrefix + "*"
@@ -82,6 +84,7 @@ const (
 	lockPrefix       = "rescind.lock."
 	verifierPrefix   = "rescind.verifiers."
 	heldPrefix       = "rescind.held."
+	exportsPrefix    = "rescind.exports."
 )
 
 // VerifierSubject is the subject on which the verifier with an id is kept.

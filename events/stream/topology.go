@@ -153,7 +153,7 @@ func settle(ctx context.Context, create func() error) error {
 
 // streams is every stream, the one that publishers reach last.
 func (t Topology) streams() []jetstream.StreamConfig {
-	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.verifiers(), t.held()}
+	all := []jetstream.StreamConfig{t.quarantine(), t.revocations(), t.keyring(), t.locks(), t.verifiers(), t.held(), t.exports()}
 	for k := range t.Shards {
 		all = append(all, t.log(uint16(k)))
 	}
@@ -201,6 +201,15 @@ func (t Topology) held() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: HeldStream, Subjects: []string{HeldSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1,
+	}
+}
+
+// exports keeps what was made of requests for access and portability, until it
+// was there for long enough to be fetched. At a full disk none is made.
+func (t Topology) exports() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: ExportsStream, Subjects: []string{ExportSubjects}, Storage: jetstream.FileStorage, Replicas: t.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1, MaxAge: ExportsKept + exportsSlack,
 	}
 }
 

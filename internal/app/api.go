@@ -21,6 +21,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/callback"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane"
@@ -32,6 +33,7 @@ import (
 
 const (
 	erasureLock = "erasure"
+	exportLock  = "exports"
 	leaksLock   = "leaks"
 	lockTTL     = 30 * time.Second
 	drain       = 10 * time.Second // for requests under way when the API stops
@@ -51,6 +53,7 @@ type parts struct {
 	verifiers  *verifiers.Registry
 	requests   *erasure.Workflow
 	callbacks  *callback.Sender
+	exports    *export.Office
 	history    *history.History
 	leaks      *leak.Worker
 }
@@ -232,9 +235,15 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	if err != nil {
 		return err
 	}
+	if p.exports, err = a.exports(p, archive); err != nil {
+		return err
+	}
 	p.requests, err = erasure.New(erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
-		Archive: archive, Held: stream.NewHeld(p.bus.js), Notifying: notifying,
+		Archive: archive, Held: stream.NewHeld(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports, Notifying: notifying,
+		ExportLock: func(ctx context.Context) (func(), error) {
+			return stream.AcquireLock(ctx, p.bus.js, exportLock, lockTTL)
+		},
 		Lock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, erasureLock, lockTTL)
 		},
@@ -304,7 +313,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, CallbackKeys: p.callbackKeys, Decider: p.feed, Receipts: p.verifiers,
-		Requests: p.requests, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
+		Requests: p.requests, Exports: p.exports, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -71,6 +72,33 @@ func (c *Client) Send(ctx context.Context, method, path, contentType string, bod
 // Upload posts a body that is read as it is sent, for as long as that takes.
 func (c *Client) Upload(ctx context.Context, path, contentType string, body io.Reader, out any) error {
 	return c.do(ctx, &http.Client{Transport: c.HTTP.Transport}, http.MethodPost, path, contentType, body, out)
+}
+
+// Fetch writes what a link leads to, for as long as that takes, and is how many
+// bytes that were. It sends no token: a link needs none. Less than was announced
+// is an error.
+func (c *Client) Fetch(ctx context.Context, link string, to io.Writer) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Base+link, nil)
+	if err != nil {
+		return 0, errors.New("fetch: not a link")
+	}
+	resp, err := (&http.Client{Transport: c.HTTP.Transport}).Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("fetch: %w", errors.Unwrap(err)) // the rest names the link
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		return 0, fmt.Errorf("fetch: %w", readProblem(resp, b))
+	}
+	n, err := io.Copy(to, resp.Body)
+	if err == nil && n != resp.ContentLength {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return n, fmt.Errorf("fetch: after %d of %d bytes: %w", n, resp.ContentLength, err)
+	}
+	return n, nil
 }
 
 func (c *Client) do(ctx context.Context, web *http.Client, method, path, contentType string, body io.Reader, out any) error {

@@ -174,6 +174,8 @@ type Request struct {
 	ConfirmBy  time.Time     `json:"confirm_by,omitzero"`
 	Answered   time.Time     `json:"answered,omitzero"`
 	Extended   bool          `json:"extended,omitempty"`
+	Export     time.Time     `json:"export_until,omitzero"`
+	Salt       string        `json:"salt,omitempty"`
 	History    []RequestStep `json:"history,omitempty"`
 	Recipients []Recipient   `json:"recipients,omitempty"`
 }
@@ -192,6 +194,14 @@ type Recipient struct {
 	LastAttempt time.Time `json:"last_attempt,omitzero"`
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	Failure     string    `json:"failure,omitempty"`
+}
+
+// ExportLink is how the export of a request can be fetched.
+type ExportLink struct {
+	Link       string    `json:"link"` // path
+	Passphrase string    `json:"passphrase,omitempty"`
+	Until      time.Time `json:"until"`
+	Bytes      int64     `json:"bytes"`
 }
 
 // RequestStep is one thing that happened to a request.

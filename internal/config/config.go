@@ -175,9 +175,9 @@ type Limits struct {
 	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds"`
 }
 
-// Requests is how the deadlines of data subjects' requests are counted. What is
-// received is due by the rules of that day: a change moves no deadline that was
-// given.
+// Requests is how the deadlines of data subjects' requests are counted, and what
+// they are answered with. What is received is due by the rules of that day: a
+// change moves no deadline that was given.
 type Requests struct {
 	// Zone is the IANA name of the controller's time zone: a day ends there.
 	// Default UTC.
@@ -196,6 +196,15 @@ type Requests struct {
 	// in it. It is read at start, by the api. Empty tells nobody, and says of no
 	// erasure who was not told. Default empty.
 	Recipients string `koanf:"recipients" desc:"YAML file of the recipients who are told of erasures"`
+	// Link is how long a data subject can fetch their export under a link that
+	// was given out: long enough to read their mail, as whoever finds the link
+	// later can fetch it too. 1h to 720h (30 days). Default 168h.
+	Link time.Duration `koanf:"link" desc:"how long a link to an export can be used"`
+	// Statement is a text file that goes into every export for access: what only
+	// the controller can say of purposes, legal bases, transfers, retention and
+	// complaints (GDPR article 15(1) and (2)). At most 64 KiB of UTF-8, read at
+	// start. Default none.
+	Statement string `koanf:"statement" desc:"text file with what the controller says in exports for access"`
 }
 
 // Callbacks is whom we post to: URLs that others have named.
@@ -224,7 +233,7 @@ func Default() Config {
 		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
-		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt},
+		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt, Link: 7 * 24 * time.Hour},
 	}
 }
 
@@ -334,6 +343,7 @@ func (c *Config) validateLimits(f *faults) {
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)
 	between("limits.approval_ttl", c.Limits.ApprovalTTL, time.Minute, 24*time.Hour)
 	f.check(c.Limits.Approval >= 0, "limits.approval: %d, want 0 (never) or more", c.Limits.Approval)
+	between("requests.link", c.Requests.Link, time.Hour, 30*24*time.Hour)
 	between("limits.stale", c.Limits.Stale, 2*time.Second, time.Hour)
 }
 

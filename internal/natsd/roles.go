@@ -133,10 +133,11 @@ func api(shards int) []string {
 	return slices.Concat(
 		[]string{
 			stream.HoldKeySubjects, stream.ReleasedSubjects, stream.HeldSubjects, // keeps what holds match
+			stream.ExportSubjects,                                               // and what people asked for of theirs
 			stream.RenewalSubjects, stream.SeatSubjects, stream.DataKeySubjects, // makes the key of who comes back
 			stream.ReceiptKeySubjects, // signs receipts
 		},
-		info(stream.HeldStream), leader(stream.HeldStream), api1("STREAM.PURGE", stream.HeldStream),
+		info(stream.HeldStream, stream.ExportsStream), leader(stream.HeldStream, stream.ExportsStream), api1("STREAM.PURGE", stream.HeldStream, stream.ExportsStream),
 		[]string{"rescind.events.>", stream.ErasureSubjects, stream.MarkSubjects, stream.KeyringGuard, stream.LiveEvictions + ".*", stream.FeedKeysSubject, stream.IntakeKeysSubject, stream.QuarantineSubjects, stream.ReplayedSubjects, stream.LockSubjects},
 		info(all...), direct(all...), info(stream.VerifiersStream), direct(stream.VerifiersStream),
 		leader(stream.QuarantineStream, stream.KeyringStream, stream.LocksStream), leader(logs...),

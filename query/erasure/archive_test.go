@@ -56,12 +56,17 @@ func build(t *testing.T, change func(*erasure.Config)) *house {
 	return h
 }
 
+// threeTokens is what lives of anybody.
+type threeTokens struct{}
+
+func (threeTokens) Living(context.Context, erasure.Living) (uint64, bool, error) { return 3, true, nil }
+
 // workflow is one more process.
 func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
 	h.t.Helper()
 	follower := h.kit.Follower()
 	cfg := erasure.Config{
-		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Policy: h.kit.Policy,
+		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Tokens: threeTokens{}, Policy: h.kit.Policy,
 		WaitFor: patience, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

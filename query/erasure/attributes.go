@@ -20,10 +20,11 @@ const (
 	attrDue        = "due"          // of request.received and request.extended
 	attrConfirmBy  = "confirm_by"   // of request.received
 	attrTold       = "told"         // of request.extended and a lift: the day on which the subject was told
+	attrCommitment = "commitment"   // of request.received: to the subject, see package receipt
 	attrLift       = "lift"         // of request.cancelled: a restriction that was carried out ends
 	attrOutcome    = "outcome"      // of request.completed
 	attrMissing    = "missing"      // of request.completed with the outcome partial, separated by spaces
-	attrHolds      = "holds"        // of the same: which holds were heeded, as one digest
+	attrHolds      = "holds"        // of the same and of request.executed: which holds were heeded, as one digest
 	attrKept       = "kept"         // of the same: how many personal parts they keep
 )
 

@@ -8,7 +8,9 @@
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
 // keep what a legal hold matches, prepare notices to recipients, destroy their
-// key and reference, tell the recipients, state completion. It folds legal holds (package hold) beside them, and opens
+// key and reference, state that, tell the recipients, and completion with a
+// signed receipt; of access and portability, have an export made ([Exports]). It
+// folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -56,9 +58,17 @@
 //     but its recipient can read it.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
+//   - An access or portability is completed once its export can be fetched, and
+//     with one export. An erasure does not wait for it, and ends those of its
+//     person; who was forgotten before theirs is made has none.
+//   - An erasure that was carried out, in part or whole, has a receipt on the log. It
+//     follows from what is there before it: whoever signs it, signs the same bytes.
+//     Nothing in it leads to the subject but a commitment, whose salt Receive
+//     returns and the log keeps only sealed.
+//   - What the receipt names of the key is on the log before the key goes.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
-//   - Outcomes are told apart: erased, already_erased (another request was
+//   - Outcomes are told apart: exported, erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
 //   - Who was forgotten is known again only after [Workflow.Renew], which is on
@@ -77,8 +87,8 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [*StateError] and
-// [*MemberError] are for callers to branch on, and those of package hold; a
+// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [ErrNoReceipt],
+// [*EarlyError], [*StateError] and [*MemberError] are for callers to branch on, and those of package hold; a
 // *events.Refusal says which member of a request cannot be accepted. Everything
 // else may be tried again. The worker tries again by itself, with back-off, for
 // ever.
@@ -89,8 +99,8 @@
 //
 // # What it does not do
 //
-// It does not carry out access and portability, which are recorded and their
-// deadlines kept. It tells recipients of erasures alone, and does not know whom
+// Without [Config.Exports] it does not carry out access and portability, which are
+// recorded and their deadlines kept. It tells recipients of erasures alone, and does not know whom
 // somebody told by other ways than tokens and exports. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key. Between the fence
 // and the moment at which a held part is sealed anew it does not open for a
@@ -101,6 +111,6 @@
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022; article 19 and
-// docs/adr/0024.
+// 1.0 (reasons of denials); DESIGN, "Audit"; article 19; docs/adr/0022, 0023,
+// 0024.
 package erasure

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/hold"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -125,6 +127,7 @@ func (h *house) heldOpens(seed uint64) {
 			}
 			h.until(requests[who], want)
 			h.eventually(fmt.Sprint("seed ", seed, " ", who), func() error { return h.wantOnly(parts[who], held) })
+			h.eventually(fmt.Sprint("receipt, seed ", seed, " ", who), func() error { return h.wantReceipt(requests[who], parts[who], keeps) })
 		}
 		if err := h.wantOnly(others, func(*erasure.Part) bool { return true }); err != nil {
 			h.t.Errorf("who asked for nothing: %v", err)
@@ -154,6 +157,52 @@ func (h *house) heldOpens(seed uint64) {
 	if left, err := keys.List(h.t.Context(), "h."); err != nil || len(left) != 0 {
 		h.t.Errorf("keys of released holds are left: %v %v", left, err)
 	}
+}
+
+// wantReceipt checks that the receipt of a request says what holds keep of parts,
+// and nothing else.
+func (h *house) wantReceipt(id string, parts []erasure.Part, keeps kept) error {
+	j, err := h.Receipt(h.t.Context(), id, all)
+	if err != nil {
+		return err
+	}
+	keys, err := h.ReceiptKeys(h.t.Context())
+	h.check(err)
+	got, _, err := receipt.Verify([]byte(j.Compact()), keys)
+	h.check(err)
+	if got.Tokens == nil || got.Tokens.Live == nil || *got.Tokens.Live != 3 {
+		return fmt.Errorf("tokens %+v", got.Tokens)
+	}
+	want := map[string]int{}
+	for hold, of := range keeps {
+		for _, p := range parts {
+			if of[p.Index] {
+				want[hold]++
+			}
+		}
+	}
+	if len(want) == 0 {
+		if got.Outcome != receipt.Erased || got.Kept != nil || len(got.Missing) != 0 || got.Destroyed == nil || got.Destroyed.Key == "" {
+			return fmt.Errorf("nothing is kept: %+v", got)
+		}
+		return nil
+	}
+	said, missing := map[string]int{}, map[string]int{}
+	if got.Kept != nil {
+		for _, x := range got.Kept.Holds {
+			said[x.ID] = x.Parts
+			if x.Article != "GDPR 17(3)(e)" || x.Review != "2099-12-31" {
+				return fmt.Errorf("%+v", x)
+			}
+		}
+	}
+	for _, x := range got.Missing {
+		missing[x] = want[x]
+	}
+	if got.Outcome != receipt.Partial || !maps.Equal(said, want) || !maps.Equal(missing, want) {
+		return fmt.Errorf("%s, kept %v, missing %v, want %v", got.Outcome, said, got.Missing, want)
+	}
+	return nil
 }
 
 // faulty is a keyring, an archive and a shelf of which one call fails, before or

@@ -17,6 +17,7 @@ var from = map[events.Type][]State{
 	events.RequestDenied:    {Received, Verified, Extended},
 	events.RequestCancelled: {Received, Verified, Extended},
 	events.SubjectRevoked:   {Approved},
+	events.RequestExecuted:  {Approved, Executing, Partial},
 	events.RequestCompleted: {Approved, Executing, Partial},
 }
 
@@ -49,6 +50,8 @@ func (r *Request) judge(record *events.Record) (State, error) {
 		return to, judgeDenial(record)
 	case events.SubjectRevoked:
 		return to, r.judgeRevocation(record)
+	case events.RequestExecuted:
+		return to, r.judgeExecution()
 	case events.RequestCompleted:
 		return to, r.judgeCompletion(record)
 	default:
@@ -76,6 +79,11 @@ func (r *Request) target(record *events.Record) State {
 	case events.RequestCancelled:
 		return Cancelled
 	case events.SubjectRevoked:
+		return Executing
+	case events.RequestExecuted:
+		if r.State == Partial {
+			return Partial
+		}
 		return Executing
 	case events.RequestCompleted:
 		if Outcome(record.Attributes[attrOutcome]) == outcomePartial {
@@ -161,6 +169,13 @@ func (r *Request) judgeLift(record *events.Record) error {
 
 func (r *Request) judgeRevocation(record *events.Record) error {
 	if r.Type != Erasure || !revokes(r, record) {
+		return errNotOurs
+	}
+	return nil
+}
+
+func (r *Request) judgeExecution() error {
+	if r.Type != Erasure {
 		return errNotOurs
 	}
 	return nil

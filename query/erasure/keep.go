@@ -25,6 +25,7 @@ var errNoArchive = errors.New("a legal hold has to be heeded, and there is no ar
 type kept struct {
 	heeded string   // digest of the holds that were looked at
 	holds  []string // ids of those that keep anything
+	each   []int    // how many parts each of them does
 	parts  int
 	untold []string // ids of recipients who were not told
 }
@@ -98,14 +99,14 @@ func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold
 		if err := w.catchUp(ctx, r.Shard); err != nil {
 			return got, err
 		}
-		added, got.parts, got.holds = 0, 0, nil
+		added, got.parts, got.holds, got.each = 0, 0, nil, nil
 		for i := range active {
 			total, fresh, err := w.keepOne(ctx, r, &active[i], all)
 			if err != nil {
 				return got, fmt.Errorf("keep for a hold index=%d: %w", active[i].Position, err)
 			}
 			if added, got.parts = added+fresh, got.parts+total; total > 0 {
-				got.holds = append(got.holds, active[i].ID)
+				got.holds, got.each = append(got.holds, active[i].ID), append(got.each, total)
 			}
 		}
 	}
@@ -269,6 +270,9 @@ const maxMissing = 20
 // not told. There is one such event for each time that the holds change, and one
 // when all were told and holds keep something.
 func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
+	if r.ended() {
+		return nil
+	}
 	named := k.holds
 	if len(named) > maxMissing {
 		named = named[:maxMissing]
@@ -276,10 +280,15 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	for _, id := range k.untold {
 		named = append(slices.Clip(named), missingRecipient+id)
 	}
-	return w.record(ctx, r, events.RequestCompleted, ".partial."+strconv.FormatUint(r.Last().Position, 10), events.Data{
-		Actor: Worker, Reason: k.reason(), Attributes: map[string]string{
-			attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
-			attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
-		},
-	})
+	attributes := map[string]string{
+		attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
+		attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
+	}
+	signed, err := w.receiptOf(ctx, r, outcomePartial, named)
+	if err != nil {
+		return err
+	}
+	writeReceipt(attributes, signed)
+	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
+	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: k.reason(), Attributes: attributes})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 // Input is a request as it is made.
@@ -40,11 +41,28 @@ func (w *Workflow) Receive(ctx context.Context, in Input) (r Request, joined boo
 		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
 		Attributes: w.received(id, known, now, in),
 	})
+	salt := commit(&ev.Data, in)
 	if err := w.publish(ctx, ev); err != nil {
 		return Request{}, false, fmt.Errorf("receive request: %w", err)
 	}
 	r, err = w.await(ctx, ev, id)
-	return r, err == nil && r.ID != id, err
+	if joined = err == nil && r.ID != id; joined {
+		salt = w.saltOf(ctx, &r)
+	}
+	r.Salt = salt
+	return r, joined, err
+}
+
+// commit commits the request to its subject, where there will be a receipt, and is the
+// salt: in the log it stands in the sealed part alone.
+func commit(d *events.Data, in Input) string {
+	if in.Type != Erasure {
+		return ""
+	}
+	salt := receipt.NewSalt()
+	d.Personal = map[string]any{saltMember: salt.String()}
+	d.Attributes[attrCommitment] = receipt.Commitment(salt, in.Issuer, in.Subject)
+	return salt.String()
 }
 
 // received is the attributes of a request: with the deadlines that follow from

@@ -69,18 +69,20 @@ const (
 type Request struct {
 	ID, Tenant, Type, Regulation string
 
-	State     State
-	Received  time.Time // when it reached the controller
-	Due       time.Time // last second of the day by which it has to be answered
-	ConfirmBy time.Time // the same for confirming its receipt; zero where no rule says so, or it was
-	Answered  time.Time // zero while it is open
-	Extended  bool
-	Outcome   Outcome
-	Reason    string   // of a denial
-	Missing   []string // of a partial one
-	Shard     uint16   // of the tenant
-	Position  uint64   // log index, in the shard, of the event that it came with
-	History   []Step
+	State       State
+	Received    time.Time // when it reached the controller
+	Due         time.Time // last second of the day by which it has to be answered
+	ConfirmBy   time.Time // the same for confirming its receipt; zero where no rule says so, or it was
+	Answered    time.Time // zero while it is open
+	Extended    bool
+	Outcome     Outcome
+	Reason      string    // of a denial
+	Missing     []string  // of a partial one
+	ExportUntil time.Time // when its export can be fetched no longer; zero where there is none
+	Salt        string    // of what Receive returned, and nowhere else: it ties the receipt to the subject
+	Shard       uint16    // of the tenant
+	Position    uint64    // log index, in the shard, of the event that it came with
+	History     []Step
 
 	Recipients []Recipient // of an erasure: who has to be told, in the order of their ids
 
@@ -88,8 +90,20 @@ type Request struct {
 	known   bool
 	heeded  string     // of a partial one: the holds, as one digest
 	awaits  bool       // of a partial one: recipients were not told when that was stated
+	export  events.Ref // that it was answered with
 	origin  lane.Entry // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
+
+	// What a receipt says, of an erasure.
+	commitment string           // to the subject
+	approved   lane.Place       // where the log stood
+	cutoff     events.Timestamp // what was issued until then is refused; 0 where r revoked nothing
+	keyMark    string           // of the key; empty where that is not known
+	rounds     int              // how many request.executed there were
+	destroyed  time.Time        // when the first of them was logged
+	executed   *execution       // the last of them; nil again once r has ended
+	receiptSeq uint64           // the batch with the last receipt, in the stream of the log; 0 where there is none
+	receiptAt  uint64           // the index of its record
 }
 
 // What a step was, beside the states that it may have led to.

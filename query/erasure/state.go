@@ -78,6 +78,11 @@ func (b *book) apply(e lane.Entry) *Request {
 	}
 	was := r.State
 	r.move(to, what(to, e.Record), e)
+	if e.Record.Type == events.RequestExecuted {
+		r.execute(e)
+		return r
+	}
+	r.keep(e)
 	b.conclude(r, was, e.Record)
 	return r
 }
@@ -89,6 +94,8 @@ func what(to State, record *events.Record) string {
 		return StepExtended
 	case record.Type == events.RequestVerified:
 		return string(Verified)
+	case record.Type == events.RequestExecuted:
+		return StepExecuted
 	case lifts(record):
 		return StepLifted
 	default:
@@ -120,7 +127,7 @@ func newRequest(id string, e lane.Entry) *Request {
 	r := &Request{
 		ID: id, Tenant: e.Record.Tenant, Type: a[attrType], Regulation: a[attrRegulation],
 		Received: at, Due: dueAt(e.Record, at, a[attrRegulation]), Shard: e.Shard, Position: e.Index,
-		subject: e.Record.SubjectRef, known: a[attrKnown] != "no", origin: e, flagged: make(map[string]bool),
+		subject: e.Record.SubjectRef, known: a[attrKnown] != "no", commitment: a[attrCommitment], origin: e, flagged: make(map[string]bool),
 	}
 	if a[attrConfirmed] != yes {
 		r.ConfirmBy = instant(e.Record, attrConfirmBy)
@@ -136,6 +143,20 @@ func (r *Request) move(to State, what string, e lane.Entry) {
 		State: to, What: what, At: time.UnixMicro(e.Record.Received).UTC(), Actor: e.Record.Actor, Reason: e.Record.Reason,
 		Ticket: e.Record.Ticket, Told: e.Record.Attributes[attrTold], Position: e.Index, event: e.Record.Ref(),
 	})
+}
+
+// keep remembers what a receipt will say of an event, and where one stands.
+func (r *Request) keep(e lane.Entry) {
+	switch e.Record.Type {
+	case events.RequestApproved:
+		r.approved = e.Place
+	case events.SubjectRevoked:
+		r.cutoff, r.keyMark = e.Record.Revocation.IssuedBefore, e.Record.Attributes[attrKeyMark]
+	case events.RequestCompleted:
+		if e.Record.Attributes[attrReceiptSignature] != "" {
+			r.receiptSeq, r.receiptAt = e.Place.Seq, e.Index
+		}
+	}
 }
 
 // conclude does what an event asks for beside the state that it led to.
@@ -168,6 +189,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 
 func (b *book) complete(r *Request, record *events.Record) {
 	r.Outcome = Outcome(record.Attributes[attrOutcome])
+	r.exported(record)
 	if at := (person{r.Tenant, r.subject}); r.Type == Erasure && !r.subject.IsZero() && b.erased[at] == "" {
 		b.erased[at] = r.ID
 	}
@@ -175,7 +197,7 @@ func (b *book) complete(r *Request, record *events.Record) {
 
 // end lets go of what only an open request needs.
 func (b *book) end(r *Request) {
-	r.origin = lane.Entry{}
+	r.origin, r.executed = lane.Entry{}, nil
 	if b.open[r.asked()] == r {
 		delete(b.open, r.asked())
 	}

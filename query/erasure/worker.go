@@ -22,6 +22,7 @@ func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
 	watching.Go(func() { w.notify(ctx) })
+	watching.Go(func() { w.runExports(ctx) })
 	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
@@ -62,12 +63,16 @@ func (w *Workflow) watch(ctx context.Context) {
 // idle waits until there may be something to do, and looks from time to time
 // all the same: after a failure nothing else would.
 func (w *Workflow) idle(ctx context.Context, d time.Duration) bool {
+	return w.idleOn(ctx, w.work, d)
+}
+
+func (w *Workflow) idleOn(ctx context.Context, work <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-w.work:
+	case <-work:
 	case <-t.C:
 	}
 	return ctx.Err() == nil
@@ -103,7 +108,8 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, keep what is held, prepare notices, destroy, complete. Each can be done again.
+// durable: revoke, keep what is held, prepare notices, destroy, state that,
+// complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r.Type != Erasure || r.subject.IsZero() {
 		return w.complete(ctx, &r)
@@ -121,7 +127,13 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
 		return err
 	}
+	if err := w.forgetExports(ctx, &r); err != nil {
+		return err
+	}
 	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if r, err = w.execute(ctx, r, kept); err != nil {
 		return err
 	}
 	if kept.untold, err = w.closeNotices(ctx, &r); err != nil {
@@ -145,20 +157,38 @@ func (w *Workflow) revoke(ctx context.Context, r *Request) error {
 	if err != nil {
 		return err
 	}
+	mark, err := w.markOf(ctx, r)
+	if err != nil {
+		return err
+	}
+	attributes := map[string]string{attrRequest: r.ID}
+	if mark != "" {
+		attributes[attrKeyMark] = mark
+	}
 	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.Last().At))
 	return w.record(ctx, r, events.SubjectRevoked, ".revoked", events.Data{
 		Issuer: r.origin.Record.Issuer, Subject: p.Subject, IssuedBefore: cutoff,
-		Actor: Worker, Reason: Erasure, Attributes: map[string]string{attrRequest: r.ID},
+		Actor: Worker, Reason: Erasure, Attributes: attributes,
 	})
 }
 
+// complete ends r. What it publishes follows from the log alone.
 func (w *Workflow) complete(ctx context.Context, r *Request) error {
+	if r.ended() {
+		return nil // by another worker, meanwhile
+	}
 	w.mu.RLock()
 	outcome := w.book.outcome(r)
 	w.mu.RUnlock()
-	return w.record(ctx, r, events.RequestCompleted, ".completed", events.Data{
-		Actor: Worker, Attributes: map[string]string{attrRequest: r.ID, attrOutcome: string(outcome)},
-	})
+	attributes := map[string]string{attrRequest: r.ID, attrOutcome: string(outcome)}
+	if r.Type == Erasure {
+		signed, err := w.receiptOf(ctx, r, outcome, nil)
+		if err != nil {
+			return err
+		}
+		writeReceipt(attributes, signed)
+	}
+	return w.recordAt(ctx, r, events.RequestCompleted, ".completed", r.settled(), events.Data{Actor: Worker, Attributes: attributes})
 }
 
 // errOther says that what is on the log under an id of ours is not ours.
@@ -168,11 +198,16 @@ var errOther = errors.New("another event is on the log under its id")
 // else under its id. Two workers, or one that was stopped here before, leave
 // one event; tried again here, it is the same to the byte.
 func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step string, d events.Data) error {
+	return w.recordAt(ctx, r, t, step, w.cfg.Now(), d)
+}
+
+// recordAt is record of what happened at a time.
+func (w *Workflow) recordAt(ctx context.Context, r *Request, t events.Type, step string, at time.Time, d events.Data) error {
 	id, err := w.idOf(ctx, r, step)
 	if err != nil {
 		return fmt.Errorf("id of %s: %w", t.Name(), err)
 	}
-	ev := w.firstTried(id, func() events.Event { return w.event(t, id, r.Tenant, d) })
+	ev := w.try(id, t, r.Tenant, at, d)
 	if err := w.publish(ctx, ev); err != nil {
 		return fmt.Errorf("publish %s: %w", t.Name(), err)
 	}
@@ -182,20 +217,20 @@ func (w *Workflow) record(ctx context.Context, r *Request, t events.Type, step s
 	if !w.isLogged(r, ev) {
 		return fmt.Errorf("record %s: %w", t.Name(), errOther)
 	}
-	w.mu.Lock()
+	w.trying.Lock()
+	defer w.trying.Unlock()
 	delete(w.tried, id)
-	w.mu.Unlock()
 	return nil
 }
 
-// firstTried is the event that was published under id and is not known to be on
-// the log, or the one that is made now.
-func (w *Workflow) firstTried(id string, made func() events.Event) events.Event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// try is the event of an id: the same to the byte as when it was tried before.
+func (w *Workflow) try(id string, t events.Type, tenant string, at time.Time, d events.Data) events.Event {
+	w.trying.Lock()
+	defer w.trying.Unlock()
 	ev, tried := w.tried[id]
 	if !tried {
-		ev = made()
+		ev = w.event(t, id, tenant, d)
+		ev.Time = at.UTC().Truncate(time.Microsecond)
 		w.tried[id] = ev
 	}
 	return ev

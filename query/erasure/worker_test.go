@@ -65,6 +65,9 @@ func TestFaults(t *testing.T) {
 			c.Publisher = &faultyPublisher{c.Publisher, events.SubjectRevoked, before, after}
 		},
 		"destroy": func(c *Config, before, after func() error) { c.Keyring = &faultyKeys{c.Keyring, before, after} },
+		"execute": func(c *Config, before, after func() error) {
+			c.Publisher = &faultyPublisher{c.Publisher, events.RequestExecuted, before, after}
+		},
 		"complete": func(c *Config, before, after func() error) {
 			c.Publisher = &faultyPublisher{c.Publisher, events.RequestCompleted, before, after}
 		},
@@ -130,10 +133,11 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 	if err := o.lane.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, m := len(o.of(events.SubjectRevoked)), len(o.of(events.RequestCompleted)); n != 1 || m != 1 {
-		t.Errorf("%d revocations, %d completions", n, m)
+	if n, m, l := len(o.of(events.SubjectRevoked)), len(o.of(events.RequestExecuted)), len(o.of(events.RequestCompleted)); n != 1 || m != 1 || l != 1 {
+		t.Errorf("%d revocations, %d executions, %d completions", n, m, l)
 	}
 	seen.wantOneForm(t)
+	o.receipt(r.ID)
 }
 
 // drained returns when everything that was published before is on the log.

@@ -67,6 +67,8 @@ type Lane interface {
 	Wait(ctx context.Context, ref events.Ref) (uint64, error)
 	// Sync returns once fn has seen all that is on the logs now.
 	Sync(ctx context.Context) error
+	// Record reads a record again that fn has seen, by the Seq of its Place.
+	Record(ctx context.Context, shard uint16, seq, index uint64) (*events.Record, error)
 }
 
 // Publisher puts events into the intake: *stream.Publisher.
@@ -95,6 +97,15 @@ type Keyring interface {
 	HoldKey(ctx context.Context, tenant string, hold events.Ref) (seal.SubjectKey, error)
 	OpenHeld(ctx context.Context, hold events.Ref, r seal.OpenRequest) ([]byte, error)
 	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// KeyMark names a person's key by what it leaves in the keyring; it wraps
+	// seal.ErrDestroyed where the key is gone.
+	KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error)
+	// Residue is from when copies of the keyring that were made before now open
+	// nothing; it wraps seal.ErrPermanent where that is never so.
+	Residue(ctx context.Context) (time.Time, error)
+	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
+	// makes the first.
+	ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error)
 	// Renew makes a new key for a person who was forgotten.
 	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
 }
@@ -165,11 +176,18 @@ type Config struct {
 	// Notifying is how recipients are told of erasures. nil tells nobody, and asks
 	// nobody to.
 	Notifying *Notifying
+	// Tokens counts those that an erasure refuses, for its receipt. Default none:
+	// the receipt then says until when they were issued, and not how many.
+	Tokens Tokens
 
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
 	// when its event says.
 	Deadlines *deadline.Rules
+
+	// Exports makes what access and portability ask for. Without it they are
+	// recorded and their deadlines kept, and they stay approved.
+	Exports Exports
 
 	// Policy is the deployment's, as the intake has it: events that it would
 	// refuse are refused before they are published.
@@ -179,6 +197,9 @@ type Config struct {
 	// time does. It blocks until it has the lock. Default none: two workers
 	// then do the same things twice, to the same end.
 	Lock func(ctx context.Context) (release func(), err error)
+
+	// ExportLock is the same for exports, which are made beside the rest.
+	ExportLock func(ctx context.Context) (release func(), err error)
 
 	// WaitFor is how long a method waits for its event to be on the log.
 	// Default 2 s; above 0.
@@ -221,6 +242,9 @@ func (c *Config) defaults() {
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
+	if c.ExportLock == nil {
+		c.ExportLock = func(context.Context) (func(), error) { return func() {}, nil }
+	}
 }
 
 // Validate reports every fault of c at once.
@@ -244,13 +268,18 @@ func (c Config) Validate() error {
 
 // Workflow knows every request and moves them on.
 type Workflow struct {
-	cfg  Config
-	work chan struct{} // has one element when there may be something to carry out
-	look chan struct{} // has one when there may be something to find
-	post chan struct{} // has one when there may be somebody to tell
+	cfg   Config
+	work  chan struct{} // has one element when there may be something to carry out
+	asked chan struct{} // has one when there may be something to export
+	look  chan struct{} // has one when there may be something to find
+	post  chan struct{} // has one when there may be somebody to tell
 
-	mu    sync.RWMutex            // for the rest
-	tried map[string]events.Event // published by the worker, but not seen on the log yet
+	countFrom time.Time // of Run: when tokens may be counted again
+
+	trying sync.Mutex              // for tried
+	tried  map[string]events.Event // of Run: published, but not seen on the log yet
+
+	mu    sync.RWMutex // for the rest
 	book  *book
 	holds *hold.Book
 	notes map[events.Ref]note // of what is on the log as the worker's
@@ -262,7 +291,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -276,6 +305,9 @@ func (w *Workflow) apply(e lane.Entry) {
 	if held || r != nil && (r.toDo() || r.toldAll()) {
 		w.wake()
 	}
+	if r != nil && r.exports() {
+		signal(w.asked)
+	}
 	if held || r != nil && r.Answered.IsZero() {
 		signal(w.look)
 	}
@@ -287,13 +319,18 @@ func (w *Workflow) apply(e lane.Entry) {
 // note keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
 func (w *Workflow) note(record *events.Record) {
-	if record.Source != Source || record.Type != events.SubjectRevoked && record.Type != events.RequestCompleted && record.Type != events.RequestNotified {
+	if record.Source != Source || !recorded(record.Type) {
 		return
 	}
 	n := note{kind: record.Type, request: record.Attributes[attrRequest]}
 	r := w.book.find(n.request, func(tenant string) bool { return tenant == record.Tenant })
 	n.revoked = r != nil && revokes(r, record)
 	w.notes[record.Ref()] = n
+}
+
+// recorded reports whether events of a type are the worker's.
+func recorded(t events.Type) bool {
+	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestNotified || t == events.RequestCompleted
 }
 
 func (w *Workflow) wake() { signal(w.work) }

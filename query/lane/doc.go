@@ -15,12 +15,14 @@
 //     in one shard; between shards there is no order.
 //   - [Follower.Wait] returns after every handler has seen the record, and
 //     [Follower.Sync] after they have seen all that was on every log.
+//   - [Follower.Record] reads what a handler was given, byte for byte as it was
+//     logged, from the place that the handler was told.
 //   - Memory is bounded by [Config.Recent] and by those who wait.
 //
 // # Shapes and units
 //
-// An [Entry] is a record with its shard, its index in the log of it, and the
-// sealed part that travels beside it.
+// An [Entry] is a record with its shard, its index in the log of it, the
+// sealed part that travels beside it, and where its batch stands.
 //
 // # Errors
 //

@@ -24,6 +24,10 @@ type Log interface {
 	// LastOf is the last message of a lane, Seq 0 where there is none. It sees
 	// every message that is durable when it is called.
 	LastOf(ctx context.Context, lane events.Lane) (stream.LogMessage, error)
+
+	// Get is one message. It sees every message that is durable when it is
+	// called; the error wraps stream.ErrNotFound where there is none.
+	Get(ctx context.Context, seq uint64) (stream.LogMessage, error)
 }
 
 // Config is what a Follower needs.
@@ -90,6 +94,14 @@ type Entry struct {
 	Index  uint64 // in the log of the shard
 	Record *events.Record
 	Sealed []byte // the sealed personal part; nil where there is none
+	Place  Place
+}
+
+// Place is where the batch of a record stands.
+type Place struct {
+	Seq  uint64      // in the stream of the log
+	Size uint64      // of the tree, with the batch in it
+	Root events.Hash // of that tree
 }
 
 // Follower follows the control lane of every shard.
@@ -212,21 +224,48 @@ func (f *Follower) advance(t *tail, next uint64) {
 }
 
 func (f *Follower) handle(t *tail, m stream.LogMessage) error {
-	b, err := events.UnmarshalBatch(m.Data)
+	b, err := t.batch(m)
 	if err != nil {
 		return err
 	}
-	if b.Header.Shard != t.shard {
-		return fmt.Errorf("it is of shard %d", b.Header.Shard)
-	}
+	place := Place{Seq: m.Seq, Size: b.Header.Size, Root: b.Header.Root}
 	for i, item := range b.Items {
 		r, err := events.UnmarshalRecord(item.Record)
 		if err != nil {
 			return fmt.Errorf("index %d: %w", b.Header.First+uint64(i), err)
 		}
-		f.apply(t, Entry{Shard: t.shard, Index: b.Header.First + uint64(i), Record: r, Sealed: item.Sealed})
+		f.apply(t, Entry{Shard: t.shard, Index: b.Header.First + uint64(i), Record: r, Sealed: item.Sealed, Place: place})
 	}
 	return nil
+}
+
+func (t *tail) batch(m stream.LogMessage) (*events.Batch, error) {
+	b, err := events.UnmarshalBatch(m.Data)
+	if err == nil && b.Header.Shard != t.shard {
+		err = fmt.Errorf("it is of shard %d", b.Header.Shard)
+	}
+	return b, err
+}
+
+// Record reads a record again that the handlers were given: seq is that of its
+// Place.
+func (f *Follower) Record(ctx context.Context, shard uint16, seq, index uint64) (*events.Record, error) {
+	if int(shard) >= len(f.tails) {
+		return nil, fmt.Errorf("read index %d of shard %d: there is no such shard", index, shard)
+	}
+	t := f.tails[shard]
+	m, err := t.log.Get(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read index %d of shard %d: %w", index, shard, err)
+	}
+	b, err := t.batch(m)
+	if err == nil && (index < b.Header.First || index > b.Header.Last()) {
+		err = fmt.Errorf("it is not in seq=%d", seq)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read index %d of shard %d: %w", index, shard, err)
+	}
+	return events.UnmarshalRecord(b.Items[index-b.Header.First].Record)
 }
 
 func (f *Follower) apply(t *tail, e Entry) {

@@ -118,6 +118,35 @@ func TestWaitReturnsAfterTheHandlers(t *testing.T) {
 	}
 }
 
+// TestRecordIsReadAgain: from the place that the handler was told, with the
+// tree of its batch; from no other.
+func TestRecordIsReadAgain(t *testing.T) {
+	t.Parallel()
+	k := lanetest.Start(t)
+	f, entries := k.Follower(), make(chan lane.Entry, 100)
+	f.Handle(func(e lane.Entry) { entries <- e })
+	k.Run(f.Run)
+	k.Publish(revocation("a"), revocation("b"), revocation("c"))
+	for seen := 0; seen < 3; {
+		e := <-entries
+		if e.Record.Source == "test" {
+			seen++
+		}
+		got, err := f.Record(within(t), e.Shard, e.Place.Seq, e.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(e.Record, got); d != "" || e.Place.Size <= e.Index || e.Place.Root.IsZero() {
+			t.Errorf("%+v: %s", e.Place, d)
+		}
+	}
+	for _, at := range [][3]uint64{{0, 1, 1 << 40}, {0, 1 << 40, 0}, {9, 1, 0}} {
+		if _, err := f.Record(within(t), uint16(at[0]), at[1], at[2]); err == nil {
+			t.Errorf("read %v", at)
+		}
+	}
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	k := lanetest.Start(t)

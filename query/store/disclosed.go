@@ -33,11 +33,11 @@ func (q audiences) SQL() (string, []any) {
 	return sql, append(w.args, clickhouse.Named("limit", maxDisclosed+1))
 }
 
-// exported is the recipients that exports name: of what a person is in, or of
+// exportedTo is the recipients that exports name: of what a person is in, or of
 // nobody in particular.
-type exported struct{ audiences }
+type exportedTo struct{ audiences }
 
-func (q exported) SQL() (string, []any) {
+func (q exportedTo) SQL() (string, []any) {
 	w := new(where)
 	w.tenant(q.tenant, false)
 	w.and("subject_ref IN (unhex({subject_ref:String}), toFixedString('', 16))", "subject_ref", q.person.String())
@@ -53,7 +53,7 @@ func (a *Archive) Disclosed(ctx context.Context, tenant string, shard uint16, pe
 	if d.Audiences, err = a.Store.texts(ctx, of); err != nil {
 		return d, fmt.Errorf("audiences of a person: %w", err)
 	}
-	if d.Exports, err = a.Store.texts(ctx, exported{of}); err != nil {
+	if d.Exports, err = a.Store.texts(ctx, exportedTo{of}); err != nil {
 		return d, fmt.Errorf("recipients of exports: %w", err)
 	}
 	return d, nil

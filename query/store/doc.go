@@ -4,7 +4,8 @@
 // # What it is
 //
 // [Store] implements query.EventStore, query.FindingStore, query.ReachStore and
-// leak.Store on the tables of schemas/clickhouse. Each question is a struct of its own that yields its SQL
+// leak.Store on the tables of schemas/clickhouse, an [Archive] erasure.Archive and
+// export.Archive. Each question is a struct of its own that yields its SQL
 // and arguments and is run as it stands.
 //
 // # Guarantees

@@ -69,7 +69,7 @@ WHERE shard = {shard:UInt16}
 --   shard = 0
 --   index = 7
 
--- exported
+-- exported to
 SELECT DISTINCT attributes['recipient'] AS to
 FROM events
 WHERE tenant = {tenant:String}

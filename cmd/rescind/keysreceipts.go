@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/internal/dev"
+	"github.com/rescindhq/rescind/query/receipt"
+)
+
+func newKeysReceipts(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "receipts", Short: "Print the public keys that receipts of erasures are verified with", Args: cobra.NoArgs,
+		Long: `Receipts prints a set of public keys (RFC 7517), the oldest first. Keep it, and give it
+to whoever gets receipts: with it they are verified when this deployment is gone.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, err := fetchReceiptKeys(cmd, env)
+			if err != nil {
+				return err
+			}
+			if _, err := receipt.ParseKeys(set); err != nil {
+				return err
+			}
+			e := json.NewEncoder(cmd.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(json.RawMessage(set))
+		},
+	}
+	addDeploymentFlags(cmd)
+	return cmd
+}
+
+// addDeploymentFlags declares how a command finds what an API tells everybody.
+func addDeploymentFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.String("url", "", "base URL of the API (RESCIND_URL)")
+	f.String("data", "", "`folder` of a running rescind dev, for its URL (RESCIND_DATA, default .rescind)")
+}
+
+// fetchReceiptKeys asks a deployment for its keys. It needs no token.
+func fetchReceiptKeys(cmd *cobra.Command, env environment) ([]byte, error) {
+	base, err := deploymentURL(cmd, env)
+	if err != nil {
+		return nil, err
+	}
+	var set json.RawMessage
+	err = client.New(base, env.getenv("RESCIND_TOKEN")).Call(cmd.Context(), "GET", "/v1/keys/receipts", nil, &set)
+	return set, err
+}
+
+func deploymentURL(cmd *cobra.Command, env environment) (string, error) {
+	flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
+	if base := first(flag("url"), env.getenv("RESCIND_URL")); base != "" {
+		return base, nil
+	}
+	dir := first(flag("data"), env.getenv("RESCIND_DATA"), ".rescind")
+	d, err := dev.ReadFile(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", usage("no running Rescind: no dev.json in %s; give --url", dir)
+	}
+	return d.HTTP, err
+}

@@ -1,0 +1,207 @@
+package erasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/query/export"
+	"github.com/rescindhq/rescind/query/hold"
+)
+
+// Exports makes what access and portability ask for: *export.Office.
+type Exports interface {
+	// Make stores an export whole, another one each time. The error wraps
+	// export.ErrGone where the person was forgotten.
+	Make(ctx context.Context, order export.Order) (export.Made, error)
+	// Drop removes one export.
+	Drop(ctx context.Context, p stream.ExportPlace) error
+	// Forget removes every export of a person.
+	Forget(ctx context.Context, tenant string, person events.Ref) error
+}
+
+// Exported is what an access or portability was answered with.
+const Exported Outcome = "exported"
+
+// The attributes of request.completed with an export.
+const (
+	attrExport   = "export"   // which, as 32 hex digits
+	attrUntil    = "until"    // when it can be fetched no longer
+	attrEvents   = "events"   // how many it has
+	attrPosition = "position" // index below which it has everything
+)
+
+// exports reports whether r, once approved, is answered with an export.
+func (r *Request) exports() bool { return r.Type == Access || r.Type == Portability }
+
+// exported folds the completion of r.
+func (r *Request) exported(record *events.Record) {
+	ref, err := events.ParseRef(record.Attributes[attrExport])
+	if err != nil || !r.exports() {
+		return
+	}
+	r.export, r.ExportUntil = ref, instant(record, attrUntil)
+}
+
+// Export is where the export is that a completed request was answered with. The
+// error wraps ErrNotFound or is a *StateError.
+func (w *Workflow) Export(id string, reaches func(tenant string) bool) (stream.ExportPlace, error) {
+	r, err := w.Get(id, reaches)
+	switch {
+	case err != nil:
+		return stream.ExportPlace{}, err
+	case !r.exports():
+		return stream.ExportPlace{}, ErrNotFound
+	case r.export.IsZero():
+		return stream.ExportPlace{}, &StateError{State: r.State, To: State(Exported)}
+	}
+	return stream.ExportPlace{Tenant: r.Tenant, Subject: r.subject, Export: r.export}, nil
+}
+
+// runExports makes what was approved, until ctx ends: beside the erasures, which
+// must not wait for a long export.
+func (w *Workflow) runExports(ctx context.Context) {
+	if w.cfg.Exports == nil {
+		return
+	}
+	pause := w.cfg.Retry
+	signal(w.asked)
+	for w.idleOn(ctx, w.asked, pause) {
+		err := w.exportAll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			pause = w.cfg.Retry
+		default:
+			w.cfg.Logger.WarnContext(ctx, "export delayed", slog.Any("err", err))
+			pause = min(2*pause, 60*w.cfg.Retry)
+		}
+	}
+}
+
+// exportsDue lists the requests that wait for their export, the oldest first.
+func (w *Workflow) exportsDue() (out []Request) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, r := range w.book.order {
+		if r.State == Approved && r.exports() {
+			out = append(out, r.clone())
+		}
+	}
+	return out
+}
+
+func (w *Workflow) exportAll(ctx context.Context) error {
+	if len(w.exportsDue()) == 0 {
+		return nil
+	}
+	release, err := w.cfg.ExportLock(ctx)
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	defer release()
+	if err := w.cfg.Lane.Sync(ctx); err != nil {
+		return err
+	}
+	var faults []error
+	for _, r := range w.exportsDue() {
+		if err := w.answer(ctx, &r); err != nil {
+			faults = append(faults, fmt.Errorf("export for request index=%d: %w", r.Position, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// answer makes the export that r asks for, and only then says that r is
+// completed. Of two workers at once one is first on the log: the export of the
+// other is dropped.
+func (w *Workflow) answer(ctx context.Context, r *Request) error {
+	made, outcome, err := w.makeExport(ctx, r)
+	if err != nil {
+		return err
+	}
+	attributes := map[string]string{attrRequest: r.ID, attrOutcome: string(outcome)}
+	if !made.Place.Export.IsZero() {
+		attributes[attrExport], attributes[attrUntil] = made.Place.Export.String(), made.Until.Format(time.RFC3339)
+		attributes[attrEvents], attributes[attrPosition] = strconv.Itoa(made.Events), strconv.FormatUint(made.Position, 10)
+	}
+	if err := w.record(ctx, r, events.RequestCompleted, ".exported", events.Data{Actor: Worker, Attributes: attributes}); err != nil {
+		return err
+	}
+	there, err := w.Export(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	if made.Place.Export.IsZero() || err == nil && there == made.Place {
+		return nil
+	}
+	return w.cfg.Exports.Drop(ctx, made.Place)
+}
+
+func (w *Workflow) makeExport(ctx context.Context, r *Request) (export.Made, Outcome, error) {
+	p, err := w.open(ctx, r)
+	if r.subject.IsZero() || errors.Is(err, seal.ErrDestroyed) {
+		return export.Made{}, AlreadyErased, nil
+	}
+	if err != nil {
+		return export.Made{}, "", err
+	}
+	made, err := w.cfg.Exports.Make(ctx, w.order(r, p.Subject))
+	switch {
+	case errors.Is(err, export.ErrGone):
+		return export.Made{}, AlreadyErased, nil
+	case err != nil:
+		return export.Made{}, "", err
+	case !r.known:
+		return made, NoMatch, nil
+	default:
+		return made, Exported, nil
+	}
+}
+
+// order is what an export for r has to hold.
+func (w *Workflow) order(r *Request, subject string) export.Order {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	out := export.Order{
+		Request: r.ID, Kind: r.Type, Regulation: r.Regulation, Tenant: r.Tenant, Issuer: r.origin.Record.Issuer, Subject: subject,
+		Ref: r.subject, Shard: r.Shard, Received: r.Received,
+	}
+	for _, other := range w.book.order {
+		if other.Tenant == r.Tenant && other.subject == r.subject {
+			out.Requests = append(out.Requests, asking(other))
+		}
+	}
+	active, released := w.holds.Of(r.Tenant, r.subject)
+	for _, h := range append(active, released...) {
+		out.Holds = append(out.Holds, holding(&h))
+	}
+	if by := w.book.restricted[person{r.Tenant, r.subject}]; len(by) > 0 {
+		out.Restricted = by[0].ID
+	}
+	return out
+}
+
+func asking(r *Request) export.Asked {
+	return export.Asked{
+		ID: r.ID, Type: r.Type, Regulation: r.Regulation, State: string(r.State), Outcome: string(r.Outcome), Reason: r.Reason,
+		Received: r.Received, Due: r.Due, Answered: r.Answered,
+	}
+}
+
+func holding(h *hold.Hold) export.Hold {
+	return export.Hold{Article: h.Article, Placed: h.Placed, Review: h.Review, Released: h.Released}
+}
+
+// forgetExports removes what was exported of somebody whose key is destroyed.
+// It opens no more already.
+func (w *Workflow) forgetExports(ctx context.Context, r *Request) error {
+	if w.cfg.Exports == nil {
+		return nil
+	}
+	return w.cfg.Exports.Forget(ctx, r.Tenant, r.subject)
+}
