@@ -3,7 +3,7 @@
 //
 // # What it is
 //
-// [Ingest] and [Revoke] run a real stack in a temporary folder, measure it, and
+// [Ingest], [Revoke] and [Forget] run a real stack in a temporary folder, measure it, and
 // measure beside it the least that the same bytes could cost: a bare JetStream
 // publish and consume, a bare insert of the same columns, a bare RePublish hop.
 // Events are those of internal/workload.
@@ -63,6 +63,19 @@
 //     alternating.
 //   - cold: from starting a feed without a folder until it decides, with one
 //     snapshot on a real server.
+//   - forget: from sending the approval of a person's erasure. unreadable until the
+//     API answers, to somebody who may open it and asks again and again, that an
+//     event of theirs is erased; completed until the request is. The floor is the same
+//     of a person with the least events. All of their events have rows before.
+//   - keyring: people are met a thousand at a time. disk is what the files of NATS
+//     have grown by, memory_nats the heap of this process, which NATS is in,
+//     memory_cached that of a keyring that has everybody's key at hand.
+//   - sealing: personal parts of events of the workload, one at a time, of people
+//     whose ciphers are ready, beside AES-256-GCM of the same bytes in turns. Value
+//     is the round in the middle, the greatest the one disturbed least.
+//   - dictionary: the whole folder of a stack, its keys and ClickHouse's columns
+//     decompressed among it; what internal/canary tries of each candidate. It fails where
+//     a person is found, and where a digest that was put there is not.
 //   - memory: RSS of the process every 250 ms; the slope is that of the second
 //     half. The heap is what the collector found in use at its start.
 //   - stored: bytes on disk after OPTIMIZE FINAL, with projections, indices and

@@ -26,6 +26,7 @@ const (
 	TenantRevoked       Type = "dev.rescind.tenant.revoked.v1"
 	GrantRevoked        Type = "dev.rescind.grant.revoked.v1"
 	RevocationLifted    Type = "dev.rescind.revocation.lifted.v1"
+	RevocationRestored  Type = "dev.rescind.revocation.restored.v1"
 	RevocationProposed  Type = "dev.rescind.revocation.proposed.v1"
 	RevocationApproved  Type = "dev.rescind.revocation.approved.v1"
 	RevocationDenied    Type = "dev.rescind.revocation.denied.v1"
@@ -45,6 +46,7 @@ const (
 	RequestExecuted     Type = "dev.rescind.request.executed.v1"
 	RequestNotified     Type = "dev.rescind.request.notified.v1"
 	RequestCompleted    Type = "dev.rescind.request.completed.v1"
+	RequestReapplied    Type = "dev.rescind.request.reapplied.v1"
 	AuditAccessed       Type = "dev.rescind.audit.accessed.v1"
 	AuditExported       Type = "dev.rescind.audit.exported.v1"
 	FindingOpened       Type = "dev.rescind.finding.opened.v1"
@@ -61,12 +63,12 @@ func Types() []Type {
 	return []Type{
 		TokenIssued, TokenRefreshed, TokenVerified, TokenRejected, TokenRevoked,
 		SessionRevoked, SubjectRevoked, ClientRevoked, KeyRevoked, IssuerRevoked,
-		TenantRevoked, GrantRevoked, RevocationLifted,
+		TenantRevoked, GrantRevoked, RevocationLifted, RevocationRestored,
 		RevocationProposed, RevocationApproved, RevocationDenied,
 		KeyPublished, KeyRotated, KeyRetired, ConsentGranted, ConsentWithdrawn,
 		HoldPlaced, HoldReleased,
 		RequestReceived, RequestVerified, RequestApproved, RequestDenied,
-		RequestExtended, RequestCancelled, RequestExecuted, RequestNotified, RequestCompleted,
+		RequestExtended, RequestCancelled, RequestExecuted, RequestNotified, RequestCompleted, RequestReapplied,
 		AuditAccessed, AuditExported,
 		FindingOpened, FindingAcknowledged, FindingClosed,
 		SystemStarted, SystemStopped, SystemGap,
@@ -149,6 +151,8 @@ func (t Type) RevokedScope() Scope {
 	case TokenRevoked, SessionRevoked, SubjectRevoked, ClientRevoked, KeyRevoked, IssuerRevoked, TenantRevoked, GrantRevoked:
 		category, _, _ := strings.Cut(t.Name(), ".")
 		return Scope(category)
+	case RevocationRestored: // the one of an erasure
+		return ScopeSubject
 	default:
 		return ""
 	}

@@ -165,6 +165,7 @@ var required = map[Type][]string{
 	TokenRevoked: {"iss", "jti"}, SessionRevoked: {"iss", "sid"}, SubjectRevoked: {"iss", "sub"},
 	ClientRevoked: {"iss", "client_id"}, GrantRevoked: {"iss", "grant_id"}, KeyRevoked: {"iss", "kid"}, IssuerRevoked: {"iss"},
 	RevocationLifted:   {"attributes.revocation", "attributes.position", "attributes.hash", "attributes.scope"},
+	RevocationRestored: {"actor", "attributes.request", "attributes.hash", "attributes.feed_key"},
 	RevocationProposed: {"actor", "attributes.proposal", "attributes.scope", "attributes.body"},
 	RevocationApproved: {"actor", "attributes.proposal", "attributes.body"}, RevocationDenied: {"actor", "attributes.proposal"},
 	KeyPublished: {"iss", "kid", "alg"}, KeyRotated: {"iss", "kid"}, KeyRetired: {"iss", "kid"},
@@ -174,8 +175,9 @@ var required = map[Type][]string{
 	RequestVerified: {"actor", "attributes.request"}, RequestApproved: {"actor", "attributes.request"},
 	RequestDenied: {"actor", "attributes.request"}, RequestExtended: {"actor", "attributes.request"},
 	RequestCancelled: {"actor", "attributes.request"}, RequestExecuted: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
-	RequestNotified: {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
-	AuditAccessed:   {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
+	RequestNotified:  {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
+	RequestReapplied: {"actor", "attributes.request"},
+	AuditAccessed:    {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
 	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
 }
 
@@ -191,10 +193,34 @@ func checkRequired(ev *Event) *Refusal {
 	if c := ev.Data.Consent; c != nil && c.ID == "" {
 		return refuse(ReasonSchema, "data.consent.id is empty")
 	}
-	if ev.Type == RevocationLifted {
+	switch ev.Type {
+	case RevocationLifted:
 		return checkLift(&ev.Data)
+	case RevocationRestored:
+		return checkRestored(&ev.Data)
+	default:
+		return nil
+	}
+}
+
+// checkRestored checks that the attributes say what was revoked as a record does.
+func checkRestored(d *Data) *Refusal {
+	if r, err := ParseRef(d.Attributes["hash"]); err != nil || r.IsZero() {
+		return refuse(ReasonSchema, "data.attributes.hash: want 32 hex digits")
+	}
+	if _, err := ParseGeneration(d.Attributes["feed_key"]); err != nil {
+		return refuse(ReasonSchema, "data.attributes.feed_key: %v", err)
 	}
 	return nil
+}
+
+// ParseGeneration reads the generation of a key: 1 to 999999999.
+func ParseGeneration(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || len(s) > 9 || n == 0 || strconv.FormatUint(n, 10) != s {
+		return 0, errors.New("generation: want a whole number from 1 of at most 9 digits")
+	}
+	return uint32(n), nil
 }
 
 // checkLift checks that the attributes name a revocation as its record does.

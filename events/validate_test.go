@@ -31,7 +31,7 @@ func (d *Data) fill(name string) {
 		d.fill(name)
 	case isAttribute && (key == "hash" || key == "revocation"):
 		d.Attributes[key] = Ref{1, 2, 3}.String()
-	case isAttribute && key == "position":
+	case isAttribute && (key == "position" || key == "feed_key"):
 		d.Attributes[key] = "7"
 	case isAttribute && key == "scope":
 		d.Attributes[key] = string(ScopeToken)
@@ -96,6 +96,12 @@ func TestTypes(t *testing.T) {
 			t.Errorf("%s: lane %s", typ, typ.Lane())
 		}
 		scope := typ.RevokedScope()
+		if typ == RevocationRestored {
+			if scope != ScopeSubject {
+				t.Errorf("%s revokes %q", typ, scope)
+			}
+			continue
+		}
 		if strings.HasSuffix(typ.Name(), ".revoked") != (scope != "") || scope != "" && scope.RevokedType() != typ {
 			t.Errorf("%s revokes %q", typ, scope)
 		}

@@ -178,7 +178,7 @@ func least(t events.Type) map[string]any {
 			if attributes == nil {
 				attributes = map[string]any{}
 			}
-			attributes[key] = map[string]any{"hash": "0a" + strings.Repeat("00", 15), "revocation": strings.Repeat("0B", 16), "scope": "token", "position": "7"}[key]
+			attributes[key] = map[string]any{"hash": "0a" + strings.Repeat("00", 15), "revocation": strings.Repeat("0B", 16), "scope": "token", "position": "7", "feed_key": "1"}[key]
 			if attributes[key] == nil {
 				attributes[key] = "v"
 			}
@@ -284,7 +284,7 @@ func claimsTogether(doc map[string]any) int {
 func TestSchemaAndCodeAgreeOnEveryValue(t *testing.T) {
 	t.Parallel()
 	all := compiled(t)
-	for _, typ := range []events.Type{events.TokenRejected, events.ConsentGranted, events.RevocationLifted} {
+	for _, typ := range []events.Type{events.TokenRejected, events.ConsentGranted, events.RevocationLifted, events.RevocationRestored} {
 		ask := func(doc map[string]any) {
 			agree(t, all[typ.Name()], doc, func(schema, code bool, why string) {
 				if schema != code {
@@ -350,7 +350,7 @@ func change(rt *rapid.T, doc map[string]any) {
 
 // attributeNames are names inside data.attributes.
 var attributeNames = []string{
-	"request", "hash", "scope", "revocation", "position", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65),
+	"request", "hash", "feed_key", "scope", "revocation", "position", "purpose", "other", "Über", "", "a\tb", strings.Repeat("n", 64), strings.Repeat("n", 65),
 }
 
 func inAttributes(s string) []any {

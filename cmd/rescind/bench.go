@@ -23,7 +23,7 @@ func newBench(env environment) *cobra.Command {
 		Use: "bench", Short: "Measure against floors on this machine, in the same run", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchIngest(env), newBenchRevoke(env))
+	cmd.AddCommand(newBenchIngest(env), newBenchRevoke(env), newBenchForget(env))
 	return cmd
 }
 
@@ -140,6 +140,48 @@ func newBenchRevoke(env environment) *cobra.Command {
 	f.Float64Var(&cfg.Rate, "rate", 10_000, "other events/s in fanout")
 	f.IntVar(&cfg.Entries, "entries", 1_000_000, "entries of set, readers and cold")
 	f.IntVar(&cfg.Bulk, "bulk", 100_000, "revocations of bulk")
+	f.StringVar(&profiler, "cpuprofile", "", "write a CPU profile of this process to `file`")
+	return cmd
+}
+
+func newBenchForget(env environment) *cobra.Command {
+	var cfg bench.ForgetConfig
+	var profiler string
+	cmd := &cobra.Command{
+		Use: "forget", Short: "Until a person cannot be read, and what it takes to be able to forget", Args: cobra.NoArgs,
+		Long: `Forget measures one profile, or several:
+  dictionary  guesses of addresses, and every digest of them that needs no key,
+              tried on all that a stack stores; one that is found is an error
+  time        from the approval until what is sealed opens to nobody, and until
+              the request is completed, of people with few and many events
+  keyring     what a person takes in the keyring, on the disk and in memory
+  sealing     personal parts that one core seals in a second, beside AES-256-GCM`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if slices.Contains(cfg.Profiles, "all") {
+				cfg.Profiles = nil
+			}
+			if min(cfg.Runs, cfg.People, cfg.Candidates, cfg.Known) < 1 || len(cfg.Events) == 0 || slices.Min(cfg.Events) < 1 {
+				return usage("bench forget: --events, --runs, --people, --candidates and --known want 1 or more")
+			}
+			if err := cfg.Validate(); err != nil {
+				return usage("bench forget: %w", err)
+			}
+			defer heap.Keep(env.getenv, heap.Goal)()
+			return profiled(profiler, func() error {
+				return measure(cmd, func(ctx context.Context, dir string) (*bench.Report, error) {
+					cfg.Dir, cfg.Progress = dir, progress(cmd)
+					return bench.Forget(ctx, cfg)
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&cfg.Profiles, "profile", []string{"all"}, "what to measure: "+strings.Join(bench.ForgetProfiles(), ", ")+", or all")
+	f.IntSliceVar(&cfg.Events, "events", []int{1, 1000, 1_000_000}, "events of somebody who is forgotten in time, one size after the other")
+	f.IntVar(&cfg.Runs, "runs", 20, "runs of each size, as long as they have at most 2,000,000 events together")
+	f.IntVar(&cfg.People, "people", 1_000_000, "people of keyring")
+	f.IntVar(&cfg.Candidates, "candidates", 1_000_000, "guesses of dictionary")
+	f.IntVar(&cfg.Known, "known", 5_000, "people of dictionary whose addresses are among the guesses")
 	f.StringVar(&profiler, "cpuprofile", "", "write a CPU profile of this process to `file`")
 	return cmd
 }

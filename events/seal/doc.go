@@ -133,9 +133,9 @@
 // # What it does not do
 //
 // It does not revoke the person's tokens, record the erasure or announce it:
-// query/erasure does. It does not undo a restored backup of the store: replay
-// the erasures from the log before serving, and start anew whoever holds a
-// Keyring, which could go on for an hour with keys that the backup lacks. It
+// query/erasure does. It does not undo a restored backup of the store: query/erasure/gate
+// does, by Returned and DestroyAgain, before anything is served; start anew whoever
+// holds a Keyring, which could go on for an hour with keys that the backup lacks. It
 // cannot take back what was already opened, and does not scrub the memory of a
 // running process. It does not reach copies of the root's keys, and until the
 // date of Residue a copy of the keyring opens what it always did. It does not

@@ -25,6 +25,7 @@ import (
 //	i.<seconds>              intakeEntry: what publishers encrypt to, from then on
 //	d.<tenant>.<mark>        fenceEntry: the data key of that mark was destroyed
 //	v.<number>               receiptEntry: what receipts of erasures are signed with
+//	l.erasures               ledgerEntry: see returned.go
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
@@ -197,6 +198,8 @@ func kind(name string) string {
 		return "mark"
 	case "v":
 		return "receipt key"
+	case "l":
+		return "ledger key"
 	default:
 		return "unknown"
 	}

@@ -365,7 +365,7 @@ func TestProcessesAgreeOnOneKey(t *testing.T) {
 	}
 }
 
-func TestDestroyedOpensNowhere(t *testing.T) {
+func TestE03DestroyedOpensNowhere(t *testing.T) {
 	t.Parallel()
 	store, now := new(sealtest.Memory), time.Unix(1_800_000_000, 0)
 	clocked := func() *seal.Keyring {

@@ -186,7 +186,7 @@ func (r *Rotation) unchanged(ctx context.Context, e Stored) error {
 // tenantOf is the tenant that the name of an entry says; empty where it is nobody's.
 func tenantOf(name string) string {
 	letter, rest, _ := strings.Cut(name, ".")
-	if letter+"." == intakePrefix || letter+"." == receiptPrefix {
+	if letter+"." == intakePrefix || letter+"." == receiptPrefix || name == ledgerName {
 		return ""
 	}
 	tenant, _, _ := strings.Cut(rest, ".")

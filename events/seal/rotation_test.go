@@ -440,9 +440,9 @@ func TestAnEntryThatDoesNotOpenKeepsTheKey(t *testing.T) {
 	wantOpens(t, s.keyring(t), sealed, "text")
 }
 
-// TestAKeyThatWasPutBack is a forgotten person's entries put back by somebody
+// TestE03AKeyThatWasPutBack is a forgotten person's entries put back by somebody
 // who had a copy: they open nothing, are reported, and go with the next epoch.
-func TestAKeyThatWasPutBack(t *testing.T) {
+func TestE03AKeyThatWasPutBack(t *testing.T) {
 	t.Parallel()
 	s := newSite()
 	was := subjects(t, s.keyring(t), person(1))[0]

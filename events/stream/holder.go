@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,10 +120,8 @@ func AwaitEviction(ctx context.Context, js jetstream.JetStream, tenant, handle s
 func askHolders(ctx context.Context, nc *nats.Conn, all []string, done map[string]bool, body []byte) (missing int) {
 	var mu sync.Mutex
 	var asking sync.WaitGroup
-	for _, id := range all {
-		if done[id] {
-			continue
-		}
+	rest := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return done[id] }) // before anybody answers
+	for _, id := range rest {
 		asking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askHolder)
 			defer cancel()

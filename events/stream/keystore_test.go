@@ -168,7 +168,7 @@ func TestKeyStoreCreatesAllOrNone(t *testing.T) {
 	}
 }
 
-func TestKeyStoreErasesFromDisk(t *testing.T) {
+func TestE06KeyStoreErasesFromDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})

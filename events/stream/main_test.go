@@ -97,11 +97,7 @@ func start(t *testing.T) world {
 // sharded is a server with the streams of n shards.
 func sharded(t *testing.T, n int) world {
 	t.Helper()
-	w := bareFor(t, n)
-	if err := stream.Ensure(t.Context(), w.operator, stream.Topology{Shards: n}); err != nil {
-		t.Fatal(err)
-	}
-	return w
+	return worldOf(t, natsdtest.StartIn(t, config(t, n)))
 }
 
 // bare is a server without any stream.
@@ -110,11 +106,16 @@ func bare(t *testing.T) world {
 	return bareFor(t, 1)
 }
 
-// bareFor does not sync what it writes: tests that lose power, or a server, have
-// one of their own.
+// config is of a server that does not sync what it writes: tests that lose power,
+// or a server, have one of their own.
+func config(t *testing.T, shards int) natsd.Config {
+	t.Helper()
+	return natsd.Config{Dir: t.TempDir(), Shards: shards, SyncEvery: time.Hour}
+}
+
 func bareFor(t *testing.T, shards int) world {
 	t.Helper()
-	s, err := natsd.Start(t.Context(), natsd.Config{Dir: t.TempDir(), Shards: shards, SyncEvery: time.Hour})
+	s, err := natsd.Start(t.Context(), config(t, shards))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -238,7 +238,7 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	if p.exports, err = a.exports(p, archive); err != nil {
 		return err
 	}
-	p.requests, err = erasure.New(erasure.Config{
+	cfg := erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
 		Archive: archive, Held: stream.NewHeld(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports, Notifying: notifying,
 		ExportLock: func(ctx context.Context) (func(), error) {
@@ -247,7 +247,11 @@ func (a *app) requests(p *parts, s *store.Store) error {
 		Lock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, erasureLock, lockTTL)
 		},
-	})
+	}
+	if a.ledger != nil {
+		cfg.Ledger = a.ledger
+	}
+	p.requests, err = erasure.New(cfg)
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/secrets"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure/ledger"
 )
 
 // Config is what Run needs.
@@ -46,6 +47,7 @@ type app struct {
 	getenv   func(string) string
 	listener net.Listener
 
+	ledger   *ledger.Ledger // nil where there is none
 	registry *prometheus.Registry
 	probes   []query.Probe
 	closers  []func()          // what was opened, in that order
@@ -118,6 +120,9 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 	}
 	a.closers = append(a.closers, projector.nc.Close)
 	if err := a.checkLogs(ctx, projector.js); err != nil {
+		return nil, err
+	}
+	if err := a.gate(ctx, projector); err != nil {
 		return nil, err
 	}
 	roles, err := a.projectors(ctx, projector)

@@ -106,26 +106,17 @@ func (a *app) checkLogs(ctx context.Context, js jetstream.JetStream) error {
 // keyring opens the keyring over b and keeps its caches free of people who are
 // forgotten elsewhere.
 func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
-	root, err := a.root(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("keys.root: %w", err)
-	}
-	store, err := stream.OpenKeyStore(ctx, b.js)
+	cfg, err := a.keyringConfig(ctx, b)
 	if err != nil {
 		return nil, err
-	}
-	keep := a.cfg.Keys.Keep
-	if keep == 0 {
-		keep = -1 // 0 is the default there
 	}
 	var keys *seal.Keyring
 	holder, err := stream.NewHolder(b.nc, func(tenant, handle string) { keys.Evict(tenant, handle) })
 	if err != nil {
 		return nil, err
 	}
-	keys, err = seal.NewKeyring(seal.Config{
-		Store: store, Root: root, EpochLasts: a.cfg.Keys.Epoch, EpochKeep: keep, Held: holder.Live, OnTampering: a.watchTampering(b),
-	})
+	cfg.Held, cfg.OnTampering = holder.Live, a.watchTampering(b)
+	keys, err = seal.NewKeyring(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +129,19 @@ func (a *app) keyring(ctx context.Context, b *bus) (*seal.Keyring, error) {
 		}
 	})
 	return keys, err
+}
+
+// keyringConfig is where the keyring is, and how long its epochs last.
+func (a *app) keyringConfig(ctx context.Context, b *bus) (cfg seal.Config, err error) {
+	cfg.EpochLasts, cfg.EpochKeep = a.cfg.Keys.Epoch, a.cfg.Keys.Keep
+	if cfg.EpochKeep == 0 {
+		cfg.EpochKeep = -1 // 0 is the default there
+	}
+	if cfg.Root, err = a.root(ctx); err != nil {
+		return cfg, fmt.Errorf("keys.root: %w", err)
+	}
+	cfg.Store, err = stream.OpenKeyStore(ctx, b.js)
+	return cfg, err
 }
 
 // root is where the keys of the keyring's epochs are.

@@ -13,6 +13,9 @@
 //     and revocation start and run, and the API answers what needs no records.
 //   - A log that was lost and made anew is not taken for the one before it: no
 //     role works on it, and none starts, until somebody says that it is meant.
+//   - Nothing that opens personal data is at work before the restore gate was passed
+//     (query/erasure/gate). What only revokes or records has nobody's key, and waits
+//     for nothing.
 //   - A role that fails for good ends the process, with its error.
 //   - A process whose configuration has another number of shards than the streams
 //     were made for does not start, whatever roles it has.

@@ -1,61 +1,18 @@
-// Package canary searches everything below a folder for a value that must not
-// be there, in the forms in which it could be.
-//
-// # What it is
-//
-// [Scan] reads every file and reports where it found one of the values: in
-// clear, in base64 or base64url at any of the three places in a group, in hex,
-// or escaped as JSON does it. Tests plant a value and look for it.
-//
-// # Guarantees
-//
-//   - A value that lies anywhere in a file in one of these forms is found, across
-//     the whole file and whatever is around it.
-//   - A file that cannot be read is an error, unless it was removed meanwhile.
-//
-// # Shapes and units
-//
-// Values want to be long enough not to be met by chance: 12 bytes or more.
-//
-// # Errors
-//
-// Those of the file system.
-//
-// # Concurrency
-//
-// Scan may be called from any goroutine. What is written while it runs it may
-// miss.
-//
-// # What it does not do
-//
-// It does not look inside what is compressed or encrypted, which is the point of
-// the latter, and holds a file in memory at a time.
-//
-// # Sources
-//
-// RFC 4648, RFC 8259.
 package canary
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // Hit is where a value was found.
 type Hit struct{ Path, Form string }
-
-// form is a value as it could be written, and what that is called.
-type form struct {
-	name string
-	text []byte
-}
 
 // Scan is where one of values is found below dir, each file and form once.
 func Scan(dir string, values ...string) (hits []Hit, err error) {
@@ -63,7 +20,29 @@ func Scan(dir string, values ...string) (hits []Hit, err error) {
 	for _, v := range values {
 		all = append(all, forms(v)...)
 	}
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = walk(dir, func(path string, contents [][]byte) {
+		for _, f := range all {
+			if hit := (Hit{path, f.name}); holds(contents, f.text) && !slices.Contains(hits, hit) {
+				hits = append(hits, hit)
+			}
+		}
+	})
+	return hits, err
+}
+
+func holds(contents [][]byte, text []byte) bool {
+	for _, c := range contents {
+		if bytes.Contains(c, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// walk calls each for every file below dir with all there is to search of it:
+// its name below dir, what lies in it, and what that is decompressed.
+func walk(dir string, each func(path string, contents [][]byte)) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil
@@ -74,39 +53,24 @@ func Scan(dir string, values ...string) (hits []Hit, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		for _, f := range all {
-			if bytes.Contains(b, f.text) {
-				hits = append(hits, Hit{path, f.name})
-			}
+		if err != nil {
+			return err
 		}
-		return err
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		plain, err := decompressed(b)
+		if err != nil && isColumn(name) {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		each(path, [][]byte{[]byte(name), b, plain})
+		return nil
 	})
-	return hits, err
 }
 
-func forms(v string) []form {
-	lower := hex.EncodeToString([]byte(v))
-	all := []form{{"clear", []byte(v)}, {"hex", []byte(lower)}, {"HEX", []byte(strings.ToUpper(lower))}}
-	for _, escape := range []string{`\u%04x`, `\u%04X`} {
-		var b strings.Builder
-		for _, r := range v {
-			fmt.Fprintf(&b, escape, r)
-		}
-		all = append(all, form{"JSON", []byte(b.String())})
-	}
-	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		for before := range 3 {
-			all = append(all, form{"base64", within(enc, v, before)})
-		}
-	}
-	return all
-}
-
-// within is the characters that are sure to stand there where v is encoded with
-// before bytes, modulo three, in front of it.
-func within(enc *base64.Encoding, v string, before int) []byte {
-	const bits = 6 // of a character
-	text := enc.EncodeToString(append(make([]byte, before), v...))
-	first, end := (8*before+bits-1)/bits, 8*(before+len(v))/bits
-	return []byte(text[first:end])
+// isColumn reports whether ClickHouse keeps values in the file of that name, and
+// has finished it: what it is about to write stands in a folder tmp_….
+func isColumn(name string) bool {
+	return strings.HasSuffix(name, ".bin") && !strings.Contains("/"+filepath.ToSlash(name), "/tmp")
 }

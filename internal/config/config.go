@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type Config struct {
 	Limits     Limits     `koanf:"limits"`
 	Requests   Requests   `koanf:"requests"`
 	Callbacks  Callbacks  `koanf:"callbacks"`
+	Erasure    Erasure    `koanf:"erasure"`
 }
 
 // NATS is where the streams are.
@@ -218,6 +220,25 @@ type Callbacks struct {
 	CA string `koanf:"ca" desc:"PEM file of the authorities of callback receivers"`
 }
 
+// Erasure is what an erasure leaves behind.
+type Erasure struct {
+	// Ledger is the folder of the erasure ledger: what was destroyed, so that a
+	// restored backup does not bring it back (GDPR article 17). Every process of the
+	// roles intake and api reads and writes it, on one host or on a volume they
+	// share. It must be in no backup of NATS; one of its own is good. Default: the folder
+	// erasures in that of keys.root, where that is dir:PATH. Required otherwise,
+	// but in profile dev, where without it the log alone says what was erased.
+	Ledger string `koanf:"ledger" desc:"folder of the erasure ledger, outside of what is backed up with NATS"`
+}
+
+// LedgerDir is the folder of the erasure ledger; empty where there is none.
+func (c *Config) LedgerDir() string {
+	if root, is := c.Keys.Root.Dir(); is && c.Erasure.Ledger == "" {
+		return filepath.Join(root, "erasures")
+	}
+	return c.Erasure.Ledger
+}
+
 // Rules are the rules that r describes.
 func (r Requests) Rules() (*deadline.Rules, error) {
 	return deadline.New(deadline.Config{Zone: r.Zone, Holidays: r.Holidays, Start: r.Start})
@@ -322,6 +343,7 @@ func (c *Config) validateSecrets(f *faults) {
 	vault, isVault := c.Keys.Root.Vault()
 	f.check(!isVault || c.Keys.RootToken != "", "keys.root_token: want file:PATH or env:NAME for keys.root in Vault")
 	f.check(!isVault || c.Profile == Dev || strings.HasPrefix(vault, "https://"), "keys.root: %q is not vault:https://, which profile %s requires", c.Keys.Root, c.Profile)
+	f.check(c.Profile == Dev || c.LedgerDir() != "" || !c.Runs(RoleIntake) && !c.Runs(RoleAPI), "erasure.ledger: want a folder, as keys.root is none to put it into")
 	f.check(c.Keys.Feed != "" || !c.Runs(RoleRevoke) && !c.Runs(RoleAPI), "keys.feed: want file:PATH or env:NAME")
 	for key, s := range map[string]Secret{
 		"keys.feed": c.Keys.Feed, "keys.root_token": c.Keys.RootToken, "clickhouse.migrator_password": c.ClickHouse.MigratorPassword,

@@ -128,8 +128,8 @@
 //
 // Of what was not synced it loses the contents of files, not their names and
 // lengths: for that it would need a file system of its own. It does not cut the
-// power of a cluster. What is on the disk is told by Linux 6.5 and later, where
-// TMPDIR is on one. Traces of
+// power of a cluster. What is on the disk is told by Linux 6.5 and later; where
+// TMPDIR is memory, /var/tmp has to be on a disk. Traces of
 // system calls work on linux/amd64 only, pauses and limits of processes on
 // Linux.
 //

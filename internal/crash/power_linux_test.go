@@ -23,7 +23,7 @@ import (
 // there once, and everything goes on.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	s := crash.NewSite(t, crash.Options{})
+	s := crash.NewSite(t, crash.Options{Dir: onDisk(t)})
 	syscall.Sync() // the site has been there for a while
 	l := crash.StartLoad(s, 1)
 	s.Await("records", s.Records(10))

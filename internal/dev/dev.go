@@ -54,6 +54,10 @@ type Options struct {
 	// Shards is how many logs tenants are split over. Default 1; a folder keeps
 	// the number that it was made with.
 	Shards int
+	// Ledger is the folder of the erasure ledger. Default: beside Dir, under its
+	// name with .erasures, so that a copy of Dir that is put back does not bring
+	// back who was erased; within Dir where nothing can be made beside it.
+	Ledger string
 	// Stale is the age from which a view is stale. Default 5 s.
 	Stale time.Duration
 	// Recipients is the file of recipients who are told of erasures, also on
@@ -216,7 +220,20 @@ func (s *Stack) config(o Options) config.Config {
 		c.Limits.Stale = o.Stale
 	}
 	c.Requests.Recipients, c.Callbacks.Allow = o.Recipients, []string{"127.0.0.0/8", "::1"}
+	c.Erasure.Ledger = s.ledger(o)
 	return c
+}
+
+func (s *Stack) ledger(o Options) string {
+	if o.Ledger != "" {
+		return o.Ledger
+	}
+	beside := o.Dir + ".erasures"
+	if err := os.MkdirAll(beside, 0o700); err != nil {
+		s.log.Warn("the erasure ledger is in the folder itself: a copy of it, put back, brings back who was erased since", "err", err)
+		return "" // in that of the root
+	}
+	return beside
 }
 
 // ConfigOf is the configuration of the stack that runs in dir, for what works

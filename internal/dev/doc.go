@@ -13,6 +13,8 @@
 //     first.
 //   - A folder that was stopped, or killed, is found again whole: keys,
 //     events, records, requests.
+//   - A copy of the folder that is put back brings back nobody who was erased since:
+//     the erasure ledger is beside it.
 //   - A folder keeps the number of shards that it was made with.
 //   - Only one stack runs in a folder; the second one says so.
 //   - Everything listens on loopback only.

@@ -117,6 +117,7 @@ func projector(shards int) []string {
 			stream.RevocationsSubject, stream.LiveAnnouncements, stream.FeedKeysSubject, stream.LiveEvictions + ".*",
 			stream.KeyringSubjects, stream.KeyringGuard, stream.QuarantineSubjects, stream.LockSubjects, "$O." + stream.SnapshotBucket + ".>",
 			stream.ServiceSubject("*", events.TypeNamed("system.*")), stream.ServiceSubject("*", events.FindingOpened),
+			stream.ServiceSubject("*", events.RevocationRestored), stream.ServiceSubject("*", events.RequestReapplied), // what a restored copy has undone
 		},
 		lanes(shards), info(all...), direct(all...), leader(all...),
 		consume(stream.IntakeStream), reset(stream.IntakeStream),

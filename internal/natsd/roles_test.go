@@ -194,7 +194,7 @@ func publishersOf(typ events.Type) []natsd.Role {
 
 // servicesOf is who publishes typ in our own name.
 func servicesOf(typ events.Type) []natsd.Role {
-	if strings.HasPrefix(typ.Name(), "system.") || typ == events.FindingOpened {
+	if strings.HasPrefix(typ.Name(), "system.") || slices.Contains([]events.Type{events.FindingOpened, events.RevocationRestored, events.RequestReapplied}, typ) {
 		return []natsd.Role{api, projector}
 	}
 	return []natsd.Role{api}

@@ -88,6 +88,9 @@ type fold struct {
 
 // scopeOf is the scope that a type revokes, "" where it revokes nothing.
 func scopeOf(eventType string) string {
+	if eventType == "dev.rescind.revocation.restored.v1" { // of a person who was forgotten
+		return "subject"
+	}
 	name, ok := strings.CutSuffix(strings.TrimPrefix(eventType, "dev.rescind."), ".revoked.v1")
 	if !ok {
 		return ""

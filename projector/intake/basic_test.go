@@ -118,7 +118,7 @@ func TestPersonalPartWithoutSubjectIsSealedUnderTenantsKey(t *testing.T) {
 	}
 }
 
-func TestErasedPersonLeavesNothing(t *testing.T) {
+func TestE03ErasedPersonLeavesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start()

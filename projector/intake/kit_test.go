@@ -54,16 +54,12 @@ func newRig(t testing.TB) *rig {
 // writes: no power is lost here.
 func rigIn(t testing.TB, dir string) *rig {
 	t.Helper()
-	s, err := natsd.Start(t.Context(), natsd.Config{Dir: dir, SyncEvery: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { natsdtest.Stop(t, s) })
+	// A restart must not wait for messages that a killed intake held.
+	s := natsdtest.StartWith(t, natsd.Config{Dir: dir, SyncEvery: time.Hour},
+		stream.Topology{ControlAckWait: 2 * time.Second, AccessAckWait: 2 * time.Second})
 	r := &rig{TB: t, server: s, js: natsdtest.JetStream(t, s, natsd.Projector), publisher: natsdtest.JetStream(t, s, natsd.API)}
 	ctx := t.Context()
-	// A restart must not wait for messages that a killed intake held.
-	r.check(stream.Ensure(ctx, natsdtest.JetStream(t, s, natsd.Operator),
-		stream.Topology{ControlAckWait: 2 * time.Second, AccessAckWait: 2 * time.Second}))
+	var err error
 	r.log, err = stream.OpenLog(ctx, r.js)
 	r.check(err)
 	r.quarantine, err = stream.OpenQuarantine(ctx, r.js)

@@ -15,6 +15,9 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 	if c.event.Type == events.RevocationLifted {
 		return l.lift(c, received)
 	}
+	if c.event.Type == events.RevocationRestored {
+		return l.restored(c, received)
+	}
 	scope := c.event.Type.RevokedScope()
 	if scope == "" {
 		return nil, nil
@@ -106,6 +109,23 @@ func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *even
 		lifetime := events.Timestamp(l.cfg.MaxLifetime.Milliseconds())
 		r.Expires = max(d.Expires, events.TimestampOf(latest(c.event.Time, received))+lifetime) + events.Timestamp(l.cfg.Skew.Milliseconds())
 	}
+	return r, nil
+}
+
+// restored is the revocation of an erasure that a log lost when it was restored
+// from a copy: as the erasure ledger kept it, which knows no subject.
+func (l *lane) restored(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
+	d := &c.event.Data
+	hash, err := events.ParseRef(d.Attributes["hash"])
+	if err != nil || hash.IsZero() {
+		return nil, malformed("data.attributes.hash: want 32 hex digits")
+	}
+	generation, err := events.ParseGeneration(d.Attributes["feed_key"])
+	if err != nil {
+		return nil, malformed("data.attributes.feed_key: " + err.Error())
+	}
+	r := &events.Revocation{Scope: events.ScopeSubject, Hash: hash, FeedKey: generation, IssuedBefore: d.IssuedBefore}
+	r.Expires = max(d.Expires, l.needed(r, d.Expires, latest(c.event.Time, received)))
 	return r, nil
 }
 

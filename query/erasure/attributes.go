@@ -28,8 +28,9 @@ const (
 	attrKept       = "kept"         // of the same: how many personal parts they keep
 )
 
-// outcomePartial is said of a request that was carried out in part.
-const outcomePartial = Outcome("partial")
+// OutcomePartial is said of a request that was carried out in part, in the event
+// that says so.
+const OutcomePartial = Outcome("partial")
 
 // yes is the value of an attribute that is there or not.
 const yes = "yes"

@@ -28,9 +28,9 @@ type Tried struct {
 	Contact  string    `json:"-"` // whom to write to, as in the registry
 }
 
-// atOnce is how many recipients are told at once. One recipient is told one
+// toldAtOnce is how many recipients are told at once. One recipient is told one
 // thing after the other.
-const atOnce = 8
+const toldAtOnce = 8
 
 // notifier sends notices. Its maps are what it remembers of the outbox.
 type notifier struct {
@@ -39,9 +39,9 @@ type notifier struct {
 
 	mu     sync.Mutex // for the rest
 	later  map[stream.Notice]time.Time
-	away   map[string]time.Time     // recipients who are left alone until then
-	failed map[string]int           // how often in a row
-	said   map[stream.Notice]answer // what is not on the log yet
+	away   map[string]time.Time    // recipients who are left alone until then
+	failed map[string]int          // how often in a row
+	said   map[stream.Notice]reply // what is not on the log yet
 }
 
 // notice is one that may be sent.
@@ -50,8 +50,8 @@ type notice struct {
 	to      string
 }
 
-// answer is what a recipient answered for good.
-type answer struct {
+// reply is what a recipient answered for good.
+type reply struct {
 	Delivery
 	reason string
 }
@@ -61,7 +61,7 @@ func (w *Workflow) notify(ctx context.Context) {
 	if w.cfg.Notifying == nil {
 		return
 	}
-	n := &notifier{Workflow: w, Notifying: w.cfg.Notifying, later: map[stream.Notice]time.Time{}, away: map[string]time.Time{}, failed: map[string]int{}, said: map[stream.Notice]answer{}}
+	n := &notifier{Workflow: w, Notifying: w.cfg.Notifying, later: map[stream.Notice]time.Time{}, away: map[string]time.Time{}, failed: map[string]int{}, said: map[stream.Notice]reply{}}
 	tick := time.NewTicker(w.cfg.Retry)
 	defer tick.Stop()
 	for {
@@ -92,7 +92,7 @@ func (n *notifier) round(ctx context.Context) error {
 		return err
 	}
 	var g errgroup.Group
-	g.SetLimit(atOnce)
+	g.SetLimit(toldAtOnce)
 	due := n.due()
 	for _, to := range slices.Sorted(maps.Keys(due)) {
 		g.Go(func() error { return n.tellAll(ctx, due[to]) })
@@ -174,7 +174,7 @@ func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered
 
 // settled records what a recipient answered. Stopped before that it is not known
 // here that they did, and they are told again.
-func (n *notifier) settled(ctx context.Context, r *Request, place stream.Notice, a answer) error {
+func (n *notifier) settled(ctx context.Context, r *Request, place stream.Notice, a reply) error {
 	n.mu.Lock()
 	n.said[place] = a
 	n.mu.Unlock()
@@ -187,7 +187,7 @@ func (n *notifier) settled(ctx context.Context, r *Request, place stream.Notice,
 	return nil
 }
 
-func (n *notifier) answered(place stream.Notice) (answer, bool) {
+func (n *notifier) answered(place stream.Notice) (reply, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a, there := n.said[place]
@@ -252,7 +252,7 @@ var (
 )
 
 // attempt sends a notice once. Failure is why there is no final answer.
-func (n *notifier) attempt(ctx context.Context, m callback.Message) (a answer, after time.Duration, failure error) {
+func (n *notifier) attempt(ctx context.Context, m callback.Message) (a reply, after time.Duration, failure error) {
 	got, err := n.Sender.Send(ctx, m)
 	if err != nil {
 		return a, 0, fmt.Errorf("%w: %w", errQuiet, err)
@@ -285,7 +285,7 @@ func (n *notifier) message(ctx context.Context, r *Request, to string) (callback
 
 // answerOf is what an answer comes to. A refusal is only what says that it is
 // one: a 403 may be a wall's before the recipient, who then was not told.
-func answerOf(a callback.Answer) (answer, error) {
+func answerOf(a callback.Answer) (reply, error) {
 	var said struct {
 		Outcome string `json:"outcome"`
 		Reason  string `json:"reason"`
@@ -296,10 +296,10 @@ func answerOf(a callback.Answer) (answer, error) {
 		if !slices.Contains(refusals(), said.Reason) {
 			said.Reason = OtherReason // it may say anything, and receipts repeat it
 		}
-		return answer{Refused, said.Reason}, nil
+		return reply{Refused, said.Reason}, nil
 	case a.Verdict() == callback.Accepted:
-		return answer{Delivery: Delivered}, nil
+		return reply{Delivery: Delivered}, nil
 	default:
-		return answer{}, fmt.Errorf("%w: %d", errTold, a.Status)
+		return reply{}, fmt.Errorf("%w: %d", errTold, a.Status)
 	}
 }

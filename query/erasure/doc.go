@@ -56,6 +56,10 @@
 //     and no other recipient waits for them.
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
+//   - What was destroyed is in the erasure ledger before the request is said to be
+//     carried out.
+//   - However many requests wait, some of them are carried out at a time, those of
+//     one person in their order.
 //   - Stopped at any step, the worker resumes and the request is completed
 //     once. Two workers at once do no more than one.
 //   - An access or portability is completed once its export can be fetched, and
@@ -112,5 +116,5 @@
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
 // 1.0 (reasons of denials); DESIGN, "Audit"; article 19; docs/adr/0022, 0023,
-// 0024.
+// 0024 and 0026.
 package erasure

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,7 +100,7 @@ func (w *Workflow) exportsDue() (out []Request) {
 }
 
 func (w *Workflow) exportAll(ctx context.Context) error {
-	if len(w.exportsDue()) == 0 {
+	if len(w.exportsDue()) == 0 && len(w.answers) == 0 {
 		return nil
 	}
 	release, err := w.cfg.ExportLock(ctx)
@@ -110,8 +111,9 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
-	var faults []error
-	for _, r := range w.exportsDue() {
+	due := w.exportsDue()
+	faults := []error{w.dropOthers(ctx, due)}
+	for _, r := range due {
 		if err := w.answer(ctx, &r); err != nil {
 			faults = append(faults, fmt.Errorf("export for request index=%d: %w", r.Position, err))
 		}
@@ -119,47 +121,93 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+// dropOthers drops what was made of requests that another worker answered before
+// this one could say so.
+func (w *Workflow) dropOthers(ctx context.Context, due []Request) error {
+	for of, a := range w.answers {
+		if slices.ContainsFunc(due, func(r Request) bool { return of == r.name() }) {
+			continue
+		}
+		if !a.Place.Export.IsZero() {
+			if err := w.cfg.Exports.Drop(ctx, a.Place); err != nil {
+				return err
+			}
+		}
+		delete(w.answers, of)
+	}
+	return nil
+}
+
+// named is a request of a tenant: ids are unique within one.
+type named struct{ tenant, id string }
+
+func (r *Request) name() named { return named{r.Tenant, r.ID} }
+
+// answer is what a request comes to.
+type answer struct {
+	export.Made // zero where there is nobody any more
+	outcome     Outcome
+}
+
 // answer makes the export that r asks for, and only then says that r is
-// completed. Of two workers at once one is first on the log: the export of the
-// other is dropped.
-func (w *Workflow) answer(ctx context.Context, r *Request) error {
-	made, outcome, err := w.makeExport(ctx, r)
-	if err != nil {
+// completed. What cannot be said yet is kept, so that trying again makes no other.
+// Of two workers at once one is first on the log: the export of the other is
+// dropped.
+func (w *Workflow) answer(ctx context.Context, r *Request) (err error) {
+	a, made := w.answers[r.name()]
+	if !made {
+		if a, err = w.makeExport(ctx, r); err != nil {
+			return err
+		}
+		w.answers[r.name()] = a
+	}
+	if err := w.stateExport(ctx, r, a); err != nil {
 		return err
 	}
-	attributes := map[string]string{attrRequest: r.ID, attrOutcome: string(outcome)}
+	delete(w.answers, r.name())
+	there, err := w.Export(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	if a.Place.Export.IsZero() || err == nil && there == a.Place {
+		return nil
+	}
+	return w.cfg.Exports.Drop(ctx, a.Place)
+}
+
+// stateExport completes r, unless another worker did while the export was made:
+// theirs says something else under the same id, which would be a conflict.
+func (w *Workflow) stateExport(ctx context.Context, r *Request, made answer) error {
+	if err := w.cfg.Lane.Sync(ctx); err != nil {
+		return err
+	}
+	now, err := w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	if err != nil || now.State != Approved {
+		return err
+	}
+	attributes := map[string]string{attrRequest: r.ID, attrOutcome: string(made.outcome)}
 	if !made.Place.Export.IsZero() {
 		attributes[attrExport], attributes[attrUntil] = made.Place.Export.String(), made.Until.Format(time.RFC3339)
 		attributes[attrEvents], attributes[attrPosition] = strconv.Itoa(made.Events), strconv.FormatUint(made.Position, 10)
 	}
-	if err := w.record(ctx, r, events.RequestCompleted, ".exported", events.Data{Actor: Worker, Attributes: attributes}); err != nil {
-		return err
-	}
-	there, err := w.Export(r.ID, func(tenant string) bool { return tenant == r.Tenant })
-	if made.Place.Export.IsZero() || err == nil && there == made.Place {
-		return nil
-	}
-	return w.cfg.Exports.Drop(ctx, made.Place)
+	return w.record(ctx, r, events.RequestCompleted, ".exported", events.Data{Actor: Worker, Attributes: attributes})
 }
 
-func (w *Workflow) makeExport(ctx context.Context, r *Request) (export.Made, Outcome, error) {
+func (w *Workflow) makeExport(ctx context.Context, r *Request) (answer, error) {
 	p, err := w.open(ctx, r)
 	if r.subject.IsZero() || errors.Is(err, seal.ErrDestroyed) {
-		return export.Made{}, AlreadyErased, nil
+		return answer{outcome: AlreadyErased}, nil
 	}
 	if err != nil {
-		return export.Made{}, "", err
+		return answer{}, err
 	}
 	made, err := w.cfg.Exports.Make(ctx, w.order(r, p.Subject))
 	switch {
 	case errors.Is(err, export.ErrGone):
-		return export.Made{}, AlreadyErased, nil
+		return answer{outcome: AlreadyErased}, nil
 	case err != nil:
-		return export.Made{}, "", err
+		return answer{}, err
 	case !r.known:
-		return made, NoMatch, nil
+		return answer{made, NoMatch}, nil
 	default:
-		return made, Exported, nil
+		return answer{made, Exported}, nil
 	}
 }
 

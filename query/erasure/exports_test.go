@@ -198,6 +198,10 @@ func TestExportIsTriedAgain(t *testing.T) {
 	stop := d.kit.Run(first.Run)
 	id := d.ask(erasure.Access, "alice")
 	<-tried
+	<-tried
+	if n := len(d.left()); n != 1 {
+		t.Errorf("%d exports were made of one request", n)
+	}
 	if r, _ := d.Get(id, all); r.State != erasure.Approved {
 		t.Errorf("it is %s without being recorded", r.State)
 	}

@@ -69,10 +69,10 @@ func (k kept) any(index uint64) bool {
 	return false
 }
 
-// TestHeldOpensTheRestDoesNot: whatever holds there are, of before and of what
+// TestE11HeldOpensTheRestDoesNot: whatever holds there are, of before and of what
 // others keep, what one keeps opens until the last that keeps it is released,
 // nothing else does, and then the request is completed by itself.
-func TestHeldOpensTheRestDoesNot(t *testing.T) {
+func TestE11HeldOpensTheRestDoesNot(t *testing.T) {
 	t.Parallel()
 	h := build(t, nil)
 	h.kit.Run(h.Run)

@@ -86,7 +86,7 @@ func (r *Request) target(record *events.Record) State {
 		}
 		return Executing
 	case events.RequestCompleted:
-		if Outcome(record.Attributes[attrOutcome]) == outcomePartial {
+		if Outcome(record.Attributes[attrOutcome]) == OutcomePartial {
 			return Partial
 		}
 		return Completed
@@ -182,7 +182,7 @@ func (r *Request) judgeExecution() error {
 }
 
 func (r *Request) judgeCompletion(record *events.Record) error {
-	partial := Outcome(record.Attributes[attrOutcome]) == outcomePartial
+	partial := Outcome(record.Attributes[attrOutcome]) == OutcomePartial
 	if partial && (r.Type != Erasure || len(missing(record)) == 0) {
 		return errNotOurs
 	}

@@ -143,9 +143,9 @@ func TestDuplicatesJoin(t *testing.T) {
 	}
 }
 
-// TestDuplicateIsNoVerification: E19. A request that joins one does not bring it
+// TestE19DuplicateIsNoVerification: a request that joins one does not bring it
 // a step further.
-func TestDuplicateIsNoVerification(t *testing.T) {
+func TestE19DuplicateIsNoVerification(t *testing.T) {
 	t.Parallel()
 	s := newScript()
 	s.receive("acme", "first", alice)

@@ -241,15 +241,17 @@ func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, rec
 	return w.openHeld(ctx, active, shard, index, record)
 }
 
+// released is the holds that were released since r was approved. One that was
+// before was not heeded: there was nothing to erase yet.
+func (w *Workflow) released(r *Request) []hold.Hold {
+	approved, _ := r.step(string(Approved))
+	_, all := w.holdsOf(r)
+	return slices.DeleteFunc(slices.Clone(all), func(h hold.Hold) bool { return h.Released.Before(approved.At) })
+}
+
 // letGo destroys what holds kept that were released since r was approved.
 func (w *Workflow) letGo(ctx context.Context, r *Request) error {
-	approved, _ := r.step(string(Approved))
-	_, released := w.holdsOf(r)
-	for i := range released {
-		h := &released[i]
-		if h.Released.Before(approved.At) {
-			continue // it was not heeded: there was nothing to erase yet
-		}
+	for _, h := range w.released(r) {
 		if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, h.KeyOf(r.subject)); err != nil {
 			return err
 		}
@@ -281,10 +283,10 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 		named = append(slices.Clip(named), missingRecipient+id)
 	}
 	attributes := map[string]string{
-		attrRequest: r.ID, attrOutcome: string(outcomePartial), attrMissing: strings.Join(named, " "),
+		attrRequest: r.ID, attrOutcome: string(OutcomePartial), attrMissing: strings.Join(named, " "),
 		attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),
 	}
-	signed, err := w.receiptOf(ctx, r, outcomePartial, named)
+	signed, err := w.receiptOf(ctx, r, OutcomePartial, named)
 	if err != nil {
 		return err
 	}

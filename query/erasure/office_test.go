@@ -18,7 +18,13 @@ import (
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(enginetest.M{M: m}) }
+func TestMain(m *testing.M) {
+	if isMortal() {
+		live()
+		return
+	}
+	goleak.VerifyTestMain(enginetest.M{M: m})
+}
 
 const patience = 2 * time.Minute
 
@@ -32,6 +38,8 @@ type office struct {
 	kit  *lanetest.Kit
 	lane *lane.Follower
 	*Workflow
+
+	rounds int // of a test that has some
 
 	mu      sync.Mutex
 	records []lane.Entry

@@ -45,9 +45,9 @@ type counted func(Living) (uint64, bool, error)
 
 func (c counted) Living(_ context.Context, r Living) (uint64, bool, error) { return c(r) }
 
-// TestReceipt: an erasure leaves one, which says what happened and of whom only
+// TestE16Receipt: an erasure leaves one, which says what happened and of whom only
 // to who has the salt.
-func TestReceipt(t *testing.T) {
+func TestE16Receipt(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	const subject = "alice.müller+“x”@example.com"
@@ -194,9 +194,9 @@ func TestScanFinds(t *testing.T) {
 	}
 }
 
-// TestTwoReceiptsTellNobodyApart: of two people of whom the same happened, the
+// TestE16TwoReceiptsTellNobodyApart: of two people of whom the same happened, the
 // receipts are the same but for what is random, and when.
-func TestTwoReceiptsTellNobodyApart(t *testing.T) {
+func TestE16TwoReceiptsTellNobodyApart(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)
@@ -235,6 +235,23 @@ func TestReceiptOfEachOutcome(t *testing.T) {
 	never := o.until(o.approved("nobody").ID, Completed)
 	if got, _ := o.receipt(never.ID); got.Outcome != receipt.NoMatch || got.Destroyed == nil || got.Destroyed.Key == "" {
 		t.Errorf("%+v", got)
+	}
+	meet(kit, "dave")
+	twice := map[Outcome]*receipt.Receipt{}
+	both := []Request{o.receive("dave")}
+	ccpa, _ := o.ask(Input{Subject: "dave", Regulation: CCPA})
+	for _, r := range append(both, ccpa) {
+		o.act(r.ID, Verified, "handler")
+	}
+	for _, r := range append(both, ccpa) {
+		o.act(r.ID, Approved, "approver")
+	}
+	for _, r := range append(both, ccpa) {
+		r = o.until(r.ID, Completed)
+		twice[r.Outcome], _ = o.receipt(r.ID)
+	}
+	if one, other := twice[Erased], twice[AlreadyErased]; one == nil || other == nil || one.Destroyed == nil || other.Destroyed != nil || other.Log.After == nil {
+		t.Errorf("asked under two regulations: %+v", twice)
 	}
 	denied := o.receive("carol")
 	o.act(denied.ID, Verified, "handler")

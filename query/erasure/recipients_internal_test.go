@@ -84,14 +84,14 @@ func TestHoldsAndRecipients(t *testing.T) {
 		}
 	}
 	log(events.RequestNotified, map[string]string{attrRecipient: "crm", attrDelivery: string(Pending)})
-	log(events.RequestCompleted, map[string]string{attrOutcome: string(outcomePartial), attrMissing: "hold-1 recipient:crm", attrHolds: digestOf(nil, nil)})
+	log(events.RequestCompleted, map[string]string{attrOutcome: string(OutcomePartial), attrMissing: "hold-1 recipient:crm", attrHolds: digestOf(nil, nil)})
 	wants("untold", false)
 	log(events.RequestNotified, map[string]string{attrRecipient: "crm", attrDelivery: string(Delivered)})
 	wants("told", true)
 	if len(r.Missing) != 1 || r.Missing[0] != "hold-1" || len(b.telling) != 0 {
 		t.Errorf("missing %v", r.Missing)
 	}
-	log(events.RequestCompleted, map[string]string{attrOutcome: string(outcomePartial), attrMissing: "hold-1", attrHolds: digestOf(nil, nil)})
+	log(events.RequestCompleted, map[string]string{attrOutcome: string(OutcomePartial), attrMissing: "hold-1", attrHolds: digestOf(nil, nil)})
 	wants("held", false)
 }
 
@@ -101,18 +101,18 @@ func TestAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		body   string
-		want   answer
+		want   reply
 	}{
-		"ok":                 {200, "", answer{Delivery: Delivered}},
-		"accepted, with mud": {202, "{", answer{Delivery: Delivered}},
-		"refused":            {403, `{"outcome":"refused","reason":"legal_claims"}`, answer{Refused, "legal_claims"}},
-		"refused politely":   {200, `{"outcome":"refused"}`, answer{Refused, OtherReason}},
-		"refused, in words":  {410, `{"outcome":"refused","reason":"Alice Smith is our client"}`, answer{Refused, OtherReason}},
-		"a wall":             {403, "<html>", answer{}},
-		"gone":               {410, "", answer{}},
-		"lost":               {404, `{"outcome":"refused"}`, answer{}},
-		"broken":             {500, `{"outcome":"refused"}`, answer{}},
-		"elsewhere":          {307, `{"outcome":"refused"}`, answer{}},
+		"ok":                 {200, "", reply{Delivery: Delivered}},
+		"accepted, with mud": {202, "{", reply{Delivery: Delivered}},
+		"refused":            {403, `{"outcome":"refused","reason":"legal_claims"}`, reply{Refused, "legal_claims"}},
+		"refused politely":   {200, `{"outcome":"refused"}`, reply{Refused, OtherReason}},
+		"refused, in words":  {410, `{"outcome":"refused","reason":"Alice Smith is our client"}`, reply{Refused, OtherReason}},
+		"a wall":             {403, "<html>", reply{}},
+		"gone":               {410, "", reply{}},
+		"lost":               {404, `{"outcome":"refused"}`, reply{}},
+		"broken":             {500, `{"outcome":"refused"}`, reply{}},
+		"elsewhere":          {307, `{"outcome":"refused"}`, reply{}},
 	} {
 		got, err := answerOf(callback.Answer{Status: c.status, Body: []byte(c.body)})
 		if got != c.want || errors.Is(err, errTold) != (c.want.Delivery == "") {

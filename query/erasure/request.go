@@ -88,10 +88,11 @@ type Request struct {
 
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
-	heeded  string     // of a partial one: the holds, as one digest
-	awaits  bool       // of a partial one: recipients were not told when that was stated
-	export  events.Ref // that it was answered with
-	origin  lane.Entry // the request.received, for as long as it may have to be opened
+	heeded  string            // of a partial one: the holds, as one digest
+	awaits  bool              // of a partial one: recipients were not told when that was stated
+	export  events.Ref        // that it was answered with
+	refused events.Revocation // of an erasure: of the subject's tokens
+	origin  lane.Entry        // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
 
 	// What a receipt says, of an erasure.
@@ -194,5 +195,6 @@ func (r *Request) ended() bool {
 // Made reports whether the record is a revocation that an erasure made: it has
 // to stay, as what it revokes was promised to be refused for good.
 func Made(record *events.Record) bool {
-	return record.Type == events.SubjectRevoked && record.Source == Source && record.Attributes[attrRequest] != ""
+	made := record.Type == events.SubjectRevoked || record.Type == events.RevocationRestored
+	return made && record.Source == Source && record.Attributes[attrRequest] != ""
 }

@@ -169,6 +169,8 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 	case lifts(record):
 		r.Outcome = Lifted
 		b.lift(r)
+	case record.Type == events.SubjectRevoked:
+		r.refused = *record.Revocation
 	case r.State == Denied:
 		r.Reason = record.Reason
 	case r.State == Approved && r.restricts() && !r.subject.IsZero():

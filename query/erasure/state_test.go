@@ -168,10 +168,10 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestFoldNeverSkipsApproval: whatever is on the log in whatever order, a
+// TestE19FoldNeverSkipsApproval: whatever is on the log in whatever order, a
 // request that is executed or completed was verified, and approved by somebody
 // else than who received or verified it, in that order.
-func TestFoldNeverSkipsApproval(t *testing.T) {
+func TestE19FoldNeverSkipsApproval(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := newScript()

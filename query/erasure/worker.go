@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -98,18 +101,66 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
-	var faults []error
-	for _, r := range w.pending() {
-		if err := w.carryOut(ctx, r); err != nil {
-			faults = append(faults, fmt.Errorf("carry out request index=%d: %w", r.Position, err))
+	return w.carryOutEach(ctx, byPerson(w.pending()))
+}
+
+// atOnce is how many people's requests are carried out together: most of the time
+// of one goes into waiting for the log.
+const atOnce = 32
+
+// byPerson puts the requests of one person behind each other, in their order: of
+// two, the second finds what the first did.
+func byPerson(requests []Request) (people [][]Request) {
+	at := map[person]int{}
+	for _, r := range requests {
+		who := person{r.Tenant, r.subject}
+		i, there := at[who]
+		if !there {
+			i = len(people)
+			at[who] = i
+			people = append(people, nil)
 		}
+		people[i] = append(people[i], r)
+	}
+	return people
+}
+
+func (w *Workflow) carryOutEach(ctx context.Context, people [][]Request) error {
+	var carrying errgroup.Group
+	carrying.SetLimit(atOnce)
+	faults := make([]error, len(people)) // each of its own goroutine
+	for i, requests := range people {
+		if ctx.Err() != nil {
+			break
+		}
+		carrying.Go(func() error {
+			for _, r := range requests {
+				if err := w.carryOut(ctx, r); err != nil {
+					faults[i] = errors.Join(faults[i], fmt.Errorf("carry out request index=%d: %w", r.Position, err))
+				}
+			}
+			return nil
+		})
+	}
+	_ = carrying.Wait() // it says nothing that faults do not
+	return summary(faults)
+}
+
+// faultsNamed is how many faults a line of the log names.
+const faultsNamed = 5
+
+// summary is what went wrong, and no longer for ten thousand requests.
+func summary(faults []error) error {
+	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
+	if n := len(faults); n > faultsNamed {
+		faults = append(faults[:faultsNamed], fmt.Errorf("and %d people more", n-faultsNamed))
 	}
 	return errors.Join(faults...)
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, keep what is held, prepare notices, destroy, state that,
-// complete. Each can be done again.
+// durable: revoke, keep what is held, prepare notices, destroy, enter that into
+// the ledger, state it, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r.Type != Erasure || r.subject.IsZero() {
 		return w.complete(ctx, &r)
@@ -124,13 +175,17 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if err := w.prepare(ctx, &r); err != nil {
 		return err
 	}
-	if _, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject); err != nil {
+	gone, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject)
+	if err != nil {
 		return err
 	}
 	if err := w.forgetExports(ctx, &r); err != nil {
 		return err
 	}
 	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if err := w.enter(ctx, &r, gone, kept); err != nil {
 		return err
 	}
 	if r, err = w.execute(ctx, r, kept); err != nil {

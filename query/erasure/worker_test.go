@@ -9,6 +9,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/erasure/ledger"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
@@ -54,6 +55,22 @@ func (p *faultyPublisher) Publish(ctx context.Context, evs ...events.Event) erro
 	return err
 }
 
+// faultyLedger is one that fails, before or after it was written.
+type faultyLedger struct {
+	Ledger
+	before, after func() error
+}
+
+func (l *faultyLedger) Append(ctx context.Context, entries ...ledger.Entry) error {
+	if err := l.before(); err != nil {
+		return err
+	}
+	if err := l.Ledger.Append(ctx, entries...); err != nil {
+		return err
+	}
+	return l.after()
+}
+
 // TestFaults is every write of the worker, failed and failed but applied, by a
 // worker that goes on and by one that is stopped there and followed by
 // another: each ends in one completion, one revocation, and a person who is
@@ -68,6 +85,7 @@ func TestFaults(t *testing.T) {
 		"execute": func(c *Config, before, after func() error) {
 			c.Publisher = &faultyPublisher{c.Publisher, events.RequestExecuted, before, after}
 		},
+		"enter": func(c *Config, before, after func() error) { c.Ledger = &faultyLedger{c.Ledger, before, after} },
 		"complete": func(c *Config, before, after func() error) {
 			c.Publisher = &faultyPublisher{c.Publisher, events.RequestCompleted, before, after}
 		},
@@ -109,8 +127,9 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 		before, after = after, fault
 	}
 	seen := &witness{Publisher: kit.Publisher, forms: map[string]map[string]bool{}}
+	book := openLedger(t, t.TempDir())
 	o := open(t, kit, func(c *Config) {
-		c.Publisher = seen
+		c.Publisher, c.Ledger = seen, book
 		inject(c, before, after)
 	})
 	r := o.approved("alice")
@@ -123,7 +142,10 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 	if killed {
 		stop()
 		o.drained()
-		o = open(t, kit, func(c *Config) { c.Publisher = seen })
+		if now, _ := o.Get(r.ID, all); now.State == Completed && !applied {
+			t.Error("it is completed although a step failed")
+		}
+		o = open(t, kit, func(c *Config) { c.Publisher, c.Ledger = seen, book })
 		kit.Run(o.Run)
 	}
 	if got := o.until(r.ID, Completed).Outcome; got != Erased {
@@ -138,6 +160,31 @@ func testFault(t *testing.T, inject func(c *Config, before, after func() error),
 	}
 	seen.wantOneForm(t)
 	o.receipt(r.ID)
+	if lines := entered(t, book); len(lines) == 0 || lines[0].Refused.Hash.IsZero() || lines[0].Request != ledger.DigestOf(r.ID) {
+		t.Errorf("in the ledger: %+v", lines)
+	}
+}
+
+// openLedger opens the ledger in a folder.
+func openLedger(t *testing.T, dir string) *ledger.Ledger {
+	t.Helper()
+	l, err := ledger.Open(dir, ledger.Key{ID: "0123abcd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// entered is the people in a ledger.
+func entered(t *testing.T, l *ledger.Ledger) (lines []ledger.Person) {
+	t.Helper()
+	if err := l.Read(t.Context(), func(e ledger.Entry) error {
+		lines = append(lines, e.(ledger.Person))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }
 
 // drained returns when everything that was published before is on the log.

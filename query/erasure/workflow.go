@@ -180,6 +180,10 @@ type Config struct {
 	// the receipt then says until when they were issued, and not how many.
 	Tokens Tokens
 
+	// Ledger is where it stands what was erased, that a restored backup may not
+	// bring it back. Default none: then the log alone says so.
+	Ledger Ledger
+
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
 	// when its event says.
@@ -274,7 +278,8 @@ type Workflow struct {
 	look  chan struct{} // has one when there may be something to find
 	post  chan struct{} // has one when there may be somebody to tell
 
-	countFrom time.Time // of Run: when tokens may be counted again
+	countFrom time.Time        // of Run: when tokens may be counted again
+	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
@@ -291,7 +296,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }

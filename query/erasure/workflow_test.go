@@ -70,8 +70,9 @@ func TestRevokedBeforeDestroyed(t *testing.T) {
 	}
 }
 
-// TestOutcomesAreApart: E10.
-func TestOutcomesAreApart(t *testing.T) {
+// TestE10OutcomesAreApart: who was never known, who was forgotten before, and who
+// is forgotten now are told apart.
+func TestE10OutcomesAreApart(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	meet(kit, "alice")

@@ -117,7 +117,7 @@ func TestExportIsEverything(t *testing.T) {
 		h.logged(published(n))
 	}
 	for range 2 {
-		publish(c.events(300))
+		publish(c.events(150))
 		publish(c.readings(h))
 		again := c.people[c.IntN(len(c.people))]
 		h.forget(again)

@@ -24,7 +24,7 @@ import (
 const MaxRecipientBytes = 4 << 10
 
 // ErrRecipient says that something is no public key of age.
-var ErrRecipient = errors.New("want one age recipient, as age1...")
+var ErrRecipient = errors.New("want one public key of age, which begins with age1")
 
 // ParseRecipient reads a public key of age.
 func ParseRecipient(s string) (age.Recipient, error) {

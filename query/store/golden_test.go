@@ -15,6 +15,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/leak"
 )
 
@@ -58,6 +59,9 @@ func questions() map[string]question {
 	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant} {
 		out["reach, "+string(scope)] = reach{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Now: day, MaxLifetime: time.Hour}, 100, 50}
 		out["hits, "+string(scope)] = hits{query.HitSearch{Tenant: "acme", Scope: scope, Ref: events.Ref{5}, Issuer: "i", Client: "c", KeyID: "k", Cutoff: 9000, Now: day, MaxLifetime: time.Hour}, 100, 50}
+	}
+	for _, relation := range []export.Relation{export.OfPerson, export.OfToken, export.ReadingOf} {
+		out["exported, "+string(relation)] = exported(export.Selection{Tenant: "acme", Person: events.Ref{1}, Relation: relation, From: 40, End: 100, Limit: 5})
 	}
 	for _, name := range []string{"tenant", "subject", "token", "session", "id", "lifts", "types", "window", "descending", "all"} {
 		out["search, "+name] = page{searches()[name], window{40, 100}}

@@ -39,7 +39,7 @@ func TestDirIsARoot(t *testing.T) {
 
 var secret = []byte("0123456789abcdef0123456789abcdef")
 
-func TestDestroyLeavesNoFileAndNoByte(t *testing.T) {
+func TestE07DestroyLeavesNoFileAndNoByte(t *testing.T) {
 	t.Parallel()
 	path := folder(t)
 	d := open(t, path)

@@ -198,7 +198,7 @@ func TestWhatKMSDoesNotSayIsNoKeyThatIsGone(t *testing.T) {
 	}
 }
 
-func TestAVersionThatIsDestroyed(t *testing.T) {
+func TestE07AVersionThatIsDestroyed(t *testing.T) {
 	t.Parallel()
 	i, open := start(t)
 	k := open()

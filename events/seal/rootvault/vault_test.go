@@ -127,6 +127,30 @@ func TestVaultIsARoot(t *testing.T) {
 	sealtest.TestRoot(t, func(*testing.T) seal.Root { return open() })
 }
 
+// TestE07ADestroyedKeyDoesNotComeBack: Vault holds no version of it, and a key that
+// somebody makes under its name opens nothing of what it wrapped.
+func TestE07ADestroyedKeyDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	i, open := start(t)
+	w, err := open().Wrap(t.Context(), bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open().Destroy(t.Context(), w.Key); err != nil {
+		t.Fatal(err)
+	}
+	if len(i.keys) != 0 {
+		t.Errorf("%d keys are left", len(i.keys))
+	}
+	if _, err := open().Unwrap(t.Context(), w); !errors.Is(err, seal.ErrRootKey) {
+		t.Errorf("destroyed: %v", err)
+	}
+	i.keys[w.Key] = &transitKey{kek: seal.GenerateKEK()}
+	if plain, err := open().Unwrap(t.Context(), w); err == nil || plain != nil {
+		t.Errorf("made again: %q, %v", plain, err)
+	}
+}
+
 // TestAServerThatCannotSayIsNoKeyThatIsGone has the server not answer what was
 // asked, in each way that it has.
 func TestAServerThatCannotSayIsNoKeyThatIsGone(t *testing.T) {

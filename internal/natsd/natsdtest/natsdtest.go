@@ -40,6 +40,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 )
 
@@ -56,7 +57,15 @@ func Start(t testing.TB) *natsd.Server {
 // where an earlier server stood.
 func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
 	t.Helper()
-	prepare(t, cfg)
+	return StartWith(t, cfg, stream.Topology{})
+}
+
+// StartWith is StartIn with streams that are not like those of a default
+// deployment. Their shards are those of cfg.
+func StartWith(t testing.TB, cfg natsd.Config, topology stream.Topology) *natsd.Server {
+	t.Helper()
+	topology.Shards = max(cfg.Shards, 1)
+	prepared := prepare(t, cfg, topology)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	s, err := natsd.Start(ctx, cfg)
@@ -64,7 +73,10 @@ func StartIn(t testing.TB, cfg natsd.Config) *natsd.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { Stop(t, s) })
-	if err := ensure(ctx, s, cfg.Shards); err != nil { // does nothing where the folder was prepared
+	if prepared {
+		return s
+	}
+	if err := ensure(ctx, s, topology); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -27,7 +27,7 @@ type file struct {
 	data []byte // nil for a folder
 }
 
-// templates are by number of shards.
+// templates are by topology.
 var templates sync.Map
 
 // copied says of which tests a server was copied already: the streams of a
@@ -35,19 +35,19 @@ var templates sync.Map
 var copied sync.Map
 
 // prepare fills the folder of cfg from a template, where it is empty and the
-// test has no such server yet.
-func prepare(t testing.TB, cfg natsd.Config) {
+// test has no such server yet. It reports whether it did.
+func prepare(t testing.TB, cfg natsd.Config, topology stream.Topology) bool {
 	t.Helper()
 	if cfg.Port != 0 || !empty(cfg.Dir) {
-		return
+		return false
 	}
 	if _, again := copied.LoadOrStore(t, true); again {
-		return
+		return false
 	}
 	t.Cleanup(func() { copied.Delete(t) })
-	v, _ := templates.LoadOrStore(max(cfg.Shards, 1), new(template))
+	v, _ := templates.LoadOrStore(topology, new(template))
 	of := v.(*template)
-	of.once.Do(func() { of.err = of.make(cfg.Shards) })
+	of.once.Do(func() { of.err = of.make(topology) })
 	if of.err != nil {
 		t.Fatal(of.err)
 	}
@@ -56,6 +56,7 @@ func prepare(t testing.TB, cfg natsd.Config) {
 			t.Fatal(err)
 		}
 	}
+	return true
 }
 
 func empty(dir string) bool {
@@ -74,7 +75,7 @@ func (f file) write(path string) error {
 }
 
 // make starts a server, has its streams made, stops it and reads its folder.
-func (of *template) make(shards int) error {
+func (of *template) make(topology stream.Topology) error {
 	dir, err := os.MkdirTemp("", "rescind-natsdtest-")
 	if err != nil {
 		return err
@@ -82,11 +83,11 @@ func (of *template) make(shards int) error {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := natsd.Start(ctx, natsd.Config{Dir: dir, Shards: shards})
+	s, err := natsd.Start(ctx, natsd.Config{Dir: dir, Shards: topology.Shards})
 	if err != nil {
 		return err
 	}
-	err = ensure(ctx, s, shards)
+	err = ensure(ctx, s, topology)
 	if stopped := s.Shutdown(ctx); err == nil {
 		err = stopped
 	}
@@ -121,7 +122,7 @@ func (of *template) read(dir, path string, d fs.DirEntry) error {
 	return nil
 }
 
-func ensure(ctx context.Context, s *natsd.Server, shards int) error {
+func ensure(ctx context.Context, s *natsd.Server, topology stream.Topology) error {
 	nc, err := s.Connect(natsd.Operator)
 	if err != nil {
 		return err
@@ -131,5 +132,5 @@ func ensure(ctx context.Context, s *natsd.Server, shards int) error {
 	if err != nil {
 		return err
 	}
-	return stream.Ensure(ctx, js, stream.Topology{Shards: shards})
+	return stream.Ensure(ctx, js, topology)
 }

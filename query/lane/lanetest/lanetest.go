@@ -72,15 +72,22 @@ func (k *Kit) check(err error) {
 	}
 }
 
+// Root is what the kit's keyring is wrapped under, for another process.
+func Root() seal.Root {
+	kek, err := seal.ParseKEK(base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return kek
+}
+
 func (k *Kit) keyring(nc *nats.Conn) *seal.Keyring {
 	k.T.Helper()
 	js, err := jetstream.New(nc)
 	k.check(err)
 	store, err := stream.OpenKeyStore(k.T.Context(), js)
 	k.check(err)
-	kek, err := seal.ParseKEK(base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")))
-	k.check(err)
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: kek})
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: Root()})
 	k.check(err)
 	_, err = nc.Subscribe(stream.LiveErasures+".>", func(m *nats.Msg) { // as every process does that holds keys
 		if tenant, handle, ok := strings.Cut(strings.TrimPrefix(m.Subject, stream.LiveErasures+"."), "."); ok {

@@ -85,6 +85,61 @@ LIMIT {limit:UInt32};
 --   type = dev.rescind.audit.exported.v1
 --   limit = 10001
 
+-- exported, reading
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
+FROM events
+WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+  AND subject_ref = toFixedString('', 16)
+  AND type IN {types:Array(String)}
+ORDER BY `index` ASC
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   shard = 0
+--   first = 40
+--   end = 100
+--   types = [dev.rescind.audit.accessed.v1 dev.rescind.audit.exported.v1]
+--   limit = 5
+
+-- exported, token
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
+FROM events
+WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+  AND subject_ref = toFixedString('', 16)
+  AND (token_ref IN (SELECT token_ref FROM events WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND subject_ref = unhex({person:String}) AND `index` < {end:UInt64} AND token_ref != toFixedString('', 16))
+    OR session_ref IN (SELECT session_ref FROM events WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND subject_ref = unhex({person:String}) AND `index` < {end:UInt64} AND session_ref != toFixedString('', 16))
+    OR grant_ref IN (SELECT grant_ref FROM events WHERE tenant = {tenant:String} AND shard = {shard:UInt16} AND subject_ref = unhex({person:String}) AND `index` < {end:UInt64} AND grant_ref != toFixedString('', 16)))
+ORDER BY `index` ASC
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   shard = 0
+--   first = 40
+--   end = 100
+--   person = 01000000000000000000000000000000
+--   limit = 5
+
+-- exported, you
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
+FROM events
+WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+  AND subject_ref = unhex({subject_ref:String})
+ORDER BY `index` ASC
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   shard = 0
+--   first = 40
+--   end = 100
+--   subject_ref = 01000000000000000000000000000000
+--   limit = 5
+
 -- findings
 SELECT tenant, attributes['finding'] AS finding, maxIf(`index`, type = {opened:String}) AS opening,
   argMax(type, `index`) AS now, argMaxIf(attributes, `index`, type = {opened:String}) AS said,
@@ -804,7 +859,7 @@ WHERE t.issued <= e.last;
 --   oldest = 1793487600000
 --   now = 1793491200000
 --   counted = 50
---   revoking = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   revoking = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   lifting = dev.rescind.revocation.lifted.v1
 --   forgetter = rescind:requests
 
@@ -1069,7 +1124,7 @@ LIMIT {limit:UInt32};
 --   first = 1
 --   end = 9
 --   type = dev.rescind.token.verified.v1
---   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   behind = 4
 --   revoked = 3
 --   limit = 5
@@ -1114,7 +1169,7 @@ LIMIT {limit:UInt32};
 --   first = 1
 --   end = 9
 --   type = dev.rescind.token.verified.v1
---   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   behind = 0
 --   revoked = 0
 --   limit = 5

@@ -1,0 +1,108 @@
+package gate
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/erasure/ledger"
+)
+
+const (
+	atOnce  = 5000 // references that are looked for together
+	abreast = 4    // times that, under way
+)
+
+// survey is what the ledger says, and what is there of that.
+type survey struct {
+	people  int
+	seen    map[uint16]ledger.Seen
+	highest map[uint16]uint64 // log index of what was erased behind seen; not there where nothing was
+
+	mu    sync.Mutex
+	back  map[seal.Reference]found
+	holds map[seal.Reference]bool
+}
+
+// found is a line of the ledger about somebody who is back: the last.
+type found struct {
+	line int
+	ledger.Person
+}
+
+// survey reads the ledger and looks in the keyring for all that it names.
+func (g *gate) survey(ctx context.Context) (*survey, error) {
+	s := &survey{seen: map[uint16]ledger.Seen{}, highest: map[uint16]uint64{}, back: map[seal.Reference]found{}, holds: map[seal.Reference]bool{}}
+	looking, ctx := errgroup.WithContext(ctx)
+	looking.SetLimit(abreast)
+	var people []ledger.Person
+	var holds []seal.Reference
+	err := g.Ledger.Read(ctx, func(e ledger.Entry) error {
+		switch e := e.(type) {
+		case ledger.Person:
+			s.highest[e.Shard] = max(s.highest[e.Shard], e.Index)
+			people = append(people, e)
+		case ledger.Hold:
+			holds = append(holds, seal.Reference{Tenant: e.Tenant, Ref: e.Key})
+		case ledger.Seen:
+			s.seen[e.Shard] = e
+			delete(s.highest, e.Shard)
+		}
+		if len(people)+len(holds) >= atOnce {
+			g.look(ctx, looking, s, people, holds)
+			people, holds = nil, nil
+		}
+		return ctx.Err()
+	})
+	g.look(ctx, looking, s, people, holds)
+	if failed := looking.Wait(); failed != nil {
+		return nil, failed
+	}
+	g.report.Erased = s.people
+	return s, err
+}
+
+// look looks for some lines in the keyring, beside others.
+func (g *gate) look(ctx context.Context, looking *errgroup.Group, s *survey, people []ledger.Person, holds []seal.Reference) {
+	line := s.people
+	s.people += len(people)
+	looking.Go(func() error {
+		if err := g.lookForPeople(ctx, s, line, people); err != nil {
+			return err
+		}
+		back, err := g.Keyring.ReturnedHolds(ctx, holds)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, r := range back {
+			s.holds[r] = true
+		}
+		return err
+	})
+}
+
+func (g *gate) lookForPeople(ctx context.Context, s *survey, line int, people []ledger.Person) error {
+	refs := make([]seal.Reference, len(people))
+	for i, p := range people {
+		refs[i] = referenceOf(p)
+	}
+	back, err := g.Keyring.Returned(ctx, refs)
+	if err != nil || len(back) == 0 {
+		return err
+	}
+	is := make(map[seal.Reference]bool, len(back))
+	for _, r := range back {
+		is[r] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, p := range people {
+		if at := line + i; is[refs[i]] && at >= s.back[refs[i]].line {
+			s.back[refs[i]] = found{at, p}
+		}
+	}
+	return nil
+}
+
+func referenceOf(p ledger.Person) seal.Reference { return seal.Reference{Tenant: p.Tenant, Ref: p.Ref} }
