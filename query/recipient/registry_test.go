@@ -2,7 +2,6 @@ package recipient_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,6 +161,6 @@ func TestSeal(t *testing.T) {
 		t.Error("another key opens it")
 	}
 	if _, err := (&recipient.Recipient{ID: "x"}).Seal(nil); err == nil {
-		t.Error(fmt.Sprint("sealed to no key"))
+		t.Error("sealed to no key")
 	}
 }
