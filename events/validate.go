@@ -175,6 +175,7 @@ var required = map[Type][]string{
 	RequestVerified: {"actor", "attributes.request"}, RequestApproved: {"actor", "attributes.request"},
 	RequestDenied: {"actor", "attributes.request"}, RequestExtended: {"actor", "attributes.request"},
 	RequestCancelled: {"actor", "attributes.request"}, RequestExecuted: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
+	RequestNotified:  {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
 	RequestReapplied: {"actor", "attributes.request"},
 	AuditAccessed:    {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
 	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},

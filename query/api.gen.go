@@ -761,6 +761,19 @@ type ReadinessCheck struct {
 	Required bool   `json:"required"`
 }
 
+// RecipientSettlement defines model for RecipientSettlement.
+type RecipientSettlement struct {
+	Delivery erasure.Delivery `json:"delivery"`
+
+	// Note Kept sealed. Required with given_up and other.
+	Note   string `json:"note,omitempty,omitzero"`
+	Reason string `json:"reason"`
+	Ticket string `json:"ticket,omitempty,omitzero"`
+
+	// Told The day on which they were told.
+	Told string `json:"told,omitempty,omitzero"`
+}
+
 // Refusal defines model for Refusal.
 type Refusal = events.Refusal
 
@@ -805,22 +818,61 @@ type RequestAct struct {
 	Told string `json:"told,omitempty,omitzero"`
 }
 
+// RequestRecipient defines model for RequestRecipient.
+type RequestRecipient struct {
+	// Actor Who settled it.
+	Actor string `json:"actor,omitempty,omitzero"`
+
+	// Attempts How often it was tried, while it is pending.
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// Contact While it is pending: whom to write to, as in the registry.
+	Contact  string           `json:"contact,omitempty,omitzero"`
+	Delivery erasure.Delivery `json:"delivery"`
+
+	// Failure What the last attempt came to.
+	Failure string `json:"failure,omitempty,omitzero"`
+
+	// ID As in the registry.
+	ID          string    `json:"id"`
+	LastAttempt time.Time `json:"last_attempt,omitempty,omitzero"`
+	NextAttempt time.Time `json:"next_attempt,omitempty,omitzero"`
+
+	// Prepared When it was on the log that they have to be told.
+	Prepared time.Time `json:"prepared"`
+
+	// Reason Why they refused, how they were told, or why they are not.
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Settled When that was over; absent while it is pending.
+	Settled time.Time `json:"settled,omitempty,omitzero"`
+
+	// Told The day on which a person told them.
+	Told string `json:"told,omitempty,omitzero"`
+}
+
 // RequestState defines model for RequestState.
 type RequestState = erasure.State
 
 // RequestStep defines model for RequestStep.
 type RequestStep struct {
-	Actor    string       `json:"actor,omitempty,omitzero"`
-	At       time.Time    `json:"at"`
-	Position uint64       `json:"position"`
-	Reason   string       `json:"reason,omitempty,omitzero"`
-	State    RequestState `json:"state"`
-	Ticket   string       `json:"ticket,omitempty,omitzero"`
+	Actor string    `json:"actor,omitempty,omitzero"`
+	At    time.Time `json:"at"`
+
+	// Delivery Of notified: how it stands with them.
+	Delivery string `json:"delivery,omitempty,omitzero"`
+	Position uint64 `json:"position"`
+	Reason   string `json:"reason,omitempty,omitzero"`
+
+	// Recipient Of notified: whom.
+	Recipient string       `json:"recipient,omitempty,omitzero"`
+	State     RequestState `json:"state"`
+	Ticket    string       `json:"ticket,omitempty,omitzero"`
 
 	// Told The day on which the subject was told.
 	Told string `json:"told,omitempty,omitzero"`
 
-	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), lifted.
+	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), notified, lifted.
 	What string `json:"what"`
 }
 
@@ -1000,7 +1052,7 @@ type SubjectRequest struct {
 	History     []RequestStep `json:"history,omitempty,omitzero"`
 	ID          string        `json:"id"`
 
-	// Missing What a partial request still lacks.
+	// Missing What a partial request still lacks: ids of holds, and recipient:ID.
 	Missing []string `json:"missing,omitempty,omitzero"`
 
 	// Outcome Of a completed request.
@@ -1010,9 +1062,12 @@ type SubjectRequest struct {
 	Position uint64 `json:"position"`
 
 	// Reason Of a denial.
-	Reason     string    `json:"reason,omitempty,omitzero"`
-	Received   time.Time `json:"received"`
-	Regulation string    `json:"regulation"`
+	Reason   string    `json:"reason,omitempty,omitzero"`
+	Received time.Time `json:"received"`
+
+	// Recipients Of an erasure, who has to be told; how it was tried only where one request is asked for.
+	Recipients []RequestRecipient `json:"recipients,omitempty,omitzero"`
+	Regulation string             `json:"regulation"`
 
 	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
 	Salt    string       `json:"salt,omitempty,omitzero"`
@@ -1321,6 +1376,9 @@ type ExtendRequestJSONRequestBody = RequestAct
 // LiftRequestJSONRequestBody defines body for LiftRequest for application/json ContentType.
 type LiftRequestJSONRequestBody = RequestAct
 
+// SettleRecipientJSONRequestBody defines body for SettleRecipient for application/json ContentType.
+type SettleRecipientJSONRequestBody = RecipientSettlement
+
 // VerifyRequestJSONRequestBody defines body for VerifyRequest for application/json ContentType.
 type VerifyRequestJSONRequestBody = RequestAct
 
@@ -1389,6 +1447,9 @@ type ServerInterface interface {
 	// ReleaseHold End it, with a reason. By another person than who placed it.
 	// (POST /v1/holds/{id}/release)
 	ReleaseHold(ctx echo.Context, id ID) error
+	// GetCallbackKeys The public keys that callbacks are signed with.
+	// (GET /v1/keys/callbacks)
+	GetCallbackKeys(ctx echo.Context) error
 	// GetIntakeKeys The public keys that messages to the intake are encrypted to.
 	// (GET /v1/keys/intake)
 	GetIntakeKeys(ctx echo.Context) error
@@ -1434,6 +1495,9 @@ type ServerInterface interface {
 	// GetReceipt The signed receipt of an erasure.
 	// (GET /v1/requests/{id}/receipt)
 	GetReceipt(ctx echo.Context, id ID) error
+	// SettleRecipient Say that a recipient was told by other means, or cannot be.
+	// (POST /v1/requests/{id}/recipients/{recipient})
+	SettleRecipient(ctx echo.Context, id ID, recipient string) error
 	// VerifyRequest State that the requester is who they say they are.
 	// (POST /v1/requests/{id}/verify)
 	VerifyRequest(ctx echo.Context, id ID) error
@@ -1727,6 +1791,15 @@ func (w *ServerInterfaceWrapper) ReleaseHold(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ReleaseHold(ctx, id)
+	return err
+}
+
+// GetCallbackKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCallbackKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCallbackKeys(ctx)
 	return err
 }
 
@@ -2028,6 +2101,30 @@ func (w *ServerInterfaceWrapper) GetReceipt(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetReceipt(ctx, id)
+	return err
+}
+
+// SettleRecipient converts echo context to params.
+func (w *ServerInterfaceWrapper) SettleRecipient(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "recipient" -------------
+	var recipient string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "recipient", ctx.Param("recipient"), &recipient, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recipient: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SettleRecipient(ctx, id, recipient)
 	return err
 }
 
@@ -2480,6 +2577,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/requests/:id/export", wrapper.IssueExport, options.OperationMiddlewares["issueExport"]...)
 	router.GET(options.BaseURL+"/v1/exports/:tenant/:id/:secret", wrapper.DownloadExport, options.OperationMiddlewares["downloadExport"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
+	router.POST(options.BaseURL+"/v1/requests/:id/recipients/:recipient", wrapper.SettleRecipient, options.OperationMiddlewares["settleRecipient"]...)
 	router.POST(options.BaseURL+"/v1/subjects/renew", wrapper.RenewSubject, options.OperationMiddlewares["renewSubject"]...)
 	router.GET(options.BaseURL+"/v1/holds", wrapper.ListHolds, options.OperationMiddlewares["listHolds"]...)
 	router.POST(options.BaseURL+"/v1/holds", wrapper.PlaceHold, options.OperationMiddlewares["placeHold"]...)
@@ -2489,6 +2587,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/quarantine", wrapper.ListQuarantine, options.OperationMiddlewares["listQuarantine"]...)
 	router.GET(options.BaseURL+"/v1/quarantine/:seq", wrapper.GetQuarantined, options.OperationMiddlewares["getQuarantined"]...)
 	router.POST(options.BaseURL+"/v1/quarantine/:seq/replay", wrapper.ReplayQuarantined, options.OperationMiddlewares["replayQuarantined"]...)
+	router.GET(options.BaseURL+"/v1/keys/callbacks", wrapper.GetCallbackKeys, options.OperationMiddlewares["getCallbackKeys"]...)
 	router.GET(options.BaseURL+"/v1/keys/intake", wrapper.GetIntakeKeys, options.OperationMiddlewares["getIntakeKeys"]...)
 	router.GET(options.BaseURL+"/v1/keys/receipts", wrapper.GetReceiptKeys, options.OperationMiddlewares["getReceiptKeys"]...)
 	router.GET(options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS, options.OperationMiddlewares["getJWKS"]...)

@@ -314,6 +314,14 @@ func (requests) GetHold(string, func(string) bool) (hold.Hold, error) {
 	return hold.Hold{}, hold.ErrNotFound
 }
 
+func (requests) Settle(context.Context, erasure.Settlement) (erasure.Request, error) {
+	return erasure.Request{}, erasure.ErrNotFound
+}
+
+func (requests) Attempts(context.Context, *erasure.Request) (map[string]erasure.Tried, error) {
+	return nil, nil
+}
+
 func (requests) ListHolds(func(string) bool, bool) []hold.Hold { return nil }
 
 func (requests) Renew(context.Context, erasure.Renewal) (erasure.Renewed, error) {

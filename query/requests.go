@@ -96,7 +96,9 @@ func (s *Server) GetRequest(c echo.Context, id ID) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, s.requestView(r))
+	out := s.requestView(r)
+	s.tried(c.Request().Context(), &r, &out)
+	return c.JSON(http.StatusOK, out)
 }
 
 // VerifyRequest states that the requester is who they say they are.
@@ -151,13 +153,14 @@ func (s *Server) requestView(r erasure.Request) SubjectRequest {
 		ID: r.ID, Tenant: r.Tenant, Type: r.Type, Regulation: r.Regulation, State: r.State,
 		Received: r.Received, Due: r.Due, ConfirmBy: r.ConfirmBy, Answered: r.Answered, Urgency: r.Urgency(now),
 		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position, ExportUntil: r.ExportUntil,
+		Recipients: recipientViews(&r),
 	}
 	if r.Answered.IsZero() {
 		left := r.DaysLeft(now)
 		out.DaysLeft = &left
 	}
 	for _, h := range r.History {
-		step := RequestStep{State: h.State, What: h.What, At: h.At, Actor: h.Actor, Reason: h.Reason, Ticket: h.Ticket, Told: h.Told, Position: h.Position}
+		step := RequestStep{State: h.State, What: h.What, At: h.At, Actor: h.Actor, Reason: h.Reason, Ticket: h.Ticket, Told: h.Told, Position: h.Position, Recipient: h.Recipient, Delivery: string(h.Delivery)}
 		if h.Actor == events.ActorSubject {
 			step.Actor = ""
 		}

@@ -57,6 +57,9 @@ type Config struct {
 	// Shares bound what one caller or tenant does at once. None may be below 0.
 	Shares Shares
 
+	// CallbackKeys is the public keys that callbacks are signed with. Default none
+	// are.
+	CallbackKeys func(context.Context) ([]Key, error)
 	// Exports hands out what requests were answered with. Default nobody does:
 	// there is none.
 	Exports Exports

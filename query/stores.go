@@ -92,6 +92,10 @@ type Requests interface {
 	ReleaseHold(ctx context.Context, a erasure.HoldRelease) (hold.Hold, error)
 	GetHold(id string, reaches func(tenant string) bool) (hold.Hold, error)
 	ListHolds(reaches func(tenant string) bool, active bool) []hold.Hold
+	// Settle records what a person says of a recipient, and Attempts what came of
+	// trying to tell those who were not told yet.
+	Settle(ctx context.Context, s erasure.Settlement) (erasure.Request, error)
+	Attempts(ctx context.Context, r *erasure.Request) (map[string]erasure.Tried, error)
 	Renew(ctx context.Context, in erasure.Renewal) (erasure.Renewed, error)
 	// Restrictions is which of people are not to be opened, and by what
 	// request, as the log says when it is called.

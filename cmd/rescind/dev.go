@@ -52,6 +52,7 @@ started again on the same folder it finds everything again.`,
 	f.IntVar(&o.ClickHousePort, "clickhouse-port", 0, "port of ClickHouse's native protocol, 0 for a free one")
 	f.IntVar(&o.ClickHouseHTTPPort, "clickhouse-http-port", 0, "port of ClickHouse's HTTP interface, 0 for a free one")
 	f.IntVar(&o.Shards, "shards", 1, "logs that tenants are split over; a folder keeps the number it was made with")
+	f.StringVar(&o.Recipients, "recipients", "", "YAML `file` of the recipients who are told of erasures, also on loopback")
 	f.StringVar(&o.Ledger, "erasure-ledger", "", "`folder` of the erasure ledger (default: beside that of --data, with .erasures)")
 	f.IntVar(&approval, "limits-approval", config.Default().Limits.Approval, "subjects above which a wide revocation needs a second person, 0 for never")
 	f.Bool("quiet", false, "log warnings only")

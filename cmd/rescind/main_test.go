@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GORACE", os.Getenv("GORACE")) // which has each command end a second later, unless told otherwise
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier, "receiver": startReceiver},
 	})
 }
 

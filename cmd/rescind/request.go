@@ -20,7 +20,7 @@ func newRequest(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
-	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestExport(env), newRequestReceipt(env), newRequestRenew(env))
+	cmd.AddCommand(newRequestCreate(env), newRequestList(env), newRequestShow(env), newRequestExport(env), newRequestReceipt(env), newRequestRecipient(env), newRequestRenew(env))
 	for _, step := range []struct{ verb, short, role string }{
 		{"verify", "Record that the subject's identity was verified", "handler"},
 		{"extend", "Take longer, with a reason and after the subject was told", "handler"},

@@ -87,8 +87,9 @@ func printRequest(w io.Writer, r *client.Request) {
 	if !r.ConfirmBy.IsZero() {
 		rows = append(rows, []string{"confirm by", r.ConfirmBy.Format("2006-01-02")})
 	}
-	if len(r.Missing) > 0 {
-		rows = append(rows, []string{"held by", strings.Join(r.Missing, ", ")})
+	untold := func(missing string) bool { return strings.HasPrefix(missing, "recipient:") } // they have a table of their own
+	if holds := slices.DeleteFunc(slices.Clone(r.Missing), untold); len(holds) > 0 {
+		rows = append(rows, []string{"held by", strings.Join(holds, ", ")})
 	}
 	if !r.Export.IsZero() {
 		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export)})
@@ -98,6 +99,9 @@ func printRequest(w io.Writer, r *client.Request) {
 	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
+	if len(r.Recipients) > 0 {
+		printRecipients(w, r.Recipients)
+	}
 	printHistory(w, r.History)
 }
 
@@ -111,7 +115,12 @@ func printHistory(w io.Writer, history []client.RequestStep) {
 		if h.Ticket != "" {
 			why += " [" + h.Ticket + "]"
 		}
-		rows[i] = []string{clock(h.At), h.What, first(h.Actor, "the subject"), strings.TrimSpace(why)}
+		what := h.What
+		if h.Recipient != "" {
+			what += " " + h.Recipient
+			why = strings.TrimSpace(h.Delivery + " " + why)
+		}
+		rows[i] = []string{clock(h.At), what, first(h.Actor, "the subject"), strings.TrimSpace(why)}
 	}
 	table(w, []string{"WHEN", "WHAT", "WHO", "WHY"}, rows)
 }

@@ -93,17 +93,27 @@ func ParseSet(b []byte) (Set, error) {
 	return set, nil
 }
 
-func (j *jwk) key() (PublicKey, error) {
-	x, errX := base64.RawURLEncoding.DecodeString(j.X)
-	y, errY := base64.RawURLEncoding.DecodeString(j.Y)
-	if errX != nil || errY != nil || len(x) != coordinate || len(y) != coordinate {
+// ParsePublic is the key with these coordinates, in base64url, of somebody who
+// keeps it for as long as they like: it says nothing about times.
+func ParsePublic(x, y string) (PublicKey, error) {
+	return parsePublic(x, y, time.Time{}, time.Time{})
+}
+
+func parsePublic(x, y string, notBefore, expires time.Time) (PublicKey, error) {
+	bx, errX := base64.RawURLEncoding.DecodeString(x)
+	by, errY := base64.RawURLEncoding.DecodeString(y)
+	if errX != nil || errY != nil || len(bx) != coordinate || len(by) != coordinate {
 		return PublicKey{}, errors.New("x and y: want 32 bytes each in base64url")
 	}
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, bx...), by...))
 	if err != nil {
 		return PublicKey{}, errors.New("x and y are no point of P-256")
 	}
-	k, err := publicKey(key, time.Unix(j.NotBefore, 0), time.Unix(j.Expires, 0))
+	return publicKey(key, notBefore, expires)
+}
+
+func (j *jwk) key() (PublicKey, error) {
+	k, err := parsePublic(j.X, j.Y, time.Unix(j.NotBefore, 0), time.Unix(j.Expires, 0))
 	switch {
 	case err != nil:
 		return PublicKey{}, err

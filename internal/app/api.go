@@ -19,6 +19,7 @@ import (
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/projector/intakekey"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/callback"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
@@ -51,6 +52,7 @@ type parts struct {
 	passed     *feedhttp.Server // the feed to others
 	verifiers  *verifiers.Registry
 	requests   *erasure.Workflow
+	callbacks  *callback.Sender
 	exports    *export.Office
 	history    *history.History
 	leaks      *leak.Worker
@@ -215,7 +217,8 @@ func (a *app) parts(ctx context.Context, b *bus) (*parts, error) {
 		return nil, err
 	}
 	p.logs = logs
-	return p, nil
+	p.callbacks, err = a.callbacks(p)
+	return p, err
 }
 
 // requests makes the workflow of data subjects' requests, and its worker.
@@ -228,12 +231,17 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	for _, l := range p.logs {
 		archive.Logs = append(archive.Logs, l)
 	}
+	notifying, err := a.notifying(p, archive)
+	if err != nil {
+		return err
+	}
 	if p.exports, err = a.exports(p, archive); err != nil {
 		return err
 	}
 	cfg := erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
-		Archive: archive, Held: stream.NewHeld(p.bus.js), Intake: stream.NewBacklog(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports,
+		Archive: archive, Held: stream.NewHeld(p.bus.js), Intake: stream.NewBacklog(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime},
+		Exports: p.exports, Notifying: notifying,
 		ExportLock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, exportLock, lockTTL)
 		},
@@ -309,7 +317,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchRequests(p.requests)
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, Decider: p.feed, Receipts: p.verifiers,
+		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, CallbackKeys: p.callbackKeys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Exports: p.exports, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,

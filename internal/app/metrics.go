@@ -249,7 +249,8 @@ func (a *app) watchRequests(w *erasure.Workflow) {
 	m.gauge("requests_open", "Requests of data subjects that are not answered.", stat(func(s erasure.Stats) int { return s.Open }))
 	m.gauge("requests_due_soon", "Of these, due within seven days.", stat(func(s erasure.Stats) int { return s.Soon }))
 	m.gauge("requests_overdue", "Of these, not answered in time.", stat(func(s erasure.Stats) int { return s.Overdue }))
-	m.gauge("requests_partial", "Requests that were carried out but for what is held.", stat(func(s erasure.Stats) int { return s.Partial }))
+	m.gauge("requests_partial", "Requests that were carried out but for what is held, or recipients who were not told.", stat(func(s erasure.Stats) int { return s.Partial }))
+	m.gauge("recipients_untold", "Recipients who were not told of an erasure yet.", stat(func(s erasure.Stats) int { return s.Untold }))
 }
 
 func (a *app) watchFeed(f *feed.Feed) {

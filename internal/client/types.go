@@ -178,6 +178,23 @@ type Request struct {
 	Export     time.Time     `json:"export_until,omitzero"`
 	Salt       string        `json:"salt,omitempty"`
 	History    []RequestStep `json:"history,omitempty"`
+	Recipients []Recipient   `json:"recipients,omitempty"`
+}
+
+// Recipient is one who has to be told of an erasure.
+type Recipient struct {
+	ID          string    `json:"id"`
+	Delivery    string    `json:"delivery"`
+	Prepared    time.Time `json:"prepared"`
+	Settled     time.Time `json:"settled,omitzero"`
+	Actor       string    `json:"actor,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	Told        string    `json:"told,omitempty"`
+	Contact     string    `json:"contact,omitempty"`
+	Attempts    int       `json:"attempts,omitempty"`
+	LastAttempt time.Time `json:"last_attempt,omitzero"`
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	Failure     string    `json:"failure,omitempty"`
 }
 
 // ExportLink is how the export of a request can be fetched.
@@ -198,6 +215,9 @@ type RequestStep struct {
 	Ticket   string    `json:"ticket,omitempty"`
 	Told     string    `json:"told,omitempty"`
 	Position uint64    `json:"position"`
+
+	Recipient string `json:"recipient,omitempty"` // of notified
+	Delivery  string `json:"delivery,omitempty"`
 }
 
 // Hold is a legal hold.

@@ -51,6 +51,7 @@ type Config struct {
 	Keys       Keys       `koanf:"keys"`
 	Limits     Limits     `koanf:"limits"`
 	Requests   Requests   `koanf:"requests"`
+	Callbacks  Callbacks  `koanf:"callbacks"`
 	Erasure    Erasure    `koanf:"erasure"`
 }
 
@@ -192,6 +193,11 @@ type Requests struct {
 	// 1182/71; the ICO since 2019), or day_after (the ICO before). Default
 	// receipt, which is never the later.
 	Start string `koanf:"start" desc:"day that a month is counted from: receipt or day_after"`
+	// Recipients is a YAML file with those to whom personal data is disclosed, who
+	// are told when it is erased (GDPR article 19): package recipient says what is
+	// in it. It is read at start, by the api. Empty tells nobody, and says of no
+	// erasure who was not told. Default empty.
+	Recipients string `koanf:"recipients" desc:"YAML file of the recipients who are told of erasures"`
 	// Link is how long a data subject can fetch their export under a link that
 	// was given out: long enough to read their mail, as whoever finds the link
 	// later can fetch it too. 1h to 720h (30 days). Default 168h.
@@ -201,6 +207,17 @@ type Requests struct {
 	// complaints (GDPR article 15(1) and (2)). At most 64 KiB of UTF-8, read at
 	// start. Default none.
 	Statement string `koanf:"statement" desc:"text file with what the controller says in exports for access"`
+}
+
+// Callbacks is whom we post to: URLs that others have named.
+type Callbacks struct {
+	// Allow is addresses and networks that are called although they are not of the
+	// public Internet, as 10.1.0.0/16. At most 100. Default none: a URL that
+	// somebody names would reach what only this process can.
+	Allow []string `koanf:"allow" desc:"networks that callbacks may reach beside the public Internet, as 10.1.0.0/16"`
+	// CA is a PEM file with the authorities that may sign receivers' certificates.
+	// Empty means the system's.
+	CA string `koanf:"ca" desc:"PEM file of the authorities of callback receivers"`
 }
 
 // Erasure is what an erasure leaves behind.
@@ -291,6 +308,12 @@ func (c *Config) Validate() error {
 	c.validateLimits(f)
 	_, err := c.Requests.Rules()
 	f.check(err == nil, "requests: %v", err)
+	if _, err := c.Callbacks.Prefixes(); err != nil {
+		f.check(false, "callbacks.allow: %v", err)
+	} else if c.Runs(RoleAPI) {
+		_, err := c.Registry()
+		f.check(err == nil, "requests.recipients: %v", err)
+	}
 	if c.Profile == Production {
 		c.validateTransport(f)
 	}

@@ -63,6 +63,9 @@ type Options struct {
 	// Approval is above how many people a wide revocation needs a second person.
 	// Default 1000; less than 0 is never.
 	Approval int
+	// Recipients is the file of recipients who are told of erasures, also on
+	// loopback. Default none.
+	Recipients string
 	// Getenv stands for os.Getenv.
 	Getenv func(string) string
 	// Log takes the log of every part. nil discards.
@@ -219,6 +222,7 @@ func (s *Stack) config(o Options) config.Config {
 	if o.Stale != 0 {
 		c.Limits.Stale = o.Stale
 	}
+	c.Requests.Recipients, c.Callbacks.Allow = o.Recipients, []string{"127.0.0.0/8", "::1"}
 	c.Erasure.Ledger = s.ledger(o)
 	if o.Approval != 0 {
 		c.Limits.Approval = max(o.Approval, 0)

@@ -183,8 +183,7 @@ func (h *house) until(id string, want erasure.State) (r erasure.Request) {
 
 // opens says whether a part opens, and checks that it says what it said.
 func (h *house) opens(p erasure.Part) (bool, error) {
-	req := seal.OpenRequest{Tenant: "acme", Source: p.Record.Source, ID: p.Record.ID, Ref: p.Record.SubjectRef, Generation: p.Record.DataKey, Sealed: p.Sealed, Hash: p.Record.PayloadHash}
-	plain, err := h.kit.Keyring.Open(h.t.Context(), req)
+	plain, err := h.kit.Keyring.Open(h.t.Context(), opening(&p))
 	if errors.Is(err, seal.ErrDestroyed) {
 		plain, _, err = h.OpenHeld(h.t.Context(), 0, p.Index, p.Record, p.Sealed)
 	}

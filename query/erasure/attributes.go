@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -73,6 +74,11 @@ func dueAt(record *events.Record, received time.Time, regulation string) time.Ti
 
 // missing is what a partial request still lacks.
 func missing(record *events.Record) []string { return strings.Fields(record.Attributes[attrMissing]) }
+
+// awaits reports whether a partial request has not told all recipients.
+func awaits(record *events.Record) bool {
+	return slices.ContainsFunc(missing(record), func(m string) bool { return strings.HasPrefix(m, missingRecipient) })
+}
 
 // validDay reports whether s is a date.
 func validDay(s string) bool {

@@ -7,9 +7,10 @@
 // log: nothing else knows its state, and every process that reads the log
 // comes to the same one. [Workflow] adds to it by publishing events, and
 // carries out what was approved: of an erasure, revoke the subject's tokens,
-// keep what a legal hold matches, destroy their key and reference, state that,
-// and completion with a signed receipt; of access and portability, have an
-// export made ([Exports]). It folds legal holds (package hold) beside them, and opens
+// keep what a legal hold matches, prepare notices to recipients, destroy their
+// key and reference, state that, tell the recipients, and completion with a
+// signed receipt; of access and portability, have an export made ([Exports]). It
+// folds legal holds (package hold) beside them, and opens
 // findings about requests and holds that somebody has to look at.
 //
 // # Guarantees
@@ -47,6 +48,17 @@
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
+//   - With a registry, each recipient of what was disclosed of a person is on the
+//     log, and a notice to them is prepared, before the key goes; the key stays
+//     while it is not known who they are. None is sent before the key is gone.
+//   - An erasure is complete when each of them has answered, with 2xx or with a
+//     refusal that says it is one, or a person has said how they were told or why
+//     not: until then it is partial and names them. Each is settled once.
+//   - A notice is sent at least once: the same message, under one id. A recipient
+//     that does not answer is tried again with back-off, whoever goes on; no erasure
+//     and no other recipient waits for them.
+//   - When all are settled no byte of ours opens to a notice. Before that nobody
+//     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be
 //     carried out.
 //   - However many requests wait, some of them are carried out at a time, those of
@@ -95,11 +107,13 @@
 // # What it does not do
 //
 // Without [Config.Exports] it does not carry out access and portability, which are
-// recorded and their deadlines kept. It does not tell recipients. Deleting sealed
-// bytes is left to their retention: this is erasure by destruction of the only key.
+// recorded and their deadlines kept. It tells recipients of erasures alone, and does not know whom
+// somebody told by other ways than tokens and exports. Deleting sealed bytes is left to their
+// retention: this is erasure by destruction of the only key.
 //
 // # Sources
 //
 // GDPR articles 12, 17, 18 and 21; CCPA regulations § 7021; Data Rights Protocol
-// 1.0 (reasons of denials); DESIGN, "Audit"; docs/adr/0022, 0023 and 0026.
+// 1.0 (reasons of denials); DESIGN, "Audit"; article 19; docs/adr/0022, 0023,
+// 0024 and 0026.
 package erasure

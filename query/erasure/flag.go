@@ -9,9 +9,10 @@ import (
 
 // flag is a finding about a request that is on the log.
 type flag struct {
-	control string
-	due     time.Time // the deadline that it is about
-	closed  bool
+	control   string
+	due       time.Time // the deadline that it is about
+	recipient string    // that it is about
+	closed    bool
 }
 
 // note folds a finding about r that was opened or closed.
@@ -19,7 +20,7 @@ func (r *Request) note(record *events.Record) {
 	id := record.Attributes["finding"]
 	f := r.flagged[id]
 	if record.Type == events.FindingOpened {
-		f.control, f.due = record.Attributes["control"], instant(record, attrDue)
+		f.control, f.due, f.recipient = record.Attributes["control"], instant(record, attrDue), record.Attributes[attrRecipient]
 	}
 	f.closed = f.closed || record.Type == events.FindingClosed
 	r.flagged[id] = f
@@ -29,7 +30,13 @@ func (r *Request) note(record *events.Record) {
 // at the zero time there is. It is decided by the first step that was enough, so
 // that whoever closes a finding, and when, says the same.
 func (r *Request) overcome(f flag) (at time.Time, by string) {
-	if f.control == ControlUnconfirmed {
+	switch f.control {
+	case ControlUntold:
+		if p := r.recipient(f.recipient); p != nil {
+			return p.Settled, "settled"
+		}
+		return time.Time{}, ""
+	case ControlUnconfirmed:
 		i := slices.IndexFunc(r.History, func(s Step) bool { return s.What != string(Received) && s.What != StepJoined })
 		if i < 0 {
 			return time.Time{}, ""

@@ -27,7 +27,22 @@ type kept struct {
 	holds  []string // ids of those that keep anything
 	each   []int    // how many parts each of them does
 	parts  int
+	untold []string // ids of recipients who were not told
 }
+
+// open reports whether an erasure is not complete.
+func (k *kept) open() bool { return k.parts > 0 || len(k.untold) > 0 }
+
+// reason says why it is not.
+func (k *kept) reason() string {
+	if k.parts > 0 {
+		return LegalHold
+	}
+	return untold
+}
+
+// untold is the reason of a request that is complete but for telling recipients.
+const untold = "recipients_not_told"
 
 // digestOf names a set of holds.
 func digestOf(active, _ []hold.Hold) string {
@@ -263,8 +278,9 @@ func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 // maxMissing is how many holds a partial request names.
 const maxMissing = 20
 
-// remain states that r is carried out but for what holds keep. There is one such
-// event for each time that the holds change, or that somebody answers.
+// remain states that r is carried out but for what holds keep, and whom it has
+// not told. There is one such event for each time that the holds change, and one
+// when all were told and holds keep something.
 func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	if r.ended() {
 		return nil
@@ -272,6 +288,9 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	named := k.holds
 	if len(named) > maxMissing {
 		named = named[:maxMissing]
+	}
+	for _, id := range k.untold {
+		named = append(slices.Clip(named), missingRecipient+id)
 	}
 	attributes := map[string]string{
 		attrRequest: r.ID, attrOutcome: string(OutcomePartial), attrMissing: strings.Join(named, " "),
@@ -283,5 +302,5 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	}
 	writeReceipt(attributes, signed)
 	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
-	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: LegalHold, Attributes: attributes})
+	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: k.reason(), Attributes: attributes})
 }

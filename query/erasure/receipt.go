@@ -99,7 +99,12 @@ func (r *Request) settled() time.Time {
 
 // told is the recipients of the subject's data, and what they answered when they
 // were told, as the log says.
-func (r *Request) told() []receipt.Recipient { return nil }
+func (r *Request) told() (out []receipt.Recipient) {
+	for _, p := range r.Recipients {
+		out = append(out, receipt.Recipient{ID: p.ID, State: string(p.Delivery), At: p.Settled, Answer: p.Reason})
+	}
+	return out
+}
 
 // answers is how many of them have answered.
 func (r *Request) answers() (n int) {

@@ -84,9 +84,12 @@ type Request struct {
 	Position    uint64    // log index, in the shard, of the event that it came with
 	History     []Step
 
+	Recipients []Recipient // of an erasure: who has to be told, in the order of their ids
+
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
 	heeded  string            // of a partial one: the holds, as one digest
+	awaits  bool              // of a partial one: recipients were not told when that was stated
 	export  events.Ref        // that it was answered with
 	refused events.Revocation // of an erasure: of the subject's tokens
 	origin  lane.Entry        // the request.received, for as long as it may have to be opened
@@ -121,6 +124,9 @@ type Step struct {
 	Ticket   string
 	Told     string // the day on which the subject was told
 	Position uint64 // log index, in the shard of the request
+
+	Recipient string   // of a step of telling somebody
+	Delivery  Delivery // of the same
 
 	event events.Ref
 }
@@ -162,6 +168,7 @@ func (r *Request) soon() time.Time { return r.Due.AddDate(0, 0, -SoonDays) }
 func (r *Request) clone() Request {
 	c := *r
 	c.History, c.Missing, c.flagged = slices.Clone(r.History), slices.Clone(r.Missing), nil
+	c.Recipients = slices.Clone(r.Recipients)
 	return c
 }
 

@@ -27,12 +27,15 @@ type book struct {
 	open       map[asked]*Request
 	erased     map[person]string     // who was forgotten, and the request that did it
 	restricted map[person][]*Request // by what
+	telling    map[*Request]bool     // whose recipients were not all told
+	unknown    map[string]bool       // findings about audiences that nobody is registered for
 }
 
 func newBook() *book {
 	return &book{
 		byID: make(map[string][]*Request), open: make(map[asked]*Request),
 		erased: make(map[person]string), restricted: make(map[person][]*Request),
+		telling: make(map[*Request]bool), unknown: make(map[string]bool),
 	}
 }
 
@@ -49,6 +52,9 @@ func (b *book) find(id string, reaches func(tenant string) bool) *Request {
 // nil.
 func (b *book) apply(e lane.Entry) *Request {
 	id := e.Record.Attributes[attrRequest]
+	if isStranger(e.Record) {
+		b.unknown[e.Record.ID] = true
+	}
 	if id == "" || e.Record.Source != Source {
 		return nil
 	}
@@ -65,6 +71,10 @@ func (b *book) apply(e lane.Entry) *Request {
 	to, err := r.judge(e.Record)
 	if err != nil {
 		return nil
+	}
+	if e.Record.Type == events.RequestNotified {
+		b.notified(r, e)
+		return r
 	}
 	was := r.State
 	r.move(to, what(to, e.Record), e)
@@ -167,7 +177,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 		at := person{r.Tenant, r.subject}
 		b.restricted[at] = append(b.restricted[at], r)
 	case r.State == Partial:
-		r.Missing, r.heeded = missing(record), record.Attributes[attrHolds]
+		r.Missing, r.heeded, r.awaits = missing(record), record.Attributes[attrHolds], awaits(record)
 	case r.State == Completed:
 		b.complete(r, record)
 	}
@@ -203,7 +213,7 @@ func (r *Request) restricts() bool { return r.Type == Restriction || r.Type == O
 func (b *book) pending(holds *hold.Book) []Request {
 	var out []Request
 	for _, r := range b.order {
-		if r.toDo() || r.State == Partial && r.heeded != digestOf(holds.Of(r.Tenant, r.subject)) {
+		if r.toDo() || r.toldAll() || r.State == Partial && r.heeded != digestOf(holds.Of(r.Tenant, r.subject)) {
 			out = append(out, r.clone())
 		}
 	}

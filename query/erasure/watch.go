@@ -82,7 +82,7 @@ func (w *Workflow) finding(a *alarm) events.Event {
 func (w *Workflow) updateFindings(ctx context.Context) error {
 	var faults []error
 	now := w.cfg.Now()
-	for _, ev := range slices.Concat(w.findings(now), w.reviews(now), w.settledFindings()) {
+	for _, ev := range slices.Concat(w.findings(now), w.reviews(now), w.untoldFindings(now), w.settledFindings()) {
 		if err := w.publish(ctx, ev); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", ev.Type.Name(), err))
 		}
@@ -103,14 +103,17 @@ func (w *Workflow) findings(now time.Time) (out []events.Event) {
 	return out
 }
 
-// Stats counts requests that are open.
-type Stats struct{ Open, Soon, Overdue, Partial int }
+// Stats counts requests that are open, and recipients who were not told.
+type Stats struct{ Open, Soon, Overdue, Partial, Untold int }
 
 // Stats is as of now.
 func (w *Workflow) Stats() (s Stats) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	now := w.cfg.Now()
+	for r := range w.book.telling {
+		s.Untold += len(r.unanswered())
+	}
 	for _, r := range w.book.order {
 		switch {
 		case r.State == Partial:

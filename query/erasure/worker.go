@@ -24,6 +24,7 @@ const Worker = "rescind:erasure"
 func (w *Workflow) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(ctx) })
+	watching.Go(func() { w.notify(ctx) })
 	watching.Go(func() { w.runExports(ctx) })
 	defer watching.Wait()
 	pause := w.cfg.Retry
@@ -146,21 +147,21 @@ func (w *Workflow) carryOutEach(ctx context.Context, people [][]Request) error {
 	return summary(faults)
 }
 
-// maxFaults is how many faults a line of the log names.
-const maxFaults = 5
+// faultsNamed is how many faults a line of the log names.
+const faultsNamed = 5
 
 // summary is what went wrong, and no longer for ten thousand requests.
 func summary(faults []error) error {
 	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
-	if n := len(faults); n > maxFaults {
-		faults = append(faults[:maxFaults], fmt.Errorf("and %d people more", n-maxFaults))
+	if n := len(faults); n > faultsNamed {
+		faults = append(faults[:faultsNamed], fmt.Errorf("and %d people more", n-faultsNamed))
 	}
 	return errors.Join(faults...)
 }
 
 // carryOut does, in this order and each only once what is before it is
-// durable: revoke, keep what is held, destroy, enter that into the ledger, state
-// it, complete. Each can be done again.
+// durable: revoke, keep what is held, prepare notices, destroy, enter that into
+// the ledger, state it, complete. Each can be done again.
 func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r.Type != Erasure || r.subject.IsZero() {
 		return w.complete(ctx, &r)
@@ -170,6 +171,9 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	}
 	kept, err := w.keep(ctx, &r)
 	if err != nil {
+		return err
+	}
+	if err := w.prepare(ctx, &r); err != nil {
 		return err
 	}
 	gone, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject)
@@ -188,7 +192,10 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if r, err = w.execute(ctx, r, kept); err != nil {
 		return err
 	}
-	if kept.parts > 0 {
+	if kept.untold, err = w.closeNotices(ctx, &r); err != nil {
+		return err
+	}
+	if kept.open() {
 		return w.remain(ctx, &r, kept)
 	}
 	return w.complete(ctx, &r)

@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/recipient"
 )
 
 // Source is the CloudEvents source of the events that this package publishes.
@@ -122,6 +123,13 @@ type Archive interface {
 	Parts(ctx context.Context, w Wanted) ([]Part, error)
 }
 
+// Disclosures is the audit store, as far as recipients need it, beside
+// Archive.CatchUp.
+type Disclosures interface {
+	// Disclosed is where a person's data went, as far as the archive has it.
+	Disclosed(ctx context.Context, tenant string, shard uint16, person events.Ref) (recipient.Disclosed, error)
+}
+
 // Wanted says which personal parts of a person are meant.
 type Wanted struct {
 	Tenant string
@@ -168,6 +176,9 @@ type Config struct {
 	Held    Held
 	Intake  Intake
 
+	// Notifying is how recipients are told of erasures. nil tells nobody, and asks
+	// nobody to.
+	Notifying *Notifying
 	// Tokens counts those that an erasure refuses, for its receipt. Default none:
 	// the receipt then says until when they were issued, and not how many.
 	Tokens Tokens
@@ -234,6 +245,7 @@ func (c *Config) defaults() {
 	if c.Deadlines == nil {
 		c.Deadlines = deadline.Default()
 	}
+	c.Notifying = c.Notifying.withDefaults()
 	if c.Lock == nil {
 		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
@@ -254,6 +266,7 @@ func (c Config) Validate() error {
 	if c.WaitFor < 0 || c.Retry < 0 || c.Watch < 0 {
 		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
+	faults = append(faults, c.Notifying.validate(c.Archive))
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
 	}
@@ -266,6 +279,7 @@ type Workflow struct {
 	work  chan struct{} // has one element when there may be something to carry out
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
+	post  chan struct{} // has one when there may be somebody to tell
 
 	countFrom atomic.Int64     // when tokens may be counted again, in nanoseconds since 1970
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
@@ -287,7 +301,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -298,7 +312,7 @@ func (w *Workflow) apply(e lane.Entry) {
 	r := w.book.apply(e)
 	held := w.holds.Apply(e)
 	w.mu.Unlock()
-	if held || r != nil && r.toDo() {
+	if held || r != nil && (r.toDo() || r.toldAll()) {
 		w.wake()
 	}
 	if r != nil && r.exports() {
@@ -306,6 +320,9 @@ func (w *Workflow) apply(e lane.Entry) {
 	}
 	if held || r != nil {
 		signal(w.look)
+	}
+	if r != nil && r.State == Partial {
+		signal(w.post)
 	}
 }
 
@@ -323,7 +340,7 @@ func (w *Workflow) note(record *events.Record) {
 
 // recorded reports whether events of a type are the worker's.
 func recorded(t events.Type) bool {
-	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestCompleted
+	return t == events.SubjectRevoked || t == events.RequestExecuted || t == events.RequestNotified || t == events.RequestCompleted
 }
 
 // canHold reports whether there is what a hold is heeded with.

@@ -1,3 +1,16 @@
+-- audiences
+SELECT DISTINCT arrayJoin(aud) AS to
+FROM events
+WHERE tenant = {tenant:String}
+  AND subject_ref = unhex({subject_ref:String})
+  AND shard = {shard:UInt16}
+ORDER BY to
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   subject_ref = 01000000000000000000000000000000
+--   shard = 2
+--   limit = 10001
+
 -- by indices, any tenant
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
@@ -55,6 +68,22 @@ WHERE shard = {shard:UInt16}
   AND `index` = {index:UInt64};
 --   shard = 0
 --   index = 7
+
+-- exported to
+SELECT DISTINCT attributes['recipient'] AS to
+FROM events
+WHERE tenant = {tenant:String}
+  AND subject_ref IN (unhex({subject_ref:String}), toFixedString('', 16))
+  AND shard = {shard:UInt16}
+  AND type = {type:String}
+  AND to != ''
+ORDER BY to
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   subject_ref = 01000000000000000000000000000000
+--   shard = 2
+--   type = dev.rescind.audit.exported.v1
+--   limit = 10001
 
 -- exported, reading
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
@@ -830,7 +859,7 @@ WHERE t.issued <= e.last;
 --   oldest = 1793487600000
 --   now = 1793491200000
 --   counted = 50
---   revoking = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   revoking = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   lifting = dev.rescind.revocation.lifted.v1
 --   forgetter = rescind:requests
 
@@ -1095,7 +1124,7 @@ LIMIT {limit:UInt32};
 --   first = 1
 --   end = 9
 --   type = dev.rescind.token.verified.v1
---   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   behind = 4
 --   revoked = 3
 --   limit = 5
@@ -1140,7 +1169,7 @@ LIMIT {limit:UInt32};
 --   first = 1
 --   end = 9
 --   type = dev.rescind.token.verified.v1
---   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1]
+--   types = [dev.rescind.token.revoked.v1 dev.rescind.session.revoked.v1 dev.rescind.subject.revoked.v1 dev.rescind.client.revoked.v1 dev.rescind.key.revoked.v1 dev.rescind.issuer.revoked.v1 dev.rescind.tenant.revoked.v1 dev.rescind.grant.revoked.v1 dev.rescind.revocation.restored.v1]
 --   behind = 0
 --   revoked = 0
 --   limit = 5
