@@ -140,14 +140,14 @@ const (
 
 // living is how many tokens the revocation of r refused that had not expired.
 func (w *Workflow) living(ctx context.Context, r *Request) (uint64, bool) {
-	if w.cfg.Tokens == nil || r.cutoff == 0 || r.rounds > 0 || w.cfg.Now().Before(w.countFrom) {
+	if w.cfg.Tokens == nil || r.cutoff == 0 || r.rounds > 0 || w.cfg.Now().UnixNano() < w.countFrom.Load() {
 		return 0, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, countFor)
 	defer cancel()
 	n, exact, err := w.cfg.Tokens.Living(ctx, Living{r.Tenant, r.Shard, r.subject, r.cutoff.Time()})
 	if err != nil {
-		w.countFrom = w.cfg.Now().Add(countAgain)
+		w.countFrom.Store(w.cfg.Now().Add(countAgain).UnixNano())
 		w.cfg.Logger.WarnContext(ctx, "tokens of who is erased were not counted", slog.Uint64("index", r.Position), slog.Any("err", err))
 	}
 	return n, exact && err == nil

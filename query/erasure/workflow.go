@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -264,7 +265,7 @@ type Workflow struct {
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
 
-	countFrom time.Time        // of Run: when tokens may be counted again
+	countFrom atomic.Int64     // ns since 1970: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
 	trying sync.Mutex              // for tried
