@@ -281,7 +281,7 @@ type Workflow struct {
 	look  chan struct{} // has one when there may be something to find
 	post  chan struct{} // has one when there may be somebody to tell
 
-	countFrom atomic.Int64     // when tokens may be counted again, in nanoseconds since 1970
+	countFrom atomic.Int64     // ns since 1970: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
 	trying sync.Mutex              // for tried

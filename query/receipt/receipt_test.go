@@ -218,7 +218,7 @@ func TestWhatIsSigned(t *testing.T) {
 		if n := len(got.Recipients) + got.More; n != len(r.Recipients) {
 			t.Fatalf("%d recipients of %d", n, len(r.Recipients))
 		}
-		theirs, err := jose.ParseSigned(j.Compact(), []jose.SignatureAlgorithm{jose.EdDSA})
+		theirs, err := jose.ParseSignedCompact(j.Compact(), []jose.SignatureAlgorithm{jose.EdDSA})
 		if err != nil {
 			t.Fatal(err)
 		}
