@@ -162,11 +162,11 @@ func (r *restored) keyring(dir string) string {
 	return found[0]
 }
 
-// TestRestore (E4, E12, E13) copies the folder of a deployment, has a person
+// TestE04Restore copies the folder of a deployment, has a person
 // forgotten, and puts back first the keyring of the copy and then all of it, log
 // included. Nothing of the person opens, and their token is refused, before and
 // after each start. It takes four starts, which is what it is about.
-func TestRestore(t *testing.T) {
+func TestE04Restore(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	r := &restored{t: t, dir: filepath.Join(t.TempDir(), "data"), key: key, tokens: map[string]string{}}

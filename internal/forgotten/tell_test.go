@@ -229,7 +229,7 @@ func (t teller) access(k known, to string) {
 		Link string `json:"link"`
 	}
 	t.post("handler", "/v1/requests/"+r.ID+"/export", map[string]any{}, &out)
-	t.save("", out.Link, to)
+	t.save("", t.file.HTTP+out.Link, to)
 }
 
 // save keeps what the API answers to a role.

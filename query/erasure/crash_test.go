@@ -146,12 +146,12 @@ func (o *office) mortal(writes int, ledgerDir string) (dead chan struct{}, kill 
 	return dead, kill
 }
 
-// TestKilledBeforeEachWrite (E8): a process that carries out an erasure is killed
+// TestE08KilledBeforeEachWrite: a process that carries out an erasure is killed
 // with SIGKILL before each of its writes, and another goes on. The erasure ends
 // once: one revocation, one completion. At no moment does the log say that it is
 // done while a key is there or the ledger knows nothing, or the ledger while the
 // key is there.
-func TestKilledBeforeEachWrite(t *testing.T) {
+func TestE08KilledBeforeEachWrite(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	o := open(t, kit, nil)

@@ -71,11 +71,11 @@ func (l *faultyLedger) Append(ctx context.Context, entries ...ledger.Entry) erro
 	return l.after()
 }
 
-// TestFaults is every write of the worker, failed and failed but applied, by a
+// TestE09Faults is every write of the worker, failed and failed but applied, by a
 // worker that goes on and by one that is stopped there and followed by
 // another: each ends in one completion, one revocation, and a person who is
 // forgotten.
-func TestFaults(t *testing.T) {
+func TestE09Faults(t *testing.T) {
 	t.Parallel()
 	steps := map[string]func(c *Config, before, after func() error){
 		"revoke": func(c *Config, before, after func() error) {
