@@ -44,6 +44,7 @@ const (
 	RequestExtended     Type = "dev.rescind.request.extended.v1"
 	RequestCancelled    Type = "dev.rescind.request.cancelled.v1"
 	RequestExecuted     Type = "dev.rescind.request.executed.v1"
+	RequestReported     Type = "dev.rescind.request.reported.v1"
 	RequestCompleted    Type = "dev.rescind.request.completed.v1"
 	RequestReapplied    Type = "dev.rescind.request.reapplied.v1"
 	AuditAccessed       Type = "dev.rescind.audit.accessed.v1"
@@ -67,7 +68,7 @@ func Types() []Type {
 		KeyPublished, KeyRotated, KeyRetired, ConsentGranted, ConsentWithdrawn,
 		HoldPlaced, HoldReleased,
 		RequestReceived, RequestVerified, RequestApproved, RequestDenied,
-		RequestExtended, RequestCancelled, RequestExecuted, RequestCompleted, RequestReapplied,
+		RequestExtended, RequestCancelled, RequestExecuted, RequestReported, RequestCompleted, RequestReapplied,
 		AuditAccessed, AuditExported,
 		FindingOpened, FindingAcknowledged, FindingClosed,
 		SystemStarted, SystemStopped, SystemGap,

@@ -177,7 +177,8 @@ var required = map[Type][]string{
 	RequestCancelled: {"actor", "attributes.request"}, RequestExecuted: {"actor", "attributes.request"}, RequestCompleted: {"actor", "attributes.request"},
 	RequestReapplied: {"actor", "attributes.request"},
 	AuditAccessed:    {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
-	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
+	RequestReported: {"actor", "attributes.request", "attributes.ask", "attributes.answer"},
+	FindingOpened:   {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
 }
 
 func checkRequired(ev *Event) *Refusal {

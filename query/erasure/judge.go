@@ -31,6 +31,9 @@ func (r *Request) judge(record *events.Record) (State, error) {
 	if lifts(record) {
 		return r.State, r.judgeLift(record)
 	}
+	if withdraws(record) {
+		return r.judgeWithdrawal(record)
+	}
 	to := r.target(record)
 	if r.Type == typeRenewal {
 		return to, r.judgeRenewal(record, to)

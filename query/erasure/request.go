@@ -83,6 +83,7 @@ type Request struct {
 	Shard       uint16    // of the tenant
 	Position    uint64    // log index, in the shard, of the event that it came with
 	History     []Step
+	Asks        []Asked // by which it came from elsewhere
 
 	subject events.Ref // zero where the person had been forgotten before
 	known   bool
@@ -91,6 +92,7 @@ type Request struct {
 	refused events.Revocation // of an erasure: of the subject's tokens
 	origin  lane.Entry        // the request.received, for as long as it may have to be opened
 	flagged map[string]bool
+	direct  int // times that it was recorded here, and came by no ask
 
 	// What a receipt says, of an erasure.
 	commitment string           // to the subject
@@ -109,6 +111,8 @@ const (
 	StepJoined   = "joined"   // somebody asked for the same again
 	StepExtended = "extended" // before the identity was verified, too
 	StepLifted   = "lifted"
+
+	StepWithdrawn = "withdrawn" // one of several who asked takes it back
 )
 
 // Step is one event of a request that changed it.
@@ -162,6 +166,10 @@ func (r *Request) soon() time.Time { return r.Due.AddDate(0, 0, -SoonDays) }
 func (r *Request) clone() Request {
 	c := *r
 	c.History, c.Missing, c.flagged = slices.Clone(r.History), slices.Clone(r.Missing), nil
+	c.Asks = slices.Clone(r.Asks)
+	for i := range c.Asks {
+		c.Asks[i].told = slices.Clone(c.Asks[i].told)
+	}
 	return c
 }
 

@@ -173,6 +173,10 @@ type Config struct {
 	// bring it back. Default none: then the log alone says so.
 	Ledger Ledger
 
+	// Telling is how those who asked from elsewhere are told how it stands. Without
+	// it nobody can ask to be told. It needs Held.
+	Telling *Telling
+
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
 	// when its event says.
@@ -237,6 +241,11 @@ func (c *Config) defaults() {
 	if c.ExportLock == nil {
 		c.ExportLock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
+	if c.Telling != nil {
+		t := *c.Telling
+		t.defaults()
+		c.Telling = &t
+	}
 }
 
 // Validate reports every fault of c at once.
@@ -251,6 +260,9 @@ func (c Config) Validate() error {
 	if c.WaitFor < 0 || c.Retry < 0 || c.Watch < 0 {
 		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
+	if c.Telling != nil {
+		faults = append(faults, c.Telling.validate())
+	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
 	}
@@ -263,6 +275,7 @@ type Workflow struct {
 	work  chan struct{} // has one element when there may be something to carry out
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
+	news  chan struct{} // has one when there may be something to tell
 
 	countFrom time.Time        // of Run: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
@@ -282,7 +295,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), news: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -292,7 +305,11 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.note(e.Record)
 	r := w.book.apply(e)
 	held := w.holds.Apply(e)
+	called := r != nil && w.book.called[r]
 	w.mu.Unlock()
+	if called {
+		signal(w.news)
+	}
 	if held || r != nil && r.toDo() {
 		w.wake()
 	}
