@@ -840,7 +840,7 @@ type RequestStep struct {
 	// Told The day on which the subject was told.
 	Told string `json:"told,omitempty,omitzero"`
 
-	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), lifted.
+	// What What happened: the state that it led to, or joined, withdrawn, extended, executed (what an erasure destroys is destroyed), lifted.
 	What string `json:"what"`
 }
 

@@ -52,6 +52,7 @@ type Config struct {
 	Limits     Limits     `koanf:"limits"`
 	Requests   Requests   `koanf:"requests"`
 	Erasure    Erasure    `koanf:"erasure"`
+	OpenDSR    OpenDSR    `koanf:"opendsr"`
 }
 
 // NATS is where the streams are.
@@ -291,6 +292,7 @@ func (c *Config) Validate() error {
 	c.validateLimits(f)
 	_, err := c.Requests.Rules()
 	f.check(err == nil, "requests: %v", err)
+	c.validateOpenDSR(f)
 	if c.Profile == Production {
 		c.validateTransport(f)
 	}

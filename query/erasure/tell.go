@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ const (
 )
 
 const (
-	tellingAtOnce = 4           // asks that are told at a time
+	tellingAtOnce = 16          // asks that are told at a time
+	tellingRound  = 256         // asks before it is looked again who comes first
 	tellingPause  = time.Minute // after which it is looked at again, at the latest
 )
 
@@ -145,6 +147,7 @@ func (r *Request) next(a *Asked, n int) (s Step, more, found bool) {
 type call struct {
 	tenant string
 	ref    events.Ref
+	failed int // attempts at what it is told, until now
 }
 
 // attempts is how often a URL did not answer, and when it is tried again.
@@ -207,6 +210,10 @@ func (t *teller) all(ctx context.Context) error {
 		return err
 	}
 	due := t.due()
+	if len(due) > tellingRound {
+		due = due[:tellingRound]
+		defer signal(t.news) // there is more
+	}
 	errs := make([]error, len(due))
 	var telling sync.WaitGroup
 	places := make(chan struct{}, tellingAtOnce)
@@ -221,8 +228,9 @@ func (t *teller) all(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// due is the asks of which a URL is to be called now. What it does not find to be
-// told, now or later, is tried no more.
+// due is the asks of which a URL is to be called now, first those that did not fail
+// before: nobody waits long for receivers that do not answer. What it does not find to
+// be told, now or later, is tried no more.
 func (t *teller) due() (out []call) {
 	t.Workflow.mu.RLock()
 	defer t.Workflow.mu.RUnlock()
@@ -231,18 +239,19 @@ func (t *teller) due() (out []call) {
 	tries := make(map[string]attempts, len(t.tries))
 	for r := range t.book.called {
 		for i := range r.Asks {
-			if r.isDue(&r.Asks[i], t.cfg.Now(), t.tries, tries) {
-				out = append(out, call{r.Tenant, r.Asks[i].Ref})
+			if failed, is := r.isDue(&r.Asks[i], t.cfg.Now(), t.tries, tries); is {
+				out = append(out, call{r.Tenant, r.Asks[i].Ref, failed})
 			}
 		}
 	}
 	t.tries = tries
+	slices.SortFunc(out, func(a, b call) int { return cmp.Compare(a.failed, b.failed) })
 	return out
 }
 
-// isDue reports whether a URL of a is to be called now, and moves what was tried of
-// it from one list to another.
-func (r *Request) isDue(a *Asked, now time.Time, from, to map[string]attempts) (due bool) {
+// isDue reports whether a URL of a is to be called now, and how often one failed, and
+// moves what was tried of it from one list to another.
+func (r *Request) isDue(a *Asked, now time.Time, from, to map[string]attempts) (failed int, due bool) {
 	for n := range a.told {
 		s, _, found := r.next(a, n)
 		if !found {
@@ -252,9 +261,10 @@ func (r *Request) isDue(a *Asked, now time.Time, from, to map[string]attempts) (
 		if tried, was := from[id]; was {
 			to[id] = tried
 		}
+		failed = max(failed, from[id].failed)
 		due = due || !now.Before(from[id].next)
 	}
-	return due
+	return failed, due
 }
 
 func (t *teller) resting(id string) bool {

@@ -231,6 +231,12 @@ func TestErasureEndsCallbacks(t *testing.T) {
 	access, a := o.askFor(in, ask("agent", "id-1", "x", hears.URL+"/access"))
 	in.Subject = "bob"
 	other, b := o.askFor(in, ask("agent", "id-2", "y", hears.URL+"/other"))
+	if err := o.dropTargets(t.Context(), &access); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.target(t.Context(), &access, &a); err != nil {
+		t.Errorf("of the request itself: %v", err)
+	}
 	r := o.approved("alice")
 	kit.Run(o.Run)
 	o.until(r.ID, Completed)
@@ -274,12 +280,31 @@ func TestForgottenIsToldToo(t *testing.T) {
 	o.wantNoTarget(&r, &a)
 }
 
+// needsItsParts: a workflow that could not tell is not made.
+func needsItsParts(t *testing.T, kit *lanetest.Kit, good func(*Config)) {
+	t.Helper()
+	for name, change := range map[string]func(*Config){
+		"nowhere to keep":   func(c *Config) { c.Held = nil },
+		"nobody to send":    func(c *Config) { c.Telling.Posts = nil },
+		"nothing to say":    func(c *Config) { c.Telling.Message = nil },
+		"less than no time": func(c *Config) { c.Telling.For = -1 },
+	} {
+		cfg := Config{Lane: kit.Follower(), Publisher: kit.Publisher, Keyring: kit.Keyring, Policy: kit.Policy}
+		good(&cfg)
+		change(&cfg)
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestCallbacksThatAreRefused(t *testing.T) {
 	t.Parallel()
 	kit := lanetest.Start(t)
 	meet(kit, "known")
 	hears := listen(t)
 	o := open(t, kit, telling(t, kit, hears))
+	needsItsParts(t, kit, telling(t, kit, hears))
 	for name, urls := range map[string][]string{
 		"not https":         {"http://agent.example/"},
 		"private":           {"https://10.0.0.1/"},

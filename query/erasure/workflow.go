@@ -262,6 +262,9 @@ func (c Config) Validate() error {
 	}
 	if c.Telling != nil {
 		faults = append(faults, c.Telling.validate())
+		if c.Held == nil {
+			faults = append(faults, errors.New("telling: held is missing"))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
