@@ -49,6 +49,12 @@ func TestParse(t *testing.T) {
 	if err != nil || bytes.Contains(b, []byte("alice")) || bytes.Contains(b, []byte("other.example")) || !bytes.Contains(b, []byte(r.ID)) {
 		t.Errorf("encoded: %v %s", err, b)
 	}
+	if r, err = Parse([]byte(good), "third.example", ""); err != nil || r.Issuer != "" {
+		t.Errorf("extensions of others only: %v %q", err, r.Issuer)
+	}
+	if b, _ = base64.StdEncoding.DecodeString(r.encoded); bytes.Contains(b, []byte("example.com")) || bytes.Contains(b, []byte("dsr.example")) {
+		t.Errorf("encoded, extensions of others only: %s", b)
+	}
 }
 
 // TestSaidIsOneForm: only what a request says makes another of it.

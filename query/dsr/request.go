@@ -174,17 +174,15 @@ func (w *wire) issuer(ours string) (string, error) {
 	if !is {
 		return "", fault("extensions", "want an object under our domain")
 	}
-	for name, value := range members {
-		if name != extensionIssuer {
-			return "", fault("extensions", "under our domain there is iss, and nothing else")
-		}
-		iss, is := value.(string)
-		if !is || iss == "" {
-			return "", fault("extensions", "iss: want the issuer of the subject")
-		}
+	iss, is := members[extensionIssuer].(string)
+	switch {
+	case len(members) != 1:
+		return "", fault("extensions", "under our domain there is iss, and nothing else")
+	case !is || iss == "":
+		return "", fault("extensions", "iss: want the issuer of the subject")
+	default:
 		return iss, nil
 	}
-	return "", nil
 }
 
 // text is w in one form: encoding/json sorts the members of extensions.
