@@ -236,9 +236,13 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	if p.exports, err = a.exports(p, archive); err != nil {
 		return err
 	}
+	telling, err := a.telling(p)
+	if err != nil {
+		return err
+	}
 	cfg := erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
-		Archive: archive, Held: stream.NewHeld(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Exports: p.exports,
+		Archive: archive, Held: stream.NewHeld(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime}, Telling: telling, Exports: p.exports,
 		ExportLock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, exportLock, lockTTL)
 		},
