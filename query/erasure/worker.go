@@ -146,14 +146,14 @@ func (w *Workflow) carryOutEach(ctx context.Context, people [][]Request) error {
 	return summary(faults)
 }
 
-// named is how many faults a line of the log names.
-const named = 5
+// inLine is how many faults a line of the log names.
+const inLine = 5
 
 // summary is what went wrong, and no longer for ten thousand requests.
 func summary(faults []error) error {
 	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
-	if n := len(faults); n > named {
-		faults = append(faults[:named], fmt.Errorf("and %d people more", n-named))
+	if n := len(faults); n > inLine {
+		faults = append(faults[:inLine], fmt.Errorf("and %d people more", n-inLine))
 	}
 	return errors.Join(faults...)
 }
