@@ -45,6 +45,7 @@ const (
 	RequestCancelled    Type = "dev.rescind.request.cancelled.v1"
 	RequestExecuted     Type = "dev.rescind.request.executed.v1"
 	RequestNotified     Type = "dev.rescind.request.notified.v1"
+	RequestReported     Type = "dev.rescind.request.reported.v1"
 	RequestCompleted    Type = "dev.rescind.request.completed.v1"
 	RequestReapplied    Type = "dev.rescind.request.reapplied.v1"
 	AuditAccessed       Type = "dev.rescind.audit.accessed.v1"
@@ -68,7 +69,7 @@ func Types() []Type {
 		KeyPublished, KeyRotated, KeyRetired, ConsentGranted, ConsentWithdrawn,
 		HoldPlaced, HoldReleased,
 		RequestReceived, RequestVerified, RequestApproved, RequestDenied,
-		RequestExtended, RequestCancelled, RequestExecuted, RequestNotified, RequestCompleted, RequestReapplied,
+		RequestExtended, RequestCancelled, RequestExecuted, RequestNotified, RequestReported, RequestCompleted, RequestReapplied,
 		AuditAccessed, AuditExported,
 		FindingOpened, FindingAcknowledged, FindingClosed,
 		SystemStarted, SystemStopped, SystemGap,

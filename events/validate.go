@@ -178,7 +178,8 @@ var required = map[Type][]string{
 	RequestNotified:  {"actor", "attributes.request", "attributes.recipient", "attributes.delivery"},
 	RequestReapplied: {"actor", "attributes.request"},
 	AuditAccessed:    {"actor", "attributes.purpose"}, AuditExported: {"actor", "attributes.purpose"},
-	FindingOpened: {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
+	RequestReported: {"actor", "attributes.request", "attributes.ask", "attributes.answer"},
+	FindingOpened:   {"attributes.finding"}, FindingAcknowledged: {"attributes.finding"}, FindingClosed: {"attributes.finding"},
 }
 
 func checkRequired(ev *Event) *Refusal {

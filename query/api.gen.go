@@ -11,6 +11,7 @@ import (
 	"github.com/oapi-codegen/runtime"
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/envelope"
+	"github.com/rescindhq/rescind/query/dsr"
 	"github.com/rescindhq/rescind/query/erasure"
 )
 
@@ -247,6 +248,9 @@ type CloudEvent struct {
 	// Type Examples: dev.rescind.token.issued.v1
 	Type string `json:"type"`
 }
+
+// DataRightsStatus defines model for DataRightsStatus.
+type DataRightsStatus = dsr.Exercise
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -593,6 +597,27 @@ type LiftRequest struct {
 // NumericDate Seconds since 1970, fractions allowed (RFC 7519).
 type NumericDate = events.Timestamp
 
+// OpenDSRDiscovery defines model for OpenDSRDiscovery.
+type OpenDSRDiscovery = dsr.Discovery
+
+// OpenDSRError The same, as OpenDSR has it; on its routes only.
+type OpenDSRError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// OpenDSRReceipt defines model for OpenDSRReceipt.
+type OpenDSRReceipt = dsr.Receipt
+
+// OpenDSRRequest defines model for OpenDSRRequest.
+type OpenDSRRequest = dsr.Request
+
+// OpenDSRStatus defines model for OpenDSRStatus.
+type OpenDSRStatus = dsr.Status
+
+// OpenDSRWithdrawal defines model for OpenDSRWithdrawal.
+type OpenDSRWithdrawal = dsr.Withdrawal
+
 // PersonalPart defines model for PersonalPart.
 type PersonalPart = events.Personal
 
@@ -600,6 +625,9 @@ type PersonalPart = events.Personal
 type Problem struct {
 	// Detail What is wrong here and what would be right.
 	Detail string `json:"detail,omitempty,omitzero"`
+
+	// Error The same, as OpenDSR has it; on its routes only.
+	Error *OpenDSRError `json:"error,omitempty"`
 
 	// Instance Id of this request in our log.
 	Instance string `json:"instance,omitempty,omitzero"`
@@ -872,7 +900,7 @@ type RequestStep struct {
 	// Told The day on which the subject was told.
 	Told string `json:"told,omitempty,omitzero"`
 
-	// What What happened: the state that it led to, or joined, extended, executed (what an erasure destroys is destroyed), notified, lifted.
+	// What What happened: the state that it led to, or joined, withdrawn, extended, executed (what an erasure destroys is destroyed), notified, lifted.
 	What string `json:"what"`
 }
 
@@ -1172,6 +1200,9 @@ type Verifiers struct {
 	Verifiers []Verifier `json:"verifiers"`
 }
 
+// Controller defines model for Controller.
+type Controller = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -1186,6 +1217,9 @@ type Seq = uint64
 
 // Shard defines model for Shard.
 type Shard = uint16
+
+// SubjectRequestID defines model for SubjectRequestID.
+type SubjectRequestID = string
 
 // Tenant defines model for Tenant.
 type Tenant = string
@@ -1229,6 +1263,42 @@ type ListHoldsParams struct {
 
 	// Active Only those that last.
 	Active bool `form:"active,omitempty" json:"active,omitempty,omitzero"`
+}
+
+// CreateOpenGDPRRequestParams defines parameters for CreateOpenGDPRRequest.
+type CreateOpenGDPRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// CancelOpenGDPRRequestParams defines parameters for CancelOpenGDPRRequest.
+type CancelOpenGDPRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// GetOpenGDPRRequestParams defines parameters for GetOpenGDPRRequest.
+type GetOpenGDPRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// CreateOpenDSRRequestParams defines parameters for CreateOpenDSRRequest.
+type CreateOpenDSRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// CancelOpenDSRRequestParams defines parameters for CancelOpenDSRRequest.
+type CancelOpenDSRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+}
+
+// GetOpenDSRRequestParams defines parameters for GetOpenDSRRequest.
+type GetOpenDSRRequestParams struct {
+	// Tenant The controller, for a caller that reaches several tenants.
+	Tenant Controller `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
 }
 
 // ListQuarantineParams defines parameters for ListQuarantine.
@@ -1355,6 +1425,12 @@ type PlaceHoldJSONRequestBody = HoldInput
 // ReleaseHoldJSONRequestBody defines body for ReleaseHold for application/json ContentType.
 type ReleaseHoldJSONRequestBody = RequestAct
 
+// CreateOpenGDPRRequestJSONRequestBody defines body for CreateOpenGDPRRequest for application/json ContentType.
+type CreateOpenGDPRRequestJSONRequestBody = OpenDSRRequest
+
+// CreateOpenDSRRequestJSONRequestBody defines body for CreateOpenDSRRequest for application/json ContentType.
+type CreateOpenDSRRequestJSONRequestBody = OpenDSRRequest
+
 // CreateRequestJSONRequestBody defines body for CreateRequest for application/json ContentType.
 type CreateRequestJSONRequestBody = SubjectRequestInput
 
@@ -1426,6 +1502,9 @@ type ServerInterface interface {
 	// Check Whether a token is revoked.
 	// (POST /v1/check)
 	Check(ctx echo.Context) error
+	// GetDataRightsRequest One request, in the words of the Data Rights Protocol 1.0.
+	// (GET /v1/data-rights-request/{id})
+	GetDataRightsRequest(ctx echo.Context, id ID) error
 	// PublishEvents Publish one CloudEvent or a batch.
 	// (POST /v1/events)
 	PublishEvents(ctx echo.Context) error
@@ -1456,6 +1535,30 @@ type ServerInterface interface {
 	// GetReceiptKeys The public keys that receipts of erasures are or were signed with (RFC 7517, RFC 8037).
 	// (GET /v1/keys/receipts)
 	GetReceiptKeys(ctx echo.Context) error
+	// GetOpenDSRCertificate The certificate that answers and callbacks are verified with.
+	// (GET /v1/opendsr/certificate)
+	GetOpenDSRCertificate(ctx echo.Context) error
+	// DiscoverOpenDSR What OpenDSR requests are taken, and where the certificate is.
+	// (GET /v1/opendsr/discovery)
+	DiscoverOpenDSR(ctx echo.Context) error
+	// CreateOpenGDPRRequest The same, by its name in OpenGDPR 1.0.
+	// (POST /v1/opendsr/opengdpr_requests)
+	CreateOpenGDPRRequest(ctx echo.Context, params CreateOpenGDPRRequestParams) error
+	// CancelOpenGDPRRequest The same, by its name in OpenGDPR 1.0.
+	// (DELETE /v1/opendsr/opengdpr_requests/{id})
+	CancelOpenGDPRRequest(ctx echo.Context, id SubjectRequestID, params CancelOpenGDPRRequestParams) error
+	// GetOpenGDPRRequest The same, by its name in OpenGDPR 1.0.
+	// (GET /v1/opendsr/opengdpr_requests/{id})
+	GetOpenGDPRRequest(ctx echo.Context, id SubjectRequestID, params GetOpenGDPRRequestParams) error
+	// CreateOpenDSRRequest Record what a data subject asked a controller for.
+	// (POST /v1/opendsr/requests)
+	CreateOpenDSRRequest(ctx echo.Context, params CreateOpenDSRRequestParams) error
+	// CancelOpenDSRRequest Take a request of the caller's back, while it is pending.
+	// (DELETE /v1/opendsr/requests/{id})
+	CancelOpenDSRRequest(ctx echo.Context, id SubjectRequestID, params CancelOpenDSRRequestParams) error
+	// GetOpenDSRRequest How it stands with a request of the caller's.
+	// (GET /v1/opendsr/requests/{id})
+	GetOpenDSRRequest(ctx echo.Context, id SubjectRequestID, params GetOpenDSRRequestParams) error
 	// ListQuarantine Events that were refused, the oldest first.
 	// (GET /v1/quarantine)
 	ListQuarantine(ctx echo.Context, params ListQuarantineParams) error
@@ -1641,6 +1744,22 @@ func (w *ServerInterfaceWrapper) Check(ctx echo.Context) error {
 	return err
 }
 
+// GetDataRightsRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDataRightsRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDataRightsRequest(ctx, id)
+	return err
+}
+
 // PublishEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) PublishEvents(ctx echo.Context) error {
 	var err error
@@ -1818,6 +1937,160 @@ func (w *ServerInterfaceWrapper) GetReceiptKeys(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetReceiptKeys(ctx)
+	return err
+}
+
+// GetOpenDSRCertificate converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOpenDSRCertificate(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOpenDSRCertificate(ctx)
+	return err
+}
+
+// DiscoverOpenDSR converts echo context to params.
+func (w *ServerInterfaceWrapper) DiscoverOpenDSR(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DiscoverOpenDSR(ctx)
+	return err
+}
+
+// CreateOpenGDPRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateOpenGDPRRequest(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOpenGDPRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateOpenGDPRRequest(ctx, params)
+	return err
+}
+
+// CancelOpenGDPRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelOpenGDPRRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SubjectRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelOpenGDPRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelOpenGDPRRequest(ctx, id, params)
+	return err
+}
+
+// GetOpenGDPRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOpenGDPRRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SubjectRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenGDPRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOpenGDPRRequest(ctx, id, params)
+	return err
+}
+
+// CreateOpenDSRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateOpenDSRRequest(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateOpenDSRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateOpenDSRRequest(ctx, params)
+	return err
+}
+
+// CancelOpenDSRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelOpenDSRRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SubjectRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelOpenDSRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelOpenDSRRequest(ctx, id, params)
+	return err
+}
+
+// GetOpenDSRRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOpenDSRRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id SubjectRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenDSRRequestParams
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOpenDSRRequest(ctx, id, params)
 	return err
 }
 
@@ -2578,6 +2851,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/exports/:tenant/:id/:secret", wrapper.DownloadExport, options.OperationMiddlewares["downloadExport"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/lift", wrapper.LiftRequest, options.OperationMiddlewares["liftRequest"]...)
 	router.POST(options.BaseURL+"/v1/requests/:id/recipients/:recipient", wrapper.SettleRecipient, options.OperationMiddlewares["settleRecipient"]...)
+	router.GET(options.BaseURL+"/v1/opendsr/discovery", wrapper.DiscoverOpenDSR, options.OperationMiddlewares["discoverOpenDSR"]...)
+	router.GET(options.BaseURL+"/v1/opendsr/certificate", wrapper.GetOpenDSRCertificate, options.OperationMiddlewares["getOpenDSRCertificate"]...)
+	router.POST(options.BaseURL+"/v1/opendsr/requests", wrapper.CreateOpenDSRRequest, options.OperationMiddlewares["createOpenDSRRequest"]...)
+	router.DELETE(options.BaseURL+"/v1/opendsr/requests/:id", wrapper.CancelOpenDSRRequest, options.OperationMiddlewares["cancelOpenDSRRequest"]...)
+	router.GET(options.BaseURL+"/v1/opendsr/requests/:id", wrapper.GetOpenDSRRequest, options.OperationMiddlewares["getOpenDSRRequest"]...)
+	router.POST(options.BaseURL+"/v1/opendsr/opengdpr_requests", wrapper.CreateOpenGDPRRequest, options.OperationMiddlewares["createOpenGDPRRequest"]...)
+	router.DELETE(options.BaseURL+"/v1/opendsr/opengdpr_requests/:id", wrapper.CancelOpenGDPRRequest, options.OperationMiddlewares["cancelOpenGDPRRequest"]...)
+	router.GET(options.BaseURL+"/v1/opendsr/opengdpr_requests/:id", wrapper.GetOpenGDPRRequest, options.OperationMiddlewares["getOpenGDPRRequest"]...)
+	router.GET(options.BaseURL+"/v1/data-rights-request/:id", wrapper.GetDataRightsRequest, options.OperationMiddlewares["getDataRightsRequest"]...)
 	router.POST(options.BaseURL+"/v1/subjects/renew", wrapper.RenewSubject, options.OperationMiddlewares["renewSubject"]...)
 	router.GET(options.BaseURL+"/v1/holds", wrapper.ListHolds, options.OperationMiddlewares["listHolds"]...)
 	router.POST(options.BaseURL+"/v1/holds", wrapper.PlaceHold, options.OperationMiddlewares["placeHold"]...)

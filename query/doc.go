@@ -67,6 +67,9 @@
 //     the audit store, or left out where that takes longer than ten seconds.
 //   - The leaks of a revocation are complete up to the position that the answer
 //     names. A decision of the past is what the log of then amounts to.
+//   - A request that was sent by OpenDSR is the same request however often its sender
+//     sends it, says one thing, is theirs alone to see and take back there, and is verified
+//     and approved like any other. No answer repeats who it is about; each is signed.
 //   - Nobody publishes under a source of Rescind's own.
 //   - Neither a link to an export nor a byte of one leaves before audit.exported is
 //     on the log, naming whose it is; where it cannot be, nothing leaves. Whatever
@@ -101,5 +104,5 @@
 // # Sources
 //
 // RFC 9068 and 8725 (access tokens), RFC 6750 (challenges), RFC 7240 (Prefer),
-// RFC 9457 (problems), RFC 7517 (keys), CloudEvents 1.0.2, OpenAPI 3.1.
+// RFC 9457 (problems), OpenDSR 2.0, Data Rights Protocol 1.0, RFC 7517 (keys), CloudEvents 1.0.2, OpenAPI 3.1.
 package query

@@ -290,6 +290,18 @@ func (requests) Receive(context.Context, erasure.Input) (erasure.Request, bool, 
 	return erasure.Request{}, false, erasure.ErrPending
 }
 
+func (requests) AskFor(context.Context, erasure.Input, erasure.Ask) (erasure.Request, erasure.Asked, error) {
+	return erasure.Request{}, erasure.Asked{}, erasure.ErrPending
+}
+
+func (requests) FindAsk(context.Context, string, string, string) (erasure.Request, erasure.Asked, error) {
+	return erasure.Request{}, erasure.Asked{}, erasure.ErrNotFound
+}
+
+func (requests) Withdraw(context.Context, string, string, string) (erasure.Request, erasure.Asked, error) {
+	return erasure.Request{}, erasure.Asked{}, erasure.ErrNotFound
+}
+
 func (requests) Act(context.Context, erasure.Act) (erasure.Request, error) {
 	return erasure.Request{}, erasure.ErrNotFound
 }

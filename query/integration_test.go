@@ -61,12 +61,14 @@ type house struct {
 	stopAudit func()
 	feedKey   ed25519.PublicKey
 	cfg       query.Config
+	hears     *receiver // of callbacks
 }
 
 func build(t *testing.T, changes ...func(*query.Config)) *house {
 	t.Helper()
 	k := lanetest.Start(t)
-	h := &house{kit: k}
+	h := &house{kit: k, hears: listen(t)}
+	signer := newSigner(t)
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,7 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	workflow, err := erasure.New(erasure.Config{
 		Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience,
 		Archive: archive, Held: stream.NewHeld(k.JS), Exports: office,
+		Telling: h.hears.telling(t, signer),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +108,7 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	h.cfg = query.Config{
 		Policy: k.Policy, Publisher: k.Publisher, Lane: follower, Events: s, Findings: s, Reach: s, History: past, Keyring: k.Keyring, IntakeKeys: k.IntakeKeys(),
 		Decider: view, Requests: workflow, Exports: office, Quarantine: quarantine, Feed: passed, WaitFor: patience,
+		OpenDSR: signer,
 	}
 	for _, change := range changes {
 		change(&h.cfg)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/dsr"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
@@ -37,6 +38,7 @@ const (
 	KindNotFound     Kind = "not-found"         // 404
 	KindMethod       Kind = "method"            // 405
 	KindState        Kind = "state"             // 409
+	KindTaken        Kind = "taken"             // 409 another request was sent under this id
 	KindApproval     Kind = "approval-required" // 409 a second person has to approve it
 	KindAmbiguous    Kind = "ambiguous"         // 409 an id names things of several tenants
 	KindTooLarge     Kind = "too-large"         // 413
@@ -110,6 +112,7 @@ func problemOf(err error) Problem {
 		tooBig   *http.MaxBytesError
 		share    *shareError
 		early    *erasure.EarlyError
+		sent     *dsr.Fault
 	)
 	switch {
 	case errors.As(err, &told):
@@ -140,6 +143,12 @@ func problemOf(err error) Problem {
 		return problem(KindState, http.StatusConflict, "not in this state", hold.ErrReleased.Error())
 	case errors.Is(err, seal.ErrLiving), errors.Is(err, seal.ErrErasing):
 		return problem(KindState, http.StatusConflict, "nobody to let be known again", "want somebody who was forgotten, whose erasure is finished")
+	case errors.As(err, &sent):
+		return Problem{Type: string(KindInvalid), Status: http.StatusUnprocessableEntity, Title: "a member is not acceptable", Detail: sent.Detail, Member: sent.Member}
+	case errors.Is(err, erasure.ErrTaken):
+		return Problem{Type: string(KindTaken), Status: http.StatusConflict, Title: "the id is taken", Detail: erasure.ErrTaken.Error(), Member: "subject_request_id"}
+	case errors.Is(err, erasure.ErrManyAsks):
+		return problem(KindState, http.StatusConflict, "too many are told of it", "send it without status_callback_urls, and ask for its status")
 	case errors.Is(err, erasure.ErrTooLate):
 		return problem(KindState, http.StatusConflict, "too late", err.Error())
 	case errors.As(err, &proposed):
@@ -202,6 +211,7 @@ func (s *Server) fail(err error, c echo.Context) {
 		return // the caller is gone
 	}
 	p := problemOf(err)
+	asProtocol(err, &p)
 	s.logFailure(c.Request().Context(), c, p, err)
 	p.Type = kindPrefix + p.Type
 	p.Instance = c.Response().Header().Get(echo.HeaderXRequestID)

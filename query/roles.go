@@ -18,6 +18,7 @@ const (
 	ScopeAuditRead          = "audit:read"          // read events without personal data
 	ScopeAuditOpen          = "audit:open"          // read personal data, for a purpose
 	ScopeRequestsWrite      = "requests:write"      // record and cancel requests of data subjects
+	ScopeRequestsSubmit     = "requests:submit"     // send requests by another protocol, and see one's own
 	ScopeRequestsRead       = "requests:read"       // see them
 	ScopeRequestsVerify     = "requests:verify"     // state that an identity was verified, extend
 	ScopeRequestsApprove    = "requests:approve"    // approve, deny, lift
@@ -52,6 +53,7 @@ func Roles() map[string][]string {
 		"handler":  {ScopeHoldsRead, ScopeRequestsExport, ScopeRequestsWrite, ScopeRequestsRead, ScopeRequestsVerify, ScopeAuditRead, ScopeRevocationsRead},
 		"approver": {ScopeHoldsRead, ScopeHoldsWrite, ScopeRequestsRead, ScopeRequestsApprove, ScopeRevocationsRead, ScopeRevocationsApprove, ScopeAuditRead},
 		"issuer":   {ScopeEventsWrite, ScopeRevocationsWrite, ScopeRevocationsRead, ScopeRevocationsLift, ScopeCheck},
+		"agent":    {ScopeRequestsSubmit},
 		"verifier": {ScopeEventsReport, ScopeRevocationsRead, ScopeFeedRead, ScopeCheck},
 	}
 	for _, scopes := range roles {
@@ -102,6 +104,15 @@ func access() map[string][]string {
 		"downloadExport":         nil,
 		"settleRecipient":        {ScopeRequestsApprove},
 		"renewSubject":           {ScopeRequestsApprove},
+		"discoverOpenDSR":        nil,
+		"getOpenDSRCertificate":  nil,
+		"createOpenDSRRequest":   {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"getOpenDSRRequest":      {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"cancelOpenDSRRequest":   {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"createOpenGDPRRequest":  {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"getOpenGDPRRequest":     {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"cancelOpenGDPRRequest":  {ScopeRequestsSubmit, ScopeRequestsWrite},
+		"getDataRightsRequest":   {ScopeRequestsRead},
 		"placeHold":              {ScopeHoldsWrite},
 		"listHolds":              {ScopeHoldsRead},
 		"getHold":                {ScopeHoldsRead},

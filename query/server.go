@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/dsr"
 	"github.com/rescindhq/rescind/query/proposal"
 )
 
@@ -49,6 +50,10 @@ type Config struct {
 	Requests   Requests
 	Quarantine QuarantineStore
 	Feed       Feed
+
+	// OpenDSR signs what controllers are answered. Default none: its routes are
+	// answered 404.
+	OpenDSR *dsr.Signer
 
 	// Bulk publishes the lines of bulk jobs, whose order does not matter. Default
 	// Publisher.

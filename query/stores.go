@@ -82,6 +82,11 @@ type Receipts interface {
 type Requests interface {
 	// Receive says whether the request joined the one that is returned.
 	Receive(ctx context.Context, in erasure.Input) (r erasure.Request, joined bool, err error)
+	// AskFor is Receive of what was sent from elsewhere, under an id of the
+	// sender's; FindAsk and Withdraw find it by that.
+	AskFor(ctx context.Context, in erasure.Input, a erasure.Ask) (erasure.Request, erasure.Asked, error)
+	FindAsk(ctx context.Context, tenant, by, id string) (erasure.Request, erasure.Asked, error)
+	Withdraw(ctx context.Context, tenant, by, id string) (erasure.Request, erasure.Asked, error)
 	Act(ctx context.Context, a erasure.Act) (erasure.Request, error)
 	Lift(ctx context.Context, a erasure.Act) (erasure.Request, error)
 	// OpenHeld opens what a hold keeps of somebody who was forgotten, and says

@@ -15,7 +15,7 @@ func addClientFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.String("url", "", "base URL of the API (RESCIND_URL)")
 	f.String("data", "", "`folder` of a running rescind dev, for its URL and tokens (RESCIND_DATA, default .rescind)")
-	f.String("as", "", "which token of rescind dev to use: admin, officer, handler, approver, issuer, verifier")
+	f.String("as", "", "which token of rescind dev to use: admin, officer, handler, approver, agent, issuer, verifier")
 }
 
 // newClient finds the API: --url and RESCIND_TOKEN, or the dev.json of a

@@ -634,7 +634,7 @@ func TestTenantReferences(t *testing.T) {
 		t.Fatal("another process makes other references")
 	}
 	refs := []events.Ref{
-		one.TokenRef("i", "j"), one.SessionRef("i", "j"), one.GrantRef("i", "j"),
+		one.TokenRef("i", "j"), one.SessionRef("i", "j"), one.GrantRef("i", "j"), one.AskRef("i", "j"), one.SaidRef("i", "j"),
 		one.TokenRef("ij", "j"), one.TokenRef("i", "jj"), one.TokenRef("", "ij"), two.TokenRef("i", "j"),
 	}
 	seen := map[events.Ref]bool{}
@@ -644,7 +644,7 @@ func TestTenantReferences(t *testing.T) {
 		}
 		seen[r] = true
 	}
-	for _, r := range []events.Ref{one.TokenRef("i", ""), one.SessionRef("i", ""), one.GrantRef("i", "")} {
+	for _, r := range []events.Ref{one.TokenRef("i", ""), one.SessionRef("i", ""), one.GrantRef("i", ""), one.AskRef("i", ""), one.SaidRef("i", "")} {
 		if !r.IsZero() {
 			t.Error("a reference of nothing")
 		}

@@ -39,6 +39,14 @@ func (t *Tenant) SessionRef(iss, sid string) events.Ref { return t.ref("session"
 // GrantRef is the reference of a grant, zero where id is empty.
 func (t *Tenant) GrantRef(iss, id string) events.Ref { return t.ref("grant", iss, id) }
 
+// AskRef is the reference of a request under the id that by, who sent it, gave
+// it. It is zero where id is empty.
+func (t *Tenant) AskRef(by, id string) events.Ref { return t.ref("ask", by, id) }
+
+// SaidRef is the reference of what was said under such an id. Who knows the
+// tenant's key, but not the id, cannot tell from it what was said.
+func (t *Tenant) SaidRef(id, said string) events.Ref { return t.ref("said", id, said) }
+
 func (t *Tenant) ref(what, iss, id string) events.Ref {
 	if id == "" {
 		return events.Ref{}

@@ -20,6 +20,7 @@ import (
 	"github.com/rescindhq/rescind/projector/intakekey"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/callback"
+	"github.com/rescindhq/rescind/query/dsr"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/feedhttp"
@@ -51,6 +52,7 @@ type parts struct {
 	feed       *feed.Feed
 	passed     *feedhttp.Server // the feed to others
 	verifiers  *verifiers.Registry
+	opendsr    *dsr.Signer // nil where OpenDSR is not spoken
 	requests   *erasure.Workflow
 	callbacks  *callback.Sender
 	exports    *export.Office
@@ -71,6 +73,9 @@ func (a *app) api(ctx context.Context, b *bus) (role, error) {
 	}
 	a.closers = append(a.closers, func() { conn.Close() })
 	tables := store.New(conn)
+	if p.opendsr, err = a.openDSR(); err != nil {
+		return role{}, fmt.Errorf("api: %w", err)
+	}
 	if err := a.requests(p, tables); err != nil {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
@@ -241,7 +246,7 @@ func (a *app) requests(p *parts, s *store.Store) error {
 	cfg := erasure.Config{
 		Deadlines: rules, Lane: p.lane, Publisher: p.publisher, Keyring: forgetting{p.keys, p.bus}, Policy: a.policy(), Logger: a.log,
 		Archive: archive, Held: stream.NewHeld(p.bus.js), Intake: stream.NewBacklog(p.bus.js), Tokens: living{s, a.cfg.Limits.TokenLifetime},
-		Exports: p.exports, Notifying: notifying,
+		Exports: p.exports, Notifying: notifying, Telling: a.telling(p),
 		ExportLock: func(ctx context.Context) (func(), error) {
 			return stream.AcquireLock(ctx, p.bus.js, exportLock, lockTTL)
 		},
@@ -318,7 +323,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	return query.New(query.Config{
 		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
 		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, CallbackKeys: p.callbackKeys, Decider: p.feed, Receipts: p.verifiers,
-		Requests: p.requests, Exports: p.exports, Quarantine: quarantine, Feed: p.passed, Probes: a.probes, Registry: a.registry, Logger: a.log,
+		Requests: p.requests, Exports: p.exports, Quarantine: quarantine, Feed: p.passed, OpenDSR: p.opendsr, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,
 	})

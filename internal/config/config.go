@@ -53,6 +53,7 @@ type Config struct {
 	Requests   Requests   `koanf:"requests"`
 	Callbacks  Callbacks  `koanf:"callbacks"`
 	Erasure    Erasure    `koanf:"erasure"`
+	OpenDSR    OpenDSR    `koanf:"opendsr"`
 }
 
 // NATS is where the streams are.
@@ -314,6 +315,7 @@ func (c *Config) Validate() error {
 		_, err := c.Registry()
 		f.check(err == nil, "requests.recipients: %v", err)
 	}
+	c.validateOpenDSR(f)
 	if c.Profile == Production {
 		c.validateTransport(f)
 	}

@@ -25,6 +25,13 @@ const (
 	attrOutcome    = "outcome"      // of request.completed
 	attrMissing    = "missing"      // of request.completed with the outcome partial, separated by spaces
 	attrHolds      = "holds"        // of the same and of request.executed: which holds were heeded, as one digest
+	attrAsk        = "ask"          // of request.received: under which id it came; of request.reported: who was told
+	attrSaid       = "said"         // of request.received: what it said, as a reference
+	attrCallbacks  = "callbacks"    // of request.received: how many URLs are told
+	attrWithdraw   = "withdraw"     // of request.cancelled: the ask that is taken back
+	attrCallback   = "callback"     // of request.reported: which of the URLs
+	attrStep       = "step"         // of the same: position of the step that it was told of
+	attrAnswer     = "answer"       // of the same: what it came to
 	attrKept       = "kept"         // of the same: how many personal parts they keep
 )
 

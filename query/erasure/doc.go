@@ -75,6 +75,17 @@
 //   - What the receipt names of the key is on the log before the key goes.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
+//   - A request that was sent from elsewhere under an id of its sender's is one request,
+//     in every process and after an erasure too; what says something else under that id
+//     is refused. Several who ask for the same are joined, each takes back their own, and
+//     the last one cancels it.
+//   - Whoever asked to be told is told of every step to another state or deadline, once
+//     it is on the log and in order: at least once, or until the next step or for
+//     Telling.For where they do not answer. Where they are told is sealed under a key of
+//     its own, which is destroyed before the last of it is on the log, and when the
+//     person is erased by another request.
+//   - What can be asked to be told is bounded: [MaxCallbacks] URLs, [MaxAsks] asks of one
+//     request, and nothing that package callback would not call.
 //   - Outcomes are told apart: exported, erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
@@ -94,7 +105,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [ErrNoReceipt],
+// [ErrNotFound], [ErrFourEyes], [ErrTooLate], [ErrPending], [ErrTaken], [ErrManyAsks], [ErrNoReceipt],
 // [*EarlyError], [*StateError] and [*MemberError] are for callers to branch on, and those of package hold; a
 // *events.Refusal says which member of a request cannot be accepted. Everything
 // else may be tried again. The worker tries again by itself, with back-off, for

@@ -34,6 +34,9 @@ func (r *Request) judge(record *events.Record) (State, error) {
 	if record.Type == events.RequestNotified {
 		return r.State, r.judgeNotice(record)
 	}
+	if withdraws(record) {
+		return r.judgeWithdrawal(record)
+	}
 	to := r.target(record)
 	if r.Type == typeRenewal {
 		return to, r.judgeRenewal(record, to)

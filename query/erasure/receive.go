@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -25,32 +26,43 @@ type Input struct {
 // under the same regulation and that is still open, the request joins it: what
 // is returned is the first, and joined is true.
 func (w *Workflow) Receive(ctx context.Context, in Input) (r Request, joined bool, err error) {
-	id, err := newID()
+	id, salt, err := w.receive(ctx, in, nil)
 	if err != nil {
 		return Request{}, false, err
 	}
-	now := w.cfg.Now()
-	if in.Received.After(now) || !in.Received.IsZero() && now.Sub(in.Received) > backdate {
-		return Request{}, false, &MemberError{"received_at", fmt.Sprintf("want a time in the last %d days", backdate/(24*time.Hour))}
-	}
-	known, err := w.known(ctx, in)
-	if err != nil {
-		return Request{}, false, err
-	}
-	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
-		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note,
-		Attributes: w.received(id, known, now, in),
-	})
-	salt := commit(&ev.Data, in)
-	if err := w.publish(ctx, ev); err != nil {
-		return Request{}, false, fmt.Errorf("receive request: %w", err)
-	}
-	r, err = w.await(ctx, ev, id)
+	r, err = w.Get(id, func(tenant string) bool { return tenant == in.Tenant })
 	if joined = err == nil && r.ID != id; joined {
 		salt = w.saltOf(ctx, &r)
 	}
 	r.Salt = salt
 	return r, joined, err
+}
+
+// receive puts a request on the log, with more attributes, and says under which
+// id, and with which salt.
+func (w *Workflow) receive(ctx context.Context, in Input, more map[string]string) (id, salt string, err error) {
+	if id, err = newID(); err != nil {
+		return "", "", err
+	}
+	now := w.cfg.Now()
+	if in.Received.After(now) || !in.Received.IsZero() && now.Sub(in.Received) > backdate {
+		return "", "", &MemberError{"received_at", fmt.Sprintf("want a time in the last %d days", backdate/(24*time.Hour))}
+	}
+	known, err := w.known(ctx, in)
+	if err != nil {
+		return "", "", err
+	}
+	attributes := w.received(id, known, now, in)
+	maps.Copy(attributes, more)
+	ev := w.event(events.RequestReceived, id, in.Tenant, events.Data{
+		Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Ticket: in.Ticket, Note: in.Note, Attributes: attributes,
+	})
+	salt = commit(&ev.Data, in)
+	if err := w.publish(ctx, ev); err != nil {
+		return "", "", fmt.Errorf("receive request: %w", err)
+	}
+	_, err = w.logged(ctx, ev)
+	return id, salt, err
 }
 
 // commit commits the request to its subject, where there will be a receipt, and is the

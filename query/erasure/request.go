@@ -83,6 +83,7 @@ type Request struct {
 	Shard       uint16    // of the tenant
 	Position    uint64    // log index, in the shard, of the event that it came with
 	History     []Step
+	Asks        []Asked // by which it came from elsewhere
 
 	Recipients []Recipient // of an erasure: who has to be told, in the order of their ids
 
@@ -94,6 +95,7 @@ type Request struct {
 	refused events.Revocation // of an erasure: of the subject's tokens
 	origin  lane.Entry        // the request.received, for as long as it may have to be opened
 	flagged map[string]flag   // by the id of the finding
+	direct  int               // times that it was recorded here, and came by no ask
 
 	// What a receipt says, of an erasure.
 	commitment string           // to the subject
@@ -112,6 +114,8 @@ const (
 	StepJoined   = "joined"   // somebody asked for the same again
 	StepExtended = "extended" // before the identity was verified, too
 	StepLifted   = "lifted"
+
+	StepWithdrawn = "withdrawn" // one of several who asked takes it back
 )
 
 // Step is one event of a request that changed it.
@@ -169,6 +173,10 @@ func (r *Request) clone() Request {
 	c := *r
 	c.History, c.Missing, c.flagged = slices.Clone(r.History), slices.Clone(r.Missing), nil
 	c.Recipients = slices.Clone(r.Recipients)
+	c.Asks = slices.Clone(r.Asks)
+	for i := range c.Asks {
+		c.Asks[i].told = slices.Clone(c.Asks[i].told)
+	}
 	return c
 }
 

@@ -29,6 +29,8 @@ type book struct {
 	restricted map[person][]*Request // by what
 	telling    map[*Request]bool     // whose recipients were not all told
 	unknown    map[string]bool       // findings about audiences that nobody is registered for
+	asks       map[askKey]*Request
+	called     map[*Request]bool // whose changes are to be told
 }
 
 func newBook() *book {
@@ -36,6 +38,7 @@ func newBook() *book {
 		byID: make(map[string][]*Request), open: make(map[asked]*Request),
 		erased: make(map[person]string), restricted: make(map[person][]*Request),
 		telling: make(map[*Request]bool), unknown: make(map[string]bool),
+		asks: make(map[askKey]*Request), called: make(map[*Request]bool),
 	}
 }
 
@@ -67,6 +70,9 @@ func (b *book) apply(e lane.Entry) *Request {
 	case e.Record.Type == events.FindingOpened, e.Record.Type == events.FindingClosed:
 		r.note(e.Record)
 		return nil
+	case isTold(e.Record):
+		b.told(r, e.Record)
+		return nil
 	}
 	to, err := r.judge(e.Record)
 	if err != nil {
@@ -77,6 +83,9 @@ func (b *book) apply(e lane.Entry) *Request {
 		return r
 	}
 	was := r.State
+	if a := r.withdrawn(e.Record); a != nil {
+		a.Withdrawn, a.ended, a.WithdrawnAt = true, e.Index, time.UnixMicro(e.Record.Received).UTC()
+	}
 	r.move(to, what(to, e.Record), e)
 	if e.Record.Type == events.RequestExecuted {
 		r.execute(e)
@@ -98,23 +107,29 @@ func what(to State, record *events.Record) string {
 		return StepExecuted
 	case lifts(record):
 		return StepLifted
+	case withdraws(record) && to != Cancelled:
+		return StepWithdrawn
 	default:
 		return string(to)
 	}
 }
 
-// receive begins a request, or has it join the one that asks for the same.
+// receive begins a request, or has it join the one that asks for the same. What
+// was sent twice under one id changes nothing.
 func (b *book) receive(there *Request, id string, e lane.Entry) *Request {
-	if there != nil {
+	a := askOf(e)
+	if there != nil || !a.Ref.IsZero() && b.asks[askKey{e.Record.Tenant, a.Ref}] != nil {
 		return nil
 	}
 	r := newRequest(id, e)
 	if first := b.open[r.asked()]; first != nil && !r.subject.IsZero() {
 		first.move(first.State, StepJoined, e)
+		b.ask(first, a)
 		b.byID[id] = append(b.byID[id], first)
 		return first
 	}
 	r.move(Received, string(Received), e)
+	b.ask(r, a)
 	b.byID[id] = append(b.byID[id], r)
 	b.order = append(b.order, r)
 	b.open[r.asked()] = r

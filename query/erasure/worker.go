@@ -26,6 +26,7 @@ func (w *Workflow) Run(ctx context.Context) error {
 	watching.Go(func() { w.watch(ctx) })
 	watching.Go(func() { w.notify(ctx) })
 	watching.Go(func() { w.runExports(ctx) })
+	watching.Go(func() { w.tell(ctx) })
 	defer watching.Wait()
 	pause := w.cfg.Retry
 	w.wake()
@@ -184,6 +185,9 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 		return err
 	}
 	if err := w.letGo(ctx, &r); err != nil {
+		return err
+	}
+	if err := w.dropTargets(ctx, &r); err != nil {
 		return err
 	}
 	if err := w.enter(ctx, &r, gone, kept); err != nil {

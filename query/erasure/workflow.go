@@ -187,6 +187,10 @@ type Config struct {
 	// bring it back. Default none: then the log alone says so.
 	Ledger Ledger
 
+	// Telling is how those who asked from elsewhere are told how it stands. Without
+	// it nobody can ask to be told. It needs Held.
+	Telling *Telling
+
 	// Deadlines are the rules of the controller for what is received from now
 	// on. Default deadline.Default: UTC, no holidays. What was received is due
 	// when its event says.
@@ -252,6 +256,11 @@ func (c *Config) defaults() {
 	if c.ExportLock == nil {
 		c.ExportLock = func(context.Context) (func(), error) { return func() {}, nil }
 	}
+	if c.Telling != nil {
+		t := *c.Telling
+		t.defaults()
+		c.Telling = &t
+	}
 }
 
 // Validate reports every fault of c at once.
@@ -267,6 +276,12 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("wait_for, retry and watch: want more than 0"))
 	}
 	faults = append(faults, c.Notifying.validate(c.Archive))
+	if c.Telling != nil {
+		faults = append(faults, c.Telling.validate())
+		if c.Held == nil {
+			faults = append(faults, errors.New("telling: held is missing"))
+		}
+	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("erasure: %w", err)
 	}
@@ -280,6 +295,7 @@ type Workflow struct {
 	asked chan struct{} // has one when there may be something to export
 	look  chan struct{} // has one when there may be something to find
 	post  chan struct{} // has one when there may be somebody to tell
+	news  chan struct{} // has one when there may be something to tell
 
 	countFrom atomic.Int64     // ns since 1970: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
@@ -301,7 +317,10 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
-	w := &Workflow{cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note)}
+	w := &Workflow{
+		cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note),
+	}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
 }
@@ -311,7 +330,11 @@ func (w *Workflow) apply(e lane.Entry) {
 	w.note(e.Record)
 	r := w.book.apply(e)
 	held := w.holds.Apply(e)
+	called := r != nil && w.book.called[r]
 	w.mu.Unlock()
+	if called {
+		signal(w.news)
+	}
 	if held || r != nil && (r.toDo() || r.toldAll()) {
 		w.wake()
 	}
