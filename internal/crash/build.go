@@ -25,6 +25,7 @@ func executable(name string) (string, error) {
 		}
 		const module = "github.com/rescindhq/rescind/"
 		cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", built.dir, module+"cmd/rescind", module+"internal/crash/server")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the image is
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("build the command: %w\n%s", err, out)
 		}

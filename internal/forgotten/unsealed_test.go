@@ -85,6 +85,7 @@ func build(t *testing.T) (command string) {
 	}
 	command = filepath.Join(dir, "rescind")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay="+filepath.Join(dir, "overlay.json"), "-ldflags=-s -w", "-o", command, "./cmd/rescind")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Dir = module
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
