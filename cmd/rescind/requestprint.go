@@ -98,7 +98,7 @@ func printRequest(w io.Writer, r *client.Request) {
 		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export) + " or until the person is erased"})
 	}
 	if r.Salt != "" {
-		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, it is not shown again: it ties the receipt to them)"})
+		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, show does not print it again: it ties the receipt to them)"})
 	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)
