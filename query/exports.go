@@ -127,14 +127,14 @@ func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error
 // where that is. Its error tells nothing.
 func (s *Server) exportAt(tenant, id string) (r erasure.Request, place stream.ExportPlace, err error) {
 	if s.cfg.Exports == nil {
-		return r, place, ErrNotFound
+		return r, place, export.ErrGone
 	}
 	its := func(t string) bool { return t == tenant }
 	if r, err = s.cfg.Requests.Get(id, its); err == nil {
 		place, err = s.cfg.Requests.Export(id, its)
 	}
 	if err != nil {
-		return r, place, ErrNotFound
+		return r, place, export.ErrGone
 	}
 	return r, place, nil
 }

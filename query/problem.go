@@ -159,7 +159,9 @@ func problemOf(err error) Problem {
 		return problem(KindFourEyes, http.StatusForbidden, "somebody else has to", erasure.ErrFourEyes.Error())
 	case errors.Is(err, erasure.ErrPending):
 		return problem(KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again")
-	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, export.ErrGone), errors.Is(err, ErrNotFound):
+	case errors.Is(err, export.ErrGone):
+		return problem(KindNotFound, http.StatusNotFound, "no export", "there is none, or no more: its time is over, a newer link has replaced this one, or the person was erased; ask whoever sent the link")
+	case errors.Is(err, erasure.ErrNotFound), errors.Is(err, hold.ErrNotFound), errors.Is(err, proposal.ErrNotFound), errors.Is(err, ErrNotFound):
 		return problem(KindNotFound, http.StatusNotFound, "not found", "there is none that your token reaches")
 	case errors.As(err, &tooBig):
 		return Problem{Type: string(KindTooLarge), Status: errTooLarge.status, Title: errTooLarge.title, Detail: errTooLarge.detail}

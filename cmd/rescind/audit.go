@@ -72,7 +72,11 @@ func auditSearch(cmd *cobra.Command, env environment, in map[string]any) error {
 	}
 	var out client.Trail
 	return ask(cmd, c, "POST", "/v1/audit/search", in, &out, func(w io.Writer) {
-		printTrail(w, out.Events)
+		if len(out.Events) > 0 {
+			printTrail(w, out.Events)
+		} else {
+			fmt.Fprintln(w, "no events match; what was published within the last seconds may not be here yet")
+		}
 		if out.SubjectState == "erased" {
 			fmt.Fprintln(w, "the subject was erased: their events are found by --subject-ref only")
 		}
@@ -108,9 +112,23 @@ func personal(e client.Event) string {
 	var parts []string
 	for name, v := range e.Personal {
 		if name != "jti" && name != "sid" && name != "user_agent" {
-			parts = append(parts, fmt.Sprintf("%s=%v", name, v))
+			parts = append(parts, inPersonal(name, v))
 		}
 	}
 	slices.Sort(parts)
 	return cmp.Or(strings.Join(parts, " "), "-")
+}
+
+// inPersonal is one personal member; those inside it are named name.inner.
+func inPersonal(name string, v any) string {
+	inner, is := v.(map[string]any)
+	if !is {
+		return fmt.Sprintf("%s=%v", name, v)
+	}
+	var parts []string
+	for k, x := range inner {
+		parts = append(parts, inPersonal(name+"."+k, x))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " ")
 }

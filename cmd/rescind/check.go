@@ -36,7 +36,7 @@ With --as-of it is what was so then, whatever came later.`,
 			if err != nil {
 				return err
 			}
-			return check(cmd, env, in)
+			return check(cmd, env, in, file == "" && *claims["sub"] == "")
 		},
 	}
 	addClientFlags(cmd)
@@ -109,7 +109,7 @@ func addAsOf(in map[string]any, asOf string) error {
 	return nil
 }
 
-func check(cmd *cobra.Command, env environment, in map[string]any) error {
+func check(cmd *cobra.Command, env environment, in map[string]any, nameless bool) error {
 	c, err := newClient(cmd, env, "verifier")
 	if err != nil {
 		return err
@@ -117,6 +117,9 @@ func check(cmd *cobra.Command, env environment, in map[string]any) error {
 	var out client.Checked
 	err = ask(cmd, c, "POST", "/v1/check", in, &out, func(w io.Writer) {
 		fmt.Fprintln(w, decided(&out))
+		if nameless && out.Decision == "active" {
+			fmt.Fprintln(w, "by what was given: a revocation of its subject, as an erasure makes, is seen only with --sub or --token-file")
+		}
 		if out.AsOf != "" {
 			fmt.Fprintf(w, "as of %s, position %d\n", out.AsOf, out.Position)
 			return

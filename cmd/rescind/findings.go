@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/url"
 	"strconv"
@@ -30,6 +31,10 @@ func newFindings(env environment) *cobra.Command {
 				rows := make([][]string, len(out.Findings))
 				for i, f := range out.Findings {
 					rows[i] = []string{clock(f.Opened), f.Tenant, f.Severity, f.Control, f.State, strconv.FormatUint(f.Index, 10), f.Title}
+				}
+				if len(rows) == 0 {
+					fmt.Fprintln(w, "no findings; what was found within the last seconds may not be here yet")
+					return
 				}
 				table(w, []string{"OPENED", "TENANT", "SEVERITY", "CONTROL", "STATE", "INDEX", "TITLE"}, rows)
 			})

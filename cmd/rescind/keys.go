@@ -15,7 +15,7 @@ func newKeys(env environment) *cobra.Command {
 		Use: "keys", Short: "Make the keys of a deployment, and show how old the keyring's are", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeysInit(), newKeysEpochs(env), newKeysReceipts(env))
+	cmd.AddCommand(newKeysInit(), newKeysEpochs(env), newKeysReceipts(env), newKeysCallbacks(env))
 	return cmd
 }
 

@@ -25,13 +25,34 @@ to whoever gets receipts: with it they are verified when this deployment is gone
 			if _, err := receipt.ParseKeys(set); err != nil {
 				return err
 			}
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(json.RawMessage(set))
+			return printKeys(cmd, set)
 		},
 	}
 	addDeploymentFlags(cmd)
 	return cmd
+}
+
+func newKeysCallbacks(env environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "callbacks", Short: "Print the public keys that callbacks are signed with", Args: cobra.NoArgs,
+		Long: `Callbacks prints a set of public keys (RFC 7517). Give it to recipients of personal data
+before they get the first notice of an erasure: they verify notices with it.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, err := fetchKeys(cmd, env, "/v1/keys/callbacks")
+			if err != nil {
+				return err
+			}
+			return printKeys(cmd, set)
+		},
+	}
+	addDeploymentFlags(cmd)
+	return cmd
+}
+
+func printKeys(cmd *cobra.Command, set []byte) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(json.RawMessage(set))
 }
 
 // addDeploymentFlags declares how a command finds what an API tells everybody.
@@ -41,14 +62,18 @@ func addDeploymentFlags(cmd *cobra.Command) {
 	f.String("data", "", "`folder` of a running rescind dev, for its URL (RESCIND_DATA, default .rescind)")
 }
 
-// fetchReceiptKeys asks a deployment for its keys. It needs no token.
 func fetchReceiptKeys(cmd *cobra.Command, env environment) ([]byte, error) {
+	return fetchKeys(cmd, env, "/v1/keys/receipts")
+}
+
+// fetchKeys asks a deployment for public keys. It needs no token.
+func fetchKeys(cmd *cobra.Command, env environment, path string) ([]byte, error) {
 	base, err := deploymentURL(cmd, env)
 	if err != nil {
 		return nil, err
 	}
 	var set json.RawMessage
-	err = client.New(base, env.getenv("RESCIND_TOKEN")).Call(cmd.Context(), "GET", "/v1/keys/receipts", nil, &set)
+	err = client.New(base, env.getenv("RESCIND_TOKEN")).Call(cmd.Context(), "GET", path, nil, &set)
 	return set, err
 }
 

@@ -51,7 +51,17 @@ func newRequestCreate(env environment) *cobra.Command {
 				}
 				in["received_at"] = at
 			}
-			return oneRequest(cmd, env, "handler", "POST", "/v1/requests", in)
+			c, err := newClient(cmd, env, "handler")
+			if err != nil {
+				return err
+			}
+			var out client.Request
+			return ask(cmd, c, "POST", "/v1/requests", in, &out, func(w io.Writer) {
+				if n := len(out.History); n > 1 {
+					fmt.Fprintln(w, "joined: the same was asked for this subject already and is open; nothing new was made, and the deadline is that of the first")
+				}
+				printRequest(w, &out)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -131,8 +141,8 @@ func newRequestList(env environment) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&state, "state", "", "only those in this state")
-	f.StringVar(&urgency, "urgency", "", "only those that are due soon, or overdue")
+	f.StringVar(&state, "state", "", "only those in this state: received, verified, extended, approved, executing, partial, completed, denied or cancelled")
+	f.StringVar(&urgency, "urgency", "", "only those that are: soon, due within seven days; or overdue")
 	f.StringVar(&tenant, "tenant", "", "only those of this tenant")
 	f.BoolVar(&finished, "all", false, "finished ones too")
 	return cmd

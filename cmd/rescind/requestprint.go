@@ -12,7 +12,7 @@ import (
 // listRequests prints what has to be answered first first, and what is finished
 // last or, unless it is wanted, not at all.
 func listRequests(w io.Writer, requests []client.Request, finished bool) {
-	hidden := 0
+	hidden, none := 0, "no requests"
 	var rows [][]string
 	slices.SortStableFunc(requests, byDue)
 	for _, r := range requests {
@@ -22,10 +22,13 @@ func listRequests(w io.Writer, requests []client.Request, finished bool) {
 		}
 		rows = append(rows, []string{r.ID, r.Type, r.Regulation, r.Tenant, r.State, r.Due.Format("2006-01-02"), daysLeft(&r)})
 	}
+	if hidden > 0 {
+		none = "no open requests"
+	}
 	if len(rows) > 0 {
 		table(w, []string{"ID", "TYPE", "REGULATION", "TENANT", "STATE", "DUE", "LEFT"}, rows)
 	} else {
-		fmt.Fprintln(w, "no requests")
+		fmt.Fprintln(w, none)
 	}
 	if hidden > 0 {
 		fmt.Fprintf(w, "%d finished: --all shows them\n", hidden)
@@ -92,10 +95,10 @@ func printRequest(w io.Writer, r *client.Request) {
 		rows = append(rows, []string{"held by", strings.Join(holds, ", ")})
 	}
 	if !r.Export.IsZero() {
-		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export)})
+		rows = append(rows, []string{"export", "rescind request export " + r.ID + ", until " + clock(r.Export) + " or until the person is erased"})
 	}
 	if r.Salt != "" {
-		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, it is not shown again: it ties the receipt to them)"})
+		rows = append(rows, []string{"salt", r.Salt + "  (give it to the subject, show does not print it again: it ties the receipt to them)"})
 	}
 	table(w, rows[0], rows[1:])
 	fmt.Fprintln(w)

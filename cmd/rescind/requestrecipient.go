@@ -64,7 +64,11 @@ func printRecipients(w io.Writer, recipients []client.Recipient) {
 func how(r *client.Recipient) string {
 	var out []string
 	if r.Attempts > 0 {
-		out = append(out, fmt.Sprintf("tried %d times, again at %s", r.Attempts, clock(r.NextAttempt)), r.Failure)
+		times := fmt.Sprintf("%d times", r.Attempts)
+		if r.Attempts == 1 {
+			times = "once"
+		}
+		out = append(out, fmt.Sprintf("tried %s, again at %s", times, clock(r.NextAttempt)), r.Failure)
 	}
 	if r.Reason != "" {
 		out = append(out, r.Reason)

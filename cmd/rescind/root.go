@@ -80,7 +80,7 @@ func asUsage(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usage("%w (see %s --help)", err, cmd.CommandPath())
+				return usage("%w; want: %s (see %s --help)", err, cmd.UseLine(), cmd.CommandPath())
 			}
 			return nil
 		}

@@ -77,7 +77,12 @@ func runVerifyReceipt(cmd *cobra.Command, env environment, path string, o receip
 	} else if err != nil {
 		return err
 	}
-	if err := show(cmd, verdict, func(w io.Writer) { printVerdict(w, &verdict) }); err != nil || verdict.Valid {
+	if err := show(cmd, verdict, func(w io.Writer) {
+		printVerdict(w, &verdict)
+		if verdict.Valid && o.key == "" {
+			fmt.Fprintln(w, "the key was taken from the running deployment, on its word: give --key with a copy that was kept apart from it")
+		}
+	}); err != nil || verdict.Valid {
 		return err
 	}
 	return errNo
@@ -141,7 +146,7 @@ func printVerdict(w io.Writer, v *receiptVerdict) {
 		{"received", day(r.Received) + ", due " + day(r.Due)}, {"outcome", outcomeText(r)},
 	}
 	for _, d := range r.Decisions {
-		rows = append(rows, []string{d.What, clock(d.At) + " by " + first(d.By, "nobody named")})
+		rows = append(rows, []string{"step", d.What + " " + day(d.At) + " by " + first(d.By, "nobody named")})
 	}
 	rows = append(rows, said(r)...)
 	for i := range rows {
@@ -161,10 +166,23 @@ func outcomeText(r *receipt.Receipt) string {
 	case receipt.NoMatch:
 		return "nothing was known of the subject; what the request itself said is erased, by destruction of the only key"
 	case receipt.Partial:
-		return "erased in part, by destruction of the only key; it waits for " + strings.Join(r.Missing, ", ")
+		return "erased in part, by destruction of the only key; it waits for " + strings.Join(missingText(r.Missing), ", ")
 	default:
 		return r.Outcome
 	}
+}
+
+// missingText is what a partial erasure waits for: holds, and recipients.
+func missingText(missing []string) []string {
+	out := make([]string, len(missing))
+	for i, m := range missing {
+		if id, is := strings.CutPrefix(m, "recipient:"); is {
+			out[i] = "the answer of recipient " + id
+		} else {
+			out[i] = "the release of hold " + m
+		}
+	}
+	return out
 }
 
 // said is the rest of what a receipt says.
@@ -173,7 +191,7 @@ func said(r *receipt.Receipt) (rows [][]string) {
 		rows = append(rows, []string{name, fmt.Sprintf(format, args...)})
 	}
 	if d := r.Destroyed; d != nil {
-		row("destroyed", "%s, the key %s", day(d.At), first(d.Key, "of which no mark is known"))
+		row("destroyed", "%s, the key%s", day(d.At), markText(d.Key))
 	}
 	if t := r.Tokens; t != nil {
 		row("tokens", "refused: all that were issued until %s%s", day(t.IssuedUntil), livingText(t))
@@ -189,7 +207,7 @@ func said(r *receipt.Receipt) (rows [][]string) {
 		}
 	}
 	for _, to := range r.Recipients {
-		row("recipient", "%s: %s %s", to.ID, to.State, to.Answer)
+		row("recipient", "%s", strings.TrimSpace(to.ID+": "+to.State+" "+to.Answer))
 	}
 	if r.More > 0 {
 		row("recipient", "and %d more", r.More)
@@ -209,6 +227,13 @@ func said(r *receipt.Receipt) (rows [][]string) {
 		}
 	}
 	return rows
+}
+
+func markText(mark string) string {
+	if mark == "" {
+		return ", of which no mark is known, as where it was gone before"
+	}
+	return " " + mark
 }
 
 func livingText(t *receipt.Tokens) string {

@@ -163,8 +163,8 @@ func (r *Request) judgeLift(record *events.Record) error {
 		return &StateError{State: r.State, To: StepLifted}
 	case record.Reason == "":
 		return &MemberError{"reason", "say why the restriction ends"}
-	case !validDay(told) || told > r.dayOf(time.UnixMicro(record.Received)):
-		return &MemberError{"told", "want the day on which the subject was told, as 2026-03-31: before it ends"}
+	case !validDay(told) || told < r.dayOf(r.Received) || told > r.dayOf(time.UnixMicro(record.Received)):
+		return &MemberError{"told", "want the day on which the subject was told that it ends, as 2026-03-31, from receipt to today"}
 	default:
 		return nil
 	}

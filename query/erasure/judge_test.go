@@ -186,7 +186,7 @@ func TestRestrictions(t *testing.T) {
 	if restricted() != 2 {
 		t.Errorf("%d restrictions", restricted())
 	}
-	for name, r := range map[string]*Request{"no reason": lift("one", "", "2026-01-31"), "not told": lift("one", "why", ""), "told tomorrow": lift("one", "why", "2026-02-01")} {
+	for name, r := range map[string]*Request{"no reason": lift("one", "", "2026-01-31"), "not told": lift("one", "why", ""), "told tomorrow": lift("one", "why", "2026-02-01"), "told before there was a request": lift("one", "why", "2025-12-31")} {
 		if r != nil {
 			t.Errorf("lifted: %s", name)
 		}
@@ -200,7 +200,7 @@ func TestRestrictions(t *testing.T) {
 	if lift("one", "why", "2026-01-31") != nil {
 		t.Error("lifted twice")
 	}
-	if lift("two", "why", "2026-01-30") == nil || restricted() != 0 {
+	if lift("two", "why", "2026-01-31") == nil || restricted() != 0 {
 		t.Errorf("%d restrictions", restricted())
 	}
 }

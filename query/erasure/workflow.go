@@ -57,6 +57,12 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string {
+	switch {
+	case e.State == e.To:
+		return fmt.Sprintf("the request is %s already", e.State)
+	case e.To == State(Exported):
+		return fmt.Sprintf("a request that is %s has no export: it is made once it was approved, and is there when it is completed: exported", e.State)
+	}
 	return fmt.Sprintf("a request that is %s cannot become %s", e.State, e.To)
 }
 

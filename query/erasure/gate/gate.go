@@ -93,7 +93,12 @@ func Pass(ctx context.Context, cfg Config) (Report, error) {
 	if err := g.pass(ctx); err != nil {
 		return g.report, fmt.Errorf("restore gate: nothing is served: %w%s", err, advice(err))
 	}
-	g.Logger.InfoContext(ctx, "restore gate passed", slog.Int("erased", g.report.Erased), slog.Int("again", g.report.Destroyed+g.report.Fenced+g.report.Holds),
+	level, msg := slog.LevelInfo, "restore gate passed"
+	again := g.report.Destroyed + g.report.Fenced + g.report.Holds
+	if again > 0 || g.report.Restored > 0 {
+		level, msg = slog.LevelWarn, "restore gate passed after a restore: what was erased is erased again; see findings erased-returned, and log-restored of tenant rescind"
+	}
+	g.Logger.Log(ctx, level, msg, slog.Int("erased", g.report.Erased), slog.Int("again", again),
 		slog.Int("restored", g.report.Restored), slog.Duration("elapsed", time.Since(began)))
 	return g.report, nil
 }

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,6 +244,32 @@ func TestKeyringRestored(t *testing.T) {
 		if diff := cmp.Diff(map[events.Type]int{events.RequestReapplied: round + 1, events.FindingOpened: round + 1}, h.recorded()); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// TestARestoreIsWarnedOf: who starts it after a restore reads so, and where to look;
+// who starts it as ever reads no warning.
+func TestARestoreIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.meet("alice")
+	h.pass(gate.Report{})
+	was := h.copyKeys()
+	h.forget("alice")
+	warned := func() string {
+		var out bytes.Buffer
+		c := h.config()
+		c.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		_, err := gate.Pass(t.Context(), c)
+		h.check(err)
+		return out.String()
+	}
+	if got := warned(); got != "" {
+		t.Errorf("warned of nothing: %s", got)
+	}
+	h.restoreKeys(was)
+	if got := warned(); !strings.Contains(got, "erased-returned") || !strings.Contains(got, "again=1") {
+		t.Errorf("a restore was not told of: %q", got)
 	}
 }
 
