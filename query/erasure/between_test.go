@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,14 +57,18 @@ func (h *house) heldWhilePreparing(c *circle) {
 	ref := h.meet("ann", events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: "anns", Audience: []string{"crm"}}})
 	parts := h.sealed(ref)
 	id := h.approve("ann")
-	var placed hold.Hold
-	place := sync.OnceFunc(func() { placed = h.place(erasure.HoldInput{Client: "anns", From: noon, To: noon.Add(time.Hour)}) })
+	var placed atomic.Pointer[hold.Hold]
+	place := sync.OnceFunc(func() {
+		x := h.place(erasure.HoldInput{Client: "anns", From: noon, To: noon.Add(time.Hour)})
+		placed.Store(&x)
+	})
 	_, stop := h.process(c, func(cfg *erasure.Config) {
 		cfg.Notifying.Disclosures = &asking{cfg.Notifying.Disclosures, place}
 	})
 	defer stop()
 	h.eventually("an end", func() error {
-		if r, err := h.Get(id, all); err != nil || r.State != erasure.Completed && !slices.Contains(r.Missing, placed.ID) {
+		by := placed.Load()
+		if r, err := h.Get(id, all); err != nil || by == nil || r.State != erasure.Completed && !slices.Contains(r.Missing, by.ID) {
 			return fmt.Errorf("%s %v", r.State, r.Missing)
 		}
 		return nil
@@ -71,7 +76,7 @@ func (h *house) heldWhilePreparing(c *circle) {
 	if err := h.wantOnly(parts, func(p *erasure.Part) bool { return p.Record.Client == "anns" }); err != nil {
 		h.t.Errorf("a hold was on the log before the key went: %v", err)
 	}
-	h.release(placed.ID)
+	h.release(placed.Load().ID)
 	h.until(id, erasure.Completed)
 }
 
