@@ -97,9 +97,6 @@ func (s *Server) recordExport(ctx context.Context, r *erasure.Request, d events.
 // nothing, not even whether there is such a request.
 func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error {
 	ctx := c.Request().Context()
-	if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil { // that of the server would end the request
-		return err
-	}
 	r, place, err := s.exportAt(tenant, id)
 	if err != nil {
 		return err
@@ -113,6 +110,9 @@ func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error
 		return err
 	}
 	defer release()
+	if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil { // that of the server would end what takes long, and holds for who has no link
+		return err
+	}
 	if err := s.recordExport(ctx, &r, events.Data{Actor: linkHolder, Issuer: d.Issuer, Subject: d.Subject}, stepDownload); err != nil {
 		return err
 	}
