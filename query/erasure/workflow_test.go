@@ -11,6 +11,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
@@ -182,6 +183,37 @@ func TestSubjectWhoRecordedIt(t *testing.T) {
 		}
 	}
 	o.act(r.ID, Approved, "approver")
+}
+
+// TestNamesThatHoldTheSubject: the log does not say either who has the subject's
+// name in their own. They are two eyes all the same.
+func TestNamesThatHoldTheSubject(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	r, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "mallory", Actor: "mallory@corp.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.of(events.RequestReceived)[0].Record.Actor; got != events.ActorSubject {
+		t.Fatalf("the log names %s", got)
+	}
+	o.act(r.ID, Verified, "handler")
+	for _, actor := range []string{"mallory@corp.example", " Mallory@Corp.example", "mallory"} {
+		if _, err := o.Act(t.Context(), Act{ID: r.ID, To: Approved, Actor: actor, Reaches: all}); !errors.Is(err, ErrFourEyes) {
+			t.Fatalf("%q approved what they received: %v", actor, err)
+		}
+	}
+	o.act(r.ID, Approved, "approver")
+	in := HoldInput{Tenant: "acme", Issuer: "i", Subject: "mallory", Article: "GDPR 17(3)(e)", Owner: "legal", Review: "2099-12-31", Reason: "lawsuit"}
+	for actor, want := range map[string]bool{"mallory@corp.example": false, "mallory": false, "officer": true} {
+		in.Actor = actor
+		ev := o.event(events.HoldPlaced, "h", "acme", events.Data{Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Reason: in.Reason, Attributes: in.attributes("h")})
+		ev.Source = hold.Source
+		if err := o.checkHold(&ev); (err == nil) != want {
+			t.Errorf("a hold that nobody could tell from another's, by %q: %v", actor, err)
+		}
+	}
 }
 
 func TestReceiveRefuses(t *testing.T) {
