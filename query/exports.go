@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -150,8 +152,18 @@ func (s *Server) sendExport(c echo.Context, r *erasure.Request, d *export.Downlo
 	c.Response().WriteHeader(http.StatusOK)
 	ctx := c.Request().Context()
 	if err := d.Send(ctx, &unstalled{c.Response(), http.NewResponseController(c.Response())}); err != nil {
-		s.log.WarnContext(ctx, "export not sent whole", slog.Any("err", err))
+		s.log.WarnContext(ctx, "export not sent whole", slog.Any("err", withoutPeer(err)))
 	}
+}
+
+// withoutPeer is err without the address of whoever is at the other end, who may be
+// a data subject.
+func withoutPeer(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }
 
 // unstalled gives each write a time of its own, however long all take.
