@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -212,6 +213,32 @@ func TestNamesThatHoldTheSubject(t *testing.T) {
 		ev.Source = hold.Source
 		if err := o.checkHold(&ev); (err == nil) != want {
 			t.Errorf("a hold that nobody could tell from another's, by %q: %v", actor, err)
+		}
+	}
+}
+
+// TestPeopleNamedAsWeSpeak: somebody may be called what a member of our events is, and has
+// their rights all the same.
+func TestPeopleNamedAsWeSpeak(t *testing.T) {
+	t.Parallel()
+	w := &Workflow{cfg: Config{Policy: events.Policy{Environment: "test"}, Now: time.Now, Deadlines: deadline.Default()}}
+	for _, kind := range Types() {
+		for _, regulation := range Regulations() {
+			in := Input{Tenant: "acme", Type: kind, Regulation: regulation, Issuer: "i", Actor: "handler", Received: time.Now().Add(-time.Hour), Confirmed: true}
+			words := w.received("r", yes, time.Now(), in)
+			words[attrAsk], words[attrSaid], words[attrCallbacks], words["receipt_salt"] = "", "", "", "" // beside those
+			for name := range words {
+				for _, subject := range append(strings.Split(name, "_"), name, kind, regulation) {
+					in.Subject = subject
+					attributes := w.received("r", yes, time.Now(), in)
+					attributes[attrAsk], attributes[attrSaid], attributes[attrCallbacks] = "a", "b", "1"
+					ev := w.event(events.RequestReceived, "r", "acme", events.Data{Issuer: "i", Subject: subject, Actor: "handler", Attributes: attributes})
+					commit(&ev.Data, in)
+					if r := w.cfg.Policy.Validate(&ev, time.Now()); r != nil {
+						t.Errorf("%s cannot ask for %s: %v", subject, kind, r)
+					}
+				}
+			}
 		}
 	}
 }
