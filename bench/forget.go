@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -73,15 +72,8 @@ func (c ForgetConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// forgetProfile is one thing that can be measured.
-type forgetProfile struct {
-	name     string
-	stack    bool // wants a running stack
-	measures func(*forgetting, context.Context) error
-}
-
 // forgetProfiles in the order they are measured in.
-var forgetProfiles = []forgetProfile{
+var forgetProfiles = []subject[*forgetting]{
 	{name: "dictionary", stack: true, measures: (*forgetting).dictionary}, // first: it reads all that is stored
 	{name: "time", stack: true, measures: (*forgetting).time},
 	{name: "keyring", measures: (*forgetting).keyring},
@@ -89,18 +81,12 @@ var forgetProfiles = []forgetProfile{
 }
 
 // ForgetProfiles are all that Forget can measure.
-func ForgetProfiles() (out []string) {
-	for _, p := range forgetProfiles {
-		out = append(out, p.name)
-	}
-	return out
-}
+func ForgetProfiles() []string { return namesOf(forgetProfiles) }
 
 // forgetting is one benchmark.
 type forgetting struct {
-	*rig   // nil where what is measured wants no stack
-	cfg    ForgetConfig
-	report *Report
+	bench
+	cfg ForgetConfig
 }
 
 // Forget measures what forgetting people takes, and what it takes to be able to.
@@ -108,37 +94,10 @@ func Forget(ctx context.Context, cfg ForgetConfig) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bench forget: %w", err)
 	}
-	b := &forgetting{cfg: cfg.withDefaults(), report: &Report{Machine: machine()}}
-	for _, stack := range []bool{true, false} {
-		if err := b.measure(ctx, stack); err != nil {
-			return nil, err
-		}
+	cfg = cfg.withDefaults()
+	b := &forgetting{newBench(cfg.Dir, cfg.Progress), cfg}
+	if err := measure(ctx, &b.bench, b, forgetProfiles, cfg.Profiles); err != nil {
+		return nil, err
 	}
 	return b.report, nil
-}
-
-// measure measures what was asked for of what wants a stack, or of the rest.
-func (b *forgetting) measure(ctx context.Context, stack bool) (err error) {
-	todo := slices.DeleteFunc(slices.Clone(forgetProfiles), func(p forgetProfile) bool {
-		return p.stack != stack || !slices.Contains(b.cfg.Profiles, p.name)
-	})
-	if stack && len(todo) > 0 {
-		if b.rig, err = newRig(ctx, rigConfig{dir: filepath.Join(b.cfg.Dir, "stack"), progress: b.cfg.Progress}); err != nil {
-			return err
-		}
-		defer b.rig.close()
-	}
-	for _, p := range todo {
-		b.cfg.Progress(p.name)
-		if err := p.measures(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
-}
-
-// add puts a result into the report and tells people.
-func (b *forgetting) add(r Result) {
-	b.report.Results = append(b.report.Results, r)
-	b.cfg.Progress(r.String())
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -67,15 +66,8 @@ func (c RevokeConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// revokeProfile is one thing that can be measured.
-type revokeProfile struct {
-	name     string
-	stack    bool // wants a running stack
-	measures func(*revoke, context.Context) error
-}
-
 // revokeProfiles in the order they are measured in.
-var revokeProfiles = []revokeProfile{
+var revokeProfiles = []subject[*revoke]{
 	{name: "propagate", stack: true, measures: (*revoke).propagate},
 	{name: "fanout", stack: true, measures: (*revoke).fanout},
 	{name: "bulk", stack: true, measures: (*revoke).bulk},
@@ -85,18 +77,12 @@ var revokeProfiles = []revokeProfile{
 }
 
 // RevokeProfiles are all that Revoke can measure.
-func RevokeProfiles() (out []string) {
-	for _, p := range revokeProfiles {
-		out = append(out, p.name)
-	}
-	return out
-}
+func RevokeProfiles() []string { return namesOf(revokeProfiles) }
 
 // revoke is one benchmark.
 type revoke struct {
-	*rig   // nil where what is measured wants no stack
-	cfg    RevokeConfig
-	report *Report
+	bench
+	cfg RevokeConfig
 }
 
 // Revoke measures the way of a revocation to a verifier, and the set itself.
@@ -104,39 +90,12 @@ func Revoke(ctx context.Context, cfg RevokeConfig) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bench revoke: %w", err)
 	}
-	b := &revoke{cfg: cfg.withDefaults(), report: &Report{Machine: machine()}}
-	for _, stack := range []bool{true, false} {
-		if err := b.measure(ctx, stack); err != nil {
-			return nil, err
-		}
+	cfg = cfg.withDefaults()
+	b := &revoke{newBench(cfg.Dir, cfg.Progress), cfg}
+	if err := measure(ctx, &b.bench, b, revokeProfiles, cfg.Profiles); err != nil {
+		return nil, err
 	}
 	return b.report, nil
-}
-
-// measure measures what was asked for of what wants a stack, or of the rest.
-func (b *revoke) measure(ctx context.Context, stack bool) (err error) {
-	todo := slices.DeleteFunc(slices.Clone(revokeProfiles), func(p revokeProfile) bool {
-		return p.stack != stack || !slices.Contains(b.cfg.Profiles, p.name)
-	})
-	if stack && len(todo) > 0 {
-		if b.rig, err = newRig(ctx, rigConfig{dir: filepath.Join(b.cfg.Dir, "stack"), progress: b.cfg.Progress}); err != nil {
-			return err
-		}
-		defer b.rig.close()
-	}
-	for _, p := range todo {
-		b.cfg.Progress(p.name)
-		if err := p.measures(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
-}
-
-// add puts a result into the report and tells people.
-func (b *revoke) add(r Result) {
-	b.report.Results = append(b.report.Results, r)
-	b.cfg.Progress(r.String())
 }
 
 // set is lookups and decisions in a set beside a Go map, and what it takes.

@@ -319,7 +319,11 @@ func TestRecipientsAreTold(t *testing.T) {
 			t.Errorf("not forgotten: %v", err)
 		}
 		h.eventually("finding about paper", func() error { return h.wantFinding(erasure.ControlUntold, "recipient", "paper") })
+		if err := h.wantSettled(id); err == nil {
+			t.Error("a finding is closed as settled before anybody settled it")
+		}
 		h.settleCarol(id, len(wall.notices()))
+		h.eventually("closing of the finding about paper", func() error { return h.wantSettled(id) })
 	})
 	t.Run("nobody", func(t *testing.T) {
 		t.Parallel()
@@ -499,6 +503,21 @@ func (h *house) settleCarol(id string, before int) {
 	if p := r.Recipients[1]; p.Told != today || p.Actor != "approver" || p.Reason != "letter" || before < 3 {
 		h.t.Errorf("%+v after %d attempts", p, before)
 	}
+}
+
+// wantSettled wants a finding about a request that was closed as its recipient was
+// settled.
+func (h *house) wantSettled(id string) error {
+	rows, err := h.archive.Parts(h.t.Context(), erasure.Wanted{Tenant: "acme", Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for _, p := range rows {
+		if p.Record.Type == events.FindingClosed && p.Record.Reason == "settled" && p.Record.Attributes["request"] == id {
+			return nil
+		}
+	}
+	return errors.New("no finding is closed as settled")
 }
 
 func (h *house) wantFinding(control, attribute, value string) error {
