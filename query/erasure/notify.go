@@ -259,7 +259,12 @@ func (w *Workflow) reportStrangers(ctx context.Context, tenant string, audiences
 		}
 		d := stranger.data(id)
 		d.Attributes["audience"] = strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
-		if err := w.publish(ctx, w.event(events.FindingOpened, id, tenant, d)); err != nil {
+		err := w.publish(ctx, w.event(events.FindingOpened, id, tenant, d))
+		if refusal := (*events.Refusal)(nil); errors.As(err, &refusal) { // cut, it may be what nobody may say: no erasure waits for that
+			delete(d.Attributes, "audience")
+			err = w.publish(ctx, w.event(events.FindingOpened, id, tenant, d))
+		}
+		if err != nil {
 			return fmt.Errorf("open finding: %w", err)
 		}
 	}
