@@ -21,6 +21,11 @@ func checkExposed(ev *Event) *Refusal {
 	if d.Subject == d.ClientID { // a client's own token names no person
 		values[1] = ""
 	}
+	for i, v := range values {
+		if ownWords[v] && OwnSource(ev.Source) {
+			values[i] = "" // or whoever is called so could ask for nothing
+		}
+	}
 	if mentions(ev.ID, values[:2]) {
 		return refuseExposed("id")
 	}

@@ -240,6 +240,10 @@ func TestExposedValues(t *testing.T) {
 		"a short sub":           {func(ev *Event) { ev.Data.Subject = "alice"; ev.Data.Attributes = map[string]string{"a": "alice"} }, ""},
 		"a client's own token":  {func(ev *Event) { ev.Data.ClientID = sub; ev.Data.Audience = Audience{sub} }, ""},
 		"the actor":             {func(ev *Event) { ev.Data.Actor = sub }, ""},
+		"a word of ours": {func(ev *Event) {
+			ev.Source, ev.Data.Subject, ev.Data.Attributes = OwnSources+"requests", "access", map[string]string{"request_type": "access"}
+		}, ""},
+		"a word of ours, of others": {func(ev *Event) { ev.Data.Subject, ev.Data.Attributes = "access", map[string]string{"a": "access"} }, ReasonExposed},
 	} {
 		ev := base
 		c.change(&ev)

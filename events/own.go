@@ -12,3 +12,16 @@ const DetailOwnSource = "sources that begin with " + OwnSources + " are Rescind'
 
 // OwnSource reports whether source is one of Rescind's own.
 func OwnSource(source string) bool { return strings.HasPrefix(source, OwnSources) }
+
+// ownWords are what members of our own events are called and say, as far as they are
+// long enough to be taken for a personal value. Somebody may be called so.
+var ownWords = func() map[string]bool {
+	words := map[string]bool{}
+	for _, w := range strings.Fields(`access accessed article callback callbacks client commitment confirm confirm_by confirmed delivery
+		download erasure events exception export exported exports generation holds key_mark link missing notices objection outcome
+		people portability position purpose quarantine reading receipt receipt_salt received recipient regulation renewal replay request
+		request_type requests residue restriction review search session subject tokens withdraw`) {
+		words[w] = true
+	}
+	return words
+}()

@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -97,9 +99,6 @@ func (s *Server) recordExport(ctx context.Context, r *erasure.Request, d events.
 // nothing, not even whether there is such a request.
 func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error {
 	ctx := c.Request().Context()
-	if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil { // that of the server would end the request
-		return err
-	}
 	r, place, err := s.exportAt(tenant, id)
 	if err != nil {
 		return err
@@ -113,6 +112,9 @@ func (s *Server) DownloadExport(c echo.Context, tenant, id, secret string) error
 		return err
 	}
 	defer release()
+	if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil { // that of the server would end what takes long, and holds for who has no link
+		return err
+	}
 	if err := s.recordExport(ctx, &r, events.Data{Actor: linkHolder, Issuer: d.Issuer, Subject: d.Subject}, stepDownload); err != nil {
 		return err
 	}
@@ -150,8 +152,18 @@ func (s *Server) sendExport(c echo.Context, r *erasure.Request, d *export.Downlo
 	c.Response().WriteHeader(http.StatusOK)
 	ctx := c.Request().Context()
 	if err := d.Send(ctx, &unstalled{c.Response(), http.NewResponseController(c.Response())}); err != nil {
-		s.log.WarnContext(ctx, "export not sent whole", slog.Any("err", err))
+		s.log.WarnContext(ctx, "export not sent whole", slog.Any("err", withoutPeer(err)))
 	}
+}
+
+// withoutPeer is err without the address of whoever is at the other end, who may be
+// a data subject.
+func withoutPeer(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }
 
 // unstalled gives each write a time of its own, however long all take.

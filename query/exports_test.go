@@ -247,7 +247,7 @@ func TestE20NothingIsExportedUnrecorded(t *testing.T) {
 // gives a request.
 type slow struct{ export.Store }
 
-const serverTimeout = 300 * time.Millisecond
+const serverTimeout = time.Second
 
 func (s slow) Get(ctx context.Context, p stream.ExportPlace, part string) ([]byte, error) {
 	if part == stream.ExportChunk(0) {

@@ -2,8 +2,13 @@ package query_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -259,5 +264,36 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("does not name %s: %v", name, err)
 		}
+	}
+}
+
+// TestUnknownLinkHoldsNothing: whoever has no link and sends its request slowly
+// is hung up on like everybody else.
+func TestUnknownLinkHoldsNothing(t *testing.T) {
+	t.Parallel()
+	cfg := new(parts).config()
+	cfg.Auth.Issuer, cfg.Auth.Audience = testIssuer, testAudience
+	cfg.Auth.Keys = []query.Key{{ID: testKeyID, Public: newKey(t).Public()}}
+	s, err := query.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(s.Handler())
+	server.Config.ReadTimeout = 200 * time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, "GET /v1/exports/acme/r/secret HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is held for as long as its other end likes")
 	}
 }

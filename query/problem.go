@@ -233,7 +233,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	h.Set(echo.HeaderContentType, "application/problem+json")
 	c.Response().WriteHeader(p.Status)
 	if err := json.NewEncoder(c.Response()).Encode(p); err != nil {
-		s.log.DebugContext(c.Request().Context(), "answer not sent", slog.Any("err", err))
+		s.log.DebugContext(c.Request().Context(), "answer not sent", slog.Any("err", withoutPeer(err)))
 	}
 }
 

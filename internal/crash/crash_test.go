@@ -11,10 +11,10 @@ import (
 	"github.com/rescindhq/rescind/internal/crash"
 )
 
-// TestMain has the servers write to RESCIND_CRASH_DIR where that is set: on a disk
+// TestMain has the servers write to CRASH_TEST_DIR where that is set: on a disk
 // what a kill has to hit takes longer than in memory.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("RESCIND_CRASH_DIR"); dir != "" {
+	if dir := os.Getenv("CRASH_TEST_DIR"); dir != "" {
 		if err := os.Setenv("TMPDIR", dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -115,8 +116,15 @@ func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) err
 	if err != nil {
 		return fmt.Errorf("approve request: %w", err)
 	}
-	if same(p.Subject, actor) {
+	if same(p.Subject, actor) || unnamed(actor, p.Subject) {
 		return ErrFourEyes
 	}
 	return nil
+}
+
+// unnamed reports whether the log does not name actor in what they say of subject,
+// however their name is written: it may hold the subject's.
+func unnamed(actor, subject string) bool {
+	said := events.Event{Data: events.Data{Actor: strings.ToLower(actor), Subject: strings.ToLower(subject)}}
+	return events.NewRecord(&said, "", time.Time{}).Actor == events.ActorSubject
 }

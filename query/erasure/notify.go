@@ -281,11 +281,16 @@ func (w *Workflow) reportStranger(ctx context.Context, tenant, aud string) error
 	d := stranger.data(id)
 	d.Attributes["audience"] = strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
 	ev := w.try(id, events.FindingOpened, tenant, w.cfg.Now(), d)
-	if err := w.publish(ctx, ev); err != nil {
+	err := w.publish(ctx, ev)
+	if refusal := (*events.Refusal)(nil); errors.As(err, &refusal) { // cut, it may be what nobody may say: no erasure waits for that
+		delete(ev.Data.Attributes, "audience") // of what was tried as well
+		err = w.publish(ctx, ev)
+	}
+	if err != nil {
 		return err
 	}
 	if _, err := w.logged(ctx, ev); err != nil {
-		return err
+		return nil // it is durable, and said again it is the same
 	}
 	w.trying.Lock()
 	defer w.trying.Unlock()

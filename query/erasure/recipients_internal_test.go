@@ -1,7 +1,9 @@
 package erasure
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,5 +120,32 @@ func TestAnswers(t *testing.T) {
 		if got != c.want || errors.Is(err, errTold) != (c.want.Delivery == "") {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
+	}
+}
+
+// heard is a publisher that keeps what it got.
+type heard []events.Event
+
+func (h *heard) Publish(_ context.Context, evs ...events.Event) error {
+	*h = append(*h, evs...)
+	return nil
+}
+
+// TestStrangersStopNoErasure: whoever issues a token chooses its audience, also one
+// that cannot be said where it is cut.
+func TestStrangersStopNoErasure(t *testing.T) {
+	t.Parallel()
+	aud := strings.Repeat("x", 183) + "/4111111111111111" + "0000000"
+	said, policy := new(heard), events.Policy{Environment: "test"}
+	w := &Workflow{cfg: Config{Publisher: said, Policy: policy, Now: time.Now}, book: newBook()}
+	token := w.event(events.TokenIssued, "e", "acme", events.Data{Issuer: "i", TokenID: "j", Audience: []string{aud}})
+	if r := policy.Validate(&token, time.Now()); r != nil {
+		t.Fatalf("nobody could be issued such a token: %v", r)
+	}
+	if err := w.reportStrangers(t.Context(), "acme", []string{aud, "other"}); err != nil || len(*said) != 2 {
+		t.Fatalf("%d findings: %v", len(*said), err)
+	}
+	if a, b := (*said)[0].Data.Attributes, (*said)[1].Data.Attributes; a["audience"] != "" || a["control"] != ControlStranger || b["audience"] != "other" {
+		t.Errorf("%v, %v", a, b)
 	}
 }

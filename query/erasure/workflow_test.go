@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query/deadline"
+	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
@@ -182,6 +184,63 @@ func TestSubjectWhoRecordedIt(t *testing.T) {
 		}
 	}
 	o.act(r.ID, Approved, "approver")
+}
+
+// TestNamesThatHoldTheSubject: the log does not say either who has the subject's
+// name in their own. They are two eyes all the same.
+func TestNamesThatHoldTheSubject(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	r, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: "mallory", Actor: "mallory@corp.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := o.of(events.RequestReceived)[0].Record.Actor; got != events.ActorSubject {
+		t.Fatalf("the log names %s", got)
+	}
+	o.act(r.ID, Verified, "handler")
+	for _, actor := range []string{"mallory@corp.example", " Mallory@Corp.example", "mallory"} {
+		if _, err := o.Act(t.Context(), Act{ID: r.ID, To: Approved, Actor: actor, Reaches: all}); !errors.Is(err, ErrFourEyes) {
+			t.Fatalf("%q approved what they received: %v", actor, err)
+		}
+	}
+	o.act(r.ID, Approved, "approver")
+	in := HoldInput{Tenant: "acme", Issuer: "i", Subject: "mallory", Article: "GDPR 17(3)(e)", Owner: "legal", Review: "2099-12-31", Reason: "lawsuit"}
+	for actor, want := range map[string]bool{"mallory@corp.example": false, "mallory": false, "officer": true} {
+		in.Actor = actor
+		ev := o.event(events.HoldPlaced, "h", "acme", events.Data{Issuer: in.Issuer, Subject: in.Subject, Actor: in.Actor, Reason: in.Reason, Attributes: in.attributes("h")})
+		ev.Source = hold.Source
+		if err := o.checkHold(&ev); (err == nil) != want {
+			t.Errorf("a hold that nobody could tell from another's, by %q: %v", actor, err)
+		}
+	}
+}
+
+// TestPeopleNamedAsWeSpeak: somebody may be called what a member of our events is, and has
+// their rights all the same.
+func TestPeopleNamedAsWeSpeak(t *testing.T) {
+	t.Parallel()
+	w := &Workflow{cfg: Config{Policy: events.Policy{Environment: "test"}, Now: time.Now, Deadlines: deadline.Default()}}
+	for _, kind := range Types() {
+		for _, regulation := range Regulations() {
+			in := Input{Tenant: "acme", Type: kind, Regulation: regulation, Issuer: "i", Actor: "handler", Received: time.Now().Add(-time.Hour), Confirmed: true}
+			words := w.received("r", yes, time.Now(), in)
+			words[attrAsk], words[attrSaid], words[attrCallbacks], words["receipt_salt"] = "", "", "", "" // beside those
+			for name := range words {
+				for _, subject := range append(strings.Split(name, "_"), name, kind, regulation) {
+					in.Subject = subject
+					attributes := w.received("r", yes, time.Now(), in)
+					attributes[attrAsk], attributes[attrSaid], attributes[attrCallbacks] = "a", "b", "1"
+					ev := w.event(events.RequestReceived, "r", "acme", events.Data{Issuer: "i", Subject: subject, Actor: "handler", Attributes: attributes})
+					commit(&ev.Data, in)
+					if r := w.cfg.Policy.Validate(&ev, time.Now()); r != nil {
+						t.Errorf("%s cannot ask for %s: %v", subject, kind, r)
+					}
+				}
+			}
+		}
+	}
 }
 
 func TestReceiveRefuses(t *testing.T) {

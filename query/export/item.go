@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/hold"
 )
 
 // Relation is what a record has to do with a person.
@@ -100,16 +101,18 @@ func actor(name string) string {
 	}
 }
 
-// attributes are those of a record but for who else was concerned.
+// attributes are those of a record but for who else was concerned, or owns a hold.
 func attributes(r *events.Record) map[string]string {
-	if !reads(r) {
+	held := r.Type == events.HoldPlaced
+	if !reads(r) && !held {
 		return r.Attributes
 	}
 	out := make(map[string]string, len(r.Attributes))
 	for name, value := range r.Attributes {
-		if !strings.HasPrefix(name, AttrPeople) {
-			out[name] = value
+		if held && name == hold.AttrOwner || !held && strings.HasPrefix(name, AttrPeople) {
+			continue
 		}
+		out[name] = value
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/hold"
 )
 
 // hostile is what a value may try to be.
@@ -178,5 +179,20 @@ func (w *watched) look() {
 	}
 	if alive > w.first {
 		w.grown = max(w.grown, alive-w.first)
+	}
+}
+
+// TestNobodyElseIsNamed: who owns a hold is staff of the controller's, and another
+// person.
+func TestNobodyElseIsNamed(t *testing.T) {
+	t.Parallel()
+	r := &events.Record{Type: events.HoldPlaced, Actor: "officer-1", Attributes: map[string]string{hold.AttrOwner: "Bob Jones", hold.AttrArticle: "GDPR 17(3)(e)"}}
+	it := item(&Part{Record: r}, OfPerson)
+	if len(it.Attributes) != 1 || it.Attributes[hold.AttrArticle] == "" || it.Actor != byStaff {
+		t.Errorf("%+v", it)
+	}
+	r.Type = events.TokenIssued
+	if it := item(&Part{Record: r}, OfPerson); it.Attributes[hold.AttrOwner] == "" {
+		t.Error("an attribute of somebody's own is lost")
 	}
 }

@@ -48,7 +48,7 @@ type Disclosed struct {
 
 // Of is the ids of the recipients to whom a tenant has disclosed what d says,
 // sorted, and what in it leads to nobody: audiences, and ids that are not
-// registered.
+// registered for the tenant.
 func (g *Registry) Of(tenant string, d Disclosed) (ids, unknown []string) {
 	found, strange := map[string]bool{}, map[string]bool{}
 	for _, aud := range d.Audiences {
@@ -59,7 +59,8 @@ func (g *Registry) Of(tenant string, d Disclosed) (ids, unknown []string) {
 		strange[aud] = len(to) == 0 && !g.own[aud]
 	}
 	for _, id := range d.Exports {
-		_, there := g.Get(id)
+		r, there := g.Get(id)
+		there = there && r.serves(tenant)
 		found[id], strange[id] = found[id] || there, strange[id] || !there
 	}
 	return sorted(found), sorted(strange)

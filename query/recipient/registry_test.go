@@ -48,6 +48,7 @@ func TestOf(t *testing.T) {
 		{"one audience, two recipients", "acme", recipient.Disclosed{Audiences: []string{"crm"}}, []string{"bank", "crm"}, nil},
 		{"another tenant's are not told", "globex", recipient.Disclosed{Audiences: []string{"bank", "https://crm.example"}}, []string{"crm", "other"}, []string{"bank"}},
 		{"own and unknown", "acme", recipient.Disclosed{Audiences: []string{"https://api.acme.example", "who?"}}, nil, []string{"who?"}},
+		{"exports to another tenant's are not told", "globex", recipient.Disclosed{Exports: []string{"bank", "crm"}}, []string{"crm"}, []string{"bank"}},
 		{"exports", "acme", recipient.Disclosed{Audiences: []string{"bank"}, Exports: []string{"bank", "crm", "gone"}}, []string{"bank", "crm"}, []string{"gone"}},
 	} {
 		got, unknown := g.Of(c.tenant, c.Disclosed)
