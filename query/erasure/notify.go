@@ -289,12 +289,11 @@ func (w *Workflow) reportStranger(ctx context.Context, tenant, aud string) error
 	if err != nil {
 		return err
 	}
-	if _, err := w.logged(ctx, ev); err != nil {
-		return nil // it is durable, and said again it is the same
+	if _, err := w.logged(ctx, ev); err == nil { // else it is durable, and said again it is the same
+		w.trying.Lock()
+		defer w.trying.Unlock()
+		delete(w.tried, id)
 	}
-	w.trying.Lock()
-	defer w.trying.Unlock()
-	delete(w.tried, id)
 	return nil
 }
 
