@@ -82,6 +82,16 @@ func dueAt(record *events.Record, received time.Time, regulation string) time.Ti
 // missing is what a partial request still lacks.
 func missing(record *events.Record) []string { return strings.Fields(record.Attributes[attrMissing]) }
 
+// lacks is missing, and all recipients who were not told: the record may not name
+// them all.
+func (r *Request) lacks(record *events.Record) []string {
+	all := slices.DeleteFunc(missing(record), func(m string) bool { return strings.HasPrefix(m, missingRecipient) })
+	for _, id := range r.unanswered() {
+		all = append(all, missingRecipient+id)
+	}
+	return all
+}
+
 // awaits reports whether a partial request has not told all recipients.
 func awaits(record *events.Record) bool {
 	return slices.ContainsFunc(missing(record), func(m string) bool { return strings.HasPrefix(m, missingRecipient) })

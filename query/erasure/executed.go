@@ -73,21 +73,23 @@ func (r *Request) execute(e lane.Entry) {
 }
 
 // execute states that what r destroys is destroyed, once for each set of holds
-// that was heeded, and is r as it is then.
+// that was heeded, and is r as it is then. What was tried before, or by another
+// worker, may say what other holds kept: then it is stated once more.
 func (w *Workflow) execute(ctx context.Context, r Request, k kept) (Request, error) {
-	now, err := w.Get(r.ID, r.isOf)
-	if err != nil || now.ended() || now.executed != nil && now.executed.heeded == k.heeded {
-		return now, err
+	for {
+		now, err := w.Get(r.ID, r.isOf)
+		if err != nil || now.ended() || now.executed != nil && now.executed.heeded == k.heeded {
+			return now, err
+		}
+		attributes, err := w.execution(ctx, &now, k)
+		if err != nil {
+			return now, fmt.Errorf("state what was destroyed: %w", err)
+		}
+		step := ".executed." + strconv.Itoa(now.rounds)
+		if err := w.recordAt(ctx, &now, events.RequestExecuted, step, now.Last().At, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
+			return now, err
+		}
 	}
-	attributes, err := w.execution(ctx, &now, k)
-	if err != nil {
-		return now, fmt.Errorf("state what was destroyed: %w", err)
-	}
-	step := ".executed." + strconv.Itoa(now.rounds)
-	if err := w.recordAt(ctx, &now, events.RequestExecuted, step, now.Last().At, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
-		return now, err
-	}
-	return w.Get(r.ID, r.isOf)
 }
 
 func (r *Request) isOf(tenant string) bool { return tenant == r.Tenant }

@@ -278,6 +278,20 @@ func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 // maxMissing is how many holds a partial request names.
 const maxMissing = 20
 
+// lacks names what is missing, as far as an attribute has room: the first holds,
+// and of the recipients the first, one at least.
+func (k *kept) lacks() []string {
+	named := slices.Clone(k.holds[:min(len(k.holds), maxMissing)])
+	room := events.MaxAttributeBytes - len(strings.Join(named, " "))
+	for _, id := range k.untold {
+		if room -= len(" " + missingRecipient + id); room < 0 {
+			break
+		}
+		named = append(named, missingRecipient+id)
+	}
+	return named
+}
+
 // remain states that r is carried out but for what holds keep, and whom it has
 // not told. There is one such event for each time that the holds change, and one
 // when all were told and holds keep something.
@@ -285,13 +299,7 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 	if r.ended() {
 		return nil
 	}
-	named := k.holds
-	if len(named) > maxMissing {
-		named = named[:maxMissing]
-	}
-	for _, id := range k.untold {
-		named = append(slices.Clip(named), missingRecipient+id)
-	}
+	named := k.lacks()
 	attributes := map[string]string{
 		attrRequest: r.ID, attrOutcome: string(OutcomePartial), attrMissing: strings.Join(named, " "),
 		attrHolds: k.heeded, attrKept: strconv.Itoa(k.parts),

@@ -113,13 +113,17 @@ type Subject struct {
 	ID     string `json:"sub"`
 }
 
+// notifies reports whether there may be somebody to tell of r: not once its key
+// is gone.
+func (w *Workflow) notifies(r *Request) bool {
+	return w.cfg.Notifying != nil && !w.cfg.Notifying.Registry.IsEmpty() && r.State != Partial
+}
+
 // prepare writes, while the person can still be named, the notices to all who
 // have to be told, and states on the log who that is. Behind the fence nothing
-// new is disclosed; the archive is looked at until it says the same twice.
+// new is disclosed; what was sealed before it is waited for, and the archive is
+// looked at until it says the same twice.
 func (w *Workflow) prepare(ctx context.Context, r *Request) error {
-	if w.cfg.Notifying == nil || w.cfg.Notifying.Registry.IsEmpty() || r.State == Partial {
-		return nil
-	}
 	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
 		return err
 	}
@@ -129,6 +133,11 @@ func (w *Workflow) prepare(ctx context.Context, r *Request) error {
 	}
 	if err != nil {
 		return err
+	}
+	if w.cfg.Intake != nil {
+		if err := w.landed(ctx, r); err != nil {
+			return err
+		}
 	}
 	ids, err := w.recipientsOf(ctx, r)
 	if err != nil {
@@ -250,23 +259,40 @@ func isStranger(record *events.Record) bool {
 // whoever's erasure comes upon it.
 func (w *Workflow) reportStrangers(ctx context.Context, tenant string, audiences []string) error {
 	for _, aud := range audiences {
-		id := events.EventRef(tenant, Source, ControlStranger+" "+aud).String()
-		w.mu.RLock()
-		known := w.book.unknown[id]
-		w.mu.RUnlock()
-		if known {
-			continue
-		}
-		d := stranger.data(id)
-		d.Attributes["audience"] = strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
-		err := w.publish(ctx, w.event(events.FindingOpened, id, tenant, d))
-		if refusal := (*events.Refusal)(nil); errors.As(err, &refusal) { // cut, it may be what nobody may say: no erasure waits for that
-			delete(d.Attributes, "audience")
-			err = w.publish(ctx, w.event(events.FindingOpened, id, tenant, d))
-		}
-		if err != nil {
+		if err := w.reportStranger(ctx, tenant, aud); err != nil {
 			return fmt.Errorf("open finding: %w", err)
 		}
+	}
+	return nil
+}
+
+// reportStranger waits until it is on the log: who comes upon the same audience
+// meanwhile would say the same at another time, under the same id.
+func (w *Workflow) reportStranger(ctx context.Context, tenant, aud string) error {
+	id := events.EventRef(tenant, Source, ControlStranger+" "+aud).String()
+	w.reporting.Lock()
+	defer w.reporting.Unlock()
+	w.mu.RLock()
+	known := w.book.unknown[id]
+	w.mu.RUnlock()
+	if known {
+		return nil
+	}
+	d := stranger.data(id)
+	d.Attributes["audience"] = strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
+	ev := w.try(id, events.FindingOpened, tenant, w.cfg.Now(), d)
+	err := w.publish(ctx, ev)
+	if refusal := (*events.Refusal)(nil); errors.As(err, &refusal) { // cut, it may be what nobody may say: no erasure waits for that
+		delete(ev.Data.Attributes, "audience") // of what was tried as well
+		err = w.publish(ctx, ev)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := w.logged(ctx, ev); err == nil { // else it is durable, and said again it is the same
+		w.trying.Lock()
+		defer w.trying.Unlock()
+		delete(w.tried, id)
 	}
 	return nil
 }

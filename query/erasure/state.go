@@ -192,7 +192,7 @@ func (b *book) conclude(r *Request, was State, record *events.Record) {
 		at := person{r.Tenant, r.subject}
 		b.restricted[at] = append(b.restricted[at], r)
 	case r.State == Partial:
-		r.Missing, r.heeded, r.awaits = missing(record), record.Attributes[attrHolds], awaits(record)
+		r.Missing, r.heeded, r.awaits = r.lacks(record), record.Attributes[attrHolds], awaits(record)
 	case r.State == Completed:
 		b.complete(r, record)
 	}

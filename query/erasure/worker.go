@@ -170,11 +170,8 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 	if err := w.revoke(ctx, &r); err != nil {
 		return err
 	}
-	kept, err := w.keep(ctx, &r)
+	kept, err := w.secure(ctx, &r)
 	if err != nil {
-		return err
-	}
-	if err := w.prepare(ctx, &r); err != nil {
 		return err
 	}
 	gone, err := w.cfg.Keyring.Destroy(ctx, r.Tenant, r.subject)
@@ -203,6 +200,26 @@ func (w *Workflow) carryOut(ctx context.Context, r Request) error {
 		return w.remain(ctx, &r, kept)
 	}
 	return w.complete(ctx, &r)
+}
+
+// secure keeps what is held and prepares notices, again where a hold came
+// meanwhile: one that is on the log before the key goes is heeded.
+func (w *Workflow) secure(ctx context.Context, r *Request) (kept, error) {
+	for {
+		got, err := w.keep(ctx, r)
+		if err != nil || !w.notifies(r) {
+			return got, err
+		}
+		if err := w.prepare(ctx, r); err != nil {
+			return kept{}, err
+		}
+		if err := w.cfg.Lane.Sync(ctx); err != nil {
+			return kept{}, err
+		}
+		if got.heeded == digestOf(w.holdsOf(r)) {
+			return got, nil
+		}
+	}
 }
 
 // revoke refuses every token that the subject was issued until now.

@@ -306,6 +306,8 @@ type Workflow struct {
 	countFrom atomic.Int64     // ns since 1970: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
 
+	reporting sync.Mutex // held while a finding about a stranger is opened
+
 	trying sync.Mutex              // for tried
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
 

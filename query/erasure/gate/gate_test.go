@@ -489,3 +489,30 @@ func TestOthersSayNothing(t *testing.T) {
 		t.Errorf("%v, %v", back, err)
 	}
 }
+
+// TestRecipientsKeepNothing: somebody of whom recipients are still to be told, and
+// of whom no hold keeps anything, is destroyed again and not only fenced.
+func TestRecipientsKeepNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kept string
+		want gate.Report
+	}{
+		"recipients": {"0", gate.Report{Erased: 1, Added: 1, Destroyed: 1}},
+		"holds":      {"3", gate.Report{Erased: 1, Added: 1, Fenced: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := build(t)
+			h.meet("alice")
+			says := func(kind events.Type, d events.Data) {
+				d.Actor = erasure.Worker
+				h.kit.Publish(events.Event{Source: erasure.Source, Type: kind, Tenant: "acme", Data: d})
+			}
+			says(events.RequestReceived, events.Data{Issuer: issuer, Subject: "alice", Attributes: map[string]string{"request": "r", "request_type": "erasure", "regulation": "gdpr"}})
+			says(events.RequestCompleted, events.Data{Attributes: map[string]string{"request": "r", "outcome": "partial", "missing": "x", "kept": c.kept}})
+			h.recorded()
+			h.pass(c.want)
+		})
+	}
+}

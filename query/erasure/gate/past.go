@@ -218,7 +218,7 @@ func (p *past) completed(at asked, index uint64, r *events.Record) {
 		p.unknown[ledger.DigestOf(at.id)] = true
 		return
 	}
-	a.At, a.Index, a.Held = time.UnixMicro(r.Received).UTC(), index, partial
+	a.At, a.Index, a.Held = time.UnixMicro(r.Received).UTC(), index, partial && r.Attributes["kept"] != "0" // it may wait for recipients alone
 	p.erased[lineOf(*a)] = *a
 	if !partial {
 		delete(p.asked, at)
