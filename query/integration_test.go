@@ -99,7 +99,7 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	}
 	workflow, err := erasure.New(erasure.Config{
 		Lane: follower, Publisher: k.Publisher, Keyring: k.Keyring, Policy: k.Policy, Retry: 10 * time.Millisecond, WaitFor: patience,
-		Archive: archive, Held: stream.NewHeld(k.JS), Exports: office,
+		Archive: archive, Held: stream.NewHeld(k.JS), Intake: stream.NewBacklog(k.JS), Exports: office,
 		Telling: h.hears.telling(t, signer),
 	})
 	if err != nil {

@@ -264,7 +264,7 @@ func TestOlderRevocation(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for _, s := range p.searches[:1] {
-		if s.From.After(at) || s.To.Before(at) || len(s.Types) != 8 {
+		if s.From.After(at) || s.To.Before(at) || len(s.Types) != 9 {
 			t.Errorf("%+v", s)
 		}
 	}
