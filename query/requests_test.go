@@ -135,7 +135,7 @@ func (h *house) restricts(t *testing.T, ref string) {
 	h.post("officer", "/v1/audit/search", map[string]any{"tenant": "acme", "open": true, "purpose": "prove it", "exception": "curiosity"}, http.StatusUnprocessableEntity, nil)
 	path := "/v1/requests/" + r.ID
 	h.post("approver", path+"/lift", map[string]any{"reason": "settled"}, http.StatusUnprocessableEntity, nil)
-	h.post("approver", path+"/lift", map[string]any{"reason": "settled", "told": "2026-01-31"}, http.StatusOK, &r)
+	h.post("approver", path+"/lift", map[string]any{"reason": "settled", "told": time.Now().UTC().Format(time.DateOnly)}, http.StatusOK, &r)
 	if r.Outcome != "lifted" || r.History[len(r.History)-1].What != erasure.StepLifted {
 		t.Errorf("%+v", r)
 	}
