@@ -45,7 +45,7 @@ func build(t *testing.T, change func(*erasure.Config)) *house {
 	db := enginetest.Database(t)
 	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
 	h.check(audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}))
-	conn, err := audit.Open(o, patience)
+	conn, err := audit.Open(o, patience/10)
 	h.check(err)
 	t.Cleanup(func() { _ = conn.Close() })
 	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
@@ -67,7 +67,7 @@ func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
 	follower := h.kit.Follower()
 	cfg := erasure.Config{
 		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Intake: stream.NewBacklog(h.kit.JS), Tokens: threeTokens{}, Policy: h.kit.Policy,
-		WaitFor: patience, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		WaitFor: patience / 10, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if change != nil {
 		change(&cfg)

@@ -51,8 +51,8 @@ func open(t *testing.T, kit *lanetest.Kit, change func(*Config)) *office {
 	t.Helper()
 	o := &office{t: t, kit: kit, lane: kit.Follower()}
 	cfg := Config{
-		Lane: o.lane, Publisher: kit.Publisher, Keyring: kit.Keyring, Policy: kit.Policy, WaitFor: patience,
-		Retry: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		Lane: o.lane, Publisher: kit.Publisher, Keyring: kit.Keyring, Policy: kit.Policy, WaitFor: patience / 10,
+		Retry: 5 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if change != nil {
 		change(&cfg)

@@ -218,8 +218,9 @@ type Config struct {
 	// ExportLock is the same for exports, which are made beside the rest.
 	ExportLock func(ctx context.Context) (release func(), err error)
 
-	// WaitFor is how long a method waits for its event to be on the log.
-	// Default 2 s; above 0.
+	// WaitFor is how long a method waits for its event to be on the log, and a
+	// fifth of what the worker waits until it has seen the whole of it. Default
+	// 2 s; above 0.
 	WaitFor time.Duration
 
 	// Retry is the first pause of the worker after a failure; it doubles up to
@@ -325,6 +326,7 @@ func New(cfg Config) (*Workflow, error) {
 		return nil, err
 	}
 	cfg.defaults()
+	cfg.Lane = patient{cfg.Lane, syncTimes * cfg.WaitFor}
 	w := &Workflow{
 		cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note),
