@@ -117,7 +117,7 @@ func newCircle(t *testing.T) *circle {
 	c := &circle{t: t, key: ed25519.NewKeyFromSeed(make([]byte, 32)), by: map[string]*receiver{}}
 	c.file.WriteString("own: [own]\nrecipients:\n")
 	var err error
-	c.sender, err = callback.New(callback.Config{Key: c.key, Timeout: 300 * time.Millisecond, Insecure: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	c.sender, err = callback.New(callback.Config{Key: c.key, Timeout: 3 * time.Second, Insecure: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	if err != nil {
 		t.Fatal(err)
 	}
