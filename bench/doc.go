@@ -47,9 +47,10 @@
 //     ClickHouse's own record of its position has passed it, which is looked at
 //     every 20 ms; after the run its index is looked up. from_ack counts from
 //     its acknowledgement, from_due from when it should have been published.
-//   - propagate: one revocation at a time, of a verifier that is asked every
-//     50 µs. from_ack counts from the acknowledgement until it refuses, position
-//     until the position of its view has moved.
+//   - propagate: one revocation at a time, of a verifier that is asked whenever it
+//     tells its listeners. from_ack counts from the acknowledgement until it refuses, and
+//     is below 0 where the publisher learns of it later than that; position
+//     until the position of its view has moved, asked every 50 µs from then on.
 //   - fanout: the same of many verifiers, each with a connection, while events
 //     come at a rate; the rate is what there was. One goroutine asks them all, so
 //     a figure includes its round. The worst verifier is the one with the

@@ -62,6 +62,8 @@ type way struct{ began, acked, refused, viewed time.Time }
 
 func revokeOne(ctx context.Context, f *feed.Feed, pub *stream.Publisher, jti string) (w way, err error) {
 	claims := claimsOf(jti)
+	refused, stop := whenRefused(f, claims)
+	defer stop()
 	before := f.PositionOf(tenant)
 	w.began = time.Now()
 	if err := pub.Publish(ctx, revoked(jti)); err != nil {
@@ -70,17 +72,32 @@ func revokeOne(ctx context.Context, f *feed.Feed, pub *stream.Publisher, jti str
 	w.acked = time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the revocation did not arrive in time"))
 	defer cancel()
-	err = poll(ctx, pollEvery, func(context.Context) (bool, error) { return refuses(f, claims), nil })
-	w.refused = time.Now()
-	if err != nil {
-		return w, err
+	select {
+	case w.refused = <-refused:
+	case <-ctx.Done():
+		return w, context.Cause(ctx)
 	}
 	err = poll(ctx, pollEvery, func(context.Context) (bool, error) { return f.PositionOf(tenant) > before, nil })
 	w.viewed = time.Now()
 	return w, err
 }
 
-// pollEvery is how often a verifier is asked whether it refuses by now.
+// whenRefused gives the time when f first refuses a token: f is asked whenever it
+// says that decisions may have changed. To ask again and again keeps a processor
+// busy that the revocation waits for.
+func whenRefused(f *feed.Feed, c revocation.Claims) (at <-chan time.Time, stop func()) {
+	first := make(chan time.Time, 1)
+	return first, f.Listen(func([]revocation.Entry) {
+		if refuses(f, c) {
+			select {
+			case first <- time.Now():
+			default:
+			}
+		}
+	})
+}
+
+// pollEvery is how often a verifier is asked how far it is.
 const pollEvery = 50 * time.Microsecond
 
 func claimsOf(jti string) revocation.Claims {

@@ -17,5 +17,5 @@ func (f *Feed) hear(data []byte) {
 		return
 	}
 	v := f.view.Load()
-	v.set.Apply(living(a.Beyond(&v.head), f.over(&a.Head))...)
+	f.apply(v, a.Beyond(&v.head), &a.Head)
 }

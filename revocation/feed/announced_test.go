@@ -81,6 +81,28 @@ func TestAnnouncementRefusesAndVouchesForNothing(t *testing.T) {
 	}
 }
 
+// Whoever listens is told of what is announced once decisions see it, and not of
+// what changes nothing.
+func TestListenersAreToldOfWhatIsAnnounced(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	told := make(chan revocation.State, 10)
+	h.feed.Listen(func(entries []revocation.Entry) {
+		if len(entries) == 1 && entries[0].Hash == h.entry(2, 1).Hash {
+			told <- h.feed.Decide(feedtest.Claims(2)).State
+		}
+		if len(entries) == 1 && entries[0].Hash == h.entry(3, 0).Hash {
+			t.Error("told of what the chain has told")
+		}
+	})
+	h.announce(t, h.head, h.entry(3, 0))
+	h.announce(t, h.head, h.entry(2, 1))
+	feedtest.Eventually(t, "told", func() bool { return len(told) > 0 })
+	if state := <-told; state != revocation.Revoked {
+		t.Errorf("told of it, decided %s", state)
+	}
+}
+
 // What is not ours, of another history, or known to the chain changes nothing,
 // and is no gap.
 func TestAnnouncementsThatDoNotCount(t *testing.T) {

@@ -45,7 +45,7 @@
 //     the keys that read the entries up to it were asked for and answered. That
 //     of a decision is in the shard of the token's tenant.
 //   - Listeners are told of every entry that was applied when decisions see it,
-//     and of a new view and new keys.
+//     announced or stored, and of a new view and new keys.
 //   - It needs no more than a verifier's credentials: core subscriptions,
 //     direct gets and one request. It creates nothing on the server.
 //   - With Dir, a start without the server refuses what the last saved snapshot

@@ -199,14 +199,19 @@ func (f *Feed) step(ctx context.Context, v *view, data []byte) (*view, error) {
 	}
 	f.cfg.OnDelta(d, data)
 	now := f.cfg.Now()
-	if entries := living(d.Entries, f.over(&d.Head)); len(entries) > 0 {
-		v.set.Apply(entries...)
-		f.listeners.tell(entries)
-	}
+	f.apply(v, d.Entries, &d.Head)
 	next := v.heardAt(d.Head, revocation.Sum(data), now, f.cfg.ClockSkew)
 	f.settle(ctx, &next)
 	f.cfg.OnApply(Applied{Head: d.Head, Position: next.position, Entries: len(d.Entries), Delay: now.Sub(d.Signed())})
 	return &next, nil
+}
+
+// apply has decisions see those of entries that live by head, and tells.
+func (f *Feed) apply(v *view, entries []revocation.Entry, head *revocation.Head) {
+	if entries = living(entries, f.over(head)); len(entries) > 0 {
+		v.set.Apply(entries...)
+		f.listeners.tell(entries)
+	}
 }
 
 // settle moves the position of v to its head, once the keys are there.

@@ -38,6 +38,11 @@ func TestListenersAreToldWhatDecisionsSee(t *testing.T) {
 		t.Errorf("told of it, decided %s", state)
 	}
 	stop()
+	for len(told) > 0 { // of the same, once announced and once stored
+		if state := <-told; state != revocation.Revoked {
+			t.Errorf("told again, decided %s", state)
+		}
+	}
 	h.log.Revoke(t, events.ScopeToken, c)
 	h.log.Revoke(t, events.ScopeToken, feedtest.Claims(3))
 	awaitState(t, f, feedtest.Claims(3), revocation.Revoked)
