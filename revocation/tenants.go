@@ -31,6 +31,31 @@ func newGeneration(k events.FeedKey, of *made) generation {
 	return generation{k, hashOf(&h), of}
 }
 
+// hashes are those of the token with claims c that there may be a revocation of,
+// and how many. Scopes that no revocation under the key has are left out.
+func (g *generation) hashes(c *Claims, out *[len(scopes)]hash) (n int) {
+	held := g.made.held.Load()
+	var of events.IssuerHasher
+	of.Reset(&g.FeedKey, c.Issuer)
+	for i, scope := range scopes {
+		if held&(1<<i) == 0 {
+			continue
+		}
+		h := g.tenant
+		if scope != events.ScopeTenant {
+			id, ok := c.id(scope)
+			if !ok {
+				continue
+			}
+			r := of.Hash(scope, id)
+			h = hashOf(&r)
+		}
+		out[n] = h
+		n++
+	}
+	return n
+}
+
 // made counts the revocations whose hashes one feed key made.
 type made struct {
 	held atomic.Uint32 // for readers: a bit for each scope, by its place, that there are revocations of
