@@ -65,16 +65,18 @@ func TestWhatIsLookedForIsWhatIsThere(t *testing.T) {
 		chance, s, now := rand.New(rand.NewPCG(seed, 0)), setOf(), t0
 		for n := uint64(1); n <= 500; n++ {
 			e := anyEntry(chance, n)
+			told := []Entry{e}
 			switch chance.IntN(4) {
 			case 0:
-				s.Apply(lift(e)) // before it or alone
+				told = append(told, lift(e))
 			case 1:
-				again := e
-				again.Scope, again.Reason = Scopes()[0], "again"
-				s.Apply(again)
+				e.Scope, e.Reason = Scopes()[0], "again"
+				told = append(told, e)
+			case 2:
+				told[0] = lift(e) // and never what it lifts
 			}
-			if chance.IntN(8) > 0 {
-				s.Apply(e)
+			for _, i := range chance.Perm(len(told)) {
+				s.Apply(told[i])
 			}
 			if n%50 == 0 {
 				now = now.Add(5 * time.Minute)
