@@ -21,8 +21,8 @@ const (
 // sets times lookups and whole decisions in a set of n against lookups in a Go
 // map of the same keys, in turns: each sample is the round of a run that was
 // disturbed least, calls of each together. Decisions look for every scope, as
-// revocations of each are there; beside that stands what they take where only
-// tokens are revoked.
+// many revocations of each are there; beside that stands what they take where
+// only tokens are revoked, and where there is one revocation of each other scope.
 func sets(n, calls int) []Result {
 	of := workload.NewRevocations(time.Now())
 	before := heapInUse()
@@ -33,10 +33,10 @@ func sets(n, calls int) []Result {
 		plain[of.Hash(i)] = uint32(i)
 	}
 	t := newSetTimes(of, n)
-	for range setRuns {
-		t.runTokens(set, plain, calls)
-	}
-	set.Apply(of.Others()...) // from here on every scope has to be looked for
+	t.runDecide(set, plain, calls, &t.tokens, &t.tokensMap)
+	set.Apply(of.Others(1)...)
+	t.runDecide(set, plain, calls, &t.few, &t.fewMap)
+	set.Apply(of.Others(1000)...) // from here on every scope has to be looked for
 	for range setRuns {
 		t.run(set, plain, calls)
 	}
@@ -59,6 +59,7 @@ type setTimes struct {
 	hit, miss, decide []float64
 	mapHit, mapMiss   []float64
 	tokens, tokensMap []float64 // whole decisions while only tokens are revoked
+	few, fewMap       []float64 // and one of each other scope
 }
 
 func newSetTimes(of *workload.Revocations, n int) *setTimes {
@@ -82,13 +83,14 @@ func (t *setTimes) run(set *revocation.Set, plain map[events.Ref]uint32, calls i
 	}
 }
 
-// runTokens times whole decisions of a set in which nothing but tokens is
-// revoked.
-func (t *setTimes) runTokens(set *revocation.Set, plain map[events.Ref]uint32, calls int) {
-	times := sidebyside.Time(setRounds, calls,
-		func(i int) { set.Decide(&t.claims[i%setProbes], t.now) },
-		func(i int) { _ = plain[t.absent[i%setProbes]] })
-	t.tokens, t.tokensMap = append(t.tokens, times[0].Least), append(t.tokensMap, times[1].Least)
+// runDecide times nothing but whole decisions.
+func (t *setTimes) runDecide(set *revocation.Set, plain map[events.Ref]uint32, calls int, decide, inMap *[]float64) {
+	for range setRuns {
+		times := sidebyside.Time(setRounds, calls,
+			func(i int) { set.Decide(&t.claims[i%setProbes], t.now) },
+			func(i int) { _ = plain[t.absent[i%setProbes]] })
+		*decide, *inMap = append(*decide, times[0].Least), append(*inMap, times[1].Least)
+	}
 }
 
 func (t *setTimes) results() []Result {
@@ -97,5 +99,6 @@ func (t *setTimes) results() []Result {
 		compare("set/check miss", "ns", t.miss, inMap, t.mapMiss),
 		compare("set/decide", "ns", t.decide, inMap, t.mapMiss),
 		compare("set/decide only tokens revoked", "ns", t.tokens, inMap, t.tokensMap),
+		compare("set/decide one of each other scope revoked", "ns", t.few, inMap, t.fewMap),
 	}
 }

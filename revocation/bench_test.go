@@ -38,7 +38,7 @@ func setOf(n int) *revocation.Set {
 		made.set, made.maps, made.n = nil, nil, n
 		before := heap()
 		made.set = made.of.Set(n)
-		made.set.Apply(made.of.Others()...)
+		made.set.Apply(made.of.Others(1000)...) // every scope has to be looked for
 		made.heap = heap() - before
 	}
 	return made.set

@@ -18,6 +18,7 @@ type bulk struct {
 	kinds   []kind   // of the snapshot
 	numbers []uint32 // of each in the set
 	uses    []int    // of each
+	made    []*made  // by the key of each, of those that are known
 
 	handed []row // and not yet on the way
 	full   chan []row
@@ -58,7 +59,8 @@ func (b *bulk) settle() {
 }
 
 func newBulk(s *Snapshot) *bulk {
-	b := &bulk{set: NewSet(s.Shards()), buckets: newBuckets(s.Len()), kinds: s.kinds, numbers: make([]uint32, len(s.kinds)), uses: make([]int, len(s.kinds))}
+	b := &bulk{set: NewSet(s.Shards()), buckets: newBuckets(s.Len()), kinds: s.kinds, numbers: make([]uint32, len(s.kinds)), uses: make([]int, len(s.kinds)),
+		made: make([]*made, len(s.kinds))}
 	b.count(s.hashes)
 	b.full, b.empty = make(chan []row, handAhead), make(chan []row, handAhead+1)
 	for range handAhead {
@@ -70,27 +72,33 @@ func newBulk(s *Snapshot) *bulk {
 
 // add takes in a row, whose kind is one of the snapshot's.
 func (b *bulk) add(r *logged) {
-	n := r.kind
-	if k := &b.kinds[n]; b.uses[n] == 0 {
-		b.numbers[n] = b.set.takeKind(k)
-	}
-	if b.kinds[n].known {
+	n, k := r.kind, &b.kinds[r.kind]
+	if k.known {
 		b.set.times[r.shard].set(r.index, r.at)
 	}
-	b.uses[n]++
+	if b.uses[n]++; b.uses[n] == 1 {
+		b.begin(n, r.hash)
+	} else if k.known {
+		b.made[n].add(k.scope, r.hash.part())
+	}
 	r.kind = b.numbers[n]
 	b.hand(&r.row)
+}
+
+// begin is add of the first row of a kind.
+func (b *bulk) begin(n uint32, h hash) {
+	k := &b.kinds[n]
+	b.numbers[n] = b.set.takeKind(k, h)
+	if k.known {
+		b.made[n] = b.set.by(k.key)
+	}
 }
 
 // refer counts the rows of each kind.
 func (b *bulk) refer() {
 	for n, uses := range b.uses {
-		if uses == 0 {
-			continue
-		}
-		b.set.kinds.refs[b.numbers[n]] += uses - 1
-		if k := &b.kinds[n]; k.known {
-			b.set.by(k.key).add(k.scope, uses-1)
+		if uses > 0 {
+			b.set.kinds.refs[b.numbers[n]] += uses - 1
 		}
 	}
 }

@@ -199,9 +199,9 @@ func (t *tree) may(now int64, best *row) bool {
 	return t.cutoff != none && t.starts <= now && t.expires > now && (t.cutoff > best.cutoff || t.cutoff == best.cutoff && t.last < best.index)
 }
 
-// without is t without what has expired by a limit, in so many leaves, and the
-// kinds of what is gone.
-func (t *tree) without(limit int64, budget *int, of *kinds, gone []uint32) ([]tree, []uint32) {
+// without is t without what has expired by a limit, in so many leaves, and what
+// is given back for those that are gone.
+func (t *tree) without(limit int64, budget *int, of *kinds, gone []former) ([]tree, []former) {
 	switch {
 	case t.sweep > limit || *budget == 0:
 		return []tree{*t}, gone
@@ -212,7 +212,7 @@ func (t *tree) without(limit int64, budget *int, of *kinds, gone []uint32) ([]tr
 			if t.rows[i].expires > limit {
 				left = append(left, t.rows[i])
 			} else {
-				gone = append(gone, t.rows[i].kind)
+				gone = append(gone, t.rows[i].former())
 			}
 		}
 		return leaves(left, of), gone

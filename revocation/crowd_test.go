@@ -121,30 +121,6 @@ func other(n uint64, key events.FeedKey) Entry {
 	return e
 }
 
-// TestAScopeIsLookedForWhileThereIsOneOfIt: not before, and not after the last
-// is gone.
-func TestAScopeIsLookedForWhileThereIsOneOfIt(t *testing.T) {
-	t.Parallel()
-	key := feedKey("acme", 1)
-	s := setOf(other(1, key), revoke(2, key, events.ScopeToken, someone, 0), revoke(3, key, events.ScopeSubject, someone, 0))
-	held := func() uint32 { return s.tenants.Load().of["acme"].keys[0].made.held.Load() }
-	token, subject := uint32(1)<<rank(events.ScopeToken), uint32(1)<<rank(events.ScopeSubject)
-	if got := held(); got != token|subject {
-		t.Errorf("held %b", got)
-	}
-	if s.Sweep(t0); held() != token|subject {
-		t.Errorf("held %b after the first was swept", held())
-	}
-	c := someone
-	c.TokenID = "another"
-	if d := s.Decide(&c, t0); d.Scope != events.ScopeSubject {
-		t.Errorf("got %+v", d)
-	}
-	if s.Sweep(t0.Add(2 * time.Hour)); held() != 0 {
-		t.Errorf("held %b after the last was swept", held())
-	}
-}
-
 // TestCrowdsLeaveNothing: not a row, not a number, not what they have in common.
 func TestCrowdsLeaveNothing(t *testing.T) {
 	t.Parallel()

@@ -82,29 +82,15 @@ func (s *Set) look(c *Claims, now int64) found {
 func covers(cutoff int64, iat events.Timestamp) bool { return seconds(iat) <= cutoff }
 
 // lookUnder finds the match that decides among best and those under one feed
-// key. Scopes that no revocation under the key has are left out. All hashes are
-// made before the first page is touched, and all pages touched before the first
-// is searched, so that the memory behind them is waited for at the same time.
+// key. It goes step by step, each for all hashes: the slots of the directory are
+// read together, and the pages behind them asked for together, so that the
+// memory of all is waited for at the same time.
 func (s *Set) lookUnder(key *generation, c *Claims, now int64, best *match) {
+	var hashes [len(scopes)]hash
 	var all [len(scopes)]lookup
-	n, held, d := 0, key.made.held.Load(), s.dir.Load()
-	var of events.IssuerHasher
-	of.Reset(&key.FeedKey, c.Issuer)
-	for i, scope := range scopes {
-		if held&(1<<i) == 0 {
-			continue
-		}
-		h := key.tenant
-		if scope != events.ScopeTenant {
-			id, ok := c.id(scope)
-			if !ok {
-				continue
-			}
-			r := of.Hash(scope, id)
-			h = hashOf(&r)
-		}
-		all[n].begin(d, h)
-		n++
+	n, d := key.hashes(c, &hashes), s.dir.Load()
+	for i := range n {
+		all[i].begin(d, hashes[i])
 	}
 	for i := range n {
 		all[i].prefetch()

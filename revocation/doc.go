@@ -71,7 +71,8 @@
 //
 // In memory a revocation of a token takes about 23 bytes: pages of up to 64
 // rows, found by the first bits of the hash. Of a target with more than 16
-// revocations each takes 60 to 120 bytes. Loading a snapshot takes 56 bytes a
+// revocations each takes 60 to 120 bytes. Counts of a feed key take 256 bytes
+// for each scope that something is revoked of. Loading a snapshot takes 56 bytes a
 // revocation beside the message for as long as it lasts, and half a megabyte for
 // each processor, of which it uses all; packing one takes 72 bytes a revocation.
 //

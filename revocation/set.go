@@ -35,7 +35,7 @@ type Set struct {
 	order  []placed
 	rows   []row
 	added  []row    // of a crowd
-	gone   []uint32 // kinds to release
+	gone   []former // of rows, not given back yet
 	pruned int      // points when they were last pruned
 }
 
@@ -194,7 +194,7 @@ func kindOf(e *Entry) kind {
 func (s *Set) newRow(e *Entry, h hash) row {
 	s.living.Add(1)
 	k := kindOf(e)
-	r := row{hash: h, index: e.Index, cutoff: endless, expires: bound(e.Expires), kind: s.takeKind(&k)}
+	r := row{hash: h, index: e.Index, cutoff: endless, expires: bound(e.Expires), kind: s.takeKind(&k, h)}
 	if k.known {
 		r.cutoff, r.starts = bound(e.IssuedBefore), seconds(e.Starts)
 		s.timeline(k.key.Tenant).set(e.Index, seconds(e.At))
@@ -220,8 +220,8 @@ func (s *Set) join(r *row, e *Entry) (moved bool) {
 		}
 	}
 	if is != was {
-		s.gone = append(s.gone, r.kind)
-		r.kind = s.takeKind(&is)
+		s.gone = append(s.gone, r.former())
+		r.kind = s.takeKind(&is, r.hash)
 	}
 	return moved
 }
@@ -230,28 +230,38 @@ func (s *Set) timeline(tenant string) *timeline {
 	return &s.times[events.ShardOf(tenant, len(s.times))]
 }
 
-// takeKind is a number for k, and sees to it that its key is asked for.
-func (s *Set) takeKind(k *kind) uint32 {
+// takeKind is a number for k, which a row of hash h has, and sees to it that its
+// key is asked for.
+func (s *Set) takeKind(k *kind, h hash) uint32 {
 	if k.known {
 		m := s.by(k.key)
-		if m.add(k.scope, 1); m.rows == 1 && !s.holds(k.key) {
+		if m.add(k.scope, h.part()); m.rows == 1 && !s.holds(k.key) {
 			s.noteTenants()
 		}
 	}
 	return s.kinds.take(k)
 }
 
+// former is what is given back for a row, or for what it was of, that no page has
+// any more.
+type former struct {
+	kind uint32
+	part uint8 // of all hashes
+}
+
+func (r *row) former() former { return former{r.kind, r.hash.part()} }
+
 // releaseKinds gives back the numbers of rows that are gone from every page.
 func (s *Set) releaseKinds() {
 	missed := false
-	for _, n := range s.gone {
-		k := *s.kinds.get(n)
-		s.kinds.release(n)
+	for _, was := range s.gone {
+		k := *s.kinds.get(was.kind)
+		s.kinds.release(was.kind)
 		if !k.known {
 			continue
 		}
 		m := s.by(k.key)
-		if m.take(k.scope); m.rows == 0 && !s.holds(k.key) {
+		if m.take(k.scope, was.part); m.rows == 0 && !s.holds(k.key) {
 			missed = true
 		}
 	}

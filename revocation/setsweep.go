@@ -24,7 +24,7 @@ func (s *Set) sweep(p *page, prefix uint64, limit int64) int {
 	left := all[:0]
 	for _, r := range all {
 		if r.expires <= limit {
-			s.gone = append(s.gone, r.kind)
+			s.gone = append(s.gone, r.former())
 			continue
 		}
 		left = append(left, r)

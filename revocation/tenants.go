@@ -31,29 +31,73 @@ func newGeneration(k events.FeedKey, of *made) generation {
 	return generation{k, hashOf(&h), of}
 }
 
-// made counts the revocations whose hashes one feed key made.
+// hashes are those of the token with claims c that there may be a revocation of,
+// and how many. Parts of scopes that no revocation under the key is in are left
+// out.
+func (g *generation) hashes(c *Claims, out *[len(scopes)]hash) (n int) {
+	var of events.IssuerHasher
+	of.Reset(&g.FeedKey, c.Issuer)
+	for i, scope := range scopes {
+		held := g.made.held[i].Load()
+		if held == 0 {
+			continue
+		}
+		h := g.tenant
+		if scope != events.ScopeTenant {
+			id, ok := c.id(scope)
+			if !ok {
+				continue
+			}
+			r := of.Hash(scope, id)
+			h = hashOf(&r)
+		}
+		if held>>h.part()&1 != 0 {
+			out[n] = h
+			n++
+		}
+	}
+	return n
+}
+
+// made counts the revocations whose hashes one feed key made, of each scope by
+// the part of all hashes that theirs is in. Of most scopes there are few
+// revocations: one bit says that a page need not be looked at.
 type made struct {
-	held atomic.Uint32 // for readers: a bit for each scope, by its place, that there are revocations of
+	held [len(scopes)]atomic.Uint64 // for readers: a bit for each part that there are revocations in
 
 	// Of the writer.
 	rows  int
-	scope [len(scopes)]int
+	parts [len(scopes)]*[hashParts]uint32 // nil before the first of a scope
 }
 
-// add counts one revocation of a scope. Readers look for the scope before it can
+// hashParts is how many parts there are, one for each bit of a word.
+const (
+	hashParts = 1 << partBits
+	partBits  = 6
+)
+
+// part is which of the parts of all hashes h is in.
+func (h hash) part() uint8 { return uint8(h.hi >> (64 - partBits)) }
+
+// add counts one revocation of a scope. Readers look for the part before it can
 // be found.
-func (m *made) add(scope int8, n int) {
-	m.rows += n
-	if m.scope[scope] += n; m.scope[scope] == n {
-		m.held.Or(1 << scope)
+func (m *made) add(scope int8, part uint8) {
+	m.rows++
+	if m.parts[scope] == nil {
+		m.parts[scope] = new([hashParts]uint32)
+	}
+	of := &m.parts[scope][part]
+	if *of++; *of == 1 {
+		m.held[scope].Or(1 << part)
 	}
 }
 
 // take takes one away that no page has any more.
-func (m *made) take(scope int8) {
+func (m *made) take(scope int8, part uint8) {
 	m.rows--
-	if m.scope[scope]--; m.scope[scope] == 0 {
-		m.held.And(^uint32(1 << scope))
+	of := &m.parts[scope][part]
+	if *of--; *of == 0 {
+		m.held[scope].And(^(uint64(1) << part))
 	}
 }
 

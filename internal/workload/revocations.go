@@ -65,15 +65,19 @@ func (r *Revocations) Entries(from, to int) []revocation.Entry {
 	return out
 }
 
-// Others is one revocation of each scope but tokens, of somebody that no Claims
-// name: a set that has them has to be asked for every scope.
-func (r *Revocations) Others() []revocation.Entry {
+// Others is so many revocations of each scope but tokens, of somebody that no
+// Claims name. Of one each, a decision looks for one in 64; of a thousand, every
+// one has to be looked for.
+func (r *Revocations) Others(each int) []revocation.Entry {
 	var out []revocation.Entry
-	for i, scope := range revocation.Scopes() {
-		if scope != events.ScopeToken {
+	for _, scope := range revocation.Scopes() {
+		if scope == events.ScopeToken {
+			continue
+		}
+		for i := range each {
 			e := r.Entry(0)
-			e.Scope, e.Hash, e.Index = scope, r.Key.Hash(scope, "https://elsewhere.example.com", "nobody"), uint64(i)
-			e.Hash[0] ^= 1 // a tenant's hash is made of nothing else
+			e.Scope, e.Index = scope, uint64(i)
+			e.Hash = r.Key.Hash(events.ScopeToken, "https://elsewhere.example.com", fmt.Sprint(scope, i))
 			out = append(out, e)
 		}
 	}
