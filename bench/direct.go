@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -140,11 +141,12 @@ func (b *ingest) lone(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		if err := b.untilRow(ctx, ev.ID); err != nil {
+		floor = append(floor, bare)
+		if err := b.untilRow(ctx, ev.ID, time.Duration(slices.Min(floor)*float64(time.Millisecond))); err != nil {
 			return err
 		}
-		ours, floor = append(ours, milliseconds(time.Since(began))), append(floor, bare)
-		if err := settle(ctx); err != nil {
+		ours = append(ours, milliseconds(time.Since(began)))
+		if err := pause(ctx, settled); err != nil {
 			return err
 		}
 	}
@@ -152,12 +154,14 @@ func (b *ingest) lone(ctx context.Context) error {
 	return pub.Close(ctx)
 }
 
-// settle is a pause long enough for the next event to be alone.
-func settle(ctx context.Context) error {
+// settled is a pause long enough for the next event to be alone.
+const settled = 250 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(250 * time.Millisecond):
+	case <-time.After(d):
 		return nil
 	}
 }

@@ -42,7 +42,9 @@
 //   - single, concurrent: from the first Publish until the last is acknowledged,
 //     while the projector works on what is there already. A hundred goroutines
 //     share one publisher and one connection, in the floor a connection.
-//   - lone: from the acknowledgement until a query finds the row.
+//   - lone: from the acknowledgement until a query finds the row, its own time
+//     included. It is asked every 5 ms, and not before the least time that a floor
+//     took: a question costs what an insert needs, and a floor is not asked meanwhile.
 //   - latency: one event of 200 is followed. Its row counts as there when
 //     ClickHouse's own record of its position has passed it, which is looked at
 //     every 20 ms; after the run its index is looked up. from_ack counts from

@@ -79,7 +79,7 @@ func TestALostEventIsAnError(t *testing.T) {
 	if err := b.untilRows(t.Context(), from, 999); err == nil || errors.Is(err, errLost) {
 		t.Errorf("one more than 999: %v", err)
 	}
-	if err := b.untilRow(t.Context(), "no-such-id"); !errors.Is(err, errLost) {
+	if err := b.untilRow(t.Context(), "no-such-id", 0); !errors.Is(err, errLost) {
 		t.Errorf("a lone event that is not there: %v", err)
 	}
 }

@@ -24,14 +24,13 @@ func onlyCopy(cfg jetstream.StreamConfig) bool {
 }
 
 // multiLast is the last message of each of up to maxMulti subjects, by
-// subject, in one request. A subject without a message is not in the map; an
+// subject, in one request. A subject without a message is not among them; an
 // answer of which anything is missing is an error.
-func multiLast(ctx context.Context, nc *nats.Conn, stream string, subjects []string) (map[string][]byte, error) {
+func multiLast(ctx context.Context, nc *nats.Conn, stream string, subjects []string) (answer multiAnswer, err error) {
 	question := struct {
 		MultiLast []string `json:"multi_last"`
 	}{subjects}
-	var answer map[string][]byte
-	err := askDirect(ctx, nc, stream, question, len(subjects), func(next func() (*nats.Msg, error)) (err error) {
+	err = askDirect(ctx, nc, stream, question, len(subjects), func(next func() (*nats.Msg, error)) (err error) {
 		answer, err = collectMulti(next)
 		return err
 	})
@@ -124,15 +123,15 @@ func addNext(page []stored, m *nats.Msg) (_ []stored, done bool, err error) {
 	return append(page, stored{Subject: m.Header.Get(jetstream.SubjectHeader), Seq: seq, Data: m.Data, Time: at}), false, nil
 }
 
-func collectMulti(next func() (*nats.Msg, error)) (map[string][]byte, error) {
+func collectMulti(next func() (*nats.Msg, error)) (multiAnswer, error) {
 	a := multiAnswer{data: map[string][]byte{}}
 	for {
 		m, err := next()
 		if err != nil {
-			return nil, err
+			return multiAnswer{}, err
 		}
 		if done, err := a.take(m); done || err != nil {
-			return a.data, err
+			return a, err
 		}
 	}
 }
@@ -145,6 +144,7 @@ type multiAnswer struct {
 	data    map[string][]byte
 	last    uint64 // sequence
 	pending uint64 // how many follow
+	upTo    uint64 // the last sequence of the stream when it was read; 0 where nothing was found
 }
 
 var errBrokenAnswer = errors.New("the answer to a direct get is not whole")
@@ -159,7 +159,8 @@ func (a *multiAnswer) take(m *nats.Msg) (bool, error) {
 		if err != nil || before != a.last || a.pending != 0 || len(a.data) == 0 {
 			return false, errBrokenAnswer
 		}
-		return true, nil
+		a.upTo, err = number(m, upToSequenceHeader)
+		return true, err
 	case status == "404" && why == "No Results" && len(a.data) == 0: // any other 404 is a message that could not be read
 		return true, nil
 	default:
@@ -179,7 +180,10 @@ func (a *multiAnswer) add(m *nats.Msg) error {
 	return nil
 }
 
-const numPendingHeader = "Nats-Num-Pending"
+const (
+	numPendingHeader   = "Nats-Num-Pending"
+	upToSequenceHeader = "Nats-UpTo-Sequence"
+)
 
 func number(m *nats.Msg, header string) (uint64, error) {
 	return strconv.ParseUint(m.Header.Get(header), 10, 64)

@@ -31,6 +31,7 @@ func answer(n int) (ms []*nats.Msg) {
 	end := status("204", "EOB")
 	end.Header.Set("Nats-Last-Sequence", fmt.Sprint(3*n))
 	end.Header.Set("Nats-Num-Pending", "0")
+	end.Header.Set("Nats-UpTo-Sequence", fmt.Sprint(3*n+1))
 	return append(ms, end)
 }
 

@@ -78,9 +78,10 @@
 //   - What a service of ours says in its own name arrives as such
 //     (IntakeMessage.Service): its subject is one on which neither issuers nor
 //     verifiers may publish ([ServiceSubject]).
-//   - [KeyStore.Create] writes up to 998 entries all or none, and none once an entry
-//     is there that they had to come before; [KeyStore.Replace] those that are as
-//     they were read.
+//   - [KeyStore.Create] writes entries in their order, more than eight up to 998 at a
+//     time all or none, fewer one after the other, and none once an entry is there
+//     that they had to come before; [KeyStore.Replace] those that are as they were
+//     read, all or none.
 //   - [AwaitEviction] returns when every [Holder] that lives has dropped the key. One
 //     that has lost its lock says so of itself before nobody waits for it.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the

@@ -29,7 +29,8 @@ func (b *buffer[T]) len() int {
 
 // CollectMulti reads the answer to a direct get of several from messages.
 func CollectMulti(next func() (*nats.Msg, error)) (map[string][]byte, error) {
-	return collectMulti(next)
+	a, err := collectMulti(next)
+	return a.data, err
 }
 
 // OnlyCopy is what decides whether a KeyStore uses direct gets.

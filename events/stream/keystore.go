@@ -77,11 +77,11 @@ func (k *KeyStore) getDirect(ctx context.Context, keys []string) (map[string][]b
 		for i, key := range chunk {
 			subjects[i] = keyringPrefix + key
 		}
-		values, err := multiLast(ctx, k.js.Conn(), KeyringStream, subjects)
+		answer, err := multiLast(ctx, k.js.Conn(), KeyringStream, subjects)
 		if err != nil {
 			return nil, err
 		}
-		for subject, v := range values {
+		for subject, v := range answer.data {
 			out[strings.TrimPrefix(subject, keyringPrefix)] = v
 		}
 	}

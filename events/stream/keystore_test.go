@@ -49,6 +49,39 @@ func (w world) newKeys(t *testing.T) *stream.KeyStore {
 	return w.keys(t)
 }
 
+// A batch leaves its guard in the stream, a few entries leave none.
+func TestFewEntriesAreNoBatch(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	k := w.newKeys(t)
+	create := func(name string, n int) (guard uint64) {
+		t.Helper()
+		puts := make([]seal.Put, n)
+		for i := range puts {
+			puts[i] = seal.Put{Key: fmt.Sprintf("k.acme.%s%d", name, i), Value: []byte{1}}
+		}
+		if err := k.Create(t.Context(), "x.2", puts...); err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.operator.Stream(t.Context(), stream.KeyringStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.GetLastMsgForSubject(t.Context(), stream.KeyringGuard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Sequence
+	}
+	first := create("first", 1) // nobody can say what is not in an empty stream
+	if guard := create("few", 8); guard != first {
+		t.Errorf("a batch for eight entries: guard at %d, before at %d", guard, first)
+	}
+	if guard := create("more", 9); guard == first {
+		t.Error("no batch for nine entries")
+	}
+}
+
 func (w world) denyDirect(t *testing.T) {
 	t.Helper()
 	s, err := w.operator.Stream(t.Context(), stream.KeyringStream)

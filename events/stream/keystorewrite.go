@@ -15,12 +15,16 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 )
 
-// Create writes puts: up to 998 at a time all or none, durable on return.
-// Where one of them is there the error wraps seal.ErrExists, where unless is
-// seal.ErrRetired.
+// Create writes puts in their order, durable on return: a few one after the
+// other, more of them up to 998 at a time all or none. Where one of them is
+// there the error wraps seal.ErrExists, where unless is seal.ErrRetired.
 func (k *KeyStore) Create(ctx context.Context, unless string, puts ...seal.Put) error {
-	writes := make([]write, len(puts))
-	for i, p := range puts {
+	left, err := k.createFew(ctx, unless, puts)
+	if err != nil {
+		return fmt.Errorf("create keyring entries: %w", err)
+	}
+	writes := make([]write, len(left))
+	for i, p := range left {
 		writes[i] = write{p, 0}
 	}
 	for chunk := range slices.Chunk(writes, maxPuts) {

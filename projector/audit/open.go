@@ -24,7 +24,7 @@ func Open(options *clickhouse.Options, stall time.Duration) (driver.Conn, error)
 	}
 	o := *options
 	o.ReadTimeout = stall
-	o.MaxOpenConns, o.MaxIdleConns = 3, 1
+	o.MaxOpenConns, o.MaxIdleConns = 3, 3 // two inserts at once, and what is asked beside them: none dials anew each time
 	if o.Compression == nil {
 		o.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 	}
