@@ -73,6 +73,8 @@
 //     Nothing in it leads to the subject but a commitment, whose salt Receive
 //     returns and the log keeps only sealed.
 //   - What the receipt names of the key is on the log before the key goes.
+//   - The receipt of an erasure that the restore gate had found undone says so, and
+//     when the key was destroyed first; no other does.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
 //   - A request that was sent from elsewhere under an id of its sender's is one request,

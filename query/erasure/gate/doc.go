@@ -18,7 +18,10 @@
 //   - Where a log ends before what was erased, the revocations of those erasures
 //     are published again until their tokens have expired.
 //   - What came back is recorded before it is destroyed: a finding for each tenant,
-//     request.reapplied for each person. Killed in between, it is recorded twice.
+//     request.reapplied for each person, which names the request that erased them
+//     first, when, and the mark of the key. Killed in between, it is recorded twice.
+//   - So is each request that a restored log does not say to be carried out, of
+//     somebody who is in the ledger, whether their key is back or gone.
 //   - What a log says was erased, and the ledger does not, is written into the
 //     ledger: one that was lost is made anew.
 //   - An error means that nothing may be served: a ledger that was changed, a

@@ -39,6 +39,8 @@ type Keyring interface {
 	DestroyAgain(ctx context.Context, r seal.Reference) error
 	Fence(ctx context.Context, tenant string, ref events.Ref) error
 	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// KeyMark wraps seal.ErrDestroyed where the key is gone.
+	KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error)
 }
 
 // Config is what a pass needs.
@@ -72,6 +74,7 @@ type Report struct {
 	Fenced    int // those of whom a hold may keep a part
 	Holds     int // keys of released holds that were back
 	Revoked   int // revocations that a log had lost
+	Stated    int // requests that a restored log does not say to be carried out, of people who were erased
 	Restored  int // logs that end before what was erased
 }
 
@@ -138,7 +141,11 @@ func (g *gate) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.say(ctx, s, p, lost); err != nil {
+	unsaid, err := g.unsaid(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	if err := g.say(ctx, s, p, lost, unsaid); err != nil {
 		return err
 	}
 	if err := g.destroy(ctx, s); err != nil {

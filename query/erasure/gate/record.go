@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -29,17 +30,23 @@ const clauses = "GDPR 17(1), GDPR 32(1)(b), SOC 2 CC7.2"
 const (
 	Destroyed = "destroyed"
 	Fenced    = "fenced" // a legal hold may keep a part
+	Stated    = "stated" // nothing: the key was gone, and a log alone had lost that
 )
 
 // say records what was found. It comes before anything is destroyed: who is
 // stopped then finds it again.
-func (g *gate) say(ctx context.Context, s *survey, p *past, lost []ledger.Person) error {
+func (g *gate) say(ctx context.Context, s *survey, p *past, lost, unsaid []ledger.Person) error {
 	tenants := map[string]int{}
 	for _, f := range s.back {
-		if err := g.publish(ctx, g.reapplied(f.Person)); err != nil {
+		if err := g.sayAgain(ctx, s, f.Person); err != nil {
 			return err
 		}
 		tenants[f.Tenant]++
+	}
+	for _, who := range unsaid {
+		if err := g.sayAgain(ctx, s, who); err != nil {
+			return err
+		}
 	}
 	for r := range s.holds {
 		tenants[r.Tenant]++
@@ -56,7 +63,7 @@ func (g *gate) say(ctx context.Context, s *survey, p *past, lost []ledger.Person
 			return err
 		}
 	}
-	g.report.Revoked, g.report.Restored = len(lost), len(p.restored)
+	g.report.Revoked, g.report.Stated, g.report.Restored = len(lost), len(unsaid), len(p.restored)
 	return g.sayRestored(ctx, p)
 }
 
@@ -97,14 +104,29 @@ func (g *gate) finding(tenant, id, control, title string) events.Event {
 	}})
 }
 
-func (g *gate) reapplied(p ledger.Person) events.Event {
-	did := Destroyed
-	if p.Held {
-		did = Fenced
+// sayAgain records that an erasure was undone, and what mark the key will leave:
+// once it is destroyed nobody can say it.
+func (g *gate) sayAgain(ctx context.Context, s *survey, p ledger.Person) error {
+	f, back := s.back[referenceOf(p)]
+	if !back {
+		return g.publish(ctx, g.reapplied(p, Stated, ""))
 	}
-	return g.event(events.RequestReapplied, newID(), erasure.Source, p.Tenant, events.Data{Attributes: map[string]string{
-		"request": p.Request.String(), "erased": p.At.Format(time.RFC3339), "did": did,
-	}})
+	mark, err := g.Keyring.KeyMark(ctx, p.Tenant, p.Ref)
+	if err != nil && !errors.Is(err, seal.ErrDestroyed) && !errors.Is(err, seal.ErrSealed) && !errors.Is(err, seal.ErrEpoch) {
+		return err
+	}
+	if f.Held {
+		return g.publish(ctx, g.reapplied(p, Fenced, mark))
+	}
+	return g.publish(ctx, g.reapplied(p, Destroyed, mark))
+}
+
+func (g *gate) reapplied(p ledger.Person, did, mark string) events.Event {
+	attributes := map[string]string{"request": p.Request.String(), "erased": p.At.UTC().Format(time.RFC3339), "did": did}
+	if mark != "" {
+		attributes["key_mark"] = mark
+	}
+	return g.event(events.RequestReapplied, newID(), erasure.Source, p.Tenant, events.Data{Attributes: attributes})
 }
 
 // revocation is the one of an erasure. It is the same whoever finds that it is

@@ -26,10 +26,26 @@ type survey struct {
 	holds map[seal.Reference]bool
 }
 
-// found is a line of the ledger about somebody who is back: the last.
+// found is what the ledger says of somebody who is back: its last line, but when and
+// for what they were erased, as its first has it.
 type found struct {
-	line int
+	first, last int // lines
 	ledger.Person
+}
+
+// and is f with a line about the same person, before or behind what f has. The zero
+// found has none.
+func (f found) and(line int, p ledger.Person) found {
+	switch {
+	case f.Tenant == "":
+		return found{line, line, p}
+	case line < f.first:
+		f.first, f.At, f.Request = line, p.At, p.Request
+	case line > f.last:
+		p.At, p.Request = f.At, f.Request
+		f.last, f.Person = line, p
+	}
+	return f
 }
 
 // survey reads the ledger and looks in the keyring for all that it names.
@@ -98,8 +114,8 @@ func (g *gate) lookForPeople(ctx context.Context, s *survey, line int, people []
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, p := range people {
-		if at := line + i; is[refs[i]] && at >= s.back[refs[i]].line {
-			s.back[refs[i]] = found{at, p}
+		if is[refs[i]] {
+			s.back[refs[i]] = s.back[refs[i]].and(line+i, p)
 		}
 	}
 	return nil
