@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/erasure/gate"
 	"github.com/rescindhq/rescind/query/erasure/ledger"
 	"github.com/rescindhq/rescind/query/receipt"
@@ -96,4 +97,20 @@ func TestWhatIsSaidIsNotStated(t *testing.T) {
 	if n := h.recorded()[events.RequestReapplied]; n != 0 {
 		t.Errorf("recorded %d times", n)
 	}
+}
+
+// TestPartialIsNotStated: nor is what was carried out in part.
+func TestPartialIsNotStated(t *testing.T) {
+	t.Parallel()
+	h := buildIdle(t)
+	ref := h.meet("alice")
+	says := func(kind events.Type, d events.Data) {
+		d.Actor = erasure.Worker
+		h.kit.Publish(events.Event{Source: erasure.Source, Type: kind, Tenant: "acme", Data: d})
+	}
+	says(events.RequestReceived, events.Data{Issuer: issuer, Subject: "alice", Attributes: map[string]string{"request": "r", "request_type": "erasure", "regulation": "gdpr"}})
+	says(events.RequestCompleted, events.Data{Attributes: map[string]string{"request": "r", "outcome": "partial", "missing": "x", "kept": "0"}})
+	h.recorded()
+	h.check(h.ledger.Append(t.Context(), ledger.Person{Tenant: "acme", Ref: ref, Request: ledger.DigestOf("lost"), Index: 1 << 40, At: time.Now()}))
+	h.pass(gate.Report{Erased: 1, Destroyed: 1, Restored: 1})
 }
