@@ -232,8 +232,7 @@ func (p *past) completed(at asked, index uint64, r *events.Record) {
 func (p *past) open() map[seal.Reference][]*ledger.Person {
 	out := map[seal.Reference][]*ledger.Person{}
 	for _, a := range p.asked {
-		_, restored := p.restored[a.Shard]
-		if _, said := p.erased[lineOf(*a)]; restored && !said {
+		if _, restored := p.restored[a.Shard]; restored && a.At.IsZero() { // not in part, either
 			out[referenceOf(*a)] = append(out[referenceOf(*a)], a)
 		}
 	}
