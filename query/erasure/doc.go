@@ -56,7 +56,9 @@
 //     not: until then it is partial and names them. Each is settled once.
 //   - A notice is sent at least once: the same message, under one id. A recipient
 //     that does not answer is tried again with back-off, whoever goes on; no erasure
-//     and no other recipient waits for them.
+//     and no other recipient waits for them. Up to 64 are told at once, half of them such
+//     of whom the last attempt failed; each of one thing after the other, the oldest
+//     request first. Nothing is remembered of what was settled.
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be
