@@ -108,7 +108,7 @@ type circle struct {
 	by      map[string]*receiver
 	file    strings.Builder
 	sender  *callback.Sender
-	patient callback.Posts // for who is to hang for long
+	patient callback.Posts        // for who is to hang for long
 	refusal atomic.Pointer[error] // of the archive
 	archive erasure.Disclosures
 }
