@@ -29,6 +29,7 @@ func (g *gate) complete(ctx context.Context, s *survey, p *past) error {
 		s.people += len(some)
 		entries := make([]ledger.Entry, len(some))
 		for i := range some {
+			s.exported(some[i])
 			entries[i] = some[i]
 		}
 		if err := g.Ledger.Append(ctx, entries...); err != nil {

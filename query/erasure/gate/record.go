@@ -36,12 +36,12 @@ const (
 // say records what was found. It comes before anything is destroyed: who is
 // stopped then finds it again.
 func (g *gate) say(ctx context.Context, s *survey, p *past, lost, unsaid []ledger.Person) error {
-	tenants := map[string]int{}
+	keys, exports := map[string]int{}, map[string]int{}
 	for _, f := range s.back {
 		if err := g.sayAgain(ctx, s, f.Person); err != nil {
 			return err
 		}
-		tenants[f.Tenant]++
+		keys[f.Tenant]++
 	}
 	for _, who := range unsaid {
 		if err := g.sayAgain(ctx, s, who); err != nil {
@@ -49,14 +49,18 @@ func (g *gate) say(ctx context.Context, s *survey, p *past, lost, unsaid []ledge
 		}
 	}
 	for r := range s.holds {
-		tenants[r.Tenant]++
+		keys[r.Tenant]++
 	}
-	for tenant, n := range tenants {
-		ev := g.finding(tenant, newID(), ControlReturned, "Keys of people who were erased came back from a backup, and are destroyed again")
-		ev.Data.Attributes["keys"] = strconv.Itoa(n)
-		if err := g.publish(ctx, ev); err != nil {
-			return err
+	for r, erased := range s.exports {
+		if erased {
+			exports[r.Tenant]++
 		}
+	}
+	if err := g.sayReturned(ctx, keys, "keys", "Keys of people who were erased came back from a backup, and are destroyed again"); err != nil {
+		return err
+	}
+	if err := g.sayReturned(ctx, exports, "exports", "Exports of people who were erased are there, as from a backup, and are removed again"); err != nil {
+		return err
 	}
 	for _, who := range lost {
 		if err := g.publish(ctx, g.revocation(who)); err != nil {
@@ -65,6 +69,18 @@ func (g *gate) say(ctx context.Context, s *survey, p *past, lost, unsaid []ledge
 	}
 	g.report.Revoked, g.report.Stated, g.report.Restored = len(lost), len(unsaid), len(p.restored)
 	return g.sayRestored(ctx, p)
+}
+
+// sayReturned opens a finding for each tenant, of how many people something is back.
+func (g *gate) sayReturned(ctx context.Context, tenants map[string]int, what, title string) error {
+	for tenant, n := range tenants {
+		ev := g.finding(tenant, newID(), ControlReturned, title)
+		ev.Data.Attributes[what] = strconv.Itoa(n)
+		if err := g.publish(ctx, ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *gate) sayRestored(ctx context.Context, p *past) error {
@@ -178,4 +194,19 @@ func (g *gate) destroyOne(ctx context.Context, r seal.Reference, held bool) erro
 		return g.Keyring.Fence(ctx, r.Tenant, r.Ref)
 	}
 	return g.Keyring.DestroyAgain(ctx, r)
+}
+
+// dropExports removes what was exported of people who were erased. Their keys are
+// gone by now: it opens no more.
+func (g *gate) dropExports(ctx context.Context, s *survey) error {
+	for r, erased := range s.exports {
+		if !erased {
+			continue
+		}
+		if err := g.Exports.DropAll(ctx, r.Tenant, r.Ref); err != nil {
+			return fmt.Errorf("an export that came back: %w", err)
+		}
+		g.report.Exports++
+	}
+	return nil
 }
