@@ -187,7 +187,7 @@ func (h *house) config() gate.Config {
 	js, err := jetstream.New(h.kit.Projector)
 	h.check(err)
 	return gate.Config{
-		Ledger: h.ledger, Logs: []gate.Log{h.kit.Log}, Keyring: h.kit.Keys, Exports: stream.NewExports(js), Environment: lanetest.Environment,
+		Ledger: h.ledger, Logs: []gate.Log{h.kit.Log}, Keyring: h.kit.Keys, Exports: stream.NewExports(h.kit.JS), Environment: lanetest.Environment,
 		TenantOf: func(uint16) string { return "rescind" }, Logger: slog.New(slog.DiscardHandler),
 		Drop: func(context.Context) error { return nil },
 		Publish: func(ctx context.Context, ev events.Event) error {
