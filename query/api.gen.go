@@ -459,7 +459,7 @@ type HoldInput struct {
 	Owner  string `json:"owner"`
 	Reason string `json:"reason"`
 
-	// Review The day by which somebody looks whether it is still needed.
+	// Review The day by which somebody looks whether it is still needed: today (UTC) or later.
 	Review  string `json:"review"`
 	Session string `json:"session,omitempty,omitzero"`
 	Subject string `json:"subject,omitempty,omitzero"`

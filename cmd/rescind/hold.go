@@ -55,7 +55,7 @@ func newHoldPlace(env environment) *cobra.Command {
 		{"sid", "session", "a session"}, {"client", "client_id", "a client"},
 		{"from", "from", "events at or after: 2026-03-31 or 2026-03-31T15:04:05Z"}, {"to", "to", "events before"},
 		{"article", "article", "what it rests on, as 'GDPR 17(3)(e)'"}, {"owner", "owner", "who answers for it"},
-		{"review", "review", "`day` by which somebody looks whether it is still needed"}, {"reason", "reason", "why"},
+		{"review", "review", "`day` by which somebody looks whether it is still needed: today (UTC) or later"}, {"reason", "reason", "why"},
 		{"ticket", "ticket", "your own number of it"}, {"note", "note", "free text, kept sealed"},
 	} {
 		in[flag.member] = f.String(flag.name, "", flag.usage)

@@ -192,6 +192,9 @@ func said(r *receipt.Receipt) (rows [][]string) {
 	}
 	if d := r.Destroyed; d != nil {
 		row("destroyed", "%s, the key%s", day(d.At), markText(d.Key))
+		if again := d.Repetition; again != nil {
+			row("repeated", "it had been destroyed on %s first; after a restored copy of the data had undone that it was done again, found %s", day(again.First), day(again.Found))
+		}
 	}
 	if t := r.Tokens; t != nil {
 		row("tokens", "refused: all that were issued until %s%s", day(t.IssuedUntil), livingText(t))

@@ -44,6 +44,8 @@
 //   - Behind the fence, and before the key goes, OpenFenced alone opens what is
 //     the person's. What is sealed under the key of a hold opens until
 //     DestroyHold, and never again.
+//   - RenewFor does once what it is called for, however often; RenewedFor says what a
+//     key was made for, also where it was stopped.
 //   - Renew alone ends a fence: under a new reference and a higher generation,
 //     not while an erasure is unfinished, and what was destroyed stays so.
 //   - "Never seen", "forgotten" and "cannot be reached" are three answers:

@@ -19,6 +19,8 @@ func renewalPrefix(at seat) string { return hexName("g.", at.tenant, at.handle) 
 type renewalEntry struct {
 	Created int64 `cbor:"1,keyasint"` // µs
 	Lifts   int64 `cbor:"2,keyasint"` // when the fence that it takes away was set, µs
+
+	For events.Ref `cbor:"3,keyasint"` // what names the statement that it was made for; zero where nothing does
 }
 
 var (
@@ -36,12 +38,23 @@ var (
 // error wraps ErrNotFound where the person was never seen, ErrLiving where they
 // were not forgotten, and ErrErasing where their old key is still there.
 func (k *Keyring) Renew(ctx context.Context, p Person) (SubjectKey, error) {
+	return k.RenewFor(ctx, p, events.Ref{})
+}
+
+// RenewFor is Renew for a statement that by names. Called again with the same it does no
+// more: the person is known again as they were after the first call.
+func (k *Keyring) RenewFor(ctx context.Context, p Person, by events.Ref) (SubjectKey, error) {
 	t, err := k.LookupTenant(ctx, p.Tenant)
 	if err != nil {
 		return SubjectKey{}, fmt.Errorf("renew: %w", err)
 	}
 	at := t.seat(p.Issuer, p.Subject)
-	if err := k.renewable(ctx, at); err != nil {
+	err = k.renewable(ctx, at, by)
+	if errors.Is(err, ErrLiving) && !by.IsZero() && k.madeFor(ctx, at, by) {
+		k.evict(at.handle)
+		return k.Lookup(ctx, p)
+	}
+	if err != nil {
 		return SubjectKey{}, fmt.Errorf("renew: %w", err)
 	}
 	if err := k.erase(ctx, fenceName(at)); err != nil {
@@ -53,7 +66,7 @@ func (k *Keyring) Renew(ctx context.Context, p Person) (SubjectKey, error) {
 
 // renewable makes the new key of a person who was forgotten, behind the fence,
 // unless one is there that was made for this.
-func (k *Keyring) renewable(ctx context.Context, at seat) error {
+func (k *Keyring) renewable(ctx context.Context, at seat, by events.Ref) error {
 	got, err := k.load(ctx, []string{fenceName(at), keyName(at)})
 	if err != nil {
 		return err
@@ -75,7 +88,7 @@ func (k *Keyring) renewable(ctx context.Context, at seat) error {
 	case there:
 		return k.renewed(ctx, at, key, fence)
 	default:
-		return k.makeRenewed(ctx, at, fence)
+		return k.makeRenewed(ctx, at, fence, by)
 	}
 }
 
@@ -91,7 +104,40 @@ func (k *Keyring) renewed(ctx context.Context, at seat, key known, fence fenceEn
 	return err
 }
 
-func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry) error {
+// RenewedFor is what names the statement that a person's key was made for, also where the
+// fence still stands before it: zero where that is nothing, or there is no key.
+func (k *Keyring) RenewedFor(ctx context.Context, p Person) (events.Ref, error) {
+	t, err := k.LookupTenant(ctx, p.Tenant)
+	if err != nil {
+		return events.Ref{}, fmt.Errorf("read a renewal: %w", err)
+	}
+	by, err := k.renewedFor(ctx, t.seat(p.Issuer, p.Subject))
+	if err != nil {
+		return by, fmt.Errorf("read a renewal: %w", err)
+	}
+	return by, nil
+}
+
+func (k *Keyring) renewedFor(ctx context.Context, at seat) (events.Ref, error) {
+	var key keyEntry
+	err := k.read(ctx, keyName(at), &key)
+	var e renewalEntry
+	if err == nil {
+		err = k.read(ctx, renewalPrefix(at)+strconv.FormatUint(uint64(key.Generation), 10), &e)
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return e.For, err
+}
+
+// madeFor reports whether a person's key is known to be made for a statement.
+func (k *Keyring) madeFor(ctx context.Context, at seat, by events.Ref) bool {
+	is, err := k.renewedFor(ctx, at)
+	return err == nil && is == by
+}
+
+func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry, by events.Ref) error {
 	before, err := k.store.List(ctx, renewalPrefix(at))
 	if err != nil {
 		return fmt.Errorf("list renewals: %w", err)
@@ -101,7 +147,7 @@ func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry) er
 	rand.Read(ref[:])
 	key, now := newDataKey(), k.now().UnixMicro()
 	err = k.create(ctx,
-		entry{renewalPrefix(at) + strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased}},
+		entry{renewalPrefix(at) + strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased, For: by}},
 		entry{seatName(at.tenant, ref), seatEntry{Handle: at.handle, Fingerprint: key.fingerprint()}},
 		entry{keyName(at), keyEntry{Ref: ref, Key: key, Generation: generation, Created: now}})
 	if err != nil {

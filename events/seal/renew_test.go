@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/seal/sealtest"
 )
@@ -48,6 +49,54 @@ func TestRenew(t *testing.T) {
 		_, err = k.Open(t.Context(), old)
 		wantErr(t, err, seal.ErrDestroyed)
 		was = now
+	}
+}
+
+// TestRenewForAStatement: called again for the same one, before the fence is gone or
+// after, it leaves one key; another finds the person living. Who was forgotten
+// since is not known again by it.
+func TestRenewForAStatement(t *testing.T) {
+	t.Parallel()
+	store, by := new(sealtest.Memory), events.Ref{7}
+	k := open(t, store)
+	wantFor := func(want events.Ref) {
+		t.Helper()
+		if got, err := k.RenewedFor(t.Context(), person(1)); err != nil || got != want {
+			t.Errorf("made for %s, %v, want %s", got, err, want)
+		}
+	}
+	was := subjects(t, k, person(1))[0]
+	wantFor(events.Ref{})
+	_, err := k.RenewFor(t.Context(), person(1), by)
+	wantErr(t, err, seal.ErrLiving)
+	forget := func(ref events.Ref) {
+		t.Helper()
+		if _, err := k.Destroy(t.Context(), "acme", ref); err != nil {
+			t.Fatal(err)
+		}
+		wantFor(events.Ref{})
+	}
+	forget(was.Ref)
+	if _, err := open(t, stuck{store}).RenewFor(t.Context(), person(1), by); err == nil {
+		t.Fatal("renewed")
+	}
+	wantFor(by)
+	var first seal.SubjectKey
+	for range 2 {
+		now, err := k.RenewFor(t.Context(), person(1), by)
+		if err != nil || now.Generation != 2 || !first.Ref.IsZero() && now.Ref != first.Ref {
+			t.Fatalf("%v %v", now, err)
+		}
+		first = now
+	}
+	wantFor(by)
+	for _, other := range []events.Ref{{}, {8}} {
+		_, err = k.RenewFor(t.Context(), person(1), other)
+		wantErr(t, err, seal.ErrLiving)
+	}
+	forget(first.Ref)
+	if s := subjects(t, open(t, store), person(1))[0]; !s.Erased {
+		t.Errorf("%v", s)
 	}
 }
 

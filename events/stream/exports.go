@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 )
 
 // ExportsKept is how long an export of a data subject's data is kept: then it
@@ -112,6 +114,30 @@ func (e *Exports) DropAll(ctx context.Context, tenant string, subject events.Ref
 		return fmt.Errorf("drop exports: %w", err)
 	}
 	return nil
+}
+
+// People is whose exports are there, begun or whole, by the references that they
+// had when theirs was made.
+func (e *Exports) People(ctx context.Context) (map[seal.Reference]bool, error) {
+	s, err := e.js.Stream(ctx, ExportsStream)
+	if err != nil {
+		return nil, fmt.Errorf("list exports: %w", err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(ExportSubjects))
+	if err != nil {
+		return nil, fmt.Errorf("list exports: %w", err)
+	}
+	people := map[seal.Reference]bool{}
+	for subject := range info.State.Subjects {
+		tenant, rest, _ := strings.Cut(strings.TrimPrefix(subject, exportsPrefix), ".")
+		of, _, _ := strings.Cut(rest, ".")
+		ref, err := events.ParseRef(of)
+		if err != nil {
+			return nil, fmt.Errorf("list exports: %w", err)
+		}
+		people[seal.Reference{Tenant: tenant, Ref: ref}] = true
+	}
+	return people, nil
 }
 
 func (e *Exports) purge(ctx context.Context, subjects string) error {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 )
 
@@ -101,6 +102,10 @@ func TestExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(0, 0, 4, 4)
+	people, err := exports.People(t.Context())
+	if err != nil || len(people) != 2 || !people[seal.Reference{Tenant: "acme", Ref: otherPerson.Subject}] || !people[seal.Reference{Tenant: "globex", Ref: one.Subject}] {
+		t.Errorf("people %v, %v", people, err)
+	}
 	for _, p := range []stream.ExportPlace{{Tenant: "a.b", Subject: one.Subject, Export: one.Export}, {Tenant: "acme", Export: one.Export}, {Tenant: "acme", Subject: one.Subject}} {
 		if exports.Put(t.Context(), p, stream.ExportMade, nil) == nil || exports.Drop(t.Context(), p) == nil {
 			t.Errorf("%+v was taken for a place", p)

@@ -122,20 +122,32 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 	if err := a.checkLogs(ctx, projector.js); err != nil {
 		return nil, err
 	}
-	if err := a.gate(ctx, projector); err != nil {
-		return nil, err
-	}
-	roles, err := a.projectors(ctx, projector)
-	if err != nil || !a.cfg.Runs(config.RoleAPI) {
-		return roles, err
-	}
-	api, err := a.connect(natsd.API, a.cfg.NATS.APICreds, nil)
+	api, err := a.connectAPI()
 	if err != nil {
 		return nil, err
 	}
-	a.closers = append(a.closers, api.nc.Close)
+	if err := a.gate(ctx, projector, api); err != nil {
+		return nil, err
+	}
+	roles, err := a.projectors(ctx, projector)
+	if err != nil || api == nil {
+		return roles, err
+	}
 	serve, err := a.api(ctx, api)
 	return append(roles, serve), err
+}
+
+// connectAPI is nil where this process has no API.
+func (a *app) connectAPI() (*bus, error) {
+	if !a.cfg.Runs(config.RoleAPI) {
+		return nil, nil
+	}
+	b, err := a.connect(natsd.API, a.cfg.NATS.APICreds, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, b.nc.Close)
+	return b, nil
 }
 
 // projectors makes the roles that read and write streams.

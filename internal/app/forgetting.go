@@ -53,10 +53,10 @@ func (f forgetting) Destroy(ctx context.Context, tenant string, ref events.Ref) 
 	return done, nil
 }
 
-// Renew lets a person be known again. Whoever has not confirmed in time knows all
+// RenewFor lets a person be known again. Whoever has not confirmed in time knows all
 // the same: nothing is kept in memory for longer than is waited for.
-func (f forgetting) Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error) {
-	key, err := f.Keyring.Renew(ctx, p)
+func (f forgetting) RenewFor(ctx context.Context, p seal.Person, by events.Ref) (seal.SubjectKey, error) {
+	key, err := f.Keyring.RenewFor(ctx, p, by)
 	if err != nil {
 		return key, err
 	}

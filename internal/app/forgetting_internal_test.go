@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -79,7 +80,7 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
 		t.Error(err)
 	}
-	again, err := f.Renew(t.Context(), person)
+	again, err := f.RenewFor(t.Context(), person, events.Ref{1})
 	if err != nil || again.Erased {
 		t.Fatalf("%v %v", again, err)
 	}

@@ -20,8 +20,9 @@ const (
 )
 
 // gate lets this process pass once nothing that was erased is back. What only
-// revokes or records has nobody's key, and waits for nothing.
-func (a *app) gate(ctx context.Context, b *bus) error {
+// revokes or records has nobody's key, and waits for nothing. The bus of the API is
+// nil where there is none.
+func (a *app) gate(ctx context.Context, b, api *bus) error {
 	if !a.cfg.Runs(config.RoleIntake) && !a.cfg.Runs(config.RoleAPI) {
 		return nil
 	}
@@ -37,7 +38,7 @@ func (a *app) gate(ctx context.Context, b *bus) error {
 		return err
 	}
 	_, err = gate.Pass(ctx, gate.Config{
-		Ledger: a.erasures(), Logs: gateLogs(logs), Keyring: keys, Environment: a.cfg.Environment, Logger: a.log,
+		Ledger: a.erasures(), Logs: gateLogs(logs), Keyring: keys, Exports: exportsOf(api), Environment: a.cfg.Environment, Logger: a.log,
 		TenantOf: func(shard uint16) string { return systemTenantOf(shard, a.cfg.Shards) },
 		Publish:  func(ctx context.Context, ev events.Event) error { return b.publish(ctx, ev) },
 		Drop: func(ctx context.Context) error {
@@ -89,6 +90,21 @@ type noLedger struct{}
 
 func (noLedger) Read(context.Context, func(ledger.Entry) error) error { return nil }
 func (noLedger) Append(context.Context, ...ledger.Entry) error        { return nil }
+
+// exportsOf is the exports that a process serves, which whoever has no API may not
+// touch.
+func exportsOf(api *bus) gate.Exports {
+	if api == nil {
+		return noExports{}
+	}
+	return stream.NewExports(api.js)
+}
+
+// noExports is those of a process that serves none.
+type noExports struct{}
+
+func (noExports) People(context.Context) (map[seal.Reference]bool, error) { return nil, nil }
+func (noExports) DropAll(context.Context, string, events.Ref) error       { return nil }
 
 func gateLogs(logs []*stream.Log) (out []gate.Log) {
 	for _, l := range logs {

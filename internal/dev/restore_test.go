@@ -163,7 +163,7 @@ func (r *restored) keyring(dir string) string {
 }
 
 // TestE04Restore copies the folder of a deployment, has a person
-// forgotten, and puts back first the keyring of the copy and then all of it, log
+// exported and forgotten, and puts back first the keyring of the copy and then all of it, log
 // included. Nothing of the person opens, and their token is refused, before and
 // after each start. It takes four starts, which is what it is about.
 func TestE04Restore(t *testing.T) {
@@ -176,6 +176,7 @@ func TestE04Restore(t *testing.T) {
 	if opened := r.opened(s); !opened["alice"] || !opened["bob"] {
 		t.Fatalf("before: %v", opened)
 	}
+	devtest.Export(t, s, "acme", restoredIssuer, "alice")
 	devtest.Stop(t, s)
 	backup := filepath.Join(t.TempDir(), "backup")
 	r.copyTo(backup, r.dir)
@@ -196,7 +197,7 @@ func TestE04Restore(t *testing.T) {
 	r.copyTo(r.dir, backup)
 	s = start(t, r.dir)
 	r.wantForgotten("all restored", s)
-	devtest.Eventually(t, "a record of it, and that the log was restored", func() (bool, error) {
-		return r.said(s, gate.ControlReturned) == 1 && r.said(s, gate.ControlRestored) == 1 && r.reapplied(s) == 1, nil
+	devtest.Eventually(t, "a record of it, of the export that is back, and that the log was restored", func() (bool, error) {
+		return r.said(s, gate.ControlReturned) == 2 && r.said(s, gate.ControlRestored) == 1 && r.reapplied(s) == 1, nil
 	})
 }

@@ -5,13 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"slices"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
@@ -28,22 +23,6 @@ type Tried struct {
 	Contact  string    `json:"-"` // whom to write to, as in the registry
 }
 
-// toldAtOnce is how many recipients are told at once. One recipient is told one
-// thing after the other.
-const toldAtOnce = 8
-
-// notifier sends notices. Its maps are what it remembers of the outbox.
-type notifier struct {
-	*Workflow
-	*Notifying
-
-	mu     sync.Mutex // for the rest
-	later  map[stream.Notice]time.Time
-	away   map[string]time.Time    // recipients who are left alone until then
-	failed map[string]int          // how often in a row
-	said   map[stream.Notice]reply // what is not on the log yet
-}
-
 // notice is one that may be sent.
 type notice struct {
 	request Request
@@ -56,91 +35,14 @@ type reply struct {
 	reason string
 }
 
-// notify tells recipients until ctx ends.
-func (w *Workflow) notify(ctx context.Context) {
-	if w.cfg.Notifying == nil {
-		return
-	}
-	n := &notifier{Workflow: w, Notifying: w.cfg.Notifying, later: map[stream.Notice]time.Time{}, away: map[string]time.Time{}, failed: map[string]int{}, said: map[stream.Notice]reply{}}
-	tick := time.NewTicker(w.cfg.Retry)
-	defer tick.Stop()
-	for {
-		if err := n.round(ctx); err != nil && ctx.Err() == nil {
-			w.cfg.Logger.WarnContext(ctx, "notices delayed", slog.Any("err", err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-w.post:
-		}
-	}
-}
-
-// round sends what is due. It first reads what is on the log, as another
-// process may have been here.
-func (n *notifier) round(ctx context.Context) error {
-	if len(n.due()) == 0 {
-		return nil
-	}
-	release, err := n.Notifying.Lock(ctx)
-	if err != nil {
-		return fmt.Errorf("lock: %w", err)
-	}
-	defer release()
-	if err := n.cfg.Lane.Sync(ctx); err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.SetLimit(toldAtOnce)
-	due := n.due()
-	for _, to := range slices.Sorted(maps.Keys(due)) {
-		g.Go(func() error { return n.tellAll(ctx, due[to]) })
-	}
-	return g.Wait()
-}
-
-// due is what may be sent now, by recipient, the oldest first.
-func (n *notifier) due() map[string][]notice {
-	now := n.cfg.Now()
-	out := map[string][]notice{}
-	n.Workflow.mu.RLock()
-	defer n.Workflow.mu.RUnlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for r := range n.book.telling {
-		if r.State != Partial {
-			continue // the key is not known to be gone
-		}
-		for _, id := range r.unanswered() {
-			to, there := n.Registry.Get(id)
-			if there && to.URL != "" && !now.Before(n.away[id]) && !now.Before(n.later[noticeTo(r, id)]) {
-				out[id] = append(out[id], notice{r.clone(), id})
-			}
-		}
-	}
-	for _, list := range out {
-		slices.SortFunc(list, func(a, b notice) int { return a.request.Received.Compare(b.request.Received) })
-	}
-	return out
-}
-
-// tellAll sends notices to one recipient until an attempt fails: then they are
-// left alone for a while, whatever waits for them.
-func (n *notifier) tellAll(ctx context.Context, list []notice) error {
-	for i := range list {
-		answered, err := n.tellOne(ctx, &list[i].request, list[i].to)
-		if err != nil || !answered {
-			return err
-		}
-	}
-	return nil
-}
-
-// tellOne makes one attempt, unless another process did. Answered is false where
-// the recipient is to be left alone. An error is ours, not theirs.
+// tellOne makes one attempt, unless another process did, or a person settled it.
+// Answered is false where the recipient is to be left alone. An error is ours, not
+// theirs.
 func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered bool, err error) {
 	place := noticeTo(r, to)
+	if now, err := n.Get(r.ID, r.isOf); err != nil || !slices.Contains(now.unanswered(), to) {
+		return true, err
+	}
 	if a, there := n.answered(place); there {
 		return true, n.settled(ctx, r, place, a) // they are not asked again because we could not write it down
 	}

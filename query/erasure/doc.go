@@ -56,7 +56,9 @@
 //     not: until then it is partial and names them. Each is settled once.
 //   - A notice is sent at least once: the same message, under one id. A recipient
 //     that does not answer is tried again with back-off, whoever goes on; no erasure
-//     and no other recipient waits for them.
+//     and no other recipient waits for them. Up to 64 are told at once, half of them such
+//     of whom the last attempt failed; each of one thing after the other, the oldest
+//     request first. Nothing is remembered of what was settled.
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be
@@ -73,6 +75,8 @@
 //     Nothing in it leads to the subject but a commitment, whose salt Receive
 //     returns and the log keeps only sealed.
 //   - What the receipt names of the key is on the log before the key goes.
+//   - The receipt of an erasure that the restore gate had found undone says so, and
+//     when the key was destroyed first; no other does.
 //   - Nobody else can take the id of an event of the worker, and what is on
 //     the log under it is looked at before it is believed.
 //   - A request that was sent from elsewhere under an id of its sender's is one request,
@@ -89,6 +93,8 @@
 //   - Outcomes are told apart: exported, erased, already_erased (another request was
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
+//   - A renewal that was stopped between the new key and its event is completed by the
+//     next one of the same person on the same basis, and is one.
 //   - Who was forgotten is known again only after [Workflow.Renew], which is on
 //     the log with who, why and on what basis, before and after; under a new
 //     reference, and what was erased stays so.

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -73,13 +74,22 @@ func (w *Workflow) said(ctx context.Context, r *Request, outcome Outcome) (recei
 		out.Residue = &receipt.Residue{UnreadableFrom: x.residue, Never: x.residue.IsZero()}
 		out.Kept = w.keptBy(r, x)
 		if outcome != AlreadyErased {
-			out.Destroyed = &receipt.Destroyed{Method: receipt.Method, At: r.destroyed, Key: r.keyMark}
+			out.Destroyed = r.gone()
 		}
 		if out.Tokens != nil {
 			out.Tokens.Live = x.tokens
 		}
 	}
 	return out, nil
+}
+
+// gone is what the receipt says of the key.
+func (r *Request) gone() *receipt.Destroyed {
+	out := &receipt.Destroyed{Method: receipt.Method, At: r.destroyed, Key: cmp.Or(r.keyMark, r.repeated.mark)}
+	if again := r.repeated; !again.first.IsZero() {
+		out.Repetition = &receipt.Repetition{First: again.first, Found: again.found}
+	}
+	return out
 }
 
 // settled is when the last of what a receipt tells of was logged.

@@ -108,6 +108,7 @@ type circle struct {
 	by      map[string]*receiver
 	file    strings.Builder
 	sender  *callback.Sender
+	patient callback.Posts        // for who is to hang for long
 	refusal atomic.Pointer[error] // of the archive
 	archive erasure.Disclosures
 }
@@ -117,11 +118,23 @@ func newCircle(t *testing.T) *circle {
 	c := &circle{t: t, key: ed25519.NewKeyFromSeed(make([]byte, 32)), by: map[string]*receiver{}}
 	c.file.WriteString("own: [own]\nrecipients:\n")
 	var err error
-	c.sender, err = callback.New(callback.Config{Key: c.key, Timeout: 3 * time.Second, Insecure: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	if err != nil {
+	sending := callback.Config{Key: c.key, Timeout: 3 * time.Second, Insecure: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	if c.sender, err = callback.New(sending); err != nil {
+		t.Fatal(err)
+	}
+	sending.Timeout = time.Minute
+	if c.patient, err = callback.New(sending); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// Send sends to who is to hang for long, and to everybody else.
+func (c *circle) Send(ctx context.Context, m callback.Message) (callback.Answer, error) {
+	if s := c.by["stuck"]; s != nil && m.URL == s.server.URL+"/rescind" {
+		return c.patient.Send(ctx, m)
+	}
+	return c.sender.Send(ctx, m)
 }
 
 // add adds a recipient whose audience is its id. Without answers it has no URL.
@@ -171,7 +184,7 @@ func (c *circle) notifying(h *house) *erasure.Notifying {
 		c.t.Fatal(err)
 	}
 	c.archive = h.archive
-	return &erasure.Notifying{Registry: g, Disclosures: c, Outbox: stream.NewOutbox(h.kit.JS), Sender: c.sender, First: 5 * time.Millisecond, Most: 20 * time.Millisecond}
+	return &erasure.Notifying{Registry: g, Disclosures: c, Outbox: stream.NewOutbox(h.kit.JS), Sender: c, First: 5 * time.Millisecond, Most: 20 * time.Millisecond}
 }
 
 // disclosed makes a subject known to whom each of to is an audience of.
@@ -245,6 +258,7 @@ func TestRecipientsAreTold(t *testing.T) {
 	wall := c.add("wall", says(403, "Forbidden"))
 	c.add("paper")
 	again, down, up := c.add("again", says(202, "")), c.add("down", says(500, "")), c.add("up", says(202, ""))
+	stuck, prompt := newStuck(c), c.add("prompt", says(202, ""))
 	out := &keeping{Outbox: stream.NewOutbox(h.kit.JS), put: map[stream.Notice][]byte{}}
 	t.Run("told again after a kill", func(t *testing.T) { h.in(t).toldAgain(c, again) })
 	t.Run("left alone after a restart", func(t *testing.T) { h.in(t).leftAlone(c, down, up) })
@@ -324,6 +338,10 @@ func TestRecipientsAreTold(t *testing.T) {
 		}
 		h.settleCarol(id, len(wall.notices()))
 		h.eventually("closing of the finding about paper", func() error { return h.wantSettled(id) })
+	})
+	t.Run("nobody waits for who hangs", func(t *testing.T) {
+		t.Parallel()
+		h.in(t).nobodyWaits(stuck, prompt)
 	})
 	t.Run("nobody", func(t *testing.T) {
 		t.Parallel()
@@ -535,4 +553,67 @@ func (h *house) wantFinding(control, attribute, value string) error {
 		return fmt.Errorf("%d findings %s", n, control)
 	}
 	return nil
+}
+
+// stuck is a recipient that answers nothing until it is let go.
+type stuck struct {
+	*receiver
+	letGo   chan struct{}
+	hanging atomic.Int32 // attempts that wait for an answer
+	most    atomic.Int32 // of them, at once
+}
+
+func newStuck(c *circle) *stuck {
+	s := &stuck{letGo: make(chan struct{})}
+	s.receiver = c.add("stuck", func(w http.ResponseWriter, r *http.Request) {
+		s.most.Store(max(s.most.Load(), s.hanging.Add(1)))
+		defer s.hanging.Add(-1)
+		select {
+		case <-s.letGo:
+			w.WriteHeader(http.StatusAccepted)
+		case <-r.Context().Done():
+		}
+	})
+	return s
+}
+
+// nobodyWaits: while one recipient hangs, another is told of erasures that come after it
+// began to. The one that hangs is told of one thing after the other, in the order in which
+// they were asked for.
+func (h *house) nobodyWaits(s *stuck, prompt *receiver) {
+	h.t.Helper()
+	var ids []string
+	for _, subject := range []string{"stuck-1", "stuck-2", "stuck-3"} {
+		h.disclosed(subject, s.id)
+		ids = append(ids, h.approve(subject))
+		h.until(ids[len(ids)-1], erasure.Partial)
+	}
+	h.eventually("an attempt that hangs", func() error {
+		if s.hanging.Load() == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	attempts := len(s.notices())
+	for i := range 3 {
+		subject := fmt.Sprint("prompt-", i)
+		h.disclosed(subject, prompt.id)
+		h.until(h.approve(subject), erasure.Completed)
+	}
+	if n := len(s.notices()); n != attempts || s.hanging.Load() != 1 {
+		h.t.Errorf("%d attempts, %d of them hang: the other was told only after it had ended", n-attempts, s.hanging.Load())
+	}
+	close(s.letGo)
+	for _, id := range ids {
+		h.wantDeliveries(h.until(id, erasure.Completed), map[string]erasure.Delivery{s.id: erasure.Delivered})
+	}
+	var order []string
+	for _, n := range s.notices() {
+		if len(order) == 0 || order[len(order)-1] != n.Request {
+			order = append(order, n.Request)
+		}
+	}
+	if diff := cmp.Diff(ids, order); diff != "" || s.most.Load() != 1 {
+		h.t.Errorf("%d at once, %s", s.most.Load(), diff)
+	}
 }

@@ -3,11 +3,13 @@ package erasure
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/erasure/ledger"
 )
 
 // Bases lists the lawful bases of GDPR article 6(1), in their order.
@@ -46,17 +48,14 @@ const (
 
 // Renew lets somebody who was forgotten be known again. It is on the log as a
 // request of its own: with who, why and on what basis before it is done, and as
-// completed after. Neither names the person: they cannot be named. Stopped in
-// between, the request stays open, and it has only to be asked again.
+// completed after. Neither names the person: they cannot be named. Stopped in between it has
+// only to be asked again: what had made the key, on the same basis, is completed.
 func (w *Workflow) Renew(ctx context.Context, in Renewal) (Renewed, error) {
-	if err := w.renewable(ctx, in); err != nil {
-		return Renewed{}, fmt.Errorf("renew: %w", err)
-	}
-	r, err := w.receiveRenewal(ctx, in)
+	r, err := w.renewal(ctx, in)
 	if err != nil {
 		return Renewed{}, fmt.Errorf("renew: %w", err)
 	}
-	key, err := w.cfg.Keyring.Renew(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
+	key, err := w.cfg.Keyring.RenewFor(ctx, in.person(), nameOf(&r))
 	if err != nil {
 		return Renewed{}, err
 	}
@@ -78,25 +77,60 @@ func (w *Workflow) Renew(ctx context.Context, in Renewal) (Renewed, error) {
 	return Renewed{key.Generation, now.Last().Position, known}, nil
 }
 
-// renewable refuses who was not forgotten, and anybody while an erasure of the
-// tenant is under way: it could be theirs, and would take the new key.
-func (w *Workflow) renewable(ctx context.Context, in Renewal) error {
-	key, err := w.cfg.Keyring.Lookup(ctx, seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject})
-	switch {
-	case err != nil:
-		return err
-	case !key.Erased:
-		return seal.ErrLiving
+func (in *Renewal) person() seal.Person {
+	return seal.Person{Tenant: in.Tenant, Issuer: in.Issuer, Subject: in.Subject}
+}
+
+// nameOf is what the keyring knows a request by, that a key was made for.
+func nameOf(r *Request) events.Ref { return events.Ref(ledger.DigestOf(r.ID)) }
+
+// renewal is the request that a renewal is: one that was begun for the person, and stopped
+// before it was completed, or a new one.
+func (w *Workflow) renewal(ctx context.Context, in Renewal) (Request, error) {
+	key, err := w.cfg.Keyring.Lookup(ctx, in.person())
+	if err != nil {
+		return Request{}, err
 	}
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
-		return err
+		return Request{}, err
 	}
-	for _, r := range w.pending() {
-		if r.Tenant == in.Tenant && r.Type == Erasure {
-			return seal.ErrErasing
+	begun, err := w.begun(ctx, in)
+	switch {
+	case err != nil:
+		return Request{}, err
+	case begun == nil && !key.Erased:
+		return Request{}, seal.ErrLiving
+	case w.erasing(in.Tenant):
+		return Request{}, seal.ErrErasing
+	case begun != nil:
+		return *begun, nil
+	default:
+		return w.receiveRenewal(ctx, in)
+	}
+}
+
+// begun is the open request that made the key of a person, on the same basis; nil where
+// there is none.
+func (w *Workflow) begun(ctx context.Context, in Renewal) (*Request, error) {
+	by, err := w.cfg.Keyring.RenewedFor(ctx, in.person())
+	if err != nil || by.IsZero() {
+		return nil, err
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, r := range w.book.order {
+		if r.Tenant == in.Tenant && r.Type == typeRenewal && r.State == Received && nameOf(r) == by && r.origin.Record.Attributes[attrBasis] == in.Basis {
+			c := r.clone()
+			return &c, nil
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// erasing reports whether an erasure of the tenant is under way: it could be theirs,
+// and would take the new key.
+func (w *Workflow) erasing(tenant string) bool {
+	return slices.ContainsFunc(w.pending(), func(r Request) bool { return r.Tenant == tenant && r.Type == Erasure })
 }
 
 func (w *Workflow) receiveRenewal(ctx context.Context, in Renewal) (Request, error) {

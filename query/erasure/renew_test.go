@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -110,4 +111,77 @@ func TestRenewalIsNoRequest(t *testing.T) {
 	if r := s.step(events.RequestCancelled, "acme", "r", "other"); r == nil || r.State != Cancelled {
 		t.Errorf("%+v", r)
 	}
+}
+
+// stoppedKeys is a keyring whose process is stopped in RenewFor: before it, or when
+// it is done.
+type stoppedKeys struct {
+	Keyring
+	applied bool
+}
+
+func (k *stoppedKeys) RenewFor(ctx context.Context, p seal.Person, by events.Ref) (seal.SubjectKey, error) {
+	if k.applied {
+		_, err := k.Keyring.RenewFor(ctx, p, by)
+		return seal.SubjectKey{}, errors.Join(err, errors.New("injected"))
+	}
+	return seal.SubjectKey{}, errors.New("injected")
+}
+
+// TestRenewIsFinished: a renewal that was stopped between the key and its event is
+// completed by the next one on the same basis, and is one. One that was stopped
+// before the key is asked anew.
+func TestRenewIsFinished(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	stop := kit.Run(o.Run)
+	for _, subject := range []string{"alice", "bob", "carol"} {
+		meet(kit, subject)
+		o.until(o.approved(subject).ID, Completed)
+	}
+	stop()
+	again := func(who string, in Renewal, open, done int) {
+		t.Helper()
+		if got, err := o.Renew(t.Context(), in); err != nil || got.Generation != 2 {
+			t.Errorf("%s: %+v, %v", who, got, err)
+		}
+		if _, err := o.Renew(t.Context(), in); !errors.Is(err, seal.ErrLiving) {
+			t.Errorf("%s, finished: %v", who, err)
+		}
+		count := func(s State) (n int) {
+			for _, r := range o.List(Filter{Reaches: all, State: s}) {
+				if r.Type == typeRenewal {
+					n++
+				}
+			}
+			return n
+		}
+		if n, m := count(Received), count(Completed); n != open || m != done {
+			t.Errorf("%s: %d open and %d completed, want %d and %d", who, n, m, open, done)
+		}
+	}
+	openBroken(t, kit, func(c *Config) {
+		c.Publisher = &faultyPublisher{Publisher: c.Publisher, of: events.RequestCompleted, before: func() error { return errors.New("injected") }}
+	}, "alice")
+	other := renewal("alice")
+	other.Basis = "consent"
+	if _, err := o.Renew(t.Context(), other); !errors.Is(err, seal.ErrLiving) {
+		t.Errorf("on another basis: %v", err)
+	}
+	again("alice", renewal("alice"), 0, 1)
+	openBroken(t, kit, func(c *Config) { c.Keyring = &stoppedKeys{c.Keyring, true} }, "bob")
+	again("bob", renewal("bob"), 0, 2)
+	openBroken(t, kit, func(c *Config) { c.Keyring = &stoppedKeys{c.Keyring, false} }, "carol")
+	again("carol", renewal("carol"), 1, 3)
+}
+
+// openBroken is an office that fails to renew somebody.
+func openBroken(t *testing.T, kit *lanetest.Kit, change func(*Config), subject string) *office {
+	t.Helper()
+	o := open(t, kit, change)
+	if _, err := o.Renew(t.Context(), renewal(subject)); err == nil {
+		t.Fatalf("%s is known again", subject)
+	}
+	return o
 }

@@ -104,6 +104,7 @@ type Request struct {
 	keyMark    string           // of the key; empty where that is not known
 	rounds     int              // how many request.executed there were
 	destroyed  time.Time        // when the first of them was logged
+	repeated   repetition       // of an erasure that was lost with what was restored
 	executed   *execution       // the last of them; nil again once r has ended
 	receiptSeq uint64           // the batch with the last receipt, in the stream of the log; 0 where there is none
 	receiptAt  uint64           // the index of its record

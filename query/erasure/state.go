@@ -31,6 +31,7 @@ type book struct {
 	unknown    map[string]bool       // findings about audiences that nobody is registered for
 	asks       map[askKey]*Request
 	called     map[*Request]bool // whose changes are to be told
+	undone     map[undone]repetition
 }
 
 func newBook() *book {
@@ -38,7 +39,7 @@ func newBook() *book {
 		byID: make(map[string][]*Request), open: make(map[asked]*Request),
 		erased: make(map[person]string), restricted: make(map[person][]*Request),
 		telling: make(map[*Request]bool), unknown: make(map[string]bool),
-		asks: make(map[askKey]*Request), called: make(map[*Request]bool),
+		asks: make(map[askKey]*Request), called: make(map[*Request]bool), undone: make(map[undone]repetition),
 	}
 }
 
@@ -63,6 +64,9 @@ func (b *book) apply(e lane.Entry) *Request {
 	}
 	r := b.find(id, func(tenant string) bool { return tenant == e.Record.Tenant })
 	switch {
+	case e.Record.Type == events.RequestReapplied:
+		b.reapplied(e.Record)
+		return nil
 	case e.Record.Type == events.RequestReceived:
 		return b.receive(r, id, e)
 	case r == nil:
@@ -89,6 +93,7 @@ func (b *book) apply(e lane.Entry) *Request {
 	r.move(to, what(to, e.Record), e)
 	if e.Record.Type == events.RequestExecuted {
 		r.execute(e)
+		b.repeats(r)
 		return r
 	}
 	r.keep(e)

@@ -113,9 +113,11 @@ type Keyring interface {
 	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
 	// makes the first.
 	ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error)
-	// Renew makes a new key for a person who was forgotten. When it returns, every
-	// process knows.
-	Renew(ctx context.Context, p seal.Person) (seal.SubjectKey, error)
+	// RenewFor makes a new key for a person who was forgotten, once for what by
+	// names. When it returns, every process knows. RenewedFor is what it was made for,
+	// also where RenewFor was stopped in between.
+	RenewFor(ctx context.Context, p seal.Person, by events.Ref) (seal.SubjectKey, error)
+	RenewedFor(ctx context.Context, p seal.Person) (events.Ref, error)
 }
 
 // Archive is the audit store, as far as holds need it.

@@ -3,6 +3,7 @@ package hold
 import (
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,27 @@ func TestWhatIsNoHold(t *testing.T) {
 		if b.Apply(lane.Entry{Record: placed(change)}) || len(b.List(all, false)) != 0 {
 			t.Errorf("%s: %+v", name, b.List(all, false))
 		}
+	}
+}
+
+// TestReviewThatIsOver: no hold is placed with one; the day itself is not over. One
+// that is on the log all the same lasts: to let go of what it keeps would be worse.
+func TestReviewThatIsOver(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 6, 30, 23, 59, 59, 0, time.UTC) // of the day of placed
+	at := func(now time.Time) *events.Record {
+		return placed(func(r *events.Record) { r.Received = now.UnixMicro() })
+	}
+	if err := Check(at(end)); err != nil {
+		t.Errorf("on the day: %v", err)
+	}
+	late := at(end.Add(time.Second))
+	member, is := errors.AsType[*MemberError](Check(late))
+	if !is || member.Member != AttrReview || !strings.Contains(member.Detail, "2026-06-30 is over") {
+		t.Errorf("after it: %v", member)
+	}
+	if b := NewBook(); !b.Apply(lane.Entry{Record: late}) || len(b.Overdue(end.Add(time.Minute))) != 1 {
+		t.Errorf("on the log: %+v", b.List(all, true))
 	}
 }
 

@@ -18,7 +18,9 @@
 //     taken for one of everybody.
 //   - Who placed a hold cannot release it, in whatever case their name is
 //     written; what was released stays so.
-//   - What is asked before an event is published is what the fold says of it.
+//   - What is asked before an event is published is what the fold says of it. A review
+//     whose day is over is refused then, and no sooner: a hold that is on the log with
+//     one lasts, and is overdue.
 //   - A hold whose review is overdue is found once.
 //
 // # Shapes and units

@@ -93,10 +93,14 @@ type Hold struct {
 	flagged bool
 }
 
-// Check says why a record would place no hold; nil where it would. Its
-// references need only be there.
+// Check says why a record would place no hold, or may not; nil where it does. Its
+// references need only be there. A review whose day is over is refused here and not in
+// the fold: what is on the log lasts, lest what it keeps is destroyed, and is overdue.
 func Check(r *events.Record) error {
-	_, err := read(r)
+	h, err := read(r)
+	if err == nil && h.Review.Before(h.Placed.Truncate(time.Second)) {
+		err = &MemberError{AttrReview, h.Review.Format(time.DateOnly) + " is over: want today or a later day (UTC), as 2026-03-31"}
+	}
 	return err
 }
 

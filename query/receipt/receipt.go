@@ -58,6 +58,15 @@ type Destroyed struct {
 	Method string    `json:"method"`
 	At     time.Time `json:"at"`            // when it was on the log that it had been done
 	Key    string    `json:"key,omitempty"` // the mark that the key leaves in the keyring: a hash of it
+
+	Repetition *Repetition `json:"repetition,omitempty"` // of what had been destroyed before
+}
+
+// Repetition is that a key had been destroyed before, and a restored copy of the
+// data has brought it back, or has lost that it was. What was destroyed is so again.
+type Repetition struct {
+	First time.Time `json:"first"` // when it was destroyed first, as the erasure ledger has it
+	Found time.Time `json:"found"` // when it was on the log that it was found, before anything was served
 }
 
 // Tokens is what is refused from now on.

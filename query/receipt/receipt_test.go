@@ -188,6 +188,9 @@ func anyReceipt(t *rapid.T) receipt.Receipt {
 	for range rapid.IntRange(0, 30).Draw(t, "holds") {
 		r.Kept.Holds = append(r.Kept.Holds, receipt.Hold{ID: "h", Article: text.Draw(t, "article"), Review: "2026-09-30", Parts: 1})
 	}
+	if rapid.Bool().Draw(t, "repeated") {
+		r.Destroyed.Repetition = &receipt.Repetition{First: at(), Found: at()}
+	}
 	if rapid.Bool().Draw(t, "bare") {
 		r.Destroyed, r.Tokens, r.Kept, r.Recipients, r.Residue, r.Log, r.Commitment = nil, nil, nil, nil, nil, nil, ""
 	} else if rapid.Bool().Draw(t, "never") {

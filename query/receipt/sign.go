@@ -101,6 +101,10 @@ func (r *Receipt) tidy() {
 	r.Destroyed, r.Tokens, r.Residue = copied(r.Destroyed), copied(r.Tokens), copied(r.Residue)
 	if r.Destroyed != nil {
 		r.Destroyed.At = second(r.Destroyed.At)
+		r.Destroyed.Repetition = copied(r.Destroyed.Repetition)
+		if again := r.Destroyed.Repetition; again != nil {
+			again.First, again.Found = second(again.First), second(again.Found)
+		}
 	}
 	if r.Tokens != nil {
 		r.Tokens.IssuedUntil = second(r.Tokens.IssuedUntil)

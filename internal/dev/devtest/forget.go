@@ -11,10 +11,22 @@ import (
 
 // Forget has a person forgotten in a tenant, as a handler and an approver do
 // it, and returns the request once it is completed.
-func Forget(t testing.TB, s *dev.Stack, tenant, issuer, subject string) (r client.Request) {
+func Forget(t testing.TB, s *dev.Stack, tenant, issuer, subject string) client.Request {
+	t.Helper()
+	return request(t, s, "erasure", tenant, issuer, subject)
+}
+
+// Export has what is known of a person exported, and returns the request once it is
+// completed.
+func Export(t testing.TB, s *dev.Stack, tenant, issuer, subject string) client.Request {
+	t.Helper()
+	return request(t, s, "access", tenant, issuer, subject)
+}
+
+func request(t testing.TB, s *dev.Stack, kind, tenant, issuer, subject string) (r client.Request) {
 	t.Helper()
 	handler, approver := client.New(s.File.HTTP, s.File.Tokens["handler"]), client.New(s.File.HTTP, s.File.Tokens["approver"])
-	in := map[string]any{"type": "erasure", "regulation": "gdpr", "tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}}
+	in := map[string]any{"type": kind, "regulation": "gdpr", "tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}}
 	if err := handler.Call(t.Context(), "POST", "/v1/requests", in, &r); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +41,7 @@ func Forget(t testing.TB, s *dev.Stack, tenant, issuer, subject string) (r clien
 	decide(t, handler, path+"/verify")
 	reaches("the verification", "verified")
 	decide(t, approver, path+"/approve")
-	reaches("the erasure of "+subject+" in "+tenant, "completed")
+	reaches("the "+kind+" of "+subject+" in "+tenant, "completed")
 	return r
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure/gate"
 	"github.com/rescindhq/rescind/query/erasure/ledger"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
@@ -41,7 +42,7 @@ func benchmarkPass(b *testing.B, n int) {
 			b.Fatal(err)
 		}
 	}
-	c := gate.Config{Ledger: l, Logs: []gate.Log{kit.Log}, Keyring: kit.Keys, Logger: slog.New(slog.DiscardHandler), TenantOf: func(uint16) string { return "rescind" },
+	c := gate.Config{Ledger: l, Logs: []gate.Log{kit.Log}, Keyring: kit.Keys, Exports: stream.NewExports(kit.JS), Logger: slog.New(slog.DiscardHandler), TenantOf: func(uint16) string { return "rescind" },
 		Publish: func(context.Context, events.Event) error { return nil }, Drop: func(context.Context) error { return nil }}
 	var before, after runtime.MemStats
 	runtime.GC()

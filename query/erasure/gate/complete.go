@@ -29,6 +29,7 @@ func (g *gate) complete(ctx context.Context, s *survey, p *past) error {
 		s.people += len(some)
 		entries := make([]ledger.Entry, len(some))
 		for i := range some {
+			s.exported(some[i])
 			entries[i] = some[i]
 		}
 		if err := g.Ledger.Append(ctx, entries...); err != nil {
@@ -37,6 +38,33 @@ func (g *gate) complete(ctx context.Context, s *survey, p *past) error {
 	}
 	g.report.Added, g.report.Erased = len(missing), s.people
 	return nil
+}
+
+// unsaid is the requests of erasure that restored logs hold and do not say to be
+// carried out, of people who are in the ledger: with when they were erased first.
+func (g *gate) unsaid(ctx context.Context, s *survey, p *past) (unsaid []ledger.Person, err error) {
+	open := p.open()
+	if len(open) == 0 {
+		return nil, nil
+	}
+	err = g.Ledger.Read(ctx, func(e ledger.Entry) error {
+		if e, is := e.(ledger.Person); is {
+			for _, a := range open[referenceOf(e)] {
+				if a.At.IsZero() || e.At.Before(a.At) {
+					a.At = e.At
+				}
+			}
+		}
+		return nil
+	})
+	for who, requests := range open {
+		for _, a := range requests {
+			if !a.At.IsZero() && a.Request != s.back[who].Request {
+				unsaid = append(unsaid, *a)
+			}
+		}
+	}
+	return unsaid, err
 }
 
 // lost is the people whose tokens would not be refused any more, because the

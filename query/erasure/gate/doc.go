@@ -15,15 +15,21 @@
 //   - Where a hold may keep a part of a person, their key is fenced and not
 //     destroyed: nothing of theirs opens but what holds keep.
 //   - The key of a hold that was released, and is back, is destroyed.
+//   - What was exported of somebody who was erased, and is there, is removed from the
+//     exports that this process serves, whether their key is back or not. Others' stay.
 //   - Where a log ends before what was erased, the revocations of those erasures
 //     are published again until their tokens have expired.
-//   - What came back is recorded before it is destroyed: a finding for each tenant,
-//     request.reapplied for each person. Killed in between, it is recorded twice.
+//   - What came back is recorded before it is destroyed: findings for each tenant,
+//     request.reapplied for each person, which names the request that erased them
+//     first, when, and the mark of the key. Killed in between, it is recorded twice.
+//   - So is each request that a restored log does not say to be carried out, of
+//     somebody who is in the ledger, whether their key is back or gone.
 //   - What a log says was erased, and the ledger does not, is written into the
 //     ledger: one that was lost is made anew.
 //   - An error means that nothing may be served: a ledger that was changed, a
 //     keyring or log that cannot be reached, a key that cannot be destroyed.
-//   - Memory does not grow with what was ever erased, but with what is back.
+//   - Memory does not grow with what was ever erased, but with what is back, and with
+//     whose exports are there.
 //
 // # Shapes and units
 //

@@ -39,6 +39,16 @@ type Keyring interface {
 	DestroyAgain(ctx context.Context, r seal.Reference) error
 	Fence(ctx context.Context, tenant string, ref events.Ref) error
 	DestroyHold(ctx context.Context, tenant string, hold events.Ref) error
+	// KeyMark wraps seal.ErrDestroyed where the key is gone.
+	KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error)
+}
+
+// Exports is where what was exported of people can come back: *stream.Exports.
+type Exports interface {
+	// People is whose exports are there.
+	People(ctx context.Context) (map[seal.Reference]bool, error)
+	// DropAll removes every export of a person.
+	DropAll(ctx context.Context, tenant string, person events.Ref) error
 }
 
 // Config is what a pass needs.
@@ -46,6 +56,7 @@ type Config struct {
 	Ledger  Ledger  // required
 	Logs    []Log   // of every shard, in their order
 	Keyring Keyring // required
+	Exports Exports // that this process serves; required
 
 	// Publish puts an event into the intake, durably on return. Required.
 	Publish func(ctx context.Context, ev events.Event) error
@@ -71,7 +82,9 @@ type Report struct {
 	Destroyed int // people whose key was back
 	Fenced    int // those of whom a hold may keep a part
 	Holds     int // keys of released holds that were back
+	Exports   int // people of whom exports were there
 	Revoked   int // revocations that a log had lost
+	Stated    int // requests that a restored log does not say to be carried out, of people who were erased
 	Restored  int // logs that end before what was erased
 }
 
@@ -94,7 +107,7 @@ func Pass(ctx context.Context, cfg Config) (Report, error) {
 		return g.report, fmt.Errorf("restore gate: nothing is served: %w%s", err, advice(err))
 	}
 	level, msg := slog.LevelInfo, "restore gate passed"
-	again := g.report.Destroyed + g.report.Fenced + g.report.Holds
+	again := g.report.Destroyed + g.report.Fenced + g.report.Holds + g.report.Exports
 	if again > 0 || g.report.Restored > 0 {
 		level, msg = slog.LevelWarn, "restore gate passed after a restore: what was erased is erased again; see findings erased-returned, and log-restored of tenant rescind"
 	}
@@ -138,10 +151,17 @@ func (g *gate) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.say(ctx, s, p, lost); err != nil {
+	unsaid, err := g.unsaid(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	if err := g.say(ctx, s, p, lost, unsaid); err != nil {
 		return err
 	}
 	if err := g.destroy(ctx, s); err != nil {
+		return err
+	}
+	if err := g.dropExports(ctx, s); err != nil {
 		return err
 	}
 	return g.see(ctx, s, p)

@@ -52,6 +52,14 @@ type house struct {
 
 func build(t *testing.T) *house {
 	t.Helper()
+	h := buildIdle(t)
+	h.kit.Run(h.Run)
+	return h
+}
+
+// buildIdle is build without the worker at work.
+func buildIdle(t *testing.T) *house {
+	t.Helper()
 	h := &house{t: t, kit: lanetest.Start(t), ours: map[events.Type]int{}}
 	js, err := jetstream.New(h.kit.Projector)
 	h.check(err)
@@ -75,7 +83,6 @@ func build(t *testing.T) *house {
 		}
 	})
 	h.kit.Run(h.lane.Run)
-	h.kit.Run(h.Run)
 	return h
 }
 
@@ -110,14 +117,25 @@ func (h *house) meet(subject string) events.Ref {
 // forget has a person erased by the worker.
 func (h *house) forget(subject string) {
 	h.t.Helper()
+	h.completed(h.approve(subject))
+}
+
+// approve is the id of an erasure that only has to be carried out.
+func (h *house) approve(subject string) string {
+	h.t.Helper()
 	r, _, err := h.Receive(h.t.Context(), erasure.Input{Tenant: "acme", Type: erasure.Erasure, Regulation: erasure.GDPR, Issuer: issuer, Subject: subject, Actor: "handler"})
 	h.check(err)
 	_, err = h.Act(h.t.Context(), erasure.Act{ID: r.ID, To: erasure.Verified, Actor: "handler", Reaches: all})
 	h.check(err)
 	_, err = h.Act(h.t.Context(), erasure.Act{ID: r.ID, To: erasure.Approved, Actor: "approver", Reaches: all})
 	h.check(err)
+	return r.ID
+}
+
+func (h *house) completed(id string) {
+	h.t.Helper()
 	h.eventually("the erasure", func() bool {
-		now, err := h.Get(r.ID, all)
+		now, err := h.Get(id, all)
 		return err == nil && now.State == erasure.Completed
 	})
 }
@@ -169,7 +187,7 @@ func (h *house) config() gate.Config {
 	js, err := jetstream.New(h.kit.Projector)
 	h.check(err)
 	return gate.Config{
-		Ledger: h.ledger, Logs: []gate.Log{h.kit.Log}, Keyring: h.kit.Keys, Environment: lanetest.Environment,
+		Ledger: h.ledger, Logs: []gate.Log{h.kit.Log}, Keyring: h.kit.Keys, Exports: stream.NewExports(h.kit.JS), Environment: lanetest.Environment,
 		TenantOf: func(uint16) string { return "rescind" }, Logger: slog.New(slog.DiscardHandler),
 		Drop: func(context.Context) error { return nil },
 		Publish: func(ctx context.Context, ev events.Event) error {

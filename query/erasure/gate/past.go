@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/erasure/ledger"
@@ -224,4 +225,16 @@ func (p *past) completed(at asked, index uint64, r *events.Record) {
 		delete(p.asked, at)
 		delete(p.erased, line{a.Tenant, a.Ref, true}) // the last line about somebody counts
 	}
+}
+
+// open is the erasures that restored logs do not say to be carried out, by whom
+// they are of.
+func (p *past) open() map[seal.Reference][]*ledger.Person {
+	out := map[seal.Reference][]*ledger.Person{}
+	for _, a := range p.asked {
+		if _, restored := p.restored[a.Shard]; restored && a.At.IsZero() { // not in part, either
+			out[referenceOf(*a)] = append(out[referenceOf(*a)], a)
+		}
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -29,35 +30,57 @@ const clauses = "GDPR 17(1), GDPR 32(1)(b), SOC 2 CC7.2"
 const (
 	Destroyed = "destroyed"
 	Fenced    = "fenced" // a legal hold may keep a part
+	Stated    = "stated" // nothing: the key was gone, and a log alone had lost that
 )
 
 // say records what was found. It comes before anything is destroyed: who is
 // stopped then finds it again.
-func (g *gate) say(ctx context.Context, s *survey, p *past, lost []ledger.Person) error {
-	tenants := map[string]int{}
+func (g *gate) say(ctx context.Context, s *survey, p *past, lost, unsaid []ledger.Person) error {
+	keys, exports := map[string]int{}, map[string]int{}
 	for _, f := range s.back {
-		if err := g.publish(ctx, g.reapplied(f.Person)); err != nil {
+		if err := g.sayAgain(ctx, s, f.Person); err != nil {
 			return err
 		}
-		tenants[f.Tenant]++
+		keys[f.Tenant]++
+	}
+	for _, who := range unsaid {
+		if err := g.sayAgain(ctx, s, who); err != nil {
+			return err
+		}
 	}
 	for r := range s.holds {
-		tenants[r.Tenant]++
+		keys[r.Tenant]++
 	}
-	for tenant, n := range tenants {
-		ev := g.finding(tenant, newID(), ControlReturned, "Keys of people who were erased came back from a backup, and are destroyed again")
-		ev.Data.Attributes["keys"] = strconv.Itoa(n)
-		if err := g.publish(ctx, ev); err != nil {
-			return err
+	for r, erased := range s.exports {
+		if erased {
+			exports[r.Tenant]++
 		}
+	}
+	if err := g.sayReturned(ctx, keys, "keys", "Keys of people who were erased came back from a backup, and are destroyed again"); err != nil {
+		return err
+	}
+	if err := g.sayReturned(ctx, exports, "exports", "Exports of people who were erased are there, as from a backup, and are removed again"); err != nil {
+		return err
 	}
 	for _, who := range lost {
 		if err := g.publish(ctx, g.revocation(who)); err != nil {
 			return err
 		}
 	}
-	g.report.Revoked, g.report.Restored = len(lost), len(p.restored)
+	g.report.Revoked, g.report.Stated, g.report.Restored = len(lost), len(unsaid), len(p.restored)
 	return g.sayRestored(ctx, p)
+}
+
+// sayReturned opens a finding for each tenant, of how many people something is back.
+func (g *gate) sayReturned(ctx context.Context, tenants map[string]int, what, title string) error {
+	for tenant, n := range tenants {
+		ev := g.finding(tenant, newID(), ControlReturned, title)
+		ev.Data.Attributes[what] = strconv.Itoa(n)
+		if err := g.publish(ctx, ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *gate) sayRestored(ctx context.Context, p *past) error {
@@ -97,14 +120,29 @@ func (g *gate) finding(tenant, id, control, title string) events.Event {
 	}})
 }
 
-func (g *gate) reapplied(p ledger.Person) events.Event {
-	did := Destroyed
-	if p.Held {
-		did = Fenced
+// sayAgain records that an erasure was undone, and what mark the key will leave:
+// once it is destroyed nobody can say it.
+func (g *gate) sayAgain(ctx context.Context, s *survey, p ledger.Person) error {
+	f, back := s.back[referenceOf(p)]
+	if !back {
+		return g.publish(ctx, g.reapplied(p, Stated, ""))
 	}
-	return g.event(events.RequestReapplied, newID(), erasure.Source, p.Tenant, events.Data{Attributes: map[string]string{
-		"request": p.Request.String(), "erased": p.At.Format(time.RFC3339), "did": did,
-	}})
+	mark, err := g.Keyring.KeyMark(ctx, p.Tenant, p.Ref)
+	if err != nil && !errors.Is(err, seal.ErrDestroyed) && !errors.Is(err, seal.ErrSealed) && !errors.Is(err, seal.ErrEpoch) {
+		return err
+	}
+	if f.Held {
+		return g.publish(ctx, g.reapplied(p, Fenced, mark))
+	}
+	return g.publish(ctx, g.reapplied(p, Destroyed, mark))
+}
+
+func (g *gate) reapplied(p ledger.Person, did, mark string) events.Event {
+	attributes := map[string]string{"request": p.Request.String(), "erased": p.At.UTC().Format(time.RFC3339), "did": did}
+	if mark != "" {
+		attributes["key_mark"] = mark
+	}
+	return g.event(events.RequestReapplied, newID(), erasure.Source, p.Tenant, events.Data{Attributes: attributes})
 }
 
 // revocation is the one of an erasure. It is the same whoever finds that it is
@@ -156,4 +194,19 @@ func (g *gate) destroyOne(ctx context.Context, r seal.Reference, held bool) erro
 		return g.Keyring.Fence(ctx, r.Tenant, r.Ref)
 	}
 	return g.Keyring.DestroyAgain(ctx, r)
+}
+
+// dropExports removes what was exported of people who were erased. Their keys are
+// gone by now: it opens no more.
+func (g *gate) dropExports(ctx context.Context, s *survey) error {
+	for r, erased := range s.exports {
+		if !erased {
+			continue
+		}
+		if err := g.Exports.DropAll(ctx, r.Tenant, r.Ref); err != nil {
+			return fmt.Errorf("an export that came back: %w", err)
+		}
+		g.report.Exports++
+	}
+	return nil
 }

@@ -19,30 +19,55 @@ const (
 type survey struct {
 	people  int
 	seen    map[uint16]ledger.Seen
-	highest map[uint16]uint64 // log index of what was erased behind seen; not there where nothing was
+	highest map[uint16]uint64       // log index of what was erased behind seen; not there where nothing was
+	exports map[seal.Reference]bool // of people: whether they are in the ledger
 
 	mu    sync.Mutex
 	back  map[seal.Reference]found
 	holds map[seal.Reference]bool
 }
 
-// found is a line of the ledger about somebody who is back: the last.
+// found is what the ledger says of somebody who is back: its last line, but when and
+// for what they were erased, as its first has it.
 type found struct {
-	line int
+	first, last int // lines
 	ledger.Person
+}
+
+// and is f with a line about the same person, before or behind what f has. The zero
+// found has none.
+func (f found) and(line int, p ledger.Person) found {
+	switch {
+	case f.Tenant == "":
+		return found{line, line, p}
+	case line < f.first:
+		f.first, f.At, f.Request = line, p.At, p.Request
+	case line > f.last:
+		p.At, p.Request = f.At, f.Request
+		f.last, f.Person = line, p
+	}
+	return f
 }
 
 // survey reads the ledger and looks in the keyring for all that it names.
 func (g *gate) survey(ctx context.Context) (*survey, error) {
-	s := &survey{seen: map[uint16]ledger.Seen{}, highest: map[uint16]uint64{}, back: map[seal.Reference]found{}, holds: map[seal.Reference]bool{}}
+	exports, err := g.Exports.People(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for who := range exports {
+		exports[who] = false
+	}
+	s := &survey{exports: exports, seen: map[uint16]ledger.Seen{}, highest: map[uint16]uint64{}, back: map[seal.Reference]found{}, holds: map[seal.Reference]bool{}}
 	looking, ctx := errgroup.WithContext(ctx)
 	looking.SetLimit(abreast)
 	var people []ledger.Person
 	var holds []seal.Reference
-	err := g.Ledger.Read(ctx, func(e ledger.Entry) error {
+	err = g.Ledger.Read(ctx, func(e ledger.Entry) error {
 		switch e := e.(type) {
 		case ledger.Person:
 			s.highest[e.Shard] = max(s.highest[e.Shard], e.Index)
+			s.exported(e)
 			people = append(people, e)
 		case ledger.Hold:
 			holds = append(holds, seal.Reference{Tenant: e.Tenant, Ref: e.Key})
@@ -62,6 +87,13 @@ func (g *gate) survey(ctx context.Context) (*survey, error) {
 	}
 	g.report.Erased = s.people
 	return s, err
+}
+
+// exported notes that somebody of whom there may be exports was erased.
+func (s *survey) exported(p ledger.Person) {
+	if _, there := s.exports[referenceOf(p)]; there {
+		s.exports[referenceOf(p)] = true
+	}
 }
 
 // look looks for some lines in the keyring, beside others.
@@ -98,8 +130,8 @@ func (g *gate) lookForPeople(ctx context.Context, s *survey, line int, people []
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, p := range people {
-		if at := line + i; is[refs[i]] && at >= s.back[refs[i]].line {
-			s.back[refs[i]] = found{at, p}
+		if is[refs[i]] {
+			s.back[refs[i]] = s.back[refs[i]].and(line+i, p)
 		}
 	}
 	return nil
