@@ -42,16 +42,16 @@ import (
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
-// Follow is a connection to the database, on which nothing may take longer than
-// patience. The projector stops with stop, or with the test.
-func Follow(k *lanetest.Kit, patience time.Duration) (conn driver.Conn, stop func()) {
+// Follow is a connection to the database, on which what sees no progress for stall
+// fails. The projector stops with stop, or with the test.
+func Follow(k *lanetest.Kit, stall time.Duration) (conn driver.Conn, stop func()) {
 	k.T.Helper()
 	db := enginetest.Database(k.T)
 	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
 	if err := audit.Migrate(k.T.Context(), audit.MigrateConfig{Options: o}); err != nil {
 		k.T.Fatal(err)
 	}
-	conn, err := audit.Open(o, patience)
+	conn, err := audit.Open(o, stall)
 	if err != nil {
 		k.T.Fatal(err)
 	}
