@@ -22,11 +22,7 @@ func (l *List) Between(name string, d, least, most time.Duration) {
 }
 
 // Add adds err, unless it is nil.
-func (l *List) Add(err error) {
-	if err != nil {
-		l.all = append(l.all, err)
-	}
-}
+func (l *List) Add(err error) { l.all = append(l.all, err) }
 
 // Err is all of them, or nil.
 func (l *List) Err() error { return errors.Join(l.all...) }
