@@ -115,3 +115,37 @@ func testUnlessRace(t *testing.T, s seal.Store) {
 		wantList(t, s, "k.acme.", before...)
 	}
 }
+
+func raceOf(t *testing.T, s seal.Store, size int) {
+	const rivals = 8
+	for round := range 5 {
+		var wg sync.WaitGroup
+		batches, errs := make([][]seal.Put, rivals), make([]error, rivals)
+		for i := range rivals {
+			for j := range size {
+				key := fmt.Sprintf("k.acme.%d-%d-%d-%d", size, round, i, j)
+				if j == i*size/rivals {
+					key = fmt.Sprintf("k.acme.%d-%d", size, round)
+				}
+				batches[i] = append(batches[i], seal.Put{Key: key, Value: fmt.Append(nil, i)})
+			}
+			wg.Go(func() { errs[i] = s.Create(t.Context(), "x.never", batches[i]...) })
+		}
+		wg.Wait()
+		won := 0
+		for i, err := range errs {
+			if err != nil {
+				wantExists(t, err)
+				wantBeginning(t, s, batches[i], i*size/rivals)
+				continue
+			}
+			won++
+			for _, p := range batches[i] {
+				wantValue(t, s, p.Key, p.Value)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("round %d: %d creators won", round, won)
+		}
+	}
+}
