@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rescindhq/rescind/internal/faults"
 	"github.com/rescindhq/rescind/internal/workload"
 )
 
@@ -65,21 +66,16 @@ func (c IngestConfig) withDefaults() IngestConfig {
 // Validate reports all faults of c.
 func (c IngestConfig) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
+	var f faults.List
 	for _, name := range c.Profiles {
-		check(find(name) != nil, "profile %q: want some of %s", name, strings.Join(Profiles(), ", "))
+		f.Check(find(name) != nil, "profile %q: want some of %s", name, strings.Join(Profiles(), ", "))
 	}
-	check(c.Events >= 1, "events %d: want 1 or more", c.Events)
-	check(c.Runs >= 1, "runs %d: want 1 or more", c.Runs)
-	check(c.Subjects >= 2, "subjects %d: want 2 or more", c.Subjects)
-	check(c.Duration >= time.Second, "duration %s: want 1s or more", c.Duration)
-	check(c.Rate >= 0, "rate %g: want 0 or more", c.Rate)
-	return errors.Join(errs...)
+	f.Check(c.Events >= 1, "events %d: want 1 or more", c.Events)
+	f.Check(c.Runs >= 1, "runs %d: want 1 or more", c.Runs)
+	f.Check(c.Subjects >= 2, "subjects %d: want 2 or more", c.Subjects)
+	f.Check(c.Duration >= time.Second, "duration %s: want 1s or more", c.Duration)
+	f.Check(c.Rate >= 0, "rate %g: want 0 or more", c.Rate)
+	return f.Err()
 }
 
 // profile is one thing that can be measured.

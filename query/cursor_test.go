@@ -7,11 +7,18 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/query/dsr"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
+	"github.com/rescindhq/rescind/query/feedhttp"
+	"github.com/rescindhq/rescind/query/hold"
+	"github.com/rescindhq/rescind/query/proposal"
 )
 
 func TestCursorComesBack(t *testing.T) {
@@ -84,11 +91,30 @@ func TestProblems(t *testing.T) {
 		{&tokenError{}, KindToken, 401},
 		{&scopeError{[]string{"a"}}, KindScope, 403},
 		{&events.Refusal{Reason: events.ReasonExposed}, KindRefused, 422},
+		{&shareError{newShare("caller", "jobs", 1, time.Second)}, KindShare, 429},
 		{&erasure.StateError{State: erasure.Denied, To: erasure.Approved}, KindState, 409},
+		{&erasure.EarlyError{State: erasure.Verified}, KindState, 409},
+		{&proposal.StateError{}, KindState, 409},
+		{hold.ErrReleased, KindState, 409},
+		{seal.ErrLiving, KindState, 409},
+		{seal.ErrErasing, KindState, 409},
+		{erasure.ErrManyAsks, KindState, 409},
+		{fmt.Errorf("%w: x", erasure.ErrTooLate), KindState, 409},
+		{erasure.ErrTaken, KindTaken, 409},
+		{&erasure.MemberError{Member: "m", Detail: "d"}, KindInvalid, 422},
+		{&hold.MemberError{Member: "m", Detail: "d"}, KindInvalid, 422},
+		{&dsr.Fault{Member: "m", Detail: "d"}, KindInvalid, 422},
+		{hold.ErrFourEyes, KindFourEyes, 403},
+		{proposal.ErrFourEyes, KindFourEyes, 403},
 		{erasure.ErrFourEyes, KindFourEyes, 403},
 		{fmt.Errorf("x: %w", erasure.ErrPending), KindPending, 503},
+		{erasure.ErrNoReceipt, KindNotFound, 404},
+		{export.ErrGone, KindNotFound, 404},
+		{hold.ErrNotFound, KindNotFound, 404},
+		{proposal.ErrNotFound, KindNotFound, 404},
 		{erasure.ErrNotFound, KindNotFound, 404},
 		{ErrNotFound, KindNotFound, 404},
+		{feedhttp.ErrPosition, KindParameter, 400},
 		{echo.ErrNotFound, KindNotFound, 404},
 		{echo.ErrMethodNotAllowed, KindMethod, 405},
 		{echo.NewHTTPError(400, "Invalid format for parameter limit: secret"), KindParameter, 400},

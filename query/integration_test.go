@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
-	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/projector/revoke"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/deadline"
@@ -27,6 +25,7 @@ import (
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/query/store/storetest"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
@@ -90,7 +89,7 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := h.tables(t)
+	s := h.tables()
 	h.store = s
 	archive := &store.Archive{Store: s, Logs: []store.Log{k.Log}}
 	office, err := export.New(export.Config{Archive: archive, Keyring: k.Keyring, Store: stream.NewExports(k.JS)})
@@ -121,23 +120,10 @@ func build(t *testing.T, changes ...func(*query.Config)) *house {
 }
 
 // tables runs the audit projector into a fresh database.
-func (h *house) tables(t *testing.T) *store.Store {
-	t.Helper()
-	db := enginetest.Database(t)
-	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
-	if err := audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := audit.Open(o, patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.stopAudit = h.kit.Run(p.Run)
+func (h *house) tables() *store.Store {
+	h.kit.T.Helper()
+	conn, stop := storetest.Follow(h.kit, patience)
+	h.stopAudit = stop
 	return store.New(conn)
 }
 

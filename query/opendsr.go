@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,7 @@ func asProtocol(err error, p *Problem) {
 	if p.Status == http.StatusUnprocessableEntity || p.Status == http.StatusUnsupportedMediaType {
 		p.Status = http.StatusBadRequest
 	}
-	message := firstOf(p.Detail, p.Title)
+	message := cmp.Or(p.Detail, p.Title)
 	if p.Member != "" {
 		message = p.Member + ": " + message
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -43,7 +44,7 @@ func (in *RevocationRequest) data(p *Principal, now time.Time) events.Data {
 // proposal: of two that use one approval the log takes one.
 func (s *Server) once(t events.Type, tenant string, d events.Data) (events.Event, error) {
 	ev, err := s.event(t, tenant, d)
-	ev.ID = firstOf(d.Attributes[proposal.AttrProposal], ev.ID)
+	ev.ID = cmp.Or(d.Attributes[proposal.AttrProposal], ev.ID)
 	return ev, err
 }
 

@@ -265,7 +265,7 @@ func (s *Server) routes() *echo.Echo {
 	e.HTTPErrorHandler = s.fail
 	e.Use(s.around)
 	guards := map[string][]echo.MiddlewareFunc{}
-	for operation, scopes := range access() {
+	for operation, scopes := range access {
 		if len(scopes) > 0 {
 			guards[operation] = []echo.MiddlewareFunc{s.require(scopes...)}
 		}

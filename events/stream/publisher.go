@@ -18,6 +18,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/envelope"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // PublisherConfig says who publishes, and how much may wait.
@@ -83,21 +84,16 @@ func (c PublisherConfig) withDefaults() PublisherConfig {
 // Validate reports all faults of c.
 func (c PublisherConfig) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Conn != nil, "conn is missing")
-	check(c.Tenant == "" || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
-	check(c.BatchEvents >= 1 && c.BatchEvents <= 1000, "batch events %d: want 1 to 1000", c.BatchEvents)
-	check(c.Abreast >= 1 && c.Abreast <= inFlight, "abreast %d: want 1 to %d", c.Abreast, inFlight)
-	check(c.Linger >= 0 && c.Linger <= time.Second, "linger %s: want 0 to 1s", c.Linger)
-	check(c.MaxPendingEvents >= 1, "max pending events %d: want at least 1", c.MaxPendingEvents)
-	check(c.MaxPendingBytes >= 2*events.MaxMessageBytes, "max pending bytes %d: want at least 2 MiB", c.MaxPendingBytes)
-	check(c.RetryFor >= time.Second, "retry for %s: want at least 1s", c.RetryFor)
-	return errors.Join(errs...)
+	var f faults.List
+	f.Check(c.Conn != nil, "conn is missing")
+	f.Check(c.Tenant == "" || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
+	f.Check(c.BatchEvents >= 1 && c.BatchEvents <= 1000, "batch events %d: want 1 to 1000", c.BatchEvents)
+	f.Check(c.Abreast >= 1 && c.Abreast <= inFlight, "abreast %d: want 1 to %d", c.Abreast, inFlight)
+	f.Check(c.Linger >= 0 && c.Linger <= time.Second, "linger %s: want 0 to 1s", c.Linger)
+	f.Check(c.MaxPendingEvents >= 1, "max pending events %d: want at least 1", c.MaxPendingEvents)
+	f.Check(c.MaxPendingBytes >= 2*events.MaxMessageBytes, "max pending bytes %d: want at least 2 MiB", c.MaxPendingBytes)
+	f.Check(c.RetryFor >= time.Second, "retry for %s: want at least 1s", c.RetryFor)
+	return f.Err()
 }
 
 // inFlight is how many messages may be under way at once; of one subject it is

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // maxHeaderBytes is what a message may have beside its body: ce- attributes in
@@ -66,21 +67,16 @@ func (t Topology) withDefaults() Topology {
 // Validate reports all faults of t.
 func (t Topology) Validate() error {
 	t = t.withDefaults()
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(t.Shards >= 1 && t.Shards <= events.MaxShards, "shards %d: want 1 to %d", t.Shards, events.MaxShards)
-	check(t.Replicas == 1 || t.Replicas == 3 || t.Replicas == 5, "replicas %d: want 1, 3 or 5", t.Replicas)
-	check(t.IntakeMaxBytes >= 8<<20, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
-	check(t.LogMaxBytes == -1 || t.LogMaxBytes >= 8<<20, "log max bytes %d: want 0 (no bound) or at least 8 MiB", t.LogMaxBytes)
-	check(t.QuarantineMaxAge >= time.Hour, "quarantine max age %s: want at least 1h", t.QuarantineMaxAge)
-	check(t.RevocationsMaxAge >= 10*time.Minute, "revocations max age %s: want at least 10m", t.RevocationsMaxAge)
-	check(t.ControlAckWait >= time.Second, "control ack wait %s: want at least 1s", t.ControlAckWait)
-	check(t.AccessAckWait >= time.Second, "access ack wait %s: want at least 1s", t.AccessAckWait)
-	return errors.Join(errs...)
+	var f faults.List
+	f.Check(t.Shards >= 1 && t.Shards <= events.MaxShards, "shards %d: want 1 to %d", t.Shards, events.MaxShards)
+	f.Check(t.Replicas == 1 || t.Replicas == 3 || t.Replicas == 5, "replicas %d: want 1, 3 or 5", t.Replicas)
+	f.Check(t.IntakeMaxBytes >= 8<<20, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
+	f.Check(t.LogMaxBytes == -1 || t.LogMaxBytes >= 8<<20, "log max bytes %d: want 0 (no bound) or at least 8 MiB", t.LogMaxBytes)
+	f.Check(t.QuarantineMaxAge >= time.Hour, "quarantine max age %s: want at least 1h", t.QuarantineMaxAge)
+	f.Check(t.RevocationsMaxAge >= 10*time.Minute, "revocations max age %s: want at least 10m", t.RevocationsMaxAge)
+	f.Check(t.ControlAckWait >= time.Second, "control ack wait %s: want at least 1s", t.ControlAckWait)
+	f.Check(t.AccessAckWait >= time.Second, "access ack wait %s: want at least 1s", t.AccessAckWait)
+	return f.Err()
 }
 
 // Ensure creates the streams, consumers and the bucket that are missing and

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/rescindhq/rescind/internal/faults"
+
 // OpenDSR is how controllers that send requests by OpenDSR are answered.
 type OpenDSR struct {
 	// Cert and Key are PEM files of a certificate that an authority issued, RSA of at
@@ -15,6 +17,6 @@ type OpenDSR struct {
 	URL string `koanf:"url" desc:"URL of /v1/opendsr from outside, https://DOMAIN/v1/opendsr where empty"`
 }
 
-func (c *Config) validateOpenDSR(f *faults) {
-	f.check((c.OpenDSR.Cert == "") == (c.OpenDSR.Key == ""), "opendsr.cert and opendsr.key are needed both, or neither")
+func (c *Config) validateOpenDSR(f *faults.List) {
+	f.Check((c.OpenDSR.Cert == "") == (c.OpenDSR.Key == ""), "opendsr.cert and opendsr.key are needed both, or neither")
 }

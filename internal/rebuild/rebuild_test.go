@@ -51,6 +51,13 @@ func startOf(t *testing.T, shards int) *bench {
 	return b
 }
 
+// of is b in the hands of a subtest.
+func (b *bench) of(t *testing.T) *bench {
+	its := *b
+	its.t = t
+	return &its
+}
+
 // rebuilder is the options of the account that a deployment makes for a rebuild.
 func (b *bench) rebuilder() *clickhouse.Options {
 	b.t.Helper()
@@ -166,7 +173,7 @@ func TestTablesAreRebuilt(t *testing.T) {
 				done <- n
 				return
 			default:
-				b.publish(uint64(100+n), 50)
+				b.publish(uint64(100+n), 10)
 				devtest.Drained(t, b.Stack) // or the log outgrows the rebuild
 			}
 		}
@@ -178,7 +185,7 @@ func TestTablesAreRebuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := b.clean()[0]
-	if want := uint64(500 + 50*batches); r.Log.Records < want || r.ClickHouse.Events != r.Log.Records {
+	if want := uint64(500 + 10*batches); r.Log.Records < want || r.ClickHouse.Events != r.Log.Records {
 		t.Errorf("%d published, %d records, %d rows", want, r.Log.Records, r.ClickHouse.Events)
 	}
 	if all := b.databases(); len(all) != 2 || all[1] != built.Kept || !built.Was {
@@ -195,13 +202,30 @@ func TestTablesAreRebuilt(t *testing.T) {
 	b.clean()
 }
 
-// TestKilledAtAnyStep ends a rebuild before each of its steps, and runs it
-// again: in the end nothing is left of what was to be dropped.
-func TestKilledAtAnyStep(t *testing.T) {
+// TestOneAfterAnother has a deployment go through rebuilds that are disturbed. Each
+// begins with tables that are clean and in their place.
+func TestOneAfterAnother(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.publish(1, 100)
 	b.clean()
+	for _, of := range []struct {
+		name string
+		test func(*testing.T, *bench)
+	}{
+		{"killed at any step", testKilledAtAnyStep}, {"a rename whose answer is lost", testARenameWhoseAnswerIsLost},
+		{"the new database is gone", testTheNewDatabaseIsGone}, {"killed between the renames", testKilledBetweenTheRenames},
+		{"duplicates are marked", testDuplicatesAreMarked},
+	} {
+		if !t.Run(of.name, func(t *testing.T) { of.test(t, b.of(t)) }) {
+			return // what it has left is no beginning for the next
+		}
+	}
+}
+
+// testKilledAtAnyStep ends a rebuild before each of its steps, and runs it
+// again: in the end nothing is left of what was to be dropped.
+func testKilledAtAnyStep(t *testing.T, b *bench) {
 	b.tamper()
 	var steps []string
 	for n := 0; ; n++ {
@@ -234,13 +258,9 @@ func TestKilledAtAnyStep(t *testing.T) {
 	b.clean()
 }
 
-// TestKilledBetweenTheRenames leaves no database of the name, as a rebuild that
+// testKilledBetweenTheRenames leaves no database of the name, as a rebuild that
 // dies there does.
-func TestKilledBetweenTheRenames(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.publish(1, 100)
-	b.clean()
+func testKilledBetweenTheRenames(t *testing.T, b *bench) {
 	if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
 		c.Verify = func(context.Context, driver.Conn) error { return errors.New("far enough") }
 	}); !errors.Is(err, rebuild.ErrDiffers) {
@@ -258,14 +278,10 @@ func TestKilledBetweenTheRenames(t *testing.T) {
 	b.clean()
 }
 
-// TestARenameWhoseAnswerIsLost loses the answer to the first rename and to the
+// testARenameWhoseAnswerIsLost loses the answer to the first rename and to the
 // second: the server has done both, and the new tables are in place.
-func TestARenameWhoseAnswerIsLost(t *testing.T) {
-	t.Parallel()
+func testARenameWhoseAnswerIsLost(t *testing.T, b *bench) {
 	for _, statement := range []string{"RENAME DATABASE rescind TO ", "RENAME DATABASE rescind_rebuild TO rescind"} {
-		b := start(t)
-		b.publish(1, 100)
-		b.clean()
 		b.tamper()
 		d := &deafDialer{statement: []byte(statement)}
 		built, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
@@ -279,14 +295,10 @@ func TestARenameWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// TestTheNewDatabaseIsGone takes the new database away before the renames, and
+// testTheNewDatabaseIsGone takes the new database away before the renames, and
 // between them and the look for it, as another rebuild does that puts it in
 // place: what is there keeps its name.
-func TestTheNewDatabaseIsGone(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.publish(1, 100)
-	b.clean()
+func testTheNewDatabaseIsGone(t *testing.T, b *bench) {
 	take := func() { b.exec("DROP DATABASE rescind_rebuild SYNC") }
 	for name, change := range map[string]func(*rebuild.TablesConfig){
 		"before": func(c *rebuild.TablesConfig) {
@@ -350,13 +362,9 @@ func (b *bench) repeat() {
 	}
 }
 
-// TestDuplicatesAreMarked rebuilds from a log that has an event twice: it is
+// testDuplicatesAreMarked rebuilds from a log that has an event twice: it is
 // marked in the new tables, with what the log says of it.
-func TestDuplicatesAreMarked(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.publish(1, 100)
-	b.clean()
+func testDuplicatesAreMarked(t *testing.T, b *bench) {
 	b.repeat()
 	if _, err := b.tables(t.Context(), nil); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func TestShardsAreRebuilt(t *testing.T) {
 				done <- n
 				return
 			default:
-				b.publishOf(tenants()[n%shards], uint64(100+n), 20)
+				b.publishOf(tenants()[n%shards], uint64(100+n), 5)
 				devtest.Drained(t, b.Stack) // or the logs outgrow the rebuild
 			}
 		}
@@ -78,7 +78,7 @@ func TestShardsAreRebuilt(t *testing.T) {
 			t.Errorf("shard %d has %d rows", k, r.ClickHouse.Events)
 		}
 	}
-	if want := uint64(303 + 20*batches); rows != records || rows < want || built.Records < 306 || built.Records > records {
+	if want := uint64(303 + 5*batches); rows != records || rows < want || built.Records < 306 || built.Records > records {
 		t.Errorf("%d published, %d records, %d rows, %+v", want, records, rows, built)
 	}
 	view := b.follow()

@@ -77,12 +77,9 @@ func missingFrom(b *bench, from uint64) (out []string) {
 	return out
 }
 
-// TestSilentFeed: revocations that no verifier was told of are lag for a while,
+// testSilentFeed: revocations that no verifier was told of are lag for a while,
 // and then missing; sooner where the run has waited for them.
-func TestSilentFeed(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(10)
+func testSilentFeed(t *testing.T, b *bench) {
 	first := b.ask("SELECT min(`index`) FROM events WHERE revokes")
 	log, logged := b.messages(), time.Now()
 	nc := natsdtest.Connect(t, elsewhere(t, log), natsd.Auditor) // nobody feeds there
@@ -95,11 +92,8 @@ func TestSilentFeed(t *testing.T) {
 	finds(t, b.verify(verify.Config{NATS: nc, Wait: time.Millisecond}), fmt.Sprintf("deltas missing %d", first))
 }
 
-// TestWaitEndsWhenAllIsThere: a run that waits goes on as soon as it can.
-func TestWaitEndsWhenAllIsThere(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(30)
+// testWaitEndsWhenAllIsThere: a run that waits goes on as soon as it can.
+func testWaitEndsWhenAllIsThere(t *testing.T, b *bench) {
 	began := time.Now()
 	finds(t, b.verify(verify.Config{Wait: time.Hour}))
 	if took := time.Since(began); took > time.Minute {

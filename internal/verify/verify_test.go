@@ -20,12 +20,16 @@ func TestOneHistory(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.history(60)
-	for name, test := range map[string]func(*testing.T, *bench){
-		"is clean": testHistoryIsClean, "leaves nothing behind": testNothingStaysBehind, "tampered log": testTamperedLog,
-		"tampered set": testTamperedSet, "tampered heads": testTamperedHeads,
-	} {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, b.of(t)) })
-	}
+	t.Run("at rest", func(t *testing.T) {
+		for name, test := range map[string]func(*testing.T, *bench){
+			"is clean": testHistoryIsClean, "leaves nothing behind": testNothingStaysBehind, "tampered log": testTamperedLog,
+			"tampered set": testTamperedSet, "tampered heads": testTamperedHeads, "silent feed": testSilentFeed,
+			"waits no longer than it must": testWaitEndsWhenAllIsThere,
+		} {
+			t.Run(name, func(t *testing.T) { t.Parallel(); test(t, b.of(t)) })
+		}
+	})
+	t.Run("at work", func(t *testing.T) { testAtWork(t, b.of(t)) })
 }
 
 // testHistoryIsClean verifies a deployment with every kind of record.
@@ -37,14 +41,11 @@ func testHistoryIsClean(t *testing.T, b *bench) {
 	}
 }
 
-// TestAtWork verifies while events and revocations come in: what is on its way
+// testAtWork verifies while events and revocations come in: what is on its way
 // is no difference. The next come when the intake has had the last, so that
 // something is under way all the time and the log does not outgrow the looks at
 // it.
-func TestAtWork(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.history(50)
+func testAtWork(t *testing.T, b *bench) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -54,7 +55,7 @@ func TestAtWork(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				b.publish(gen.Batch(200))
+				b.publish(gen.Batch(60))
 				devtest.Drained(t, b.Stack)
 			}
 		}

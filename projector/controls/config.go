@@ -2,9 +2,9 @@ package controls
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // Config is what the rules hold events to. At zero it is the default.
@@ -90,26 +90,18 @@ func half(n int) int { return max(n/2, 1) }
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var faults []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
+	var f faults.List
 	for _, a := range c.Algorithms {
-		check(!symmetric(a), "algorithms: %.20q needs no private key and cannot be allowed", a)
+		f.Check(!symmetric(a), "algorithms: %.20q needs no private key and cannot be allowed", a)
 	}
-	check(c.TokenLifetime >= time.Second && c.TokenLifetime <= 8784*time.Hour, "token lifetime %s: want 1s to 8784h", c.TokenLifetime)
-	check(c.ClockOffset >= time.Millisecond && c.ClockOffset <= time.Hour, "clock offset %s: want 1ms to 1h", c.ClockOffset)
-	check(c.Skew > 0 && c.Skew <= time.Hour, "skew %s: want up to 1h", c.Skew)
-	check(c.MaxTokens >= 2 && c.MaxTokens <= 100_000_000, "max tokens %d: want 2 to 100000000", c.MaxTokens)
-	check(c.MaxOpen >= 2 && c.MaxOpen <= 10_000_000, "max open %d: want 2 to 10000000", c.MaxOpen)
-	check(c.MaxKeys >= 2 && c.MaxKeys <= 10_000_000, "max keys %d: want 2 to 10000000", c.MaxKeys)
-	check(c.MaxKeysPerTenant >= 1 && c.MaxKeysPerTenant <= half(c.MaxKeys), "max keys per tenant %d: want 1 to %d, half of max keys", c.MaxKeysPerTenant, half(c.MaxKeys))
-	check(c.MaxConsents >= 2 && c.MaxConsents <= 100_000_000, "max consents %d: want 2 to 100000000", c.MaxConsents)
-	check(c.MaxConsentsPerTenant >= 1 && c.MaxConsentsPerTenant <= half(c.MaxConsents), "max consents per tenant %d: want 1 to %d, half of max consents", c.MaxConsentsPerTenant, half(c.MaxConsents))
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("controls: %w", err)
-	}
-	return nil
+	f.Check(c.TokenLifetime >= time.Second && c.TokenLifetime <= 8784*time.Hour, "token lifetime %s: want 1s to 8784h", c.TokenLifetime)
+	f.Check(c.ClockOffset >= time.Millisecond && c.ClockOffset <= time.Hour, "clock offset %s: want 1ms to 1h", c.ClockOffset)
+	f.Check(c.Skew > 0 && c.Skew <= time.Hour, "skew %s: want up to 1h", c.Skew)
+	f.Check(c.MaxTokens >= 2 && c.MaxTokens <= 100_000_000, "max tokens %d: want 2 to 100000000", c.MaxTokens)
+	f.Check(c.MaxOpen >= 2 && c.MaxOpen <= 10_000_000, "max open %d: want 2 to 10000000", c.MaxOpen)
+	f.Check(c.MaxKeys >= 2 && c.MaxKeys <= 10_000_000, "max keys %d: want 2 to 10000000", c.MaxKeys)
+	f.Check(c.MaxKeysPerTenant >= 1 && c.MaxKeysPerTenant <= half(c.MaxKeys), "max keys per tenant %d: want 1 to %d, half of max keys", c.MaxKeysPerTenant, half(c.MaxKeys))
+	f.Check(c.MaxConsents >= 2 && c.MaxConsents <= 100_000_000, "max consents %d: want 2 to 100000000", c.MaxConsents)
+	f.Check(c.MaxConsentsPerTenant >= 1 && c.MaxConsentsPerTenant <= half(c.MaxConsents), "max consents per tenant %d: want 1 to %d, half of max consents", c.MaxConsentsPerTenant, half(c.MaxConsents))
+	return f.Of("controls")
 }

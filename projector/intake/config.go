@@ -3,8 +3,6 @@ package intake
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/faults"
 	"github.com/rescindhq/rescind/projector/controls"
 )
 
@@ -160,28 +159,17 @@ func (c Config) withDefaults() Config {
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var faults []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	between := func(name string, d, least, most time.Duration) {
-		check(least <= d && d <= most, "%s %s: want %s to %s", name, d, least, most)
-	}
-	check(c.Open != nil, "open is missing")
-	check(c.Log != nil, "log is missing")
-	check(c.Quarantine != nil, "quarantine is missing")
-	check(c.Keyring != nil, "keyring is missing")
-	check(c.Policy.Environment != "", "policy: environment is missing")
-	between("max lifetime", c.MaxLifetime, time.Minute, 8784*time.Hour)
-	between("skew", c.Skew, 0, time.Hour)
-	between("dedup window", c.DedupWindow, time.Minute, 168*time.Hour)
-	check(c.DedupIDs >= 1000 && c.DedupIDs <= 100_000_000, "dedup ids %d: want 1000 to 100000000", c.DedupIDs)
-	between("grace", c.Grace, time.Millisecond, 5*time.Minute)
-	faults = append(faults, c.Controls.Validate())
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("intake: %w", err)
-	}
-	return nil
+	var f faults.List
+	f.Check(c.Open != nil, "open is missing")
+	f.Check(c.Log != nil, "log is missing")
+	f.Check(c.Quarantine != nil, "quarantine is missing")
+	f.Check(c.Keyring != nil, "keyring is missing")
+	f.Check(c.Policy.Environment != "", "policy: environment is missing")
+	f.Between("max lifetime", c.MaxLifetime, time.Minute, 8784*time.Hour)
+	f.Between("skew", c.Skew, 0, time.Hour)
+	f.Between("dedup window", c.DedupWindow, time.Minute, 168*time.Hour)
+	f.Check(c.DedupIDs >= 1000 && c.DedupIDs <= 100_000_000, "dedup ids %d: want 1000 to 100000000", c.DedupIDs)
+	f.Between("grace", c.Grace, time.Millisecond, 5*time.Minute)
+	f.Add(c.Controls.Validate())
+	return f.Of("intake")
 }

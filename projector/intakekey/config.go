@@ -3,8 +3,6 @@ package intakekey
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 
 	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // Keyring is where the keys are: see seal.Keyring for the contract.
@@ -72,26 +71,15 @@ func (c Config) withDefaults() Config {
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var faults []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	between := func(name string, d, least, most time.Duration) {
-		check(least <= d && d <= most, "%s %s: want %s to %s", name, d, least, most)
-	}
-	check(c.Conn != nil, "conn is missing")
-	check(c.Keyring != nil, "keyring is missing")
-	check(c.Intake != nil, "intake is missing")
-	between("period", c.Period, time.Minute, 168*time.Hour)
-	check(c.Period%time.Second == 0, "period %s: want whole seconds", c.Period)
-	between("ahead", c.Ahead, 0, c.Period/2)
-	between("overlap", c.Overlap, 0, c.Period/2)
-	between("grace", c.Grace, time.Second, 24*time.Hour)
-	between("every", c.Every, 10*time.Millisecond, time.Hour)
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("intake keys: %w", err)
-	}
-	return nil
+	var f faults.List
+	f.Check(c.Conn != nil, "conn is missing")
+	f.Check(c.Keyring != nil, "keyring is missing")
+	f.Check(c.Intake != nil, "intake is missing")
+	f.Between("period", c.Period, time.Minute, 168*time.Hour)
+	f.Check(c.Period%time.Second == 0, "period %s: want whole seconds", c.Period)
+	f.Between("ahead", c.Ahead, 0, c.Period/2)
+	f.Between("overlap", c.Overlap, 0, c.Period/2)
+	f.Between("grace", c.Grace, time.Second, 24*time.Hour)
+	f.Between("every", c.Every, 10*time.Millisecond, time.Hour)
+	return f.Of("intake keys")
 }

@@ -9,17 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
-	"github.com/rescindhq/rescind/internal/engine/enginetest"
-	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/query/store/storetest"
 )
 
 const (
@@ -42,15 +39,7 @@ type house struct {
 func build(t *testing.T, change func(*erasure.Config)) *house {
 	t.Helper()
 	h := &house{t: t, kit: lanetest.Start(t)}
-	db := enginetest.Database(t)
-	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
-	h.check(audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}))
-	conn, err := audit.Open(o, patience/10)
-	h.check(err)
-	t.Cleanup(func() { _ = conn.Close() })
-	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
-	h.check(err)
-	h.kit.Run(p.Run)
+	conn, _ := storetest.Follow(h.kit, patience/10)
 	h.archive, h.held = &store.Archive{Store: store.New(conn), Logs: []store.Log{h.kit.Log}}, stream.NewHeld(h.kit.JS)
 	h.Workflow = h.workflow(change)
 	return h
@@ -67,7 +56,7 @@ func (h *house) workflow(change func(*erasure.Config)) *erasure.Workflow {
 	follower := h.kit.Follower()
 	cfg := erasure.Config{
 		Lane: follower, Publisher: h.kit.Publisher, Keyring: h.kit.Keyring, Archive: h.archive, Held: h.held, Intake: stream.NewBacklog(h.kit.JS), Tokens: threeTokens{}, Policy: h.kit.Policy,
-		WaitFor: patience / 10, Retry: 5 * time.Millisecond, Watch: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		WaitFor: patience / 10, Retry: 5 * time.Millisecond, Watch: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if change != nil {
 		change(&cfg)
@@ -87,21 +76,7 @@ func (h *house) check(err error) {
 
 func (h *house) eventually(what string, holds func() error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			h.t.Fatalf("%s: %v", what, err)
-		}
-	}
+	lanetest.Eventually(h.t, what, holds)
 }
 
 func person(subject string) seal.Person {

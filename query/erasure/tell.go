@@ -15,63 +15,6 @@ import (
 	"github.com/rescindhq/rescind/query/callback"
 )
 
-// Telling is how those who asked from elsewhere are told how it stands.
-type Telling struct {
-	// Posts sends. Required.
-	Posts Posts
-
-	// Message is what is sent to url of a step of r, to whoever knows it as id.
-	// Its ID and URL are set here. Required.
-	Message func(r *Request, s Step, id, url string) (callback.Message, error)
-
-	// Lock is held while something is sent, so that one process at a time does.
-	// Default none: it is sent by each, under one id.
-	Lock func(ctx context.Context) (release func(), err error)
-
-	// For is how long a step is told to somebody who does not answer. Default 72 h;
-	// above 0. Where they are told is forgotten then, at the latest, once there is no
-	// other step to come.
-	For time.Duration
-
-	// Retry is the first pause after a failure; it doubles up to Most. Default 30 s
-	// and 6 h; above 0.
-	Retry, Most time.Duration
-}
-
-// Posts sends what is told: *callback.Sender.
-type Posts interface {
-	// Check wraps callback.ErrForbidden where nothing would be sent to the URL.
-	Check(url string) error
-	// Send makes one attempt.
-	Send(ctx context.Context, m callback.Message) (callback.Answer, error)
-}
-
-func (t *Telling) defaults() {
-	if t.Lock == nil {
-		t.Lock = func(context.Context) (func(), error) { return func() {}, nil }
-	}
-	if t.For == 0 {
-		t.For = 72 * time.Hour
-	}
-	if t.Retry == 0 {
-		t.Retry = 30 * time.Second
-	}
-	if t.Most == 0 {
-		t.Most = 6 * time.Hour
-	}
-}
-
-func (t *Telling) validate() error {
-	switch {
-	case t.Posts == nil || t.Message == nil:
-		return errors.New("telling: posts and message are missing")
-	case t.For < 0 || t.Retry < 0 || t.Most < 0:
-		return errors.New("telling: for, retry and most: want more than 0")
-	default:
-		return nil
-	}
-}
-
 // What telling somebody came to, beside the verdicts of package callback.
 const (
 	answerForbidden = "forbidden" // the URL must not be called
@@ -85,63 +28,6 @@ const (
 	tellingRound  = 256         // asks before it is looked again who comes first
 	tellingPause  = time.Minute // after which it is looked at again, at the latest
 )
-
-// isTold reports whether the record says what telling whoever asked came to.
-func isTold(record *events.Record) bool {
-	return record.Type == events.RequestReported && record.Attributes[attrAsk] != ""
-}
-
-// told folds that one URL needs a step, and those before, no more.
-func (b *book) told(r *Request, record *events.Record) {
-	ref, err := events.ParseRef(record.Attributes[attrAsk])
-	a := r.asking(ref)
-	n, errN := strconv.Atoi(record.Attributes[attrCallback])
-	step, errStep := strconv.ParseUint(record.Attributes[attrStep], 10, 64)
-	if err != nil || errN != nil || errStep != nil || a == nil || n < 0 || n >= len(a.told) {
-		return
-	}
-	a.told[n] = max(a.told[n], step)
-	if !slices.ContainsFunc(r.Asks, func(a Asked) bool { return !r.finished(&a) }) {
-		delete(b.called, r)
-	}
-}
-
-// steps is those of r that whoever asked a is told of: each that led to another
-// state or deadline, from when they asked until they took it back.
-func (r *Request) steps(a *Asked) (out []Step) {
-	for i, h := range r.History {
-		if h.Position <= a.position || i == 0 || a.Withdrawn && h.Position > a.ended {
-			continue
-		}
-		if a.Withdrawn && h.Position == a.ended {
-			h.State = Cancelled // for them
-		}
-		if h.State != r.History[i-1].State || h.What == StepExtended {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-// finished reports whether there is nothing to tell of a, now or later.
-func (r *Request) finished(a *Asked) bool {
-	steps := r.steps(a)
-	if !r.ended() && !a.Withdrawn || len(steps) == 0 {
-		return a.Callbacks == 0
-	}
-	last := steps[len(steps)-1].Position
-	return !slices.ContainsFunc(a.told, func(told uint64) bool { return told < last })
-}
-
-// next is what the nth URL of a is told next, and whether more comes after it.
-func (r *Request) next(a *Asked, n int) (s Step, more, found bool) {
-	steps := r.steps(a)
-	i := slices.IndexFunc(steps, func(s Step) bool { return s.Position > a.told[n] })
-	if i < 0 {
-		return Step{}, false, false
-	}
-	return steps[i], i < len(steps)-1, true
-}
 
 // call is one ask that is told something.
 type call struct {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/goleak"
@@ -25,10 +24,10 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/engine/enginetest"
-	"github.com/rescindhq/rescind/projector/audit"
 	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
+	"github.com/rescindhq/rescind/query/store/storetest"
 	"github.com/rescindhq/rescind/schemas"
 )
 
@@ -58,16 +57,8 @@ type shared struct {
 func build(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, kit: lanetest.Start(t), shared: &shared{fences: map[string]string{}}}
-	db := enginetest.Database(t)
-	o := &clickhouse.Options{Addr: []string{db.Addr}, Auth: clickhouse.Auth{Database: db.Database, Username: db.User, Password: db.Password}}
-	h.check(audit.Migrate(t.Context(), audit.MigrateConfig{Options: o}))
-	conn, err := audit.Open(o, patience)
-	h.check(err)
-	t.Cleanup(func() { _ = conn.Close() })
-	p, err := audit.New(audit.Config{Conn: conn, Read: func(ctx context.Context, from uint64) (audit.LogReader, error) { return h.kit.Log.Read(ctx, from) }})
-	h.check(err)
-	h.kit.Run(p.Run)
-	_, err = h.kit.Conn.Subscribe(stream.LiveErasures+".>", h.fenced)
+	conn, _ := storetest.Follow(h.kit, patience)
+	_, err := h.kit.Conn.Subscribe(stream.LiveErasures+".>", h.fenced)
 	h.check(err)
 	h.cfg = export.Config{
 		Archive: &store.Archive{Store: store.New(conn), Logs: []store.Log{h.kit.Log}}, Keyring: h.kit.Keyring, Store: stream.NewExports(h.kit.JS),
@@ -350,21 +341,7 @@ func (h *house) meet(p seal.Person, n int) {
 
 func (h *house) eventually(what string, holds func() error) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			h.t.Fatalf("%s: %v", what, err)
-		}
-	}
+	lanetest.Eventually(h.t, what, holds)
 }
 
 // containsWord reports whether a list of words has one.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/rescindhq/rescind/internal/faults"
 	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed"
 )
@@ -78,19 +79,14 @@ func (c Config) withDefaults() Config {
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var faults []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Source != nil, "source is missing")
-	check(len(c.PublicKey) == ed25519.PublicKeySize, "public key: want an Ed25519 key of %d bytes", ed25519.PublicKeySize)
-	check(c.KeepBytes >= 1<<20, "keep bytes %d: want at least 1 MiB", c.KeepBytes)
-	check(c.Streams >= 1, "streams %d: want at least 1", c.Streams)
-	check(c.WriteWait > 0, "write wait %s: want more than 0", c.WriteWait)
-	check(c.Quiet > 0, "quiet %s: want more than 0", c.Quiet)
-	return errors.Join(faults...)
+	var f faults.List
+	f.Check(c.Source != nil, "source is missing")
+	f.Check(len(c.PublicKey) == ed25519.PublicKeySize, "public key: want an Ed25519 key of %d bytes", ed25519.PublicKeySize)
+	f.Check(c.KeepBytes >= 1<<20, "keep bytes %d: want at least 1 MiB", c.KeepBytes)
+	f.Check(c.Streams >= 1, "streams %d: want at least 1", c.Streams)
+	f.Check(c.WriteWait > 0, "write wait %s: want more than 0", c.WriteWait)
+	f.Check(c.Quiet > 0, "quiet %s: want more than 0", c.Quiet)
+	return f.Err()
 }
 
 var (

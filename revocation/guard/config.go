@@ -1,13 +1,13 @@
 package guard
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/faults"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -172,24 +172,19 @@ func plainType(t string) string {
 
 // Validate reports all faults of c.
 func (c Config) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Issuer != "", "issuer is missing")
-	check(len(c.Audience) > 0 && !slices.Contains(c.Audience, ""), "audience: want at least one, and none empty")
-	check(c.Keys != nil, "keys are missing")
-	check(c.Feed != nil, "feed is missing")
-	check(c.TenantOf != nil || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
+	var f faults.List
+	f.Check(c.Issuer != "", "issuer is missing")
+	f.Check(len(c.Audience) > 0 && !slices.Contains(c.Audience, ""), "audience: want at least one, and none empty")
+	f.Check(c.Keys != nil, "keys are missing")
+	f.Check(c.Feed != nil, "feed is missing")
+	f.Check(c.TenantOf != nil || events.ValidTenant(c.Tenant), "tenant: want 1 to %d of a-z A-Z 0-9 _ -", events.MaxTenantBytes)
 	for _, a := range c.Algorithms {
-		check(slices.Contains(Algorithms(), a), "algorithm %.20q: want some of %v", a, Algorithms())
+		f.Check(slices.Contains(Algorithms(), a), "algorithm %.20q: want some of %v", a, Algorithms())
 	}
-	check(c.Leeway >= 0 && c.Leeway <= longestLeeway, "leeway %s: want 0 to %s", c.Leeway, longestLeeway)
-	check(c.MaxLifetime >= 0 && c.MaxLifetime <= longestLifetime, "max lifetime %s: want up to %s", c.MaxLifetime, longestLifetime)
-	check(c.VerifiedOneIn >= 0, "verified one in %d: want at least 1", c.VerifiedOneIn)
-	check(c.StreamGrace >= 0 && c.StreamGrace <= longestGrace, "stream grace %s: want up to %s", c.StreamGrace, longestGrace)
-	check(c.Policy == Strict || c.Policy == BestEffort, "policy %d: want strict or best_effort", c.Policy)
-	return errors.Join(errs...)
+	f.Check(c.Leeway >= 0 && c.Leeway <= longestLeeway, "leeway %s: want 0 to %s", c.Leeway, longestLeeway)
+	f.Check(c.MaxLifetime >= 0 && c.MaxLifetime <= longestLifetime, "max lifetime %s: want up to %s", c.MaxLifetime, longestLifetime)
+	f.Check(c.VerifiedOneIn >= 0, "verified one in %d: want at least 1", c.VerifiedOneIn)
+	f.Check(c.StreamGrace >= 0 && c.StreamGrace <= longestGrace, "stream grace %s: want up to %s", c.StreamGrace, longestGrace)
+	f.Check(c.Policy == Strict || c.Policy == BestEffort, "policy %d: want strict or best_effort", c.Policy)
+	return f.Err()
 }

@@ -178,3 +178,25 @@ func (k *Kit) Publish(evs ...events.Event) {
 		k.T.Fatal(err)
 	}
 }
+
+// patience is how long anything may take on a machine that has much else to do.
+const patience = 2 * time.Minute
+
+// Eventually asks until holds has nothing to say against it, and less often the
+// longer it takes: to ask costs.
+func Eventually(t testing.TB, what string, holds func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for wait := 5 * time.Millisecond; ; wait = min(wait*3/2, 200*time.Millisecond) {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
