@@ -142,7 +142,7 @@ func start(t *testing.T) (*imitation, func() *rootaws.KMS) {
 	t.Cleanup(s.Close)
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) { tr.DisableKeepAlives = true })
 	return i, func() *rootaws.KMS {
-		k, err := rootaws.New(t.Context(), rootaws.Config{Region: region, Patience: 40 * time.Millisecond, Options: []func(*config.LoadOptions) error{
+		k, err := rootaws.New(t.Context(), rootaws.Config{Region: region, Patience: time.Second, Options: []func(*config.LoadOptions) error{
 			config.WithBaseEndpoint(s.URL), config.WithHTTPClient(client), config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 			config.WithCredentialsProvider(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
