@@ -76,8 +76,8 @@ func (a *app) notifying(p *parts, archive *store.Archive) (*erasure.Notifying, e
 	}
 	return &erasure.Notifying{
 		Registry: registry, Disclosures: archive, Outbox: stream.NewOutbox(p.bus.js), Sender: p.callbacks,
-		Lock: func(ctx context.Context) (func(), error) {
-			return stream.AcquireLock(ctx, p.bus.js, noticesLock, lockTTL)
+		Lock: func(ctx context.Context) (context.Context, func(), error) {
+			return stream.Elect(ctx, p.bus.js, noticesLock, lockTTL)
 		},
 	}, nil
 }

@@ -41,8 +41,9 @@ type Notifying struct {
 
 	// Lock is held while notices are sent, so that one process at a time sends.
 	// It is another one than Config.Lock: no erasure waits for a recipient. It
-	// blocks until it has the lock. Default none: two workers then send twice.
-	Lock func(ctx context.Context) (release func(), err error)
+	// blocks until it has the lock, and term ends when that is lost: nothing is sent
+	// any more. Default none: two workers then send twice.
+	Lock func(ctx context.Context) (term context.Context, release func(), err error)
 
 	// First is how long a recipient is left alone after one attempt failed; it
 	// doubles up to Most, whatever waits for them. Default 1 min and 6 h.
@@ -64,7 +65,7 @@ func (n *Notifying) withDefaults() *Notifying {
 		}
 	}
 	if c.Lock == nil {
-		c.Lock = func(context.Context) (func(), error) { return func() {}, nil }
+		c.Lock = func(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
 	}
 	return &c
 }

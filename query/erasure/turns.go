@@ -80,16 +80,21 @@ func (n *notifier) pause(ctx context.Context, tick <-chan time.Time) bool {
 }
 
 // session sends what is due, and what becomes due meanwhile: who is slow is waited for by
-// nobody else. It first reads what is on the log, as another process may have been here.
+// nobody else. It first reads what is on the log, as another process may have been here, and
+// ends when it has the lock no more.
 func (n *notifier) session(ctx context.Context, tick <-chan time.Time) error {
 	if len(n.due()) == 0 {
 		return nil
 	}
-	release, err := n.Notifying.Lock(ctx)
+	term, release, err := n.Notifying.Lock(ctx)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
 	defer release()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(term, end)()
+	defer n.forget()
 	defer n.under.Wait()
 	if err := n.cfg.Lane.Sync(ctx); err != nil {
 		return err
@@ -171,20 +176,16 @@ func (n *notifier) due() map[string][]notice {
 	defer n.Workflow.mu.RUnlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	waiting := map[stream.Notice]bool{}
 	for r := range n.book.telling {
 		if r.State != Partial {
 			continue // the key is not known to be gone
 		}
-		for _, id := range r.unanswered() {
-			place := noticeTo(r, id)
-			waiting[place] = true
-			if n.mayTell(id, now) && !now.Before(n.later[place]) {
+		for _, id := range r.unanswered() { // who may be told, first: a place is a hash
+			if n.mayTell(id, now) && !now.Before(n.later[noticeTo(r, id)]) {
 				out[id] = append(out[id], notice{r.clone(), id})
 			}
 		}
 	}
-	n.forget(waiting)
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b notice) int { return a.request.Received.Compare(b.request.Received) })
 	}
@@ -198,9 +199,21 @@ func (n *notifier) mayTell(id string, now time.Time) bool {
 	return there && to.URL != "" && !busy && !now.Before(n.away[id])
 }
 
-// forget lets go of what is remembered of notices that nobody waits for any more. n.mu
-// is held.
-func (n *notifier) forget(waiting map[stream.Notice]bool) {
+// forget lets go of what is remembered of notices that nobody waits for any more.
+func (n *notifier) forget() {
+	n.Workflow.mu.RLock()
+	defer n.Workflow.mu.RUnlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.later)+len(n.said) == 0 {
+		return
+	}
+	waiting := map[stream.Notice]bool{}
+	for r := range n.book.telling {
+		for _, id := range r.unanswered() {
+			waiting[noticeTo(r, id)] = true
+		}
+	}
 	maps.DeleteFunc(n.later, func(place stream.Notice, _ time.Time) bool { return !waiting[place] })
 	maps.DeleteFunc(n.said, func(place stream.Notice, _ reply) bool { return !waiting[place] })
 }

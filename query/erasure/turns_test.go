@@ -84,7 +84,7 @@ func TestNothingIsRememberedOfWhatIsOver(t *testing.T) {
 	}
 	wants := func(want ...stream.Notice) {
 		t.Helper()
-		n.due()
+		n.forget()
 		for _, place := range want {
 			if _, there := n.later[place]; !there || n.said[place].Delivery == "" {
 				t.Errorf("%s is forgotten", place.Recipient)

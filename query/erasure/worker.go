@@ -50,10 +50,12 @@ func (w *Workflow) watch(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Watch)
 	defer tick.Stop()
 	for {
-		if err := w.cfg.Lane.Sync(ctx); err == nil { // or what was opened before would be opened again
-			if err := w.updateFindings(ctx); err != nil && ctx.Err() == nil {
-				w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
-			}
+		err := w.cfg.Lane.Sync(ctx) // or what was opened before would be opened again
+		if err == nil {
+			err = w.updateFindings(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.cfg.Logger.WarnContext(ctx, "findings about requests delayed", slog.Any("err", err))
 		}
 		select {
 		case <-ctx.Done():

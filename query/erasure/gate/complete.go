@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure/ledger"
 )
 
@@ -42,8 +43,7 @@ func (g *gate) complete(ctx context.Context, s *survey, p *past) error {
 
 // unsaid is the requests of erasure that restored logs hold and do not say to be
 // carried out, of people who are in the ledger: with when they were erased first.
-func (g *gate) unsaid(ctx context.Context, s *survey, p *past) (unsaid []ledger.Person, err error) {
-	open := p.open()
+func (g *gate) unsaid(ctx context.Context, s *survey, open map[seal.Reference][]*ledger.Person) (unsaid []ledger.Person, err error) {
 	if len(open) == 0 {
 		return nil, nil
 	}

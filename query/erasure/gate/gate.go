@@ -144,6 +144,7 @@ func (g *gate) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	open := p.open() // before complete takes from p what is in the ledger
 	if err := g.complete(ctx, s, p); err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (g *gate) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unsaid, err := g.unsaid(ctx, s, p)
+	unsaid, err := g.unsaid(ctx, s, open)
 	if err != nil {
 		return err
 	}

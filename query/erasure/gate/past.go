@@ -23,6 +23,7 @@ type past struct {
 	unknown map[ledger.Digest]bool   // requests that were carried out, and asked for before what was read
 	refused map[refused]events.Timestamp
 	found   map[string]bool // ids of findings of ours
+	ended   map[asked]bool  // of requests that were decided, or answered: whether nothing is to be carried out
 }
 
 type asked struct{ tenant, id string }
@@ -84,6 +85,7 @@ func newPast(shards int) *past {
 	return &past{
 		ends: make([]stream.LogMessage, shards), restored: map[uint16]uint64{}, asked: map[asked]*ledger.Person{}, erased: map[line]ledger.Person{},
 		unknown: map[ledger.Digest]bool{}, refused: map[refused]events.Timestamp{}, found: map[string]bool{},
+		ended: map[asked]bool{},
 	}
 }
 
@@ -188,6 +190,8 @@ func (p *past) record(shard uint16, index uint64, r *events.Record) {
 		if r.Attributes["request_type"] == erasure.Erasure && !r.SubjectRef.IsZero() && p.asked[at] == nil {
 			p.asked[at] = &ledger.Person{Tenant: r.Tenant, Ref: r.SubjectRef, Request: ledger.DigestOf(at.id), Shard: shard, Index: index}
 		}
+	case events.RequestApproved, events.RequestDenied, events.RequestCancelled:
+		p.decided(at, r)
 	case events.SubjectRevoked, events.RevocationRestored:
 		p.revoked(at, index, r)
 	case events.RequestCompleted:
@@ -212,6 +216,9 @@ func (p *past) completed(at asked, index uint64, r *events.Record) {
 	outcome := erasure.Outcome(r.Attributes["outcome"])
 	partial := outcome == erasure.OutcomePartial
 	if !partial && outcome != erasure.Erased && outcome != erasure.NoMatch {
+		if p.asked[at] != nil {
+			p.ended[at] = true
+		}
 		return // it destroyed nothing
 	}
 	a := p.asked[at]
@@ -223,16 +230,28 @@ func (p *past) completed(at asked, index uint64, r *events.Record) {
 	p.erased[lineOf(*a)] = *a
 	if !partial {
 		delete(p.asked, at)
+		delete(p.ended, at)
 		delete(p.erased, line{a.Tenant, a.Ref, true}) // the last line about somebody counts
 	}
 }
 
-// open is the erasures that restored logs do not say to be carried out, by whom
-// they are of.
+// decided takes the first decision on a request: no other counts. Who takes back
+// what they asked for decides nothing for others who did.
+func (p *past) decided(at asked, r *events.Record) {
+	if _, there := p.ended[at]; !there && p.asked[at] != nil && r.Attributes["withdraw"] == "" {
+		p.ended[at] = r.Type != events.RequestApproved
+	}
+}
+
+// open is the erasures that restored logs do not say to be answered, by whom they
+// are of. Where such a log says that somebody was erased, that answered all of theirs.
 func (p *past) open() map[seal.Reference][]*ledger.Person {
 	out := map[seal.Reference][]*ledger.Person{}
-	for _, a := range p.asked {
-		if _, restored := p.restored[a.Shard]; restored && a.At.IsZero() { // not in part, either
+	for at, a := range p.asked {
+		_, restored := p.restored[a.Shard]
+		_, erased := p.erased[line{a.Tenant, a.Ref, false}]
+		_, inPart := p.erased[line{a.Tenant, a.Ref, true}]
+		if restored && !erased && !inPart && !p.ended[at] {
 			out[referenceOf(*a)] = append(out[referenceOf(*a)], a)
 		}
 	}

@@ -114,3 +114,50 @@ func TestPartialIsNotStated(t *testing.T) {
 	h.check(h.ledger.Append(t.Context(), ledger.Person{Tenant: "acme", Ref: ref, Request: ledger.DigestOf("lost"), Index: 1 << 40, At: time.Now()}))
 	h.pass(gate.Report{Erased: 1, Destroyed: 1, Restored: 1})
 }
+
+// TestAnsweredOtherwiseIsNotStated: nor what joined a request that was carried out, or was
+// denied, cancelled or answered with nothing to do.
+func TestAnsweredOtherwiseIsNotStated(t *testing.T) {
+	t.Parallel()
+	const asks, denied, cancelled, completed = events.RequestReceived, events.RequestDenied, events.RequestCancelled, events.RequestCompleted
+	of := func(id string, more ...string) events.Data {
+		d := events.Data{Actor: erasure.Worker, Reason: "identity_not_verified", Attributes: map[string]string{"request": id}}
+		for i := 0; i < len(more); i += 2 {
+			d.Attributes[more[i]] = more[i+1]
+		}
+		return d
+	}
+	ask := func(id string) events.Data {
+		d := of(id, "request_type", "erasure", "regulation", "gdpr")
+		d.Issuer, d.Subject = issuer, "alice"
+		return d
+	}
+	type said struct {
+		kind events.Type
+		data events.Data
+	}
+	for name, last := range map[string][]said{
+		"joined":         {{asks, ask("q")}, {completed, of("r", "outcome", "erased")}},
+		"denied":         {{denied, of("r")}},
+		"cancelled":      {{cancelled, of("r")}},
+		"already erased": {{completed, of("r", "outcome", "already_erased")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := buildIdle(t)
+			ref := h.meet("alice")
+			for _, s := range append([]said{{asks, ask("r")}}, last...) {
+				h.kit.Publish(events.Event{Source: erasure.Source, Type: s.kind, Tenant: "acme", Data: s.data})
+			}
+			h.recorded()
+			_, err := h.kit.Keys.Destroy(t.Context(), "acme", ref)
+			h.check(err)
+			h.check(h.ledger.Append(t.Context(), ledger.Person{Tenant: "acme", Ref: ref, Request: ledger.DigestOf("lost"), Index: 1 << 40, At: time.Now()}))
+			got, err := gate.Pass(t.Context(), h.config())
+			h.check(err)
+			if n := h.recorded()[events.RequestReapplied]; got.Stated != 0 || n != 0 {
+				t.Errorf("recorded %d times: %+v", n, got)
+			}
+		})
+	}
+}
