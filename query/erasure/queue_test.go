@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"slices"
@@ -32,8 +33,18 @@ func (k *busyKeys) Destroy(ctx context.Context, tenant string, ref events.Ref) (
 // queue publishes approved requests of n people, as the workflow would have.
 func (o *office) queue(n int) {
 	o.t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("queued-%d", i)
+	}
+	o.queueOf(ids...)
+}
+
+// queueOf is queue of requests with these ids.
+func (o *office) queueOf(ids ...string) {
+	o.t.Helper()
 	of := func(i int, typ events.Type, d events.Data) events.Event {
-		id := fmt.Sprintf("queued-%d", i)
+		id := ids[i]
 		if d.Attributes == nil {
 			d.Attributes = map[string]string{}
 		}
@@ -51,7 +62,7 @@ func (o *office) queue(n int) {
 		func(i int) events.Event { return of(i, events.RequestApproved, events.Data{Actor: "approver"}) },
 	} {
 		all := []events.Event{}
-		for i := range n {
+		for i := range ids {
 			all = append(all, make(i))
 		}
 		for some := range slices.Chunk(all, 1000) {
@@ -119,4 +130,32 @@ func TestManyQueued(t *testing.T) {
 		t.Errorf("%d revocations, %d completions", r, c)
 	}
 	o.wantForgotten(fmt.Sprintf("person-%d", n-1))
+}
+
+// TestNoIDLooksLikeACard: whatever digest the id of a step is made of, its event is
+// accepted.
+func TestNoIDLooksLikeACard(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	meet(kit, "anybody")
+	tenant, err := kit.Keyring.LookupTenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := o.event(events.RequestCompleted, "", "acme", events.Data{Actor: Worker, Attributes: map[string]string{attrRequest: "r"}})
+	accepted := func(sum [8]byte) bool {
+		ev.ID = hex.EncodeToString(sum[:])
+		return kit.Policy.Validate(&ev, time.Now()) == nil
+	}
+	if !accepted([8]byte{}) {
+		t.Fatal("no id is accepted")
+	}
+	id := ""
+	for i := 0; accepted(tenant.Digest([]byte(id + ".completed"))); i++ {
+		id = fmt.Sprintf("queued-%d", i)
+	}
+	o.queueOf(id)
+	kit.Run(o.Run)
+	o.until(id, Completed)
 }
