@@ -154,8 +154,9 @@ type entry struct {
 }
 
 // create wraps entries in the current epoch and puts them into the store: see
-// Store.Create. Where that epoch turns out to be over, nothing was written since
-// then, and it does so in the next.
+// Store.Create. Where that epoch turns out to be over, it does so in the next. A
+// beginning of entries may have been written before the epoch ended: then the
+// error wraps ErrExists, of what is the caller's own.
 func (k *Keyring) create(ctx context.Context, entries ...entry) error {
 	w, err := k.epochs.confirmed(ctx)
 	for range rivals {

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -65,8 +64,19 @@ func (k *Keyring) RenewFor(ctx context.Context, p Person, by events.Ref) (Subjec
 }
 
 // renewable makes the new key of a person who was forgotten, behind the fence,
-// unless one is there that was made for this.
+// unless one is there that was made for this. It looks again where an entry is
+// there already: somebody else renews the same person, or it wrote that one itself
+// before an epoch ended.
 func (k *Keyring) renewable(ctx context.Context, at seat, by events.Ref) error {
+	for range rivals {
+		if err := k.makeRenewable(ctx, at, by); !errors.Is(err, ErrExists) {
+			return err
+		}
+	}
+	return errors.New("others kept renewing the same person")
+}
+
+func (k *Keyring) makeRenewable(ctx context.Context, at seat, by events.Ref) error {
 	got, err := k.load(ctx, []string{fenceName(at), keyName(at)})
 	if err != nil {
 		return err
@@ -143,15 +153,18 @@ func (k *Keyring) makeRenewed(ctx context.Context, at seat, fence fenceEntry, by
 		return fmt.Errorf("list renewals: %w", err)
 	}
 	generation := firstGeneration + 1 + uint32(len(before))
-	var ref events.Ref
-	rand.Read(ref[:])
-	key, now := newDataKey(), k.now().UnixMicro()
+	p, now := propose([]seat{at})[0], k.now().UnixMicro()
 	err = k.create(ctx,
 		entry{renewalPrefix(at) + strconv.FormatUint(uint64(generation), 10), renewalEntry{Created: now, Lifts: fence.Erased, For: by}},
-		entry{seatName(at.tenant, ref), seatEntry{Handle: at.handle, Fingerprint: key.fingerprint()}},
-		entry{keyName(at), keyEntry{Ref: ref, Key: key, Generation: generation, Created: now}})
+		entry{seatName(at.tenant, p.ref), seatEntry{Handle: at.handle, Fingerprint: p.key.fingerprint()}},
+		entry{keyName(at), keyEntry{Ref: p.ref, Key: p.key, Generation: generation, Created: now}})
+	if errors.Is(err, ErrExists) {
+		if err := k.withdrawLosers(ctx, []proposal{p}); err != nil {
+			return fmt.Errorf("withdraw a new key: %w", err)
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("make a new key: %w", err) // where somebody else did, the next call finds theirs
+		return fmt.Errorf("make a new key: %w", err)
 	}
 	return nil
 }

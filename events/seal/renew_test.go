@@ -3,6 +3,7 @@ package seal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -128,6 +129,64 @@ func TestRenewStopped(t *testing.T) {
 	if seats, _ := store.List(t.Context(), "s.acme."); len(seats) != 1 {
 		t.Errorf("seats %v", seats)
 	}
+}
+
+// TestRenewCutShort writes so many of the entries of a new key before the call
+// ends, or the epoch: in the next epoch the same call goes on. There is one key,
+// and the same statement makes no other.
+func TestRenewCutShort(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []error{sealtest.ErrFault, seal.ErrRetired} {
+		for n := range 4 {
+			t.Run(fmt.Sprintf("%d written, %v", n, cut), func(t *testing.T) { cutShort(t, n, cut) })
+		}
+	}
+}
+
+func cutShort(t *testing.T, n int, cut error) {
+	store, by := new(sealtest.Memory), events.Ref{7}
+	was := subjects(t, open(t, store), person(1))[0]
+	if _, err := open(t, store).Destroy(t.Context(), "acme", was.Ref); err != nil {
+		t.Fatal(err)
+	}
+	known, err := open(t, &scissors{store, n, cut}).RenewFor(t.Context(), person(1), by)
+	if goesOn := cut == seal.ErrRetired; goesOn != (err == nil) {
+		t.Fatalf("cut short: %v", err)
+	}
+	if s := subjects(t, open(t, store), person(1))[0]; s.Ref != known.Ref || s.Erased == (err == nil) {
+		t.Errorf("%v after %v, %v", s, known, err)
+	}
+	for range 2 {
+		now, err := open(t, store).RenewFor(t.Context(), person(1), by)
+		if err != nil || now.Erased || now.Ref == was.Ref || !known.Ref.IsZero() && now.Ref != known.Ref {
+			t.Fatalf("%v %v after %v, was %v", now, err, known, was)
+		}
+		known = now
+	}
+	if got, err := open(t, store).RenewedFor(t.Context(), person(1)); err != nil || got != by {
+		t.Errorf("made for %s, %v, want %s", got, err, by)
+	}
+	if keys, seats := stored(store, "k"), stored(store, "s"); keys != 1 || cut == seal.ErrRetired && seats != 1 {
+		t.Errorf("%d keys and %d seats of one person", keys, seats)
+	}
+	wantOpens(t, open(t, store), letter(t, known, "acme", "text"), "text")
+}
+
+// scissors writes n of the first puts that are more than one, and says why it
+// stopped.
+type scissors struct {
+	seal.Store
+	n   int
+	why error
+}
+
+func (s *scissors) Create(ctx context.Context, unless string, puts ...seal.Put) error {
+	if len(puts) == 1 || s.why == nil {
+		return s.Store.Create(ctx, unless, puts...)
+	}
+	why := s.why
+	s.why = nil
+	return errors.Join(s.Store.Create(ctx, unless, puts[:s.n]...), why)
 }
 
 // TestRenewedElsewhere: a process that knew the person as forgotten asks again

@@ -18,46 +18,49 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd"
 )
 
-// crowd is more new people than fit into one atomic batch of the server.
-const crowd = 520
+// How many new people the puts are of: few are written one after the other, a
+// crowd is more than fits into one atomic batch of the server.
+const few, crowd = 3, 520
 
 var errFault = errors.New("fault made on purpose")
 
-// put is one put of a crowd into the keyring, and what can be done around it.
+// put is one put of few or of a crowd into the keyring, and what can be done around
+// it.
 type put struct {
 	server *child
+	store  *stream.KeyStore
 	people []seal.Person
 	rival  *seal.Keyring // over the same store, without faults
 	write  func(ctx context.Context) error
 }
 
 // keyringFaults is what may become of a put. Each returns what the keyring is
-// told. Made is how many people have a key after it: those numbers and no
-// other.
+// told. Made is how many people have a key after it, by how many are new: those
+// numbers and no other.
 var keyringFaults = map[string]struct {
 	do   func(t *testing.T, ctx context.Context, p put) error
-	made []int
+	made map[int][]int
 }{
-	"failed": {func(*testing.T, context.Context, put) error { return errFault }, []int{0}},
+	"failed": {func(*testing.T, context.Context, put) error { return errFault }, map[int][]int{few: {0}, crowd: {0}}},
 	"failed but applied": {func(t *testing.T, ctx context.Context, p put) error {
 		return errors.Join(p.write(ctx), errFault)
-	}, []int{crowd}},
+	}, map[int][]int{few: {few}, crowd: {crowd}}},
 	"killed before": {func(t *testing.T, ctx context.Context, p put) error {
 		p.server.kill()
 		return p.write(ctx)
-	}, []int{0}},
-	"killed while the server takes a batch": {func(t *testing.T, ctx context.Context, p put) error {
+	}, map[int][]int{few: {0}, crowd: {0}}},
+	"killed while the server takes them": {func(t *testing.T, ctx context.Context, p put) error {
 		written := make(chan error, 1)
 		go func() { written <- p.write(ctx) }()
-		eventually(t, "a batch is on the server's disk", func() bool { return staged(t, p.server.dir) })
+		eventually(t, "the server has some of it", func() bool { return p.begun(t) })
 		p.server.kill()
 		return errors.Join(<-written, errFault)
-	}, []int{0, 499, crowd}},
+	}, map[int][]int{few: {0, 1, 2, few}, crowd: {0, 499, crowd}}},
 	"killed after": {func(t *testing.T, ctx context.Context, p put) error {
 		err := p.write(ctx)
 		p.server.kill()
 		return errors.Join(err, errFault)
-	}, []int{crowd}},
+	}, map[int][]int{few: {few}, crowd: {crowd}}},
 	"slow, and done when the caller is gone": {func(t *testing.T, ctx context.Context, p put) error {
 		gone, leave := context.WithCancel(ctx)
 		leave()
@@ -65,19 +68,19 @@ var keyringFaults = map[string]struct {
 			t.Error(err)
 		}
 		return gone.Err()
-	}, []int{crowd}},
+	}, map[int][]int{few: {few}, crowd: {crowd}}},
 	"slow, and another has made the keys": {func(t *testing.T, ctx context.Context, p put) error {
 		if _, err := p.rival.Subjects(ctx, p.people); err != nil {
 			t.Error(err)
 		}
 		return wantTaken(t, p.write(ctx))
-	}, []int{crowd}},
+	}, map[int][]int{few: {few}, crowd: {crowd}}},
 	"slow, and another has made some of the keys": {func(t *testing.T, ctx context.Context, p put) error {
-		if _, err := p.rival.Subjects(ctx, p.people[crowd-10:]); err != nil {
+		if _, err := p.rival.Subjects(ctx, p.people[max(1, len(p.people)-10):]); err != nil {
 			t.Error(err)
 		}
 		return wantTaken(t, p.write(ctx))
-	}, []int{509}}, // and the first batch, which none of them is in
+	}, map[int][]int{few: {2}, crowd: {509}}}, // of a crowd the first batch too, which none of them is in
 }
 
 func wantTaken(t *testing.T, err error) error {
@@ -86,6 +89,19 @@ func wantTaken(t *testing.T, err error) error {
 		t.Errorf("written late: %v, want ErrExists", err)
 	}
 	return errFault
+}
+
+// begun reports whether the server has some of the put, and may not have the rest.
+func (p put) begun(t *testing.T) bool {
+	t.Helper()
+	if len(p.people) == crowd {
+		return staged(t, p.server.dir)
+	}
+	seats, err := p.store.List(t.Context(), "s.acme.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(seats) > 0
 }
 
 // staged reports whether the server holds a batch that is not committed.
@@ -100,34 +116,42 @@ func staged(t *testing.T, dir string) (found bool) {
 	return found
 }
 
-// TestKeyringPutSurvives has each fault happen to the put that makes a crowd's
-// keys, opens the store again in a server of its own process, and reads back
-// what is there.
+// TestKeyringPutSurvives has each fault happen to the put that makes the keys of
+// few people and of a crowd, opens the store again in a server of its own process,
+// and reads back what is there.
 func TestKeyringPutSurvives(t *testing.T) {
 	t.Parallel()
 	for name, fault := range keyringFaults {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			kek := seal.GenerateKEK()
-			server := startKeyring(t, t.TempDir())
-			store := server.keys(t)
-			p := put{server: server, people: strangers(crowd), rival: keyring(t, store, kek)}
-			if _, err := p.rival.Tenant(t.Context(), "acme"); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			faulty := &faultyPut{Store: store, around: func(write func(context.Context) error) error {
-				p.write = write
-				return fault.do(t, ctx, p)
-			}}
-			if _, err := keyring(t, faulty, kek).Subjects(ctx, p.people); err == nil {
-				t.Fatal("the keyring said nothing of the fault")
-			}
-			server.kill()
-			checkKeyring(t, startKeyring(t, server.dir).keys(t), kek, p.people, fault.made)
-		})
+		for n, made := range fault.made {
+			t.Run(fmt.Sprintf("%s, %d people", name, n), func(t *testing.T) {
+				t.Parallel()
+				survives(t, n, made, fault.do)
+			})
+		}
 	}
+}
+
+func survives(t *testing.T, n int, made []int, do func(*testing.T, context.Context, put) error) {
+	kek, server := seal.GenerateKEK(), startKeyring(t, t.TempDir())
+	store := server.keys(t)
+	p := put{server: server, store: store, people: strangers(n), rival: keyring(t, store, kek)}
+	if _, err := p.rival.Tenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	faulty := &faultyPut{Store: store, around: func(write func(context.Context) error) error {
+		p.write = write
+		return do(t, ctx, p)
+	}}
+	if _, err := keyring(t, faulty, kek).Subjects(ctx, p.people); err == nil {
+		t.Fatal("the keyring said nothing of the fault")
+	}
+	if ctx.Err() != nil {
+		t.Error("the put waited for as long as its caller could")
+	}
+	server.kill()
+	checkKeyring(t, startKeyring(t, server.dir).keys(t), kek, p.people, made)
 }
 
 // faultyPut is a store with around between the keyring and its first put of
@@ -152,6 +176,7 @@ func (f *faultyPut) Create(ctx context.Context, unless string, puts ...seal.Put)
 func checkKeyring(t *testing.T, store seal.Store, kek seal.KEK, people []seal.Person, made []int) {
 	t.Helper()
 	wantKeys(t, store, made...)
+	wantSeats(t, store, keyring(t, store, kek), people)
 	before, err := keyring(t, store, kek).Subjects(t.Context(), people)
 	if err != nil {
 		t.Fatal(err)
@@ -192,6 +217,25 @@ func wantKeys(t *testing.T, store seal.Store, want ...int) {
 		}
 	}
 	t.Fatalf("%d people have keys, want one of %d", len(names), want)
+}
+
+// wantSeats checks that nobody has a key without a seat.
+func wantSeats(t *testing.T, store seal.Store, k *seal.Keyring, people []seal.Person) {
+	t.Helper()
+	seats, err := store.List(t.Context(), "s.acme.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range people {
+		s, err := k.Lookup(t.Context(), p)
+		switch {
+		case errors.Is(err, seal.ErrNotFound):
+		case err != nil:
+			t.Fatal(err)
+		case !slices.Contains(seats, "s.acme."+s.Ref.String()):
+			t.Errorf("person %d has a key and no seat", i)
+		}
+	}
 }
 
 func startKeyring(t *testing.T, dir string) *child {
