@@ -1,7 +1,6 @@
 package erasure
 
 import (
-	"encoding/hex"
 	"errors"
 	"testing"
 
@@ -56,12 +55,11 @@ func TestWhatIsLoggedIsLookedAt(t *testing.T) {
 			meet(kit, "alice")
 			o := open(t, kit, nil)
 			r := o.approved("alice")
-			tenant, err := kit.Keyring.LookupTenant(t.Context(), "acme")
+			id, err := o.idOf(t.Context(), &r, step)
 			if err != nil {
 				t.Fatal(err)
 			}
-			sum := tenant.Digest([]byte(r.ID + step))
-			o.squat(hex.EncodeToString(sum[:]), events.KeyRetired)
+			o.squat(id, events.KeyRetired)
 			for range 2 {
 				if err := o.carryOutAll(t.Context()); !errors.Is(err, errOther) {
 					t.Errorf("err %v", err)
