@@ -33,7 +33,7 @@ func (k *KeyStore) createFew(ctx context.Context, unless string, puts []seal.Put
 		return puts, err
 	}
 	for i, p := range puts {
-		last, err = k.putBehind(ctx, last, p)
+		last, err = k.put(ctx, p, jetstream.WithExpectLastSequence(last), jetstream.WithExpectLastSequencePerSubject(0))
 		switch {
 		case wrongLast(err):
 			return puts[i:], nil
@@ -42,19 +42,6 @@ func (k *KeyStore) createFew(ctx context.Context, unless string, puts []seal.Put
 		}
 	}
 	return nil, nil
-}
-
-// putBehind writes one entry right behind the sequence last of the stream, and
-// returns its own.
-func (k *KeyStore) putBehind(ctx context.Context, last uint64, p seal.Put) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestWait) // the client would wait as long as the caller has
-	defer cancel()
-	ack, err := k.js.Publish(ctx, keyringPrefix+p.Key, p.Value, jetstream.WithExpectStream(KeyringStream),
-		jetstream.WithExpectLastSequence(last), jetstream.WithExpectLastSequencePerSubject(0))
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
 }
 
 // absent is the sequence up to which there is neither one of puts nor unless; 0

@@ -105,8 +105,7 @@ func busy(err error) bool {
 
 func (k *KeyStore) attempt(ctx context.Context, unless string, writes []write) error {
 	if len(writes) == 1 && unless == "" {
-		_, err := k.js.Publish(ctx, keyringPrefix+writes[0].Key, writes[0].Value,
-			jetstream.WithExpectStream(KeyringStream), jetstream.WithExpectLastSequencePerSubject(writes[0].was))
+		_, err := k.put(ctx, writes[0].Put, jetstream.WithExpectLastSequencePerSubject(writes[0].was))
 		return err
 	}
 	nc, m := k.js.Conn(), atomicBatch()
@@ -125,6 +124,18 @@ func (k *KeyStore) attempt(ctx context.Context, unless string, writes []write) e
 	m.set(writes[len(writes)-1])
 	m.Header.Set("Nats-Batch-Commit", "1")
 	return commit(ctx, nc, m.Msg)
+}
+
+// put writes one entry where the stream is as is expected, and returns its
+// sequence.
+func (k *KeyStore) put(ctx context.Context, p seal.Put, expected ...jetstream.PublishOpt) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestWait) // the client would wait as long as the caller has
+	defer cancel()
+	ack, err := k.js.Publish(ctx, keyringPrefix+p.Key, p.Value, append(expected, jetstream.WithExpectStream(KeyringStream))...)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // batchMsg is each message of one atomic batch in turn. The server searches
