@@ -46,7 +46,7 @@
 //     DestroyHold, and never again.
 //   - RenewFor does once what it is called for, however often; RenewedFor says what a
 //     key was made for, also where it was stopped.
-//   - Renew alone ends a fence: under a new reference and a higher generation,
+//   - RenewFor alone ends a fence: under a new reference and a higher generation,
 //     not while an erasure is unfinished, and what was destroyed stays so.
 //   - "Never seen", "forgotten" and "cannot be reached" are three answers:
 //     ErrNotFound, ErrDestroyed or Erased, and any other error.

@@ -30,18 +30,15 @@ var (
 	ErrErasing = errors.New("the person's erasure is not finished")
 )
 
-// Renew lets a person who was forgotten be known again, under a new reference
+// RenewFor lets a person who was forgotten be known again, under a new reference
 // and a new key of a higher generation. What was sealed before stays destroyed.
 // Nothing else removes a fence. Stopped at any step, the person is forgotten
-// until it is called again; other processes know within Config.CacheTTL. The
-// error wraps ErrNotFound where the person was never seen, ErrLiving where they
-// were not forgotten, and ErrErasing where their old key is still there.
-func (k *Keyring) Renew(ctx context.Context, p Person) (SubjectKey, error) {
-	return k.RenewFor(ctx, p, events.Ref{})
-}
-
-// RenewFor is Renew for a statement that by names. Called again with the same it does no
-// more: the person is known again as they were after the first call.
+// until it is called again; other processes know within Config.CacheTTL. By names
+// the statement that it is done for: called again with the same it does no more, and the
+// person is known again as they were after the first call. With the zero one it is
+// done for none. The error wraps ErrNotFound where the person was never seen,
+// ErrLiving where they were not forgotten, and ErrErasing where their old key is
+// still there.
 func (k *Keyring) RenewFor(ctx context.Context, p Person, by events.Ref) (SubjectKey, error) {
 	t, err := k.LookupTenant(ctx, p.Tenant)
 	if err != nil {

@@ -18,20 +18,20 @@ func TestRenew(t *testing.T) {
 	t.Parallel()
 	store := new(sealtest.Memory)
 	k := open(t, store)
-	_, err := k.Renew(t.Context(), person(1))
+	_, err := k.RenewFor(t.Context(), person(1), events.Ref{})
 	wantErr(t, err, seal.ErrNotFound) // no such tenant
 	subjects(t, k, person(2))
-	_, err = k.Renew(t.Context(), person(1))
+	_, err = k.RenewFor(t.Context(), person(1), events.Ref{})
 	wantErr(t, err, seal.ErrNotFound)
 	was := subjects(t, k, person(1))[0]
 	for generation := uint32(2); generation < 5; generation++ {
 		old := letter(t, was, "acme", "before")
-		_, err = k.Renew(t.Context(), person(1))
+		_, err = k.RenewFor(t.Context(), person(1), events.Ref{})
 		wantErr(t, err, seal.ErrLiving)
 		if err := k.Fence(t.Context(), "acme", was.Ref); err != nil {
 			t.Fatal(err)
 		}
-		_, err = k.Renew(t.Context(), person(1))
+		_, err = k.RenewFor(t.Context(), person(1), events.Ref{})
 		wantErr(t, err, seal.ErrErasing)
 		if _, err := k.Destroy(t.Context(), "acme", was.Ref); err != nil {
 			t.Fatal(err)
@@ -39,7 +39,7 @@ func TestRenew(t *testing.T) {
 		if s := subjects(t, open(t, store), person(1))[0]; !s.Erased {
 			t.Fatal("came back by themself")
 		}
-		now, err := k.Renew(t.Context(), person(1))
+		now, err := k.RenewFor(t.Context(), person(1), events.Ref{})
 		if err != nil || now.Erased || now.Ref == was.Ref || now.Ref.IsZero() || now.Generation != generation {
 			t.Fatalf("%v %v after %v", now, err, was)
 		}
@@ -116,13 +116,13 @@ func TestRenewStopped(t *testing.T) {
 	if _, err := k.Destroy(t.Context(), "acme", was.Ref); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t, stuck{store}).Renew(t.Context(), person(1)); err == nil {
+	if _, err := open(t, stuck{store}).RenewFor(t.Context(), person(1), events.Ref{}); err == nil {
 		t.Fatal("renewed")
 	}
 	if s := subjects(t, open(t, store), person(1))[0]; !s.Erased {
 		t.Fatalf("%v", s)
 	}
-	now, err := k.Renew(t.Context(), person(1))
+	now, err := k.RenewFor(t.Context(), person(1), events.Ref{})
 	if err != nil || now.Generation != 2 {
 		t.Errorf("%v %v", now, err)
 	}
@@ -206,7 +206,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	if s := subjects(t, other, person(1))[0]; !s.Erased {
 		t.Fatal(s)
 	}
-	if _, err := k.Renew(t.Context(), person(1)); err != nil {
+	if _, err := k.RenewFor(t.Context(), person(1), events.Ref{}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(2 * time.Second)

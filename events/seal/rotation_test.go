@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/seal/sealtest"
 )
@@ -729,7 +730,7 @@ func TestWhatIsFencedAndNotDestroyedIsKept(t *testing.T) {
 	if _, err := s.keyring(t).Destroy(t.Context(), "acme", was.Ref); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.keyring(t).Renew(t.Context(), person(1)); err != nil {
+	if _, err := s.keyring(t).RenewFor(t.Context(), person(1), events.Ref{}); err != nil {
 		t.Fatal(err)
 	}
 	s.rotate(t)

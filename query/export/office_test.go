@@ -119,7 +119,7 @@ func (h *house) forget(p seal.Person) {
 // renew makes somebody who was forgotten known again, everywhere at once.
 func (h *house) renew(p seal.Person) {
 	h.t.Helper()
-	_, err := h.kit.Keyring.Renew(h.t.Context(), p)
+	_, err := h.kit.Keyring.RenewFor(h.t.Context(), p, events.Ref{})
 	h.check(err)
 	h.check(h.kit.Conn.Flush())
 	h.mu.Lock()

@@ -22,8 +22,9 @@
 //   - What came back is recorded before it is destroyed: findings for each tenant,
 //     request.reapplied for each person, which names the request that erased them
 //     first, when, and the mark of the key. Killed in between, it is recorded twice.
-//   - So is each request that a restored log does not say to be carried out, of
-//     somebody who is in the ledger, whether their key is back or gone.
+//   - So is each request that a restored log does not say to be answered, of somebody
+//     who is in the ledger, whether their key is back or gone. One that was denied,
+//     cancelled, or joined another that was carried out is answered.
 //   - What a log says was erased, and the ledger does not, is written into the
 //     ledger: one that was lost is made anew.
 //   - An error means that nothing may be served: a ledger that was changed, a
