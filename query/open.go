@@ -94,13 +94,9 @@ func (s *Server) openOne(ctx context.Context, r *events.Record, sealed []byte) (
 	plain, err := s.cfg.Keyring.Open(ctx, seal.OpenRequest{
 		Tenant: r.Tenant, Source: r.Source, ID: r.ID, Ref: r.SubjectRef, Generation: r.DataKey, Sealed: sealed, Hash: r.PayloadHash,
 	})
-	switch {
-	case errors.Is(err, seal.ErrDestroyed):
-		return nil, sealedErased, nil
-	case errors.Is(err, seal.ErrSealed):
-		return nil, sealedUnreadable, nil
-	case err != nil:
-		return nil, "", err
+	if err != nil {
+		missing, err := whyShut(err)
+		return nil, missing, err
 	}
 	p, err := events.UnmarshalPersonal(plain)
 	if err != nil {
@@ -127,4 +123,17 @@ func (s *Server) openHeld(ctx context.Context, r *Row, sealed []byte, out *Audit
 	}
 	out.Personal, out.Sealed, out.HeldBy = &p, "", by
 	return nil
+}
+
+// whyShut is what is said of a sealed part that did not open; the error where that
+// is not known.
+func whyShut(err error) (missing string, _ error) {
+	switch {
+	case errors.Is(err, seal.ErrDestroyed):
+		return sealedErased, nil
+	case errors.Is(err, seal.ErrSealed):
+		return sealedUnreadable, nil
+	default:
+		return "", err
+	}
 }

@@ -106,14 +106,11 @@ func (s *Server) openEntry(ctx context.Context, q stream.Quarantined) (payload [
 		return nil, sealedDropped, nil
 	}
 	payload, err = s.cfg.Keyring.Open(ctx, seal.OpenRequest{Tenant: q.Tenant, Source: q.Source, ID: q.ID, Generation: 1, Sealed: q.Sealed})
-	switch {
-	case errors.Is(err, seal.ErrDestroyed):
-		return nil, sealedErased, nil
-	case errors.Is(err, seal.ErrSealed):
-		return nil, sealedUnreadable, nil
-	case err != nil:
-		return nil, "", err
-	case sha256.Sum256(payload) != q.SHA256:
+	if err != nil {
+		missing, err := whyShut(err)
+		return nil, missing, err
+	}
+	if sha256.Sum256(payload) != q.SHA256 {
 		return nil, sealedUnreadable, nil
 	}
 	return payload, "", nil
