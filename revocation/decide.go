@@ -88,7 +88,8 @@ func covers(cutoff int64, iat events.Timestamp) bool { return seconds(iat) <= cu
 func (s *Set) lookUnder(key *generation, c *Claims, now int64, best *match) {
 	var hashes [len(scopes)]hash
 	var all [len(scopes)]lookup
-	n, d := key.hashes(c, &hashes), s.dir.Load()
+	d := s.dir.Load()
+	n := key.hashes(d, c, &hashes)
 	for i := range n {
 		all[i].begin(d, hashes[i])
 	}

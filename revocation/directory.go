@@ -3,6 +3,7 @@ package revocation
 import (
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 )
 
 // directory finds the page of a hash: extendible hashing. A page of a depth
@@ -24,6 +25,9 @@ func (s *slot) store(p *page, of shape) {
 	s.page.Store(p)
 	s.shape.Store(uint64(of))
 }
+
+// prefetch asks for the memory of s.
+func (s *slot) prefetch() { prefetchLine(unsafe.Pointer(s)) }
 
 func (s *slot) copy(from *slot) { s.store(from.page.Load(), shape(from.shape.Load())) }
 

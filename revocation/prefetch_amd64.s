@@ -10,3 +10,9 @@ TEXT ·prefetch(SB), NOSPLIT, $0-24
 	PREFETCHT0 -24(AX)(CX*1)
 	PREFETCHT0 40(AX)(CX*1)
 	RET
+
+// func prefetchLine(p unsafe.Pointer)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	PREFETCHT0 (AX)
+	RET

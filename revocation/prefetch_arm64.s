@@ -14,3 +14,9 @@ TEXT ·prefetch(SB), NOSPLIT, $0-24
 	ADD  $64, R2
 	PRFM (R2), PLDL1KEEP
 	RET
+
+// func prefetchLine(p unsafe.Pointer)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PLDL1KEEP
+	RET

@@ -9,3 +9,8 @@ import "unsafe"
 //
 //go:noescape
 func prefetch(p unsafe.Pointer, tag, row int)
+
+// prefetchLine asks for the memory at p. It never faults.
+//
+//go:noescape
+func prefetchLine(p unsafe.Pointer)

@@ -33,8 +33,8 @@ func newGeneration(k events.FeedKey, of *made) generation {
 
 // hashes are those of the token with claims c that there may be a revocation of,
 // and how many. Parts of scopes that no revocation under the key is in are left
-// out.
-func (g *generation) hashes(c *Claims, out *[len(scopes)]hash) (n int) {
+// out. Their slots in d are asked for, so that they come while others are hashed.
+func (g *generation) hashes(d *directory, c *Claims, out *[len(scopes)]hash) (n int) {
 	var of events.IssuerHasher
 	of.Reset(&g.FeedKey, c.Issuer)
 	for i, scope := range scopes {
@@ -52,6 +52,7 @@ func (g *generation) hashes(c *Claims, out *[len(scopes)]hash) (n int) {
 			h = hashOf(&r)
 		}
 		if held>>h.part()&1 != 0 {
+			d.at(h.hi).prefetch()
 			out[n] = h
 			n++
 		}

@@ -21,7 +21,7 @@ func TestAScopeIsLookedForWhileThereIsOneOfIt(t *testing.T) {
 	s := setOf(other(1, key), token, subject)
 	is := func(wanted ...hash) bool {
 		var out [len(scopes)]hash
-		n := s.tenants.Load().of["acme"].keys[0].hashes(&someone, &out)
+		n := s.tenants.Load().of["acme"].keys[0].hashes(s.dir.Load(), &someone, &out)
 		return slices.Equal(out[:n], wanted)
 	}
 	if !is(hashOf(&token.Hash), hashOf(&subject.Hash)) {
@@ -49,7 +49,7 @@ func TestOfFewRevocationsFewAreLookedFor(t *testing.T) {
 	for i := range n {
 		var out [len(scopes)]hash
 		c.TokenID = fmt.Sprint(i)
-		looked += s.tenants.Load().of["acme"].keys[0].hashes(&c, &out)
+		looked += s.tenants.Load().of["acme"].keys[0].hashes(s.dir.Load(), &c, &out)
 	}
 	if looked < n/hashParts/2 || looked > 2*n/hashParts {
 		t.Errorf("%d of %d are looked for", looked, n)
