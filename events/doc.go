@@ -37,6 +37,9 @@
 //   - A raw JWT, a payment card number or a listed health claim in any member
 //     of an event refuses that event ([Reason.Offence]); the value is not
 //     repeated in the refusal.
+//   - A [Refusal] names an event by its id and source, cut to 128 bytes, and
+//     withheld where they hold what must not be stored or what the record of the
+//     event may not repeat, whatever the event was refused for.
 //
 // # Shapes and units
 //

@@ -16,17 +16,8 @@ const minExposed = 6
 // the record keeps in clear, where it would outlive the erasure of the person.
 // An id may be made of a jti or sid, as those of security event tokens are.
 func checkExposed(ev *Event) *Refusal {
-	d := &ev.Data
-	values := [...]string{d.IP, d.Subject, d.TokenID, d.SessionID, d.GrantID}
-	if d.Subject == d.ClientID { // a client's own token names no person
-		values[1] = ""
-	}
-	for i, v := range values {
-		if ownWords[v] && OwnSource(ev.Source) {
-			values[i] = "" // or whoever is called so could ask for nothing
-		}
-	}
-	if mentions(ev.ID, values[:2]) {
+	d, values := &ev.Data, ev.values()
+	if mentions(ev.ID, values[:inNoID]) {
 		return refuseExposed("id")
 	}
 	if !d.mentions(values[:]) {
@@ -38,6 +29,25 @@ func checkExposed(ev *Event) *Refusal {
 		}
 	}
 	return nil
+}
+
+// inNoID is how many of the values of an event its id may not be made of.
+const inNoID = 2
+
+// values is the personal values of ev that it may not repeat in clear, those
+// first that its id may not be made of either.
+func (ev *Event) values() [5]string {
+	d := &ev.Data
+	values := [...]string{d.IP, d.Subject, d.TokenID, d.SessionID, d.GrantID}
+	if d.Subject == d.ClientID { // a client's own token names no person
+		values[1] = ""
+	}
+	for i, v := range values {
+		if ownWords[v] && OwnSource(ev.Source) {
+			values[i] = "" // or whoever is called so could ask for nothing
+		}
+	}
+	return values
 }
 
 // mentions reports whether one of values stands in what the record keeps of d

@@ -84,9 +84,7 @@ func (m *Message) decodeProtobuf(d *Decoded, raw []byte, own *ownTexts) {
 		d.Event = Event{}
 		d.Refusal = refuse(ReasonNotProtobuf, "event is not a CloudEvent in protobuf: it is cut, malformed or not UTF-8")
 	case in.wrong != nil:
-		d.Event = Event{}
-		d.Refusal = in.wrong
-		d.name(&in.e)
+		d.reject(&in.e, in.wrong)
 	default:
 		m.open(d, &in.e)
 	}

@@ -42,7 +42,7 @@ func (c *candidate) hold() {
 
 // refuse ends c for good.
 func (c *candidate) refuse(reason events.Reason, detail string) {
-	c.refusal = &events.Refusal{ID: c.event.ID, Source: c.event.Source, Reason: reason, Detail: detail}
+	c.refusal = c.event.Refuse(reason, detail)
 }
 
 func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on this event") }

@@ -157,6 +157,39 @@ func TestPersonalDataInPlaintextIsRefused(t *testing.T) {
 	}
 }
 
+// TestARefusedIdentityIsNotKeptInClear: what a publisher put into an id is
+// withheld where it is personal or must not be stored, and cut where it is long.
+func TestARefusedIdentityIsNotKeptInClear(t *testing.T) {
+	t.Parallel()
+	const alice = "alice@example.com"
+	r := newRig(t)
+	publish := func(id, source string) {
+		ev := issued(id)
+		ev.Source = source
+		r.publish(ev)
+	}
+	publish(aToken, "//a")
+	publish("login-"+alice, "//b")
+	publish("c", "//c/"+alice)
+	publish("d", "//d/4111111111111111")
+	publish(strings.Repeat("e", 500), "//e")
+	r.start(strict)
+	r.drained()
+	got := map[string]string{}
+	for _, q := range r.quarantined() {
+		if q.Reason != events.ReasonPlaintext {
+			t.Errorf("refused as %s", q.Reason)
+		}
+		got[q.ID] = q.Source
+		if s := fmt.Sprint(q); strings.Contains(s, alice) || strings.Contains(s, aToken) || strings.Contains(s, "4111") {
+			t.Errorf("in clear: %s", s)
+		}
+	}
+	if len(r.quarantined()) != 5 || got["c"] != "[withheld]" || got["d"] != "[withheld]" || got[strings.Repeat("e", 128)] != "//e" || got["[withheld]"] == "" {
+		t.Errorf("quarantined as %v", got)
+	}
+}
+
 // TestASubjectBindsWhatIsEncrypted: nobody gets round permissions inside an
 // envelope.
 func TestASubjectBindsWhatIsEncrypted(t *testing.T) {
