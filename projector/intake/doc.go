@@ -60,7 +60,8 @@
 //   - A source of our own (events.OwnSources) is accepted from our own services
 //     alone, as the subject tells them apart; that of findings from nobody.
 //   - A refused event is kept as a fact, and its payload sealed, except where
-//     the payload is the offence: then it is dropped.
+//     the payload is the offence: then it is dropped. So is one that is larger
+//     than the quarantine takes, and the fact says so.
 //   - Control never waits for access but for the batch that is being appended
 //     and the one that is being made. A lone event waits for nothing. Small
 //     chunks of the access lane that follow each other are at most 50 ms apart.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -427,6 +428,29 @@ func TestWhatCannotBeQuarantinedIsNotLost(t *testing.T) {
 		t.Errorf("%d facts, want 2", got)
 	}
 	if s := in.Stats(); s.Held == 0 || s.Duplicates == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestWhatIsTooLargeForTheQuarantineIsAFact publishes in binary mode what takes
+// six times as much as JSON.
+func TestWhatIsTooLargeForTheQuarantineIsAFact(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := r.start()
+	m := nats.NewMsg(onIssued)
+	m.Data = []byte(`{"iss":"` + strings.Repeat("<", 900_000) + `"}`)
+	for name, v := range map[string]string{"specversion": "1.0", "id": "large", "source": "//a", "type": string(events.TokenIssued), "time": "2026-01-02T03:04:05Z"} {
+		m.Header.Set("ce-"+name, v)
+	}
+	_, err := r.publisher.PublishMsg(t.Context(), m)
+	r.check(err)
+	r.drained()
+	got := r.quarantined()
+	if len(got) != 1 || got[0].ID != "large" || got[0].Sealed != nil || !strings.Contains(got[0].Detail, "too large") {
+		t.Errorf("quarantined: %+v", got)
+	}
+	if s := in.Stats(); s.Held != 0 || len(s.Refused) != 1 {
 		t.Errorf("%+v", s)
 	}
 }
