@@ -8,6 +8,7 @@ import (
 )
 
 const (
+	mostWhole     = 8       // chunks that wait for a batch with nothing left but what is in it
 	maxBatchBytes = 900_000 // of items in one batch, unless a single one has more
 	itemOverhead  = 24      // digest and lengths
 )

@@ -72,10 +72,11 @@
 //   - A revocation outlives every token that it revokes, as long as tokens live
 //     no longer than Config.MaxLifetime or say when they expire.
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
-//     a lane), eight chunks a lane in hand (512 KiB of messages each, or one
-//     message of 1.4 MiB; decoded and sealed about ten times that), one batch, the
-//     window (24 bytes an id and 4 to 8 for its slot), and what the controls
-//     remember.
+//     a lane), eight chunks a lane in hand and eight that wait for a batch (512
+//     KiB of messages each, or one message of 1.4 MiB; decoded and sealed about
+//     ten times that), one batch, the window (24 bytes an id and 5 to 10 for its
+//     slots), and what the controls remember.
+//   - What is to be logged does not wait for what is refused beside it.
 //   - What is in hand when the context ends is finished and acknowledged, within
 //     Config.Grace.
 //

@@ -106,7 +106,8 @@ func (w *writer) run(ctx context.Context, q *queue) error {
 }
 
 // take brings the events of c into the draft, in order, and appends as often as
-// it is full.
+// it is full. However much comes that is not logged, of what is through no more
+// is kept than waits for the draft, and that is not for long.
 func (w *writer) take(ctx context.Context, c *chunk) error {
 	if w.draft.lane != c.lane {
 		if err := w.flush(ctx); err != nil {
@@ -124,12 +125,27 @@ func (w *writer) take(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
-	if len(w.parked) > 0 {
-		w.in.refuse(ctx, w.parked, c.received)
-		w.parked = w.parked[:0]
+	if err := w.unpark(ctx, c.received); err != nil {
+		return err
 	}
 	w.close(c)
-	w.whole = append(w.whole, c)
+	if w.whole = append(w.whole, c); len(w.draft.items) == 0 || len(w.whole) == mostWhole {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// unpark puts what was parked into quarantine, which takes its time: what is in
+// the draft is appended before.
+func (w *writer) unpark(ctx context.Context, received time.Time) error {
+	if len(w.parked) == 0 {
+		return nil
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	w.in.refuse(ctx, w.parked, received)
+	w.parked = w.parked[:0]
 	return nil
 }
 
