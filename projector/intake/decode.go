@@ -29,6 +29,10 @@ type candidate struct {
 // live reports whether c may still become a record.
 func (c *candidate) live() bool { return c.refusal == nil && !c.over }
 
+// now is the time that c is judged by, given that of our clock: where that is
+// behind it must not make what was stored already one of the future.
+func (c *candidate) now(ours time.Time) time.Time { return latest(ours, c.from.Received) }
+
 // drop ends c as a duplicate.
 func (c *candidate) drop() {
 	c.over = true
@@ -58,7 +62,7 @@ func (l *lane) open(ctx context.Context, c *chunk) {
 		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
 	c.enlist(each)
-	l.step("validate", c, func(k *candidate) { l.validate(k, c.received) })
+	l.step("validate", c, func(k *candidate) { l.validate(k, k.now(c.received)) })
 	l.unlock(ctx, c)
 	l.step("identify", c, identify)
 }

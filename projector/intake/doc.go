@@ -86,7 +86,8 @@
 // single record passes). Header.Covered lists at most 256 ranges of intake
 // sequences, the highest; a message that was dealt with and is in none of them
 // is recognised by its events. Received is the intake's clock when the message
-// was taken.
+// was taken. An event's time is judged by that clock, or by when its message was
+// stored where that is later.
 //
 // What a revocation carries: the hash under the tenant's current feed key; for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
