@@ -15,6 +15,7 @@ type candidate struct {
 	event   *events.Event
 	raw     []byte
 	refusal *events.Refusal // why it is not accepted
+	whole   bool            // nothing of it is missing in event
 	over    bool            // nothing more is done with it: a duplicate, held, or in quarantine
 
 	tenant *tenantKeys
@@ -90,6 +91,7 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 		for i := range decoded {
 			k, d := &left[i], &decoded[i]
 			k.from, k.event, k.raw, k.refusal, k.person, k.over = a, &d.Event, d.Raw, d.Refusal, -1, a.held
+			k.whole = d.Refusal == nil
 		}
 		left = left[len(decoded):]
 	}
@@ -113,7 +115,7 @@ func refused(m *events.Message, why *events.Refusal) []events.Decoded {
 }
 
 func (l *lane) validate(k *candidate, now time.Time) {
-	if l.exposed(k) {
+	if l.cfg.exposed(k) {
 		k.refuse(events.ReasonPlaintext, "personal data has to be encrypted to the intake: see docs/publishing.md")
 		return
 	}
@@ -124,10 +126,14 @@ func (l *lane) validate(k *candidate, now time.Time) {
 }
 
 // exposed reports whether k holds personal data that was on the disk of the
-// intake as it is, where that is not permitted.
-func (l *lane) exposed(k *candidate) bool {
+// intake as it is, where that is not permitted; or may hold some, as not all of
+// it could be read.
+func (c *Config) exposed(k *candidate) bool {
+	if c.Plaintext || k.from.sealed || k.from.envelope != nil {
+		return false
+	}
 	_, personal := k.event.Data.PersonalPart()
-	return personal && !k.from.sealed && !l.cfg.Plaintext
+	return personal || !k.whole
 }
 
 // ownSource reports whether k has a source of our own that whoever published it

@@ -53,7 +53,8 @@
 //   - What is inside an encrypted message is judged as though it had come in clear:
 //     by the subject that it was published on, each event for itself. Personal
 //     data that came in clear is refused, and nothing of it is kept, unless
-//     Config.Plaintext.
+//     Config.Plaintext; nor of what came in clear, is refused for something
+//     else, and could not be read as far as to tell.
 //   - A message whose key cannot be read is held, and opened when it can. Only one
 //     whose key is surely not there is refused, and it is kept as it came; a key
 //     that any process has made before the message was sent is found.
