@@ -76,6 +76,7 @@ func TestRawTokens(t *testing.T) {
 	for text, want := range map[string]bool{
 		rawJWT: true, rawJWE: true, spaced: true, lines: true, "token=" + spaced: true, "key" + rawJWT: true, "(" + rawJWT + ")": true,
 		rawJWT[:70]: true, rawJWT + "~ZGlzY2xvc3VyZQ~": true, rawJWT[:strings.LastIndex(rawJWT, ".")+1]: true,
+		"keycloak_session." + rawJWT: true, "monkey-business.new_session." + rawJWE: true, strings.Repeat("eyewitness.", 9) + rawJWT: true,
 		"": false, "eyJhbGciOiJSUzI1NiJ9": false, "key.example.com": false, "ewe.ewe.ewe": false, "eyewitness.example.com": false,
 		"money.order.example.org": false, "https://keycloak.example.com/realms/new.key.set": false, "eyJ.eyJ.eyJ": false,
 	} {
@@ -101,6 +102,8 @@ func TestNoTextCostsItsSquare(t *testing.T) {
 		"no beginnings":     {strings.Repeat("ew", 16<<10) + "..", false},
 		"objects in object": {strings.Repeat("eyAiYSI6", 4<<10) + "..", true}, // { "a":{ "a":
 		"beginnings":        {strings.Repeat("eyAi", 8<<10) + "..", true},
+		"words":             {strings.Repeat("eyewitness.", 6<<10), false},
+		"one long word":     {strings.Repeat("eyewitness.", 3<<10) + strings.Repeat("ew", 16<<10), false},
 	} {
 		start := time.Now()
 		if got := holdsToken(c.text); got != c.token {
@@ -121,6 +124,7 @@ func TestCardNumbers(t *testing.T) {
 		}
 		for _, text := range []string{
 			card, grouped, strings.ReplaceAll(grouped, " ", "-"), "pan: " + card + ".", "(" + grouped + ")", "a" + grouped[:0] + " " + card + " b",
+			"2026 " + grouped, "12/2026 " + grouped, "2026-" + strings.ReplaceAll(grouped, " ", "-"), "5555 2026 6011 " + grouped, "3782 202612 " + grouped,
 			"pan=" + card + ";", "card-" + card, card + "_x", "ends with " + card + ".",
 		} {
 			if offence("data.note", text) == nil {
