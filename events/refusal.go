@@ -54,9 +54,9 @@ func (ev *Event) Refuse(reason Reason, detail string) *Refusal {
 // named is r with what it may repeat of the identity of ev, whose attribute
 // subject, which it should not have, names a person as well.
 func (ev *Event) named(r *Refusal, subject string) *Refusal {
-	values := ev.values()
-	mine := append(slices.Clone(values[:inNoID]), subject)
-	r.ID, r.Source = clip(ev.ID, mine), clip(ev.Source, mine)
+	v := ev.values(nil)
+	person := append(slices.Clone(v.person()), subject)
+	r.ID, r.Source = clip(ev.ID, person), clip(ev.Source, person)
 	return r
 }
 
