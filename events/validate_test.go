@@ -316,6 +316,44 @@ func TestRefusalsAreFitToPrint(t *testing.T) {
 	}
 }
 
+// TestPersonalClaimsAreWhatJSONHas: what Validate passes is what an intake reads
+// and judges, whatever Go type a publisher in Go takes.
+func TestPersonalClaimsAreWhatJSONHas(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		claim any
+		want  Reason
+	}{
+		"an int":                  {7, ""},
+		"a card number as an int": {4111111111111111, ReasonCardNumber},
+		"as a json.Number":        {json.Number("4111111111111111"), ReasonCardNumber},
+		"what JSON has":           {[]any{nil, true, "x", int64(1), uint64(1), 1.5, json.Number("1"), map[string]any{"a": []any(nil)}}, ""},
+		"a list of texts":         {[]string{"4111111111111111"}, ReasonSchema},
+		"a map of texts":          {map[string]any{"a": map[string]string{"mrn": "1"}}, ReasonSchema},
+		"a struct":                {[]any{struct{ MRN string }{"1"}}, ReasonSchema},
+		"raw JSON":                {json.RawMessage(`{"mrn":"1"}`), ReasonSchema},
+		"an int32":                {int32(1), ReasonSchema},
+		"no UTF-8":                {map[string]any{"a": []any{"\xff"}}, ReasonSchema},
+		"a name that is no UTF-8": {map[string]any{"\xff": "a"}, ReasonSchema},
+		"two faults":              {map[string]any{"a": []string{}, "b": "\xff", "c": map[string]string{}}, ReasonSchema},
+	} {
+		ev := wantIssued()
+		ev.Data.Personal = map[string]any{"claim": c.claim}
+		first := validate(ev)
+		wantReason(t, name, first, c.want)
+		for range 20 {
+			if r := validate(ev); first != nil && *r != *first {
+				t.Errorf("%s: %v, then %v", name, first, r)
+			}
+		}
+	}
+	ev := wantIssued()
+	ev.Data.Personal = map[string]any{"claim": []string{"x"}}
+	if r := validate(ev); r == nil || !strings.Contains(r.Detail, "[]string") || !strings.Contains(r.Detail, "[]any") {
+		t.Errorf("%v names neither what is there nor what is wanted", r)
+	}
+}
+
 // TestARefusalNamesNobody: whatever an event is refused for, and wherever.
 func TestARefusalNamesNobody(t *testing.T) {
 	t.Parallel()
