@@ -30,7 +30,7 @@ func bench(b *testing.B) (*lane, *writer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := s.writer(1)
+	w, err := s.writer(1, 0)
 	if err != nil {
 		b.Fatal(err)
 	}

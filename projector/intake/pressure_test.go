@@ -121,7 +121,7 @@ func TestRepeatsTakeNoRoom(t *testing.T) {
 			in.stats.writing(source)
 			s, err := in.recover(ctx)
 			r.check(err)
-			w, err := s.writer(source.Created().UnixNano())
+			w, err := s.writer(source.Created().UnixNano(), source.Last())
 			r.check(err)
 			l := &lane{in: in.Intake, cfg: &in.cfg, lane: events.Access, source: source}
 			take := func(ev events.Event) {
@@ -276,4 +276,44 @@ func TestIntakeStreamMadeAgainUnderneath(t *testing.T) {
 	if s := in.Stats(); s.Terms != 2 || s.Skipped != 0 || s.Reads != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestIntakeStreamThatLostItsEnd has the stream give sequences anew that were
+// dealt with, while the server's clock is behind what it was: nothing that comes
+// now is taken for what came then.
+func TestIntakeStreamThatLostItsEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	created := make(chan time.Time, 1)
+	first := r.start(onSource(func(s Source) Source { created <- s.Created(); return s }))
+	r.publish(issued("a"), issued("b"), issued("c"))
+	r.drained()
+	first.stop()
+	operator := natsdtest.JetStream(t, r.server, natsd.Operator)
+	r.check(operator.DeleteStream(t.Context(), stream.IntakeStream))
+	r.check(stream.Ensure(t.Context(), operator, stream.Topology{}))
+	was := <-created
+	r.start(onSource(func(s Source) Source { return rewound{s, was} }))
+	r.publish(issued("d"), issued("e"))
+	r.drained()
+	if got := r.facts(); len(got) != 5 {
+		t.Errorf("%d facts, want 5", len(got))
+	}
+}
+
+// rewound is a source whose stream is the one of before, by what it says, and
+// whose server's clock went back.
+type rewound struct {
+	Source
+	created time.Time
+}
+
+func (s rewound) Created() time.Time { return s.created }
+
+func (s rewound) Next(ctx context.Context, lane events.Lane, maxBytes int) ([]stream.IntakeMessage, error) {
+	messages, err := s.Source.Next(ctx, lane, maxBytes)
+	for i := range messages {
+		messages[i].Received = messages[i].Received.Add(-time.Hour)
+	}
+	return messages, err
 }

@@ -33,7 +33,7 @@ type writer struct {
 // write writes what source has until ctx ends, deals with what was taken while
 // hold lasts, and returns why it stopped: nil where it was told to.
 func (in *Intake) write(ctx, hold context.Context, source Source) error {
-	w, err := in.at.writer(source.Created().UnixNano())
+	w, err := in.at.writer(source.Created().UnixNano(), source.Last())
 	if err != nil {
 		return in.forget(err)
 	}
@@ -59,22 +59,19 @@ func (in *Intake) write(ctx, hold context.Context, source Source) error {
 	return errors.Join(in.forget(err), lanes.Wait())
 }
 
-// writer is a writer behind what s knows, of messages of an intake stream.
-func (s *state) writer(intake int64) (*writer, error) {
-	head := &s.head
+// writer is a writer behind what s knows, of messages of an intake stream that
+// has got as far as last.
+func (s *state) writer(intake int64, last uint64) (*writer, error) {
+	head, until := &s.head, s.stored
 	if s.pending != nil {
-		head = &s.pending.head
+		head, until = &s.pending.head, s.pending.at
 	}
 	if head.Epoch == ^uint64(0) {
 		return nil, fmt.Errorf("epochs are used up: %w", ErrCorrupt)
 	}
 	w := &writer{state: s, intake: intake, epoch: head.Epoch + 1}
-	switch {
-	case head.IntakeStream != intake:
-	case s.pending != nil:
-		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.pending.at}
-	default:
-		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.stored}
+	if head.IntakeStream == intake {
+		w.covered = recall(head.Covered, until, last)
 	}
 	s.in.stats.count(func(st *Stats) { st.Terms, st.Epoch = st.Terms+1, w.epoch })
 	return w, nil
