@@ -97,12 +97,14 @@
 // for a cut-off MaxLifetime after it, each plus Skew; for a key never, as
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
 // reference that it names, and lasts as long as the revocation could: until the
-// exp that it repeats, or for ever.
+// exp that it repeats, but not before MaxLifetime has passed, plus Skew; or, where
+// it repeats none and for a key, for ever.
 //
 // # Errors
 //
-// [Intake.Run] returns the context's error when it was told to stop, and
-// [ErrCorrupt] where the log contradicts itself. Everything else is transient: it is tried again with
+// [Intake.Run] returns the context's error when it was told to stop,
+// [ErrCorrupt] where the log contradicts itself, and stream.ErrLogReplaced where
+// it was made again. Everything else is transient: it is tried again with
 // back-off, and what it concerns waits in the intake stream, which answers a
 // publisher with an error when it is full. Being fenced, or not being elected
 // any more, is no error: the intake stands by.

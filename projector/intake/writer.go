@@ -13,9 +13,6 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 )
 
-// errHalf says that the state has what the log will not get.
-var errHalf = errors.New("given up half-way")
-
 // writer is one term at the end of the log. All of it belongs to one goroutine:
 // what needs the order of the log is done here, and nothing else.
 type writer struct {
@@ -199,10 +196,7 @@ func (w *writer) flush(ctx context.Context) error {
 		return nil
 	}
 	start := w.cfg.Now()
-	p, err := w.seal()
-	if err != nil {
-		return err
-	}
+	p := w.seal()
 	w.pending = p
 	if err := w.put(ctx); err != nil {
 		return err
