@@ -181,7 +181,7 @@ func TestARefusedIdentityIsNotKeptInClear(t *testing.T) {
 			t.Errorf("refused as %s", q.Reason)
 		}
 		got[q.ID] = q.Source
-		if s := fmt.Sprint(q); strings.Contains(s, alice) || strings.Contains(s, aToken) || strings.Contains(s, "4111") {
+		if s := fmt.Sprint(q); strings.Contains(s, alice) || strings.Contains(s, aToken) || strings.Contains(s, "4111111111111111") {
 			t.Errorf("in clear: %s", s)
 		}
 	}
