@@ -8,7 +8,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -123,14 +122,10 @@ func refusalOf(err error) *Refusal {
 // judge checks what the parser does not.
 func (g *Guard) judge(t *Token) *Refusal {
 	c := &t.Claims
-	from := c.IssuedAt
-	if from == 0 {
-		from = events.TimestampOf(g.cfg.Now())
-	}
 	switch {
-	case !g.cfg.AllowIncomplete && !c.complete():
+	case c.IssuedAt == 0, !g.cfg.AllowIncomplete && !c.complete():
 		return refuse(ReasonIncomplete)
-	case int64(c.Expires-from) > g.cfg.MaxLifetime.Milliseconds():
+	case int64(c.Expires-c.IssuedAt) > g.cfg.MaxLifetime.Milliseconds():
 		return refuse(ReasonLifetime)
 	}
 	if t.Tenant = g.cfg.TenantOf(c); t.Tenant == "" {
