@@ -201,7 +201,9 @@ func TestCatchingUpEnds(t *testing.T) {
 	}
 }
 
-// stuck is a source that answers nobody, until it is opened.
+const atOnce = 16 // as many as read what is stored
+
+// stuck is a source that answers none of those, until it is opened.
 type stuck struct {
 	feedhttp.Source
 	reading atomic.Int64
@@ -209,8 +211,9 @@ type stuck struct {
 }
 
 func (s *stuck) After(ctx context.Context, seq uint64) ([][]byte, uint64, bool, error) {
-	s.reading.Add(1)
-	<-s.open
+	if s.reading.Add(1) <= atOnce {
+		<-s.open
+	}
 	return nil, seq, false, ctx.Err()
 }
 
@@ -226,7 +229,6 @@ func TestFewReadWhatIsStoredAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	web := serve(t, s, far())
-	const atOnce = 16
 	for range atOnce {
 		stall(t, web.URL, "7-1")
 	}
