@@ -63,7 +63,8 @@
 // # Concurrency
 //
 // All of it may be used from any goroutine. Every watched call has a timer; no
-// goroutine waits for it.
+// goroutine waits for it. A Guard and its routes have one place in the feed, until
+// Close.
 //
 // # What it does not do
 //

@@ -32,7 +32,8 @@ type Token struct {
 	call Call // that it came with
 }
 
-// New is a Guard for the tokens that cfg describes.
+// New is a Guard for the tokens that cfg describes. Close ends it: one that is made
+// for a while, as for one of many tenants, stays in the feed until then.
 func New(cfg Config) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
@@ -45,6 +46,10 @@ func New(cfg Config) (*Guard, error) {
 	)
 	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64)}, nil
 }
+
+// Close has the feed not tell g and its routes of changes any more. Streams that are
+// open are decided anew within a second from then on.
+func (g *Guard) Close() { g.streams.stop() }
 
 // With is g for a route that wants policy p. The stricter of the two counts.
 func (g *Guard) With(p Policy) *Guard {
