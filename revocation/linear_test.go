@@ -183,7 +183,7 @@ func TestWhatOutranksIsNotSeenAfterWhatCameLater(t *testing.T) {
 // throughout.
 func TestABatchOfAPageAndItsCrowdsIsLinearizable(t *testing.T) {
 	t.Parallel()
-	for round := range 5 {
+	for round := range 3 {
 		if history := competeInAPage(t, uint64(round)); !porcupine.CheckOperations(judged, history) {
 			for _, op := range history {
 				if op.Output.(Decision).State != Revoked && op.Input.(operation).claims != nil {

@@ -86,7 +86,9 @@
 // delta comes. It trusts the clocks of projector and verifier to be within
 // ClockSkew: by so much a held-back feed can look younger than it is; further
 // apart nothing is active, and what is revoked is revoked. The saved snapshot is
-// as old as SaveEvery, not as the last delta.
+// as old as SaveEvery, not as the last delta. A snapshot that takes longer to fetch
+// than the time in which two others are stored, two minutes where something changes
+// all the time, cannot be loaded.
 //
 // # Sources
 //
