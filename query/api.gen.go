@@ -757,7 +757,7 @@ type QuarantinedEvent struct {
 	Kept   bool   `json:"kept"`
 	Reason string `json:"reason"`
 
-	// Sealed Whether its payload is kept too, sealed; not where an offence is in it, or its tenant was never seen.
+	// Sealed Whether its payload is kept too, sealed; not where an offence is in it, it may be personal and came in clear, it is too large, or its tenant was never seen.
 	Sealed bool `json:"sealed"`
 
 	// Seq Its place in the quarantine.
