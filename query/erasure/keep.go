@@ -254,9 +254,8 @@ func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, rec
 // released is the holds that were released since r was approved. One that was
 // before was not heeded: there was nothing to erase yet.
 func (w *Workflow) released(r *Request) []hold.Hold {
-	approved, _ := r.step(string(Approved))
 	_, all := w.holdsOf(r)
-	return slices.DeleteFunc(slices.Clone(all), func(h hold.Hold) bool { return h.Released.Before(approved.At) })
+	return slices.DeleteFunc(slices.Clone(all), func(h hold.Hold) bool { return h.Released.Before(r.approvedAt()) })
 }
 
 // letGo destroys what holds kept that were released since r was approved.

@@ -44,10 +44,9 @@ func (w *Workflow) signer(ctx context.Context, r *Request) (ed25519.PrivateKey, 
 	if err != nil || len(keys) == 0 {
 		return nil, errors.Join(err, errNoKey)
 	}
-	approved, _ := r.step(string(Approved))
 	use := keys[0]
 	for _, k := range keys {
-		if k.Created.Before(approved.At) {
+		if k.Created.Before(r.approvedAt()) {
 			use = k
 		}
 	}
@@ -94,8 +93,7 @@ func (r *Request) gone() *receipt.Destroyed {
 
 // settled is when the last of what a receipt tells of was logged.
 func (r *Request) settled() time.Time {
-	approved, _ := r.step(string(Approved))
-	at := approved.At
+	at := r.approvedAt()
 	if r.executed != nil {
 		at = r.executed.at
 	}

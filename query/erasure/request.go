@@ -190,6 +190,12 @@ func (r *Request) step(what string) (Step, bool) {
 	return r.History[i], true
 }
 
+// approvedAt is when r was approved, zero where it was not.
+func (r *Request) approvedAt() time.Time {
+	approved, _ := r.step(string(Approved))
+	return approved.At
+}
+
 // took reports whether the event changed r.
 func (r *Request) took(ev events.Event) bool {
 	ref := events.EventRef(ev.Tenant, ev.Source, ev.ID)

@@ -141,6 +141,23 @@ func TestWhatChangesNothing(t *testing.T) {
 	}
 }
 
+// TestRevocationAfterAJoin: what was issued until the approval has to be refused, and
+// no later step asks for more.
+func TestRevocationAfterAJoin(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[time.Duration]State{3: Executing, 2: Approved} { // approved is the third event, of second 3
+		s := newScript()
+		s.receive("acme", "r", alice)
+		s.step(events.RequestVerified, "acme", "r", "verifier")
+		s.step(events.RequestApproved, "acme", "r", "approver")
+		s.receive("acme", "again", alice)
+		s.revoke("acme", "r", alice, events.TimestampOf(start.Add(at*time.Second)))
+		if got := s.book.byID["r"][0]; got.State != want || len(got.History) < 4 || got.History[3].What != StepJoined {
+			t.Errorf("revoked until second %d: %s, want %s: %+v", at, got.State, want, got.History)
+		}
+	}
+}
+
 func TestOutcome(t *testing.T) {
 	t.Parallel()
 	s := newScript()

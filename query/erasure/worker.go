@@ -244,7 +244,7 @@ func (w *Workflow) revoke(ctx context.Context, r *Request) error {
 	if mark != "" {
 		attributes[attrKeyMark] = mark
 	}
-	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.Last().At))
+	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.approvedAt()))
 	return w.record(ctx, r, events.SubjectRevoked, ".revoked", events.Data{
 		Issuer: r.origin.Record.Issuer, Subject: p.Subject, IssuedBefore: cutoff,
 		Actor: Worker, Reason: Erasure, Attributes: attributes,

@@ -310,6 +310,35 @@ func TestIntakeAway(t *testing.T) {
 	seen.wantOneForm(t)
 }
 
+// TestJoinedBehindTheRevocation: who asks for the same between the approval and the
+// revocation comes to the log with the revocation, and later than its cut-off. It stands
+// all the same.
+func TestJoinedBehindTheRevocation(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	tried := make(chan struct{})
+	once := sync.OnceFunc(func() { close(tried) })
+	first := open(t, kit, nil)
+	r := first.approved("alice")
+	joins := open(t, kit, func(c *Config) { c.WaitFor = time.Millisecond })
+	o := open(t, kit, func(c *Config) {
+		c.WaitFor = 500 * time.Millisecond
+		c.Publisher = &faultyPublisher{kit.Publisher, events.SubjectRevoked, nil, func() error { once(); return nil }}
+	})
+	kit.StopIntake()
+	if _, _, err := joins.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "https://id.acme", Subject: "alice", Actor: "other"}); !errors.Is(err, ErrPending) {
+		t.Fatalf("asked while no intake is there: %v", err)
+	}
+	kit.Run(o.Run)
+	<-tried
+	kit.Intake()
+	r = o.until(r.ID, Completed)
+	if joined, is := r.step(StepJoined); !is || r.cutoff >= events.TimestampOf(joined.At) {
+		t.Errorf("nobody joined behind the cut-off %s: %+v", r.cutoff.Time(), r.History)
+	}
+}
+
 // TestTwoWorkersAtOnce do no more than one.
 func TestTwoWorkersAtOnce(t *testing.T) {
 	t.Parallel()
