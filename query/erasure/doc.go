@@ -28,9 +28,11 @@
 //   - A denial names one of [DenialReasons].
 //   - Where the same subject asks for the same under the same regulation while
 //     that is open, the second joins the first, and brings it no step further.
-//   - A deadline is stated when a request is received, by the rules of that day,
-//     and moves by an extension alone: once, with a reason, of which the subject
-//     was told, told and recorded within the first period.
+//   - A deadline is stated when a request is received, by the rules of that day. It
+//     moves by an extension: once, with a reason, of which the subject
+//     was told, told and recorded within the first period. And while a request is not
+//     carried out, by who joins it with an ask that had reached the controller before: it runs
+//     from there.
 //   - A request that is due within [SoonDays], late, or whose receipt was not
 //     confirmed in time, and a hold whose review is overdue, is found: once for
 //     each deadline, however many processes look and start. What was found of a

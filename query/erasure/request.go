@@ -70,7 +70,7 @@ type Request struct {
 	ID, Tenant, Type, Regulation string
 
 	State       State
-	Received    time.Time // when it reached the controller
+	Received    time.Time // when it reached the controller, or what joined it did before
 	Due         time.Time // last second of the day by which it has to be answered
 	ConfirmBy   time.Time // the same for confirming its receipt; zero where no rule says so, or it was
 	Answered    time.Time // zero while it is open
@@ -133,7 +133,8 @@ type Step struct {
 	Recipient string   // of a step of telling somebody
 	Delivery  Delivery // of the same
 
-	event events.Ref
+	event  events.Ref
+	sooner bool // it brought the deadline forward
 }
 
 // Last is the last step.

@@ -37,7 +37,7 @@ func (r *Request) steps(a *Asked) (out []Step) {
 		if a.Withdrawn && h.Position == a.ended {
 			h.State = Cancelled // for them
 		}
-		if h.State != r.History[i-1].State || h.What == StepExtended {
+		if h.State != r.History[i-1].State || h.What == StepExtended || h.sooner {
 			out = append(out, h)
 		}
 	}
