@@ -86,7 +86,7 @@ func (w *Workflow) execute(ctx context.Context, r Request, k kept) (Request, err
 			return now, fmt.Errorf("state what was destroyed: %w", err)
 		}
 		step := ".executed." + strconv.Itoa(now.rounds)
-		if err := w.recordAt(ctx, &now, events.RequestExecuted, step, now.Last().At, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
+		if err := w.record(ctx, &now, events.RequestExecuted, step, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
 			return now, err
 		}
 	}

@@ -1,6 +1,7 @@
 package erasure_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -412,6 +413,33 @@ func TestHoldRefusals(t *testing.T) {
 	}
 	if _, err := h.ReleaseHold(t.Context(), erasure.HoldRelease{ID: "none", Actor: "other", Reason: "over", Reaches: all}); !errors.Is(err, hold.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// TestExecutedWhenItWas: what is destroyed when a hold is released is stated as of then,
+// and not of when the rest was.
+func TestExecutedWhenItWas(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	h.kit.Run(h.Run)
+	h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon})
+	placed := h.place(erasure.HoldInput{Subject: "alice"})
+	id := h.approve("alice")
+	h.until(id, erasure.Partial)
+	partial := time.Now()
+	h.release(placed.ID)
+	h.until(id, erasure.Completed)
+	h.check(h.archive.CatchUp(t.Context(), 0))
+	rows, err := h.archive.Store.Search(t.Context(), query.Search{Tenant: "acme", Types: []events.Type{events.RequestExecuted}})
+	h.check(err)
+	slices.SortFunc(rows, func(a, b query.Row) int { return cmp.Compare(a.Index, b.Index) })
+	if len(rows) != 2 {
+		t.Fatalf("%d statements", len(rows))
+	}
+	for i, after := range []bool{false, true} {
+		if at := time.UnixMicro(rows[i].Record.Time); at.After(partial) != after {
+			t.Errorf("statement %d is of %s; it was partial at %s", i, at, partial)
+		}
 	}
 }
 
