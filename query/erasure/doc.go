@@ -44,7 +44,8 @@
 //   - What a hold matches of a subject opens, at every moment of their erasure,
 //     until the last hold that keeps it is released; nothing else of theirs does. A hold that is on the log before
 //     the key goes is heeded, also one that is placed while an erasure is
-//     carried out. A hold that is placed later keeps what others still keep.
+//     carried out. A hold that is placed later keeps what others still keep; one that
+//     names somebody whose key goes is refused.
 //     What an intake had sealed before the fence is kept too, however late it
 //     logs it.
 //   - A request that a hold keeps from being complete is partial and says by
@@ -128,7 +129,9 @@
 //
 // Without [Config.Exports] it does not carry out access and portability, which are
 // recorded and their deadlines kept. It tells recipients of erasures alone, and does not know whom
-// somebody told by other ways than tokens and exports. Deleting sealed bytes is left to their
+// somebody told by other ways than tokens and exports. A hold that names nobody, but a
+// client or a time, can be placed while a person's key goes: it keeps what else it matches, and nothing of theirs;
+// so does one by subject that an intake had taken before the fence and logs after the key has gone. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key.
 //
 // # Sources

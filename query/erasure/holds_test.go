@@ -378,6 +378,30 @@ func TestHoldPlacedWhileExecuting(t *testing.T) {
 	}
 }
 
+// TestHoldWhileTheKeyGoes: where nothing is held, a hold that names the subject is
+// refused once nobody would look for it any more.
+func TestHoldWhileTheKeyGoes(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon})
+	id := h.approve("alice")
+	late := make(chan error, 1)
+	f := &faulty{Keyring: h.kit.Keyring, before: map[string]func() error{"destroy": func() error {
+		_, err := h.PlaceHold(t.Context(), erasure.HoldInput{
+			Tenant: "acme", Issuer: issuer, Subject: "alice", Article: "GDPR 17(3)(e)", Owner: "legal", Review: "2099-12-31", Reason: "lawsuit", Actor: "officer",
+		})
+		late <- err
+		return nil
+	}}}
+	worker := h.workflow(func(c *erasure.Config) { c.Keyring = f })
+	h.kit.Run(worker.Run)
+	h.until(id, erasure.Completed)
+	err := <-late
+	if member, is := errors.AsType[*hold.MemberError](err); !is || member.Member != "subject" {
+		t.Errorf("a hold was placed that keeps nothing: %v", err)
+	}
+}
+
 // TestHoldOnTheForgotten and holds of nobody are refused.
 func TestHoldRefusals(t *testing.T) {
 	t.Parallel()

@@ -81,18 +81,16 @@ func (w *Workflow) keep(ctx context.Context, r *Request) (kept, error) {
 }
 
 // keepUnder keeps under each of the active holds, and finds what it keeps under
-// the person's key or under any of all. The fence goes first; then it waits for
+// the person's key or under any of all. The fence goes first, also where nothing is
+// held: behind it a hold that names the person is refused. Then it waits for
 // what was sealed before the fence, which may still be on its way to the log and
 // from there to the archive.
 func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold.Hold) (kept, error) {
 	got := kept{heeded: digestOf(active, nil)}
-	if len(active) == 0 {
-		return got, nil
-	}
-	if !w.canHold() {
+	if len(active) > 0 && !w.canHold() {
 		return got, errNoArchive
 	}
-	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
+	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil || len(active) == 0 {
 		return got, err
 	}
 	if err := w.landed(ctx, r); err != nil {
