@@ -1097,7 +1097,7 @@ type SubjectRequest struct {
 	Recipients []RequestRecipient `json:"recipients,omitempty,omitzero"`
 	Regulation string             `json:"regulation"`
 
-	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
+	// Salt Of an erasure, in the answer to POST /v1/requests and to POST /v1/opendsr/requests, and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
 	Salt    string       `json:"salt,omitempty,omitzero"`
 	State   RequestState `json:"state"`
 	Tenant  string       `json:"tenant"`

@@ -136,7 +136,8 @@ func (r *Request) judgeWithdrawal(record *events.Record) (State, error) {
 
 // AskFor records a request that came by an ask. Sent again it is the same request
 // and nothing more; the error wraps ErrTaken where it says something else under
-// the same id of the same sender.
+// the same id of the same sender. The salt is theirs as it is of who calls Receive, until
+// the subject is erased.
 func (w *Workflow) AskFor(ctx context.Context, in Input, a Ask) (Request, Asked, error) {
 	t, err := w.tenant(ctx, in.Tenant)
 	if err != nil {
@@ -152,6 +153,9 @@ func (w *Workflow) AskFor(ctx context.Context, in Input, a Ask) (Request, Asked,
 		return Request{}, Asked{}, err
 	case got.said != said:
 		return Request{}, Asked{}, ErrTaken
+	}
+	if r.Type == Erasure {
+		r.Salt = w.saltOf(ctx, &r)
 	}
 	return r, got, w.keepTarget(ctx, &r, &got, a)
 }

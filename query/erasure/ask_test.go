@@ -169,6 +169,17 @@ func TestAskFor(t *testing.T) {
 		t.Errorf("another request under the same id: %v", err)
 	}
 	joined, a, err := one.AskFor(t.Context(), input("alice"), ask("another", "id-1", "erase alice"))
+	if again, _ := one.askFor(input("alice"), ask("agent", "id-1", "erase alice")); got[0].Salt == "" || again.Salt != got[0].Salt || joined.Salt != got[0].Salt {
+		t.Errorf("who asked is given the salt %q, asking again %q, joining %q", got[0].Salt, again.Salt, joined.Salt)
+	}
+	if found, _, _ := one.FindAsk(t.Context(), "acme", "agent", "id-1"); found.Salt != "" {
+		t.Errorf("who looks is given the salt %q", found.Salt)
+	}
+	access := input("alice")
+	access.Type = Access
+	if r, _ := one.askFor(access, ask("agent", "id-4", "what of alice")); r.Salt != "" {
+		t.Errorf("of what leaves no receipt, the salt is %q", r.Salt)
+	}
 	if err != nil || joined.ID != got[0].ID || len(joined.Asks) != 2 || joined.Last().What != StepJoined || a.Ref == joined.Asks[0].Ref {
 		t.Errorf("another sender under the same id: %v %+v", err, joined)
 	}

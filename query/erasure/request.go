@@ -79,7 +79,7 @@ type Request struct {
 	Reason      string    // of a denial
 	Missing     []string  // of a partial one
 	ExportUntil time.Time // when its export can be fetched no longer; zero where there is none
-	Salt        string    // of what Receive returned, and nowhere else: it ties the receipt to the subject
+	Salt        string    // of what Receive and AskFor returned, and nowhere else: it ties the receipt to the subject
 	Shard       uint16    // of the tenant
 	Position    uint64    // log index, in the shard, of the event that it came with
 	History     []Step
