@@ -152,9 +152,16 @@ const (
 // SoonDays is how many days before it is due a request is due soon.
 const SoonDays = 7
 
+// AwaitsAnswer reports whether somebody waits for r. Nobody does for a renewal, which
+// stays open where it was stopped before its key.
+func (r *Request) AwaitsAnswer() bool { return r.Answered.IsZero() && r.Type != typeRenewal }
+
 // Urgency is how it stands with the deadline of r now, or stood when r was
 // answered.
 func (r *Request) Urgency(now time.Time) Urgency {
+	if r.Type == typeRenewal {
+		return "" // no law sets one
+	}
 	if !r.Answered.IsZero() {
 		now = r.Answered
 	}
