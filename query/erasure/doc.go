@@ -66,7 +66,7 @@
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be
-//     carried out.
+//     carried out, and keys of callbacks and notices before the log says the last of them.
 //   - However many requests wait, some of them are carried out at a time, those of
 //     one person in their order.
 //   - Stopped at any step, the worker resumes and the request is completed

@@ -259,7 +259,7 @@ func (w *Workflow) released(r *Request) []hold.Hold {
 // letGo destroys what holds kept that were released since r was approved.
 func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 	for _, h := range w.released(r) {
-		if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, h.KeyOf(r.subject)); err != nil {
+		if err := w.destroyBeside(ctx, r, h.KeyOf(r.subject)); err != nil {
 			return err
 		}
 		if w.cfg.Held == nil {

@@ -135,7 +135,8 @@ func TestReported(t *testing.T) {
 	kit := lanetest.Start(t)
 	meet(kit, "alice")
 	hears := listen(t)
-	change := telling(t, kit, hears)
+	book := openLedger(t, t.TempDir())
+	change := func(c *Config) { telling(t, kit, hears)(c); c.Ledger = book }
 	o := open(t, kit, change)
 	stop := kit.Run(o.Run)
 	r, a := o.askFor(input("alice"), ask("agent", "id-1", "erase alice", hears.URL+"/a?who=alice", hears.URL+"/b"))
@@ -150,6 +151,9 @@ func TestReported(t *testing.T) {
 	o.eventually(func() bool { return len(o.of(events.RequestReported)) == 3*len(want) })
 	o.wantNoTarget(&r, &a)
 	o.wantNoTarget(&r, &b)
+	if keys := enteredKeys(t, book); !slices.Contains(keys, a.Ref) || !slices.Contains(keys, b.Ref) {
+		t.Errorf("a restored keyring may bring back where they were told: in the ledger is %v", keys)
+	}
 	if m := hears.got[0]; m.Kind != "test.status" || !strings.HasPrefix(m.Key, `"callback-`) || m.ID != "id-1" && m.ID != "id-9" {
 		t.Errorf("%+v", m)
 	}
@@ -225,7 +229,8 @@ func TestErasureEndsCallbacks(t *testing.T) {
 	kit := lanetest.Start(t)
 	meet(kit, "alice")
 	hears := listen(t)
-	o := open(t, kit, telling(t, kit, hears))
+	book := openLedger(t, t.TempDir())
+	o := open(t, kit, func(c *Config) { telling(t, kit, hears)(c); c.Ledger = book })
 	in := input("alice")
 	in.Type = Access
 	access, a := o.askFor(in, ask("agent", "id-1", "x", hears.URL+"/access"))
@@ -241,6 +246,9 @@ func TestErasureEndsCallbacks(t *testing.T) {
 	kit.Run(o.Run)
 	o.until(r.ID, Completed)
 	o.wantNoTarget(&access, &a)
+	if keys := enteredKeys(t, book); !slices.Equal(keys, []events.Ref{a.Ref}) {
+		t.Errorf("in the ledger is %v, want %v", keys, a.Ref)
+	}
 	o.act(access.ID, Denied, "approver")
 	o.eventually(func() bool { return slices.Equal(o.answers("0"), []string{answerGone}) })
 	if got := hears.states("/access"); got != nil {

@@ -179,12 +179,28 @@ func openLedger(t *testing.T, dir string) *ledger.Ledger {
 func entered(t *testing.T, l *ledger.Ledger) (lines []ledger.Person) {
 	t.Helper()
 	if err := l.Read(t.Context(), func(e ledger.Entry) error {
-		lines = append(lines, e.(ledger.Person))
+		if p, is := e.(ledger.Person); is {
+			lines = append(lines, p)
+		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return lines
+}
+
+// enteredKeys is the keys beside people's that a ledger says are destroyed.
+func enteredKeys(t *testing.T, l *ledger.Ledger) (keys []events.Ref) {
+	t.Helper()
+	if err := l.Read(t.Context(), func(e ledger.Entry) error {
+		if h, is := e.(ledger.Hold); is {
+			keys = append(keys, h.Key)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // drained returns when everything that was published before is on the log.
