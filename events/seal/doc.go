@@ -58,7 +58,7 @@
 //   - A copy of the keyring, made at any time before a person was forgotten, opens
 //     nothing of them once the root has destroyed the keys of the epochs until
 //     then, whoever has it, and whatever else is left: [Keyring.Residue] says from
-//     when, as planned.
+//     when, as planned, and says no date that is known not to hold.
 //   - Nothing is written in an epoch that is over, by a process that slept however
 //     long: no entry is ever in an epoch whose key is destroyed, and none is lost.
 //   - A rotation that was stopped at any step, or answered by an error whose effect
@@ -123,7 +123,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrDestroyed], [ErrSealed], [ErrEpoch] and [ErrPermanent] are
+// [ErrNotFound], [ErrDestroyed], [ErrSealed], [ErrEpoch], [ErrPermanent] and [ErrOverdue] are
 // for callers to branch on; anything else is the store's or the root's, and says
 // nothing about what is there. No error holds an identifier or a key.
 //

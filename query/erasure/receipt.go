@@ -70,7 +70,7 @@ func (w *Workflow) said(ctx context.Context, r *Request, outcome Outcome) (recei
 		out.Tokens = &receipt.Tokens{IssuedUntil: r.cutoff.Time()}
 	}
 	if x := r.executed; x != nil {
-		out.Residue = &receipt.Residue{UnreadableFrom: x.residue, Never: x.residue.IsZero()}
+		out.Residue = x.residue
 		out.Kept = w.keptBy(r, x)
 		if outcome != AlreadyErased {
 			out.Destroyed = r.gone()

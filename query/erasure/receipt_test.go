@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/receipt"
@@ -90,6 +92,25 @@ func TestE16Receipt(t *testing.T) {
 		t.Errorf("%+v", got.Residue)
 	}
 	wantNothingOf(t, j, subject, "https://id.acme", "handler", "Approver@acme.example", early.Salt, r.subject.String())
+}
+
+// overdueKeys is a keyring of which an epoch keeps its key beyond its time.
+type overdueKeys struct{ Keyring }
+
+func (overdueKeys) Residue(context.Context) (time.Time, error) {
+	return time.Time{}, fmt.Errorf("residue of epoch 1: %w", seal.ErrOverdue)
+}
+
+// TestReceiptGivesNoDateThatDoesNotHold: an erasure is carried out all the same.
+func TestReceiptGivesNoDateThatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	o := open(t, kit, func(c *Config) { c.Keyring = overdueKeys{c.Keyring} })
+	kit.Run(o.Run)
+	if got, _ := o.receipt(o.until(o.approved("alice").ID, Completed).ID); got.Residue != nil || got.Destroyed == nil {
+		t.Errorf("residue %+v of %+v", got.Residue, got)
+	}
 }
 
 // wantMark: what the receipt calls the key is what the keyring says was destroyed.
