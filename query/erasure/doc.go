@@ -62,7 +62,7 @@
 //     and no other recipient waits for them. Up to 64 are told at once, half of them such
 //     of whom the last attempt failed; each of one thing after the other, the oldest
 //     request first. Nothing is remembered of what was settled. A process that has lost
-//     Notifying.Lock sends no more.
+//     Notifying.Lock or Telling.Lock sends no more.
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be

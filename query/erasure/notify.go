@@ -65,9 +65,19 @@ func (n *Notifying) withDefaults() *Notifying {
 		}
 	}
 	if c.Lock == nil {
-		c.Lock = func(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
+		c.Lock = unlocked
 	}
 	return &c
+}
+
+// unlocked is a lock that is not there.
+func unlocked(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
+
+// inTerm is ctx until term ends.
+func inTerm(ctx, term context.Context) (context.Context, func()) {
+	ctx, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(term, end)
+	return ctx, func() { stop(); end() }
 }
 
 func (n *Notifying) validate(archive Archive) error {

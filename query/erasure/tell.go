@@ -87,11 +87,13 @@ func (t *teller) all(ctx context.Context) error {
 	if len(t.due()) == 0 {
 		return nil
 	}
-	release, err := t.cfg.Telling.Lock(ctx)
+	term, release, err := t.cfg.Telling.Lock(ctx)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
 	defer release()
+	ctx, end := inTerm(ctx, term)
+	defer end()
 	if err := t.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
@@ -111,6 +113,9 @@ func (t *teller) all(ctx context.Context) error {
 		})
 	}
 	telling.Wait()
+	if ctx.Err() != nil {
+		return errors.New("the lock is lost: another process tells them")
+	}
 	return errors.Join(errs...)
 }
 

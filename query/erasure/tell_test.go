@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
@@ -286,6 +287,47 @@ func TestForgottenIsToldToo(t *testing.T) {
 	o.eventually(func() bool { return slices.Equal(hears.states("/again"), []State{Verified, Approved, Completed}) })
 	o.eventually(func() bool { return o.called() == 0 })
 	o.wantNoTarget(&r, &a)
+}
+
+// TestNobodyIsCalledWithoutTheLock: whose lock is lost calls nobody any more, and does not
+// wait for an answer that is still to come.
+func TestNobodyIsCalledWithoutTheLock(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	hears := listen(t)
+	hangs, letGo, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	hears.answer = func(m told) int {
+		if m.Path == "/hangs" {
+			close(hangs)
+			<-letGo
+		}
+		return http.StatusAccepted
+	}
+	term, lose := context.WithCancel(t.Context())
+	o := open(t, kit, func(c *Config) {
+		telling(t, kit, hears)(c)
+		held := false // of the teller's goroutine
+		c.Telling.Lock = func(ctx context.Context) (context.Context, func(), error) {
+			if held { // by another, from then on
+				<-ctx.Done()
+				return nil, nil, ctx.Err()
+			}
+			held = true
+			return term, func() { close(released) }, nil
+		}
+	})
+	kit.Run(o.Run)
+	r, _ := o.askFor(input("alice"), ask("agent", "id-1", "x", hears.URL+"/hangs", hears.URL+"/after"))
+	o.act(r.ID, Verified, "handler")
+	<-hangs
+	lose()
+	<-released
+	close(letGo)
+	hears.Close() // when it has answered all
+	if got := hears.states("/after"); got != nil {
+		t.Errorf("it tells on: %v", got)
+	}
 }
 
 // needsItsParts: a workflow that could not tell is not made.
