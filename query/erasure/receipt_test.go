@@ -3,6 +3,7 @@ package erasure
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,6 +94,59 @@ func TestE16Receipt(t *testing.T) {
 		t.Errorf("%+v", got.Residue)
 	}
 	wantNothingOf(t, j, subject, "https://id.acme", "handler", "Approver@acme.example", early.Salt, r.subject.String())
+}
+
+// renewedKeys is a keyring with one more key for receipts.
+type renewedKeys struct {
+	Keyring
+	second func() (seal.ReceiptKey, bool)
+}
+
+func (k renewedKeys) ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error) {
+	keys, err := k.Keyring.ReceiptKeys(ctx)
+	if second, there := k.second(); there {
+		keys = append(keys, second)
+	}
+	return keys, err
+}
+
+// TestReceiptIsSignedAsOfTheApproval: with the key that was the newest then, however late
+// it is carried out.
+func TestReceiptIsSignedAsOfTheApproval(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	var second atomic.Pointer[seal.ReceiptKey]
+	o := open(t, kit, func(c *Config) {
+		c.Keyring = renewedKeys{c.Keyring, func() (seal.ReceiptKey, bool) {
+			if k := second.Load(); k != nil {
+				return *k, true
+			}
+			return seal.ReceiptKey{}, false
+		}}
+	})
+	meet(kit, "alice")
+	meet(kit, "bob")
+	if _, err := o.ReceiptKeys(t.Context()); err != nil { // which makes the first
+		t.Fatal(err)
+	}
+	before := o.approved("alice")
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Store(&seal.ReceiptKey{Number: 2, Created: time.Now(), Private: private})
+	after := o.approved("bob")
+	kit.Run(o.Run)
+	keys, err := o.ReceiptKeys(t.Context())
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%d keys: %v", len(keys), err)
+	}
+	for i, r := range []Request{before, after} {
+		_, j := o.receipt(o.until(r.ID, Completed).ID)
+		if _, by, err := receipt.Verify([]byte(j.Compact()), keys); err != nil || by.ID != keys[i].ID {
+			t.Errorf("request %d is signed by %s, want %s: %v", i, by.ID, keys[i].ID, err)
+		}
+	}
 }
 
 // overdueKeys is a keyring of which an epoch keeps its key beyond its time.

@@ -75,6 +75,13 @@ func (r *receiver) states(path string) (out []State) {
 	return slices.Compact(out)
 }
 
+// calls is how often it was called.
+func (r *receiver) calls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
 // telling has an office tell r.
 func telling(t *testing.T, kit *lanetest.Kit, r *receiver) func(*Config) {
 	t.Helper()
@@ -286,6 +293,38 @@ func TestForgottenIsToldToo(t *testing.T) {
 	}
 	o.eventually(func() bool { return slices.Equal(hears.states("/again"), []State{Verified, Approved, Completed}) })
 	o.eventually(func() bool { return o.called() == 0 })
+	o.wantNoTarget(&r, &a)
+}
+
+// TestStoppedBeforeTheLastReport: where somebody was told is destroyed before the log says
+// that they were told the last of it. Whoever goes on after a stop in between says
+// that it is not known any more, and calls nobody.
+func TestStoppedBeforeTheLastReport(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	hears := listen(t)
+	reporting := make(chan struct{})
+	once := sync.OnceFunc(func() { close(reporting) })
+	o := open(t, kit, func(c *Config) {
+		telling(t, kit, hears)(c)
+		c.Publisher = &faultyPublisher{c.Publisher, events.RequestReported, func() error { once(); return errors.New("injected") }, nil}
+	})
+	in := input("alice")
+	in.Type = Access
+	r, a := o.askFor(in, ask("agent", "id-1", "x", hears.URL+"/a"))
+	stop := kit.Run(o.Run)
+	o.act(r.ID, Denied, "approver") // the one step that they are told
+	<-reporting
+	stop()
+	o.wantNoTarget(&r, &a)
+	heard := hears.calls()
+	o = open(t, kit, telling(t, kit, hears))
+	kit.Run(o.Run)
+	o.eventually(func() bool { return o.called() == 0 && len(o.of(events.RequestReported)) == 1 })
+	if got := o.answers("0"); !slices.Equal(got, []string{answerGone}) || heard == 0 || hears.calls() != heard {
+		t.Errorf("the log says %v; %d calls before the stop, %d after", got, heard, hears.calls()-heard)
+	}
 	o.wantNoTarget(&r, &a)
 }
 
