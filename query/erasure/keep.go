@@ -306,6 +306,6 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 		return err
 	}
 	writeReceipt(attributes, signed)
-	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
+	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.settledTellings())
 	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: k.reason(), Attributes: attributes})
 }

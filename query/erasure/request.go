@@ -184,7 +184,7 @@ func (r *Request) clone() Request {
 	c.Recipients = slices.Clone(r.Recipients)
 	c.Asks = slices.Clone(r.Asks)
 	for i := range c.Asks {
-		c.Asks[i].told = slices.Clone(c.Asks[i].told)
+		c.Asks[i].done = slices.Clone(c.Asks[i].done)
 	}
 	return c
 }

@@ -72,10 +72,10 @@ func (b *book) apply(e lane.Entry) *Request {
 	case r == nil:
 		return nil
 	case e.Record.Type == events.FindingOpened, e.Record.Type == events.FindingClosed:
-		r.note(e.Record)
+		r.foldFinding(e.Record)
 		return nil
-	case isTold(e.Record):
-		b.told(r, e.Record)
+	case isReport(e.Record):
+		b.reported(r, e.Record)
 		return nil
 	}
 	to, err := r.judge(e.Record)
