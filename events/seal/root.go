@@ -48,4 +48,8 @@ var (
 	// ErrPermanent says that a root has one key for ever. What was wrapped under
 	// it can be read by whoever has an old copy and that key.
 	ErrPermanent = errors.New("the root has one key for ever and cannot destroy it")
+
+	// ErrOverdue says that the key of an epoch is there although it was planned to be
+	// gone: an entry that does not open keeps it, or nobody rotates.
+	ErrOverdue = errors.New("the key of an epoch is there although it was planned to be gone")
 )

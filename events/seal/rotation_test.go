@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -423,6 +424,10 @@ func TestAnEntryThatDoesNotOpenKeepsTheKey(t *testing.T) {
 			t.Fatalf("turn: %v", err)
 		}
 	}
+	s.now = s.now.Add(day)
+	if until, err := s.keyring(t).Residue(t.Context()); !errors.Is(err, seal.ErrOverdue) {
+		t.Errorf("a copy opens nothing from %v, %v, though an epoch keeps its key", until, err)
+	}
 	if n := s.root.Keys(); n != 4 {
 		t.Fatalf("the root has %d keys, want 4: a key may still be needed", n)
 	}
@@ -434,8 +439,10 @@ func TestAnEntryThatDoesNotOpenKeepsTheKey(t *testing.T) {
 	}
 	s.store.Tamper(damaged, good)
 	s.found = nil
-	s.now = s.now.Add(day)
 	s.rotate(t)
+	if until, err := s.keyring(t).Residue(t.Context()); err != nil || !until.After(s.now) {
+		t.Errorf("residue %v, %v", until, err)
+	}
 	s.wantEpochs(t, 5, 1)
 	s.wantSound(t)
 	wantOpens(t, s.keyring(t), sealed, "text")
@@ -523,8 +530,11 @@ func TestResidue(t *testing.T) {
 	s.turn(t)
 	copied, root := s.store.Dump(), s.root.Copy() // made before the date that was given first, which has passed
 	want(start.Add(2*week + day + time.Hour))
+	s.now = start.Add(2*week + 2*time.Hour) // an hour late: the key cannot go before it is kept as long as any
+	want(s.now.Add(day))
 	s.now = start.Add(3 * week) // nobody rotates
-	want(s.now)
+	_, err := s.keyring(t).Residue(t.Context())
+	wantErr(t, err, seal.ErrOverdue)
 	thief := &site{store: sealtest.Restore(copied), root: root, now: s.now}
 	subjects(t, thief.keyring(t), person(1)) // it is not gone yet: that is why the date moves
 	s.turn(t)
@@ -532,7 +542,7 @@ func TestResidue(t *testing.T) {
 
 	fixed := open(t, new(sealtest.Memory))
 	subjects(t, fixed, person(1))
-	_, err := fixed.Residue(t.Context())
+	_, err = fixed.Residue(t.Context())
 	wantErr(t, err, seal.ErrPermanent)
 	if _, err := seal.NewRotation(seal.RotationConfig{
 		Keyring: fixed, Revisions: new(sealtest.Memory), Logger: slog.New(slog.DiscardHandler),
