@@ -49,7 +49,11 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	writers = append(writers, keeper)
+	turn, err := a.turnFeedKeys(ctx, elections, b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	writers = append(writers, keeper, turn)
 	rotate, err := a.rotation(ctx, elections, b, keys)
 	if err != nil {
 		return role{}, err
