@@ -1,6 +1,7 @@
 package feedkey
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -190,6 +191,45 @@ func TestKilledBetween(t *testing.T) {
 	h.wants("another goes on", second)
 	h.turn(h.keeper())
 	h.wants("nothing is left to do", second)
+}
+
+// deaf does what it is asked, and answers that it could not.
+type deaf struct{ *seal.Keyring }
+
+var errDeaf = errors.New("no answer came")
+
+func (d deaf) RotateFeedKey(ctx context.Context, tenant string, after uint32) (events.FeedKey, error) {
+	_, err := d.Keyring.RotateFeedKey(ctx, tenant, after)
+	return events.FeedKey{}, errors.Join(err, errDeaf)
+}
+
+func (d deaf) DestroyFeedKey(ctx context.Context, tenant string, generation uint32) error {
+	return errors.Join(d.Keyring.DestroyFeedKey(ctx, tenant, generation), errDeaf)
+}
+
+// TestWhatFailedButWasDone is not done again, and keeps no other tenant waiting.
+func TestWhatFailedButWasDone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, -75*day)
+	h.revoke("acme", "a", -3*day)
+	h.revoke("globex", "a", -3*day)
+	k := h.keeper()
+	k.cfg.Keyring = deaf{h.keyring()}
+	h.at(-20 * day)
+	if err := k.turn(t.Context()); !errors.Is(err, errDeaf) {
+		t.Errorf("the turn says %v", err)
+	}
+	h.turn(k)
+	second := h.newest()
+	h.wants("one was made", 1, second)
+	h.at(0)
+	if err := k.turn(t.Context()); !errors.Is(err, errDeaf) {
+		t.Errorf("the turn says %v", err)
+	}
+	h.turn(k) // there is nothing left to fail
+	if h.wants("one was destroyed", second); len(h.of("globex")) != 1 || k.Status().Failures != 2 {
+		t.Errorf("of the other tenant %v, %+v", h.of("globex"), k.Status())
+	}
 }
 
 // TestWhatWaitsKeepsItsKey: a message that was stored before, and is in hand, held or
