@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"testing"
@@ -146,5 +147,47 @@ func TestRotatingAtOnceMakesOneKey(t *testing.T) {
 	wg.Wait()
 	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{1, 30_000_000, events.StandingGeneration}) {
 		t.Errorf("generations %v", got)
+	}
+}
+
+// TestFeedKeysAreWhatTenantsHave now, and none is left out in silence.
+func TestFeedKeysAreWhatTenantsHave(t *testing.T) {
+	t.Parallel()
+	store, now, ctx := new(sealtest.Memory), time.Unix(1_800_000_000, 0), t.Context()
+	k, reader := openAt(t, store, &now), openAt(t, store, &now)
+	tenants := []string{"acme", "globex"}
+	same := func(what string, keys int) {
+		t.Helper()
+		var want []events.FeedKey
+		for _, name := range tenants {
+			tenant, err := openAt(t, store, &now).Tenant(ctx, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, tenant.FeedKeys()...)
+		}
+		got, err := reader.FeedKeys(ctx)
+		slices.SortFunc(got, func(a, b events.FeedKey) int {
+			return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Generation, b.Generation))
+		})
+		if err != nil || !slices.Equal(got, want) || len(got) != keys {
+			t.Errorf("%s: %d keys, want %d: %v", what, len(got), keys, err)
+		}
+	}
+	same("at first", 4)
+	tenants = append(tenants, "umbrella")
+	same("a new tenant", 6)
+	if _, err := k.RotateFeedKey(ctx, "globex", 1); err != nil {
+		t.Fatal(err)
+	}
+	same("a new generation", 7)
+	now = now.Add(seal.FeedKeyAhead)
+	if err := k.DestroyFeedKey(ctx, "globex", 1); err != nil {
+		t.Fatal(err)
+	}
+	same("one that is destroyed", 6)
+	store.Tamper("f.acme.1", []byte("not what it was"))
+	if got, err := openAt(t, store, &now).FeedKeys(ctx); err == nil {
+		t.Errorf("%d keys, and acme's is taken for destroyed", len(got))
 	}
 }

@@ -93,12 +93,12 @@ func (k *Keyring) LookupTenant(ctx context.Context, tenant string) (*Tenant, err
 
 // Tenants is the name of every tenant, sorted.
 func (k *Keyring) Tenants(ctx context.Context) ([]string, error) {
-	names, err := k.store.List(ctx, "t.")
+	names, err := k.store.List(ctx, allRoots)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}
 	for i := range names {
-		names[i] = strings.TrimPrefix(names[i], "t.")
+		names[i] = strings.TrimPrefix(names[i], allRoots)
 	}
 	slices.Sort(names)
 	return names, nil
