@@ -108,7 +108,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (k *Keeper) turn(ctx context.Context) error {
 	k.found = Status{AtWork: true}
 	err := k.look(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // else it was told to end
 		k.found.Failures++
 	}
 	k.note(k.found)

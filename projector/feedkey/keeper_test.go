@@ -364,8 +364,8 @@ func TestOneKeeperAtATime(t *testing.T) {
 	h.kit.Run(two.Run)
 	h.at(-40 * day)
 	lanetest.Eventually(t, "a rotation", func() error {
-		if len(h.generations()) != 2 {
-			return errors.New("there is one key")
+		if s := one.Status(); s.Made != 1 || len(h.generations()) != 2 {
+			return fmt.Errorf("%+v", s)
 		}
 		return nil
 	})
@@ -373,7 +373,7 @@ func TestOneKeeperAtATime(t *testing.T) {
 		t.Error("two at work")
 	}
 	stop()
-	if s := one.Status(); s.AtWork || s.Keys != 0 || s.Made != 1 {
+	if s := one.Status(); s.AtWork || s.Keys != 0 || s.Made != 1 || s.Failures != 0 {
 		t.Errorf("after its end: %+v", s)
 	}
 	h.at(0)
