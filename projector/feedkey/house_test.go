@@ -188,7 +188,7 @@ func (h *house) records() (out []logged) {
 }
 
 // Keys implements revoke.Keys.
-func (h *house) Keys(ctx context.Context) ([]events.FeedKey, error) { return h.keyring().FeedKeys(ctx) }
+func (h *house) Keys(ctx context.Context) ([]events.FeedKey, error) { return h.keys.FeedKeys(ctx) }
 
 // set is what a verifier knows at a time that has all of the log and the keys.
 func (h *house) set(at time.Time) *revocation.Set {
