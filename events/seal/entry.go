@@ -13,6 +13,12 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
+// What the names of all tenants' root keys and feed keys begin with.
+const (
+	allRoots    = "t."
+	allFeedKeys = "f."
+)
+
 // The kinds of entry, each the first token of its key. A key says who somebody
 // is only to those who hold the tenant's lookup key, and a reference only what
 // a record says anyway.
@@ -29,8 +35,8 @@ import (
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
-func rootName(tenant string) string   { return "t." + tenant }
-func feedPrefix(tenant string) string { return "f." + tenant + "." }
+func rootName(tenant string) string   { return allRoots + tenant }
+func feedPrefix(tenant string) string { return allFeedKeys + tenant + "." }
 func feedName(tenant string, g uint32) string {
 	return feedPrefix(tenant) + strconv.FormatUint(uint64(g), 10)
 }
