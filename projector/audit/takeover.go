@@ -105,8 +105,8 @@ func Search(ctx context.Context, cfg Config) error {
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
-	for s.from < there.Next {
-		if _, err := s.run(ctx, s.from+min(there.Next-s.from, maxSearched)); err != nil {
+	for s.begin(there.Next); s.from < s.until; {
+		if _, err := s.slice(ctx); err != nil {
 			return err
 		}
 	}
