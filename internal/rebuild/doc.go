@@ -31,6 +31,8 @@
 //   - A rename whose answer was lost counts for what it did: the rebuild goes on
 //     where it was carried out.
 //   - Verifiers resync by themselves: the stream of deltas is another one.
+//   - A feed is taken away only where the control lanes of all logs could be read
+//     to their ends; where its writer stops later, that is the error.
 //
 // # Shapes and units
 //
