@@ -1,9 +1,11 @@
 package rebuild_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -215,7 +217,7 @@ func TestOneAfterAnother(t *testing.T) {
 	}{
 		{"killed at any step", testKilledAtAnyStep}, {"a rename whose answer is lost", testARenameWhoseAnswerIsLost},
 		{"the new database is gone", testTheNewDatabaseIsGone}, {"killed between the renames", testKilledBetweenTheRenames},
-		{"duplicates are marked", testDuplicatesAreMarked},
+		{"clickhouse keeps failing", testClickHouseKeepsFailing}, {"duplicates are marked", testDuplicatesAreMarked},
 	} {
 		if !t.Run(of.name, func(t *testing.T) { of.test(t, b.of(t)) }) {
 			return // what it has left is no beginning for the next
@@ -326,6 +328,30 @@ func testTheNewDatabaseIsGone(t *testing.T, b *bench) {
 	}
 	b.clean()
 	b.publish(2, 10)
+	b.clean()
+}
+
+// testClickHouseKeepsFailing has it refuse every insert: the rebuild ends with what
+// it says, and goes on where that was mended.
+func testClickHouseKeepsFailing(t *testing.T, b *bench) {
+	var logged bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	_, err := b.tables(ctx, func(c *rebuild.TablesConfig) {
+		c.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		c.Progress = func(step string) {
+			if step == "read the log" {
+				b.exec("ALTER TABLE rescind_rebuild.events ADD CONSTRAINT full CHECK 0")
+			}
+		}
+	})
+	if err == nil || ctx.Err() != nil || errors.Is(err, rebuild.ErrDiffers) || !strings.Contains(err.Error(), "`full`") || !strings.Contains(logged.String(), "`full`") {
+		t.Errorf("err %v, logged %s", err, logged.String())
+	}
+	b.exec("ALTER TABLE rescind_rebuild.events DROP CONSTRAINT full")
+	if built, err := b.tables(t.Context(), nil); err != nil || !built.Resumed {
+		t.Errorf("%+v, %v", built, err)
+	}
 	b.clean()
 }
 

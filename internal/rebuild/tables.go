@@ -193,6 +193,10 @@ func (t *tables) project(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
+// maxFailures is how often in a row a projector may fail: some 40 s, in which a
+// ClickHouse that was only started anew is there again.
+const maxFailures = 10
+
 // projectLog runs the projector of one log, and returns how many records it
 // has put into the tables since their beginning.
 func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records uint64, err error) {
@@ -215,6 +219,10 @@ func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records
 		case err := <-done:
 			return 0, errors.Join(errors.New("the projector stopped"), err, ctx.Err())
 		case <-tick.C:
+		}
+		if s := p.Status(); s.Failures >= maxFailures {
+			stop()
+			return 0, errors.Join(fmt.Errorf("the projector failed %d times in a row: mend what is wrong, and run this again: %w", s.Failures, s.Err), <-done)
 		}
 	}
 	records = p.Position().Next
