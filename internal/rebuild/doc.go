@@ -41,8 +41,11 @@
 //
 // # Errors
 //
-// [ErrDiffers] where the new database is not what the log says: nothing was
-// changed.
+// [ErrDiffers] where the new database is not what the log says, and only then:
+// nothing was changed.
+//
+// Where ClickHouse refuses what the projector asks ten times in a row, what it
+// answers is the error, and running it again goes on.
 //
 // Where projectors take the fence of the old tables back five times, it gives up:
 // what was built stays, and running it again goes on with it.

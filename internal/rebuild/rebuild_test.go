@@ -119,12 +119,12 @@ func differences(all verify.Reports) (out []verify.Difference) {
 }
 
 func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
-	cfg := rebuild.TablesConfig{Options: b.rebuilder(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
+	cfg := rebuild.TablesConfig{Options: b.rebuilder(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) (differs, err error) {
 		r, err := b.verify(ctx, conn)
 		if err == nil && !r.Clean() {
-			err = fmt.Errorf("%v", differences(r))
+			differs = fmt.Errorf("%v", differences(r))
 		}
-		return err
+		return differs, err
 	}}
 	if change != nil {
 		change(&cfg)
@@ -263,10 +263,18 @@ func testKilledAtAnyStep(t *testing.T, b *bench) {
 // testKilledBetweenTheRenames leaves no database of the name, as a rebuild that
 // dies there does.
 func testKilledBetweenTheRenames(t *testing.T, b *bench) {
-	if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
-		c.Verify = func(context.Context, driver.Conn) error { return errors.New("far enough") }
-	}); !errors.Is(err, rebuild.ErrDiffers) {
-		t.Fatal(err)
+	errFar := errors.New("far enough")
+	for _, differs := range []bool{true, false} { // and where that is not known
+		if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+			c.Verify = func(context.Context, driver.Conn) (_, err error) {
+				if differs {
+					return errFar, nil
+				}
+				return nil, errFar
+			}
+		}); !errors.Is(err, errFar) || errors.Is(err, rebuild.ErrDiffers) != differs {
+			t.Fatalf("differs %t: %v", differs, err)
+		}
 	}
 	if all := strings.Join(b.databases(), " "); all != "rescind rescind_rebuild" {
 		t.Fatalf("what does not verify was put in place: %s", all)
