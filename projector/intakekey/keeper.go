@@ -61,14 +61,14 @@ func (k *Keeper) Status() Status {
 
 // Run looks after the keys and answers requests until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	stop := func() {}
-	defer func() { stop() }()
 	for serving := false; ; {
 		err := k.turn(ctx)
 		if err == nil && !serving { // from here on it knows the time
-			if stop, err = k.serve(ctx); err != nil {
+			stop, err := k.serve(ctx)
+			if err != nil {
 				return fmt.Errorf("intake keys: %w", err)
 			}
+			defer stop() // once
 			serving = true
 		}
 		if k.pause(ctx, err) != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
@@ -353,6 +354,21 @@ func TestWhoeverPublishesIsAnswered(t *testing.T) {
 		if off := time.Since(set.Now); off < -time.Minute || off > time.Minute {
 			t.Errorf("the time is off by %s", off)
 		}
+	}
+}
+
+// TestASubscriptionThatFailsIsAnError: over a connection that is closed nobody is
+// answered, and Run says so.
+func TestASubscriptionThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	cfg := h.config()
+	cfg.Conn = natsdtest.Connect(t, h.server, natsd.Projector)
+	cfg.Conn.Close()
+	k, err := New(cfg)
+	h.check(err)
+	if err := k.Run(t.Context()); !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
