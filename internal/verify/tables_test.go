@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,28 @@ func TestTamperedTables(t *testing.T) {
 		t.Errorf("limit 3: %d shown of %d", len(few.Differences), few.Total)
 	}
 	finds(t, b.verify(verify.Config{From: 31, To: 31}), "events changed 31 id", "events changed 31 ticket")
+}
+
+// TestMoreRowsThanRecords has more rows behind the end of the log, and of one
+// index, than are held in memory: each is counted, and what else differs is named.
+func TestMoreRowsThanRecords(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.history(60)
+	const many = 130_000
+	index := b.ask("SELECT min(`index`) FROM payloads")
+	for _, at := range []string{"10000000 + number", "`index`"} {
+		b.exec("INSERT INTO payloads SELECT * EXCEPT number REPLACE (toUInt64(%s) AS `index`) FROM (SELECT * FROM payloads WHERE `index` = %d) AS one CROSS JOIN numbers(%d) AS rows", at, index, many)
+	}
+	b.exec("INSERT INTO duplicates (shard, `index`, first, content) SELECT 0, 10000000 + number, 0, 'same' FROM numbers(%d)", many)
+	b.exec("INSERT INTO duplicates (shard, `index`, first, content) SELECT 0, 9, 0, 'same' FROM numbers(%d)", many)
+	b.exec("ALTER TABLE events DELETE WHERE `index` = 10")
+	r := b.verify(verify.Config{})
+	want := []verify.Count{{Place: verify.Events, Kind: verify.Missing, Count: 1}, {Place: verify.Payloads, Kind: verify.Extra, Count: 2 * many},
+		{Place: verify.Duplicates, Kind: verify.Extra, Count: 2 * many}}
+	if !slices.Equal(r.Counts, want) || len(r.Differences) != 100 {
+		t.Errorf("%+v, %d shown", r.Counts, len(r.Differences))
+	}
 }
 
 // swap gives two rows each other's index.

@@ -57,7 +57,8 @@ type Config struct {
 	// MarkWithin is how long after it was logged an event that is in the log a
 	// second time, and recorded, may be without a mark. Default 70 min: a projector searches every hour.
 	MarkWithin time.Duration
-	// Scratch is the folder for temporary files, about 200 bytes a record.
+	// Scratch is the folder for temporary files, about 200 bytes a record and 24 a
+	// row that no record accounts for.
 	// Default: the system's.
 	Scratch string
 	// Progress is told, at most once a second, what is being read, how far it
@@ -256,7 +257,7 @@ func (v *verifier) compareTables(ctx context.Context) error {
 	}
 	v.checkSearched(fresh)
 	for _, t := range tables {
-		if err := t.compare(ctx, v.position(), v.log.next, fresh); err != nil {
+		if err := t.compare(ctx, v.position()); err != nil {
 			return fmt.Errorf("compare %s: %w", t.place, err)
 		}
 	}
