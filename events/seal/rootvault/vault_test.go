@@ -26,6 +26,7 @@ type imitation struct {
 	keys    map[string]*transitKey
 	sealed  bool // 503, as while an operator has not unsealed it
 	unmount bool
+	before  string // what stands before it answers 404 with, instead of it
 }
 
 type transitKey struct {
@@ -40,6 +41,8 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer i.mu.Unlock()
 	path, ours := strings.CutPrefix(r.URL.Path, "/v1/keyring/transit/")
 	switch {
+	case i.before != "":
+		http.Error(w, i.before, http.StatusNotFound)
 	case i.sealed:
 		refuse(w, http.StatusServiceUnavailable, "Vault is sealed")
 	case r.Header.Get("X-Vault-Token") != token:
@@ -158,6 +161,9 @@ func TestAServerThatCannotSayIsNoKeyThatIsGone(t *testing.T) {
 	for name, c := range map[string]func(*imitation){
 		"sealed":    func(i *imitation) { i.sealed = true },
 		"unmounted": func(i *imitation) { i.unmount = true },
+		"a page":    func(i *imitation) { i.before = "<html>default backend - 404</html>" },
+		"a gateway": func(i *imitation) { i.before = `{"message":"no Route matched"}` },
+		"null":      func(i *imitation) { i.before = `{"errors":null}` },
 	} {
 		i, open := start(t)
 		w, err := open().Wrap(t.Context(), bytes.Repeat([]byte("k"), 32))
