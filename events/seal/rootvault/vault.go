@@ -69,7 +69,8 @@ func (v *Vault) Wrap(ctx context.Context, secret []byte) (seal.Wrapped, error) {
 	var made struct{ Ciphertext string }
 	plain := map[string]any{"plaintext": base64.StdEncoding.EncodeToString(secret)}
 	if err := v.call(ctx, http.MethodPost, "encrypt/"+name, plain, &made); err != nil {
-		return seal.Wrapped{}, fmt.Errorf("vault: wrap: %w", err)
+		_, left := v.Destroy(context.WithoutCancel(ctx), name)
+		return seal.Wrapped{}, fmt.Errorf("vault: wrap: %w", errors.Join(err, left))
 	}
 	return seal.Wrapped{Key: name, Secret: []byte(made.Ciphertext)}, nil
 }
