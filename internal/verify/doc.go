@@ -18,10 +18,12 @@
 //     changed in any column that the log determines, or in another's place is
 //     named with its index, and with its column where one changed.
 //   - A row under a shard that does not exist is named with that and its index.
-//   - A log is named at fault where a record or a header was changed, a record is
-//     of a tenant of another shard, a batch is
-//     missing, repeated or out of order, an epoch or what was covered of the
-//     intake goes back, or a tree root is not that of the records.
+//   - A log is named at fault where a record was changed, or a header but in what
+//     it covers of the intake, a record is of a tenant of another shard, a batch is
+//     missing, repeated or out of order, an epoch goes back, or a tree root is not
+//     that of the records. What is covered of the intake is out of order, goes
+//     back from one batch to the next, or is of another stream although the writer
+//     is the same: then it is named, too.
 //   - A feed is named at fault where the snapshot or a delta was changed, a
 //     delta is missing or out of order, there is no snapshot and not the first
 //     delta, or the set that both amount to lacks a
@@ -78,8 +80,10 @@
 //
 // It does not open what is sealed. It cannot see a log that was rewritten whole,
 // with a tree that fits, before anybody kept a root of it: that takes a
-// checkpoint from elsewhere, compared with the root in the report. It does not
-// look at the table fences, which holds no facts.
+// checkpoint from elsewhere, compared with the root in the report. Nor does it see
+// that the last batch covers more of the intake than was dealt with: what of that
+// still waits in the intake is logged by nobody. It does not look at the table
+// fences, which holds no facts.
 //
 // # Sources
 //
