@@ -51,8 +51,8 @@
 //     error of its own. It stands by while that one makes progress or keeps the
 //     fence ([Keep]), and takes over when it does neither, or at the next look when
 //     it has given the fence up.
-//   - Who has taken the fence ([Fence], [Keep], [Release]) finds tables in which
-//     nobody inserts any more, and who keeps it is told whether that is still so.
+//   - Who has taken the fence ([Keep], [Release]) finds tables in which nobody
+//     inserts any more, and who keeps it is told whether that is still so.
 //
 // # Shapes and units
 //

@@ -406,3 +406,13 @@ func (p *Projector) current(t *testing.T) *fence {
 	t.Helper()
 	return fenceOf(t, &p.cfg)
 }
+
+// takeFence takes the fence from whoever has it, and leaves it as it is.
+func (w *world) takeFence(t *testing.T) {
+	t.Helper()
+	k, err := Keep(t.Context(), w.config(w.direct))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.End()
+}
