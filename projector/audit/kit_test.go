@@ -401,12 +401,6 @@ func (w *world) exec(sql string) {
 	}
 }
 
-// current is a fence for reading beside p.
-func (p *Projector) current(t *testing.T) *fence {
-	t.Helper()
-	return fenceOf(t, &p.cfg)
-}
-
 // takeFence takes the fence from whoever has it, and leaves it as it is.
 func (w *world) takeFence(t *testing.T) {
 	t.Helper()
