@@ -230,20 +230,21 @@ func (s *search) marks(ctx context.Context, hashes []uint64, below uint64) (out 
 		}
 		return nil
 	}, clickhouse.Named("below", below), clickhouse.Named("hashes", hashes))
+	var said [2]events.Batch // those of the mark before: what is sent again is mostly sent in its order
 	for i := 0; err == nil && i < len(out); i++ {
-		out[i].content, err = s.compare(ctx, out[i])
+		out[i].content, err = s.compare(ctx, out[i], &said)
 	}
 	return out, err
 }
 
 // compare says whether both events of m say the same. The digests that tell
 // are in the log only.
-func (s *search) compare(ctx context.Context, m mark) (string, error) {
-	a, err := s.digest(ctx, m.first)
+func (s *search) compare(ctx context.Context, m mark, said *[2]events.Batch) (string, error) {
+	a, err := s.digest(ctx, m.first, &said[0])
 	if err != nil {
 		return "", err
 	}
-	b, err := s.digest(ctx, m.index)
+	b, err := s.digest(ctx, m.index, &said[1])
 	switch {
 	case err != nil:
 		return "", err
@@ -257,28 +258,44 @@ func (s *search) compare(ctx context.Context, m mark) (string, error) {
 }
 
 // digest is that of the event with the index, or nothing where the log does
-// not hold it any more.
-func (s *search) digest(ctx context.Context, index uint64) ([]byte, error) {
+// not hold it any more. It is looked for in b first, which then is its batch.
+func (s *search) digest(ctx context.Context, index uint64, b *events.Batch) ([]byte, error) {
 	if s.cfg.Lookup == nil {
 		return nil, nil
 	}
+	if !holds(b, index) {
+		err := s.lookup(ctx, index, b)
+		if errors.Is(err, stream.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.Items[index-b.Header.First].Digest, nil
+}
+
+func holds(b *events.Batch, index uint64) bool {
+	return b.Header.First <= index && index-b.Header.First < uint64(len(b.Items))
+}
+
+// lookup makes b the batch of the event with the index.
+func (s *search) lookup(ctx context.Context, index uint64, b *events.Batch) error {
 	var seq uint64
 	err := s.fence.query(ctx, readBatchOf, func(scan func(...any) error) error { return scan(&seq) }, clickhouse.Named("index", index))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	msg, err := s.cfg.Lookup.Get(ctx, seq)
-	if errors.Is(err, stream.ErrNotFound) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b, err := events.UnmarshalBatch(msg.Data)
-	if err != nil || index < b.Header.First || index > b.Header.Last() {
-		return nil, errors.Join(err, fmt.Errorf("index %d is not in the batch at seq=%d", index, seq))
+	found, err := events.UnmarshalBatch(msg.Data)
+	if err != nil || !holds(found, index) {
+		return errors.Join(err, fmt.Errorf("index %d is not in the batch at seq=%d", index, seq))
 	}
-	return b.Items[index-b.Header.First].Digest, nil
+	*b = *found
+	return nil
 }
 
 // record marks duplicates and then says up to where was searched.
