@@ -64,6 +64,8 @@
 //   - A rotation that was stopped at any step, or answered by an error whose effect
 //     is not known, goes on where it was; several at once do no harm. Who is
 //     forgotten while it runs stays forgotten.
+//   - An epoch that cannot begin costs one of the root's keys, however often a
+//     process tries. One that a wrong clock began at a time still to come ends at once.
 //   - The key of an epoch is destroyed only when every entry of it was wrapped anew:
 //     one that does not open keeps it. A rotation whose root is not the keyring's
 //     begins and destroys nothing.

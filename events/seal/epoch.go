@@ -210,8 +210,11 @@ func (e *epochs) list(ctx context.Context) ([]listed, error) {
 		if out[i], err = describe(got, n); err != nil {
 			return nil, err
 		}
-		if i > 0 {
-			out[i-1].Retired = out[i].Created
+	}
+	for i := len(out) - 1; i > 0; i-- { // by the first of those behind it: a clock that was ahead puts off none
+		out[i-1].Retired = out[i].Created
+		if next := out[i].Retired; !next.IsZero() && next.Before(out[i].Created) {
+			out[i-1].Retired = next
 		}
 	}
 	return out, nil

@@ -15,7 +15,8 @@ import (
 type Root interface {
 	// Wrap makes a new key, durably on return, and wraps secret, which is 32
 	// bytes, under it. Each key wraps one secret. One whose maker was stopped
-	// before it said where the key is remains, and opens nothing.
+	// before it said where the key is remains, and opens nothing; where wrapping
+	// fails, the key is destroyed if that can be.
 	Wrap(ctx context.Context, secret []byte) (Wrapped, error)
 
 	// Unwrap is the secret that Wrap was given. The error wraps ErrRootKey where

@@ -748,3 +748,116 @@ func TestWhatIsFencedAndNotDestroyedIsKept(t *testing.T) {
 	wantOpens(t, s.keyring(t), letter(t, back, "acme", "again"), "again")
 	s.wantSound(t)
 }
+
+// TestAnEpochThatCannotBeginMakesOneKey, however often it is tried, and none that
+// two epochs share.
+func TestAnEpochThatCannotBeginMakesOneKey(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]sealtest.Verdict{"nothing was written": sealtest.Fail, "it was written": sealtest.ApplyThenFail} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite()
+			subjects(t, s.keyring(t), people(3)...)
+			verdict := first
+			r := s.rotation(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+				if method == "create" && key == "x.2" {
+					return verdict
+				}
+				return sealtest.Pass
+			}}, s.root)
+			turn := func(after time.Duration) error {
+				s.now = s.now.Add(after)
+				return r.Turn(t.Context())
+			}
+			if err := turn(week); err == nil {
+				t.Fatal("the fault is not told")
+			}
+			for range 5 {
+				_ = turn(0)
+			}
+			if n := s.root.Keys(); n != 2 {
+				t.Errorf("the root has %d keys", n)
+			}
+			verdict = sealtest.Pass
+			for _, after := range []time.Duration{0, week, day} {
+				if err := turn(after); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.wantEpochs(t, 3, 1)
+			s.wantSound(t)
+		})
+	}
+}
+
+// TestAKeyThatWasNotNeededIsDestroyed: another process begins the epoch for which
+// this one has made a key.
+func TestAKeyThatWasNotNeededIsDestroyed(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(3)...)
+	r := s.rotation(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+		if method == "create" && key == "x.2" {
+			return sealtest.Fail
+		}
+		return sealtest.Pass
+	}}, s.root)
+	s.now = s.now.Add(week)
+	if err := r.Turn(t.Context()); err == nil {
+		t.Fatal("the fault is not told")
+	}
+	s.turn(t)
+	for _, after := range []time.Duration{week, day} {
+		s.now = s.now.Add(after)
+		if err := r.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wantEpochs(t, 3, 1)
+	s.wantSound(t)
+}
+
+// TestAClockThatWasAhead begins an epoch: it and the one before it end as if that
+// had been right.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(3)...)
+	const ahead = 300 * day
+	s.now = s.now.Add(week + ahead)
+	s.turn(t)
+	s.wantEpochs(t, 2, 2)
+	s.now = s.now.Add(-ahead)
+	s.turn(t)
+	s.now = s.now.Add(day)
+	s.turn(t)
+	s.wantEpochs(t, 3, 1)
+	s.now = s.now.Add(week - day - time.Hour)
+	s.turn(t)
+	s.wantEpochs(t, 3, 1)
+	s.wantSound(t)
+}
+
+// TestAnEpochThatEndsWhileItIsForgotten: this process drops the key of an epoch
+// right before it writes in it.
+func TestAnEpochThatEndsWhileItIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	var k *seal.Keyring
+	ended := false
+	k = s.open(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+		if method == "create" && !strings.HasPrefix(key, "x.") && !ended && s.now.After(time.Unix(1_800_000_000, 0)) {
+			ended = true
+			s.rotate(t)
+			if err := k.ForgetEpochs(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		return sealtest.Pass
+	}}, s.root)
+	subjects(t, k, person(1))
+	s.now = s.now.Add(time.Second)
+	subjects(t, k, person(2))
+	s.wantEpochs(t, 2, 1)
+	s.wantSound(t)
+}
