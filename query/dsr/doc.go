@@ -20,6 +20,8 @@
 //     the request without it, and without callbacks and the extensions of others.
 //   - Every answer and callback verifies under the certificate, over the very bytes of
 //     its body, with nothing but a standard library.
+//   - Of what is configured as the certificate only certificates are shown, and
+//     never a private key that is in the same file.
 //   - Every state of a request has one status in each protocol. What was denied is never
 //     completed or fulfilled; erased, already_erased and no_match are told apart.
 //

@@ -284,6 +284,22 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// TestCertificateIsAllThatIsShown: a certificate and its key are often in one file.
+func TestCertificateIsAllThatIsShown(t *testing.T) {
+	t.Parallel()
+	all := keys(t)
+	cert, key := certify(t, all["ECDSA"], "dsr.example")
+	issuer, _ := certify(t, all["RSA"], "authority.example")
+	together := slices.Concat([]byte("Bag Attributes: alice\n"), key, cert, issuer)
+	s, err := New(Config{Certificate: together, Key: together})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(s.Certificate()), string(cert)+string(issuer); got != want {
+		t.Errorf("%d bytes of something else than the %d of the chain; a private key: %t", len(got), len(want), strings.Contains(got, "PRIVATE KEY"))
+	}
+}
+
 // TestMessage: a callback says the URL that it is for, and how it stood then.
 func TestMessage(t *testing.T) {
 	t.Parallel()
