@@ -32,6 +32,8 @@
 //     An event that repeats such a value of six bytes or more in a member that
 //     is kept in clear is refused, but for its id, which may be made of a jti or
 //     sid, and the id of a consent, which is the publisher's to choose.
+//   - A revocation with a cut-off that its scope does not have is refused: it would
+//     reach more than it says.
 //   - What is accepted can be kept: its record is smaller than 64 KiB, and its
 //     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member

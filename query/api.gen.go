@@ -663,7 +663,7 @@ type ProposalView struct {
 	ID  string `json:"id"`
 	Iss string `json:"iss,omitempty,omitzero"`
 
-	// IssuedBefore Absent where the body leaves it out: with scope key whatever was issued, with the others what was issued until the revocation is made, or starts.
+	// IssuedBefore Absent with scope key, of whatever was issued, and where the body leaves it out: what was issued until the revocation is made, or starts.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 	Kid          string      `json:"kid,omitempty,omitzero"`
 
@@ -1009,7 +1009,7 @@ type RevocationRequest struct {
 	GrantID string `json:"grant_id,omitempty,omitzero"`
 	Iss     string `json:"iss,omitempty,omitzero"`
 
-	// IssuedBefore Cut-off: what was issued at or before it is revoked. Left out with subject, client, issuer and tenant: now. With the others: whatever was issued.
+	// IssuedBefore Cut-off: what was issued at or before it is revoked. Only with subject, client, issuer and tenant; left out: now. The others are of whatever was issued, and refuse it.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 
 	// Jti With scope token.

@@ -54,7 +54,8 @@
 //     so each before it, is enforced.
 //   - One caller, by the sub of its tokens, has at most its share of the bulk jobs,
 //     streams and decisions as of the past that go on at once.
-//   - A revocation that cannot have any effect is refused, and one that an
+//   - A revocation that cannot have any effect is refused, and so is one that names
+//     what its scope does not look at: it would reach more than it says. One that an
 //     erasure made cannot be lifted.
 //   - A revocation of scope client, key, issuer or tenant that hits more than
 //     ApprovalAbove is made only with an approval of exactly its body, by

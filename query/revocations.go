@@ -91,6 +91,7 @@ func (in *RevocationRequest) validate() error {
 		k.that(id.value != "" || len(members) == 0 || members[0] != id.name, id.name, "scope %s needs it", in.Scope)
 		k.that(id.value == "" || slices.Contains(members, id.name), id.name, "scope %s does not look at it: it would revoke more than this says", in.Scope)
 	}
+	k.that(in.IssuedBefore == 0 || in.Scope.HasCutoff(), "issued_before", "scope %s does not look at it: it would revoke more than this says", in.Scope)
 	k.that(in.Reason != "", "reason", "want the reason")
 	k.that(in.NotAfter == 0 || in.NotAfter > in.Starts, "not_after", "it would end before it starts")
 	return k.err
@@ -106,33 +107,40 @@ func (s *Server) effective(in *RevocationRequest) error {
 	if in.Starts > events.TimestampOf(now.Add(events.MaxStartAhead)) {
 		return invalid("starts", "want at most %d days ahead", events.MaxStartAhead/(24*time.Hour))
 	}
-	switch expired, cut := events.TimestampOf(now.Add(-s.cfg.Skew)), events.TimestampOf(now.Add(-s.cfg.Skew-s.cfg.MaxLifetime)); in.Scope {
-	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
-		if in.Exp != 0 && in.Exp <= expired {
-			return invalid("exp", "it has expired: there is nothing left to revoke")
-		}
-		if in.Exp != 0 && in.Starts >= in.Exp+events.Timestamp(s.cfg.Skew.Milliseconds()) {
-			return invalid("starts", "by then it has expired: there is nothing left to revoke")
-		}
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		if in.IssuedBefore != 0 && in.IssuedBefore <= cut {
-			return invalid("issued_before", "what was issued by then has expired: tokens live no longer than %s", s.cfg.MaxLifetime)
-		}
+	switch {
+	case in.IssuedBefore != 0:
+		return s.outlives("issued_before", in.IssuedBefore+events.Timestamp(s.cfg.MaxLifetime.Milliseconds()), in.Starts)
+	case in.Exp != 0 && (in.Scope == events.ScopeToken || in.Scope == events.ScopeSession || in.Scope == events.ScopeGrant):
+		return s.outlives("exp", in.Exp, in.Starts)
+	default:
+		return nil
 	}
-	return nil
+}
+
+// outlives refuses a revocation of what has expired at every verifier now, or
+// before it starts, by what a member says of when that is.
+func (s *Server) outlives(member string, expires, starts events.Timestamp) error {
+	expires += events.Timestamp(s.cfg.Skew.Milliseconds())
+	switch {
+	case expires <= events.TimestampOf(s.cfg.Now()):
+		return invalid(member, "what this reaches has expired: there is nothing left to revoke. Tokens live no longer than %s", s.cfg.MaxLifetime)
+	case expires <= starts:
+		return invalid("starts", "by then what this reaches has expired: there is nothing left to revoke. Tokens live no longer than %s", s.cfg.MaxLifetime)
+	default:
+		return nil
+	}
 }
 
 // cutoff is the cut-off of the body. Scopes that reach tokens of the future
 // get one: they revoke what was issued until now, or until they start.
 func (in *RevocationRequest) cutoff(now time.Time) events.Timestamp {
-	if in.IssuedBefore != 0 {
-		return in.IssuedBefore
-	}
-	switch in.Scope {
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		return max(events.TimestampOf(now), in.Starts)
-	default:
+	switch {
+	case !in.Scope.HasCutoff():
 		return 0
+	case in.IssuedBefore != 0:
+		return in.IssuedBefore
+	default:
+		return max(events.TimestampOf(now), in.Starts)
 	}
 }
 

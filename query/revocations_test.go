@@ -39,6 +39,12 @@ func TestRevoke(t *testing.T) {
 		{`"scope":"issuer","iss":"i","issued_before":1`, "issued_before"},
 		{`"scope":"tenant","issued_before":1`, "issued_before"},
 		{`"scope":"key","iss":"i","kid":"k"`, ""},
+		{`"scope":"key","iss":"i","kid":"k","issued_before":1`, "issued_before"}, // it has no cut-off: all would be revoked
+		{`"scope":"token","iss":"i","jti":"j","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"session","iss":"i","sid":"s","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"grant","iss":"i","grant_id":"g","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(0) + `,"starts":` + ago(-24*time.Hour), ""},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(0) + `,"starts":` + ago(-48*time.Hour), "starts"}, // expired by then
 		{`"scope":"issuer","iss":"i"`, ""},
 		{`"scope":"tenant"`, ""},
 		{`"scope":"grant","iss":"i","grant_id":"g"`, ""},
