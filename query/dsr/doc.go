@@ -11,8 +11,8 @@
 // # Guarantees
 //
 //   - A request that cannot be carried out as it stands is refused, and none of what
-//     it says is passed over: a member that is not known, is there twice or is in
-//     capitals, an identity that nobody can be found by, several people.
+//     it says is passed over: a member that is not known, is there twice or is
+//     another spelling of one of ours, an identity that nobody can be found by, several people.
 //   - Identities as md5 or sha1 are refused, and told apart from sha256, which is too:
 //     a hash of a name is found by trying, and finds nobody here.
 //   - What a request says always reads the same, however its JSON is written.

@@ -119,6 +119,7 @@ func TestParseRefuses(t *testing.T) {
 		"twice, escaped":      {`"api_version"`, `"\u0072egulation":"ccpa","api_version"`, "body", "twice"},
 		"in capitals":         {`"regulation"`, `"Regulation"`, "body", "lower case"},
 		"in capitals, within": {`"identity_value"`, `"Identity_Value"`, "body", "lower case"},
+		"twice, folded":       {`"status_callback_urls"`, `"ſubject_identities":[` + identity(CustomerID, "bob", Raw) + `],"status_callback_urls"`, "body", "lower case"},
 		"twice within":        {`"identity_format":"raw"`, `"identity_format":"raw","identity_format":"raw"`, "body", "twice"},
 		"twice, of others":    {`{"Anything"`, `{"x":1,"x":2,"Anything"`, "body", "twice"},
 		"not known of ours":   {`{"iss"`, `{"sub":"x","iss"`, "extensions", "nothing else"},
