@@ -204,6 +204,8 @@ type BulkRefusal struct {
 
 // CheckClaims defines model for CheckClaims.
 type CheckClaims struct {
+	// Azp Of a token that names no client_id: it stands for it, as it does where the token is verified.
+	Azp      string `json:"azp,omitempty,omitzero"`
 	ClientID string `json:"client_id,omitempty,omitzero"`
 
 	// Exp Seconds since 1970, fractions allowed (RFC 7519).

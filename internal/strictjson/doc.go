@@ -11,7 +11,7 @@
 //   - What Check accepts has no object with two members of one name, however they
 //     are escaped; is one value and nothing behind it; and is nested no deeper than
 //     MaxDepth.
-//   - Where names are ours, they are made of a to z, 0 to 9 and _: encoding/json
+//   - Where names are ours, they are [Plain], of a to z, 0 to 9 and _: encoding/json
 //     takes none of them for another one.
 //
 // # Shapes and units

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// MaxDepth is more than any body of ours is nested.
-const MaxDepth = 16
+// MaxDepth is more than any body of ours is nested, and as much as a token may be.
+const MaxDepth = 32
 
 // What is wrong with a document.
 const (
 	Twice   = "it is there twice"                               // Member is
 	Foreign = "there is no such member: ours are in lower case" // Member is none of ours
-	Deep    = "it is nested deeper than 16"
+	Deep    = "it is nested deeper than 32"
 	Behind  = "something follows the JSON value"
 )
 
@@ -101,7 +101,7 @@ func (w *walk) object(depth int) error {
 		}
 		name, _ := t.(string)
 		switch {
-		case ours && strings.ContainsFunc(name, foreign):
+		case ours && !Plain(name):
 			return &Fault{Foreign, name}
 		case seen[name]:
 			return &Fault{Twice, name}
@@ -116,4 +116,7 @@ func (w *walk) object(depth int) error {
 	return nil
 }
 
-func foreign(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }
+// Plain reports whether encoding/json takes name for no other name of this form.
+func Plain(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' })
+}

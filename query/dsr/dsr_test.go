@@ -128,7 +128,7 @@ func TestParseRefuses(t *testing.T) {
 		"something behind":    {"}}}", "}}}{}", "body", "follows"},
 		"not complete":        {"}}}", "}}", "body", "object"},
 		"another shape":       {`["https://controller.example/cb?alice@example.com"]`, `"alice"`, "status_callback_urls", "shape"},
-		"too deep":            {"1.50", strings.Repeat("[", 20) + strings.Repeat("]", 20), "body", "nested"},
+		"too deep":            {"1.50", strings.Repeat("[", 40) + strings.Repeat("]", 40), "body", "nested"},
 	} {
 		body := strings.Replace(good, c.old, c.put, 1)
 		_, err := Parse([]byte(body), "dsr.example", "")
