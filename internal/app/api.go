@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -107,7 +108,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.leaks.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
-		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
+		return a.serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
 	})
 	return g.Wait()
 }
@@ -131,10 +132,10 @@ func ended(ctx context.Context, err error) error {
 
 // serveHTTP serves until ctx ends, or behind does because a part has failed. It
 // calls end, which ends what would last, when it begins to stop.
-func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
+func (a *app) serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: log.New(serverLog{a.log}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
