@@ -46,7 +46,8 @@
 //     read here, and revokes nothing; elsewhere each line revokes what it says.
 //     None is counted as accepted for the line that had its number before.
 //   - Any revocation of a job is shown and lifted by its id, however many there are:
-//     also the last of a million.
+//     also the last of a million. Any other is by its id and source, or its id and
+//     position, whatever the id looks like and whoever else used it.
 //   - A line that repeats another one of its batch of 1,000 is no second revocation.
 //   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
 //     it does not fill the intake, and nobody's revocation waits behind all of it.
