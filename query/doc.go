@@ -12,15 +12,18 @@
 //
 // # Guarantees
 //
-//   - Every route but health, readiness and the JWK set needs an
-//     access token with a scope that the specification names at the route.
+//   - Every route needs an access token with a scope that the specification names
+//     at the route, but those that it says need none: health and readiness, public
+//     keys (the JWK set, those of the intake, of receipts and of callbacks, and OpenDSR's
+//     certificate and discovery), and an export, whose link is the permission.
 //   - A caller gets the feed keys of the tenants in its token and no others. A
 //     stream lasts as long as its token, whatever bounds other requests.
 //   - A token is accepted only where signature, algorithm, type, issuer,
 //     audience and times are right; the algorithm is the one of the key, never
 //     the one of the token.
-//   - A caller reads and writes only the tenants in its token; what is another
-//     tenant's is answered as what is not there.
+//   - A caller reads and writes only the tenants in its token. One that it names
+//     and does not reach is 403; what an id leads to of another tenant's is answered
+//     as what is not there.
 //   - Each event of a message is judged for itself. One that is counted as
 //     accepted is durable; one that is refused is in the quarantine: only the
 //     fact where its payload is itself the offence, or its tenant has no key.
@@ -31,8 +34,9 @@
 //   - Revoking, lifting and checking do not wait for the audit store.
 //   - With Prefer: wait=N a revocation is durable before its answer waits for
 //     anybody, and goes its way when the caller hangs up. The answer is 200 only
-//     where every fresh verifier has applied it, or none is registered, and
-//     comes within N seconds of its being durable, or with what was known then;
+//     where every fresh verifier has applied it, or none is registered. It waits for
+//     verifiers within N seconds of its being durable, for the log so long or
+//     Config.WaitFor, whichever is longer, and comes with what was known then;
 //     what is not on the log by then is not said to be enforced.
 //   - A body that was cut off, is over 1 MiB, or holds a member that is not
 //     known or is there twice is not acted on. Of a bulk request that holds for
