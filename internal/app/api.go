@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
@@ -172,7 +173,7 @@ func (a *app) listen() (net.Listener, error) {
 }
 
 // apiConn is a lazy connection: the API starts without ClickHouse.
-func (a *app) apiConn() (clickhouse.Conn, error) {
+func (a *app) apiConn() (driver.Conn, error) {
 	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
 	if err != nil {
 		return nil, err
