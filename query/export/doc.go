@@ -47,7 +47,7 @@
 //
 // # Errors
 //
-// [ErrGone] and [ErrRecipient] are for callers to branch on; anything else may
+// [ErrGone], [ErrBehind] and [ErrRecipient] are for callers to branch on; anything else may
 // pass.
 //
 // # Concurrency

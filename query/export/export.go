@@ -21,6 +21,10 @@ const (
 // too old, or the person was forgotten.
 var ErrGone = errors.New("no such export")
 
+// ErrBehind says that the archive of a shard stands still. Exports of other shards may
+// be made.
+var ErrBehind = errors.New("the archive is behind its log")
+
 // Keyring knows people's keys: *seal.Keyring.
 type Keyring interface {
 	// Lookup never makes a key; Erased is set where the person was forgotten.

@@ -81,7 +81,7 @@ func (o *Office) catchUp(ctx context.Context, shard uint16) error {
 	ctx, cancel := context.WithTimeout(ctx, o.cfg.CatchUp)
 	defer cancel()
 	if err := o.cfg.Archive.CatchUp(ctx, shard); err != nil {
-		return fmt.Errorf("catch up with the log: %w", err)
+		return fmt.Errorf("catch up with the log: %w: %w", ErrBehind, err)
 	}
 	return nil
 }
