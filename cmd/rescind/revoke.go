@@ -124,9 +124,7 @@ func revocationTimes(s events.Scope) map[string]string {
 	switch s {
 	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
 		out["exp"] = "when the last of it expires, RFC 3339: the revocation is not needed from then on"
-		fallthrough
 	case events.ScopeKey:
-		out["issued_before"] = "only what was issued up to this time, RFC 3339 (default whenever it was)"
 	default:
 		out["issued_before"] = "what was issued up to this time, RFC 3339 (default now, or --starts)"
 	}

@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
@@ -107,7 +109,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.leaks.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
-		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
+		return a.serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
 	})
 	return g.Wait()
 }
@@ -131,10 +133,10 @@ func ended(ctx context.Context, err error) error {
 
 // serveHTTP serves until ctx ends, or behind does because a part has failed. It
 // calls end, which ends what would last, when it begins to stop.
-func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
+func (a *app) serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: log.New(serverLog{a.log}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -171,7 +173,7 @@ func (a *app) listen() (net.Listener, error) {
 }
 
 // apiConn is a lazy connection: the API starts without ClickHouse.
-func (a *app) apiConn() (clickhouse.Conn, error) {
+func (a *app) apiConn() (driver.Conn, error) {
 	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
 	if err != nil {
 		return nil, err

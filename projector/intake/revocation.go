@@ -33,14 +33,13 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 // for the scopes that have one: what a scheduled revocation says nothing of is
 // issued until it starts.
 func cutoff(scope events.Scope, ev *events.Event) events.Timestamp {
-	switch scope {
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		if ev.Data.IssuedBefore != 0 {
-			return ev.Data.IssuedBefore
-		}
-		return max(events.TimestampOf(ev.Time), ev.Data.Starts)
-	default:
+	switch {
+	case !scope.HasCutoff():
 		return 0
+	case ev.Data.IssuedBefore != 0:
+		return ev.Data.IssuedBefore
+	default:
+		return max(events.TimestampOf(ev.Time), ev.Data.Starts)
 	}
 }
 

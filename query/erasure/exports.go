@@ -112,10 +112,14 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 		return err
 	}
 	due := w.exportsDue()
-	faults := []error{w.dropOthers(ctx, due)}
+	faults, behind := []error{w.dropOthers(ctx, due)}, map[uint16]bool{} // shards
 	for _, r := range due {
+		if behind[r.Shard] {
+			continue // it was waited for: the others are tried in the next round
+		}
 		if err := w.answer(ctx, &r); err != nil {
 			faults = append(faults, fmt.Errorf("export for request index=%d: %w", r.Position, err))
+			behind[r.Shard] = errors.Is(err, export.ErrBehind)
 		}
 	}
 	return errors.Join(faults...)

@@ -143,23 +143,8 @@ func (h *History) keys(ctx context.Context, p *pass) error {
 	}
 	p.set.SetKeys(p.held)
 	p.gone = slices.ContainsFunc(logged, func(g uint32) bool { return !p.holds(g) })
-	for i := range p.held {
-		p.hashes = append(p.hashes, hashes(p.claims, &p.held[i])...)
-	}
+	p.hashes = p.set.AppendHashes(nil, p.claims)
 	return nil
-}
-
-// hashes is what revocations that reach a token with claims c stand under, under
-// one key.
-func hashes(c *revocation.Claims, key *events.FeedKey) (out []events.Ref) {
-	d := events.Data{TokenID: c.TokenID, SessionID: c.SessionID, Subject: c.Subject, ClientID: c.ClientID, KeyID: c.KeyID, GrantID: c.GrantID}
-	for _, scope := range revocation.Scopes() {
-		id := d.RevokedID(scope)
-		if id != "" && c.Issuer != "" || scope == events.ScopeTenant || scope == events.ScopeIssuer && c.Issuer != "" {
-			out = append(out, key.Hash(scope, c.Issuer, id))
-		}
-	}
-	return out
 }
 
 // pass is one reading of the log for one token.
