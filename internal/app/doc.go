@@ -23,7 +23,9 @@
 //     the two renames of a rebuild, which has it.
 //   - An intake that is elected and hears nothing over the connection it writes
 //     over leaves its place to another within seconds.
-//   - The first record of every log is the start of its writer.
+//   - The first record of every log is the start of its writer. Where there are
+//     others, an intake that publishers have filled keeps no writer from starting,
+//     and so from emptying it: the start is said later.
 //   - On stop each role finishes what it has in hand before its connections
 //     are closed.
 //
