@@ -194,7 +194,7 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any, wait time.Du
 	if !asJSON(cmd) {
 		told(cmd.OutOrStdout())
 	}
-	return watch(cmd, c, out.ID, wait)
+	return watch(cmd, c, client.Revocation{ID: out.ID, Position: out.Position}, wait)
 }
 
 // term says from when until when a revocation is in effect, where it is not at
