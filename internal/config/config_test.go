@@ -125,6 +125,27 @@ func TestMisspeltSettingsAreErrors(t *testing.T) {
 	}
 }
 
+// TestServiceLinksAreNoSettings: Kubernetes puts what it knows of a Service into
+// the environment of every pod beside it, under names that begin with the Service's.
+func TestServiceLinksAreNoSettings(t *testing.T) {
+	t.Parallel()
+	links := []string{
+		"RESCIND_SERVICE_HOST=10.0.0.1", "RESCIND_SERVICE_PORT=8080", "RESCIND_SERVICE_PORT_HTTP=8080", "RESCIND_PORT=tcp://10.0.0.1:8080",
+		"RESCIND_PORT_8080_TCP=tcp://10.0.0.1:8080", "RESCIND_PORT_8080_TCP_PROTO=tcp", "RESCIND_PORT_8080_TCP_PORT=8080", "RESCIND_PORT_8080_TCP_ADDR=10.0.0.1",
+		"RESCIND_NATS_SERVICE_HOST=10.0.0.2", "RESCIND_NATS_SERVICE_PORT_CLIENT=4222", "RESCIND_NATS_PORT=tcp://10.0.0.2:4222", "RESCIND_NATS_PORT_4222_UDP_ADDR=10.0.0.2",
+		"RESCIND_NATS_PORT_4222_SCTP=sctp://[fd00::2]:4222", "RESCIND_CLICKHOUSE_PORT=tcp://[fd00::1]:9000",
+	}
+	c, err := Load(Source{Environ: append(links, "RESCIND_NATS_URL=nats://x")})
+	if err != nil || c.NATS.URL != "nats://x" {
+		t.Errorf("%q, %v", c.NATS.URL, err)
+	}
+	for _, misspelt := range []string{"RESCIND_HTTP_PORT=8080", "RESCIND_NATS_PORT=", "RESCIND_SERVICE_HOSTS=x", "RESCIND_PORT_8080=x", "RESCIND_PORT_X_TCP=y", "RESCIND_PORTS=tcp://x"} {
+		if _, err := Load(Source{Environ: []string{misspelt}}); err == nil {
+			t.Errorf("%s: accepted", misspelt)
+		}
+	}
+}
+
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
