@@ -38,6 +38,10 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"plaintext NATS", func(c *Config) { c.NATS.URL = "tls://a:1,nats://b:2" }, "nats.url"},
 		{"plaintext ClickHouse", func(c *Config) { c.ClickHouse.Secure = false }, "clickhouse.secure"},
 		{"plaintext HTTP", func(c *Config) { c.HTTP.Cert = "" }, "http.cert"},
+		{"watched in clear", func(c *Config) {
+			c.Roles, c.HTTP = []string{RoleIntake}, HTTP{OperationAddr: "0.0.0.0:8081"}
+		}, "http.operation_addr"},
+		{"watched nowhere", func(c *Config) { c.Roles, c.HTTP.OperationAddr = []string{RoleIntake}, "8081" }, "http.operation_addr"},
 		{"replicas", func(c *Config) { c.NATS.Replicas = 2 }, "nats.replicas"},
 		{"no shards", func(c *Config) { c.Shards = 0 }, "shards"},
 		{"too many shards", func(c *Config) { c.Shards = 65 }, "shards"},
@@ -66,7 +70,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	for _, tt := range tests {
 		one := valid()
 		tt.fault(&one)
-		if tt.name != "profile" && tt.name != "role" { // the others are judged by these
+		if tt.name != "profile" && tt.name != "role" && !strings.HasPrefix(tt.name, "watched") { // the others are judged by these
 			tt.fault(&all)
 		}
 		if err := one.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
