@@ -71,7 +71,7 @@ type NATS struct {
 	// Replicas of every stream: 1, 3 or 5. Default 1.
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
-	// an error that they can retry. Default 4 GiB.
+	// an error that they can retry. At least 8 MiB. Default 4 GiB.
 	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake"`
 }
 

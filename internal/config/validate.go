@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/faults"
 )
 
@@ -45,7 +46,7 @@ func (c *Config) Validate() error {
 func (c *Config) validateServers(f *faults.List) {
 	f.Check(c.NATS.URL != "", "nats.url: want nats://host:port or tls://host:port")
 	f.Check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3 || c.NATS.Replicas == 5, "nats.replicas: %d, want 1, 3 or 5", c.NATS.Replicas)
-	f.Check(c.NATS.IntakeMaxBytes >= 1<<20, "nats.intake_max_bytes: %d, want at least 1 MiB", c.NATS.IntakeMaxBytes)
+	f.Check(c.NATS.IntakeMaxBytes >= stream.MinIntakeBytes, "nats.intake_max_bytes: %d, want at least %d", c.NATS.IntakeMaxBytes, stream.MinIntakeBytes)
 	if c.Runs(RoleAudit) || c.Runs(RoleAPI) {
 		_, _, err := net.SplitHostPort(c.ClickHouse.Addr)
 		f.Check(err == nil, "clickhouse.addr: %q, want host:port", c.ClickHouse.Addr)
