@@ -74,7 +74,7 @@ type Data struct {
 
 	IP        string         `json:"ip,omitempty"`         // personal
 	UserAgent string         `json:"user_agent,omitempty"` // personal
-	Personal  map[string]any `json:"personal,omitempty"`   // personal: claims by name
+	Personal  map[string]any `json:"personal,omitempty"`   // personal: claims by name, of the Go types that JSON decodes to, json.Number and int
 }
 
 // Consent is the consent that an event grants, withdraws or relies on. In JSON
@@ -155,8 +155,12 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t)/1000, 'f', -1, 64), nil
 }
 
-// maxNumericDate is the last second of the year 9999.
-const maxNumericDate = 253402300799
+// maxNumericDate is the last second of the year 9999, MaxTimestamp the same: the
+// last that a date of ours can name. An expiry then or later is none.
+const (
+	maxNumericDate           = 253402300799
+	MaxTimestamp   Timestamp = maxNumericDate * 1000
+)
 
 // UnmarshalJSON reads a number of seconds. It refuses a number that is not a
 // date between 1970 and 9999, so that milliseconds sent by mistake are seen.
@@ -185,7 +189,7 @@ type Personal struct {
 	Members   map[string]any `cbor:"8,keyasint,omitempty" json:"personal,omitempty"`
 }
 
-// Personal is the personal part of d, and whether there is one.
+// PersonalPart is the personal part of d, and whether there is one.
 func (d *Data) PersonalPart() (Personal, bool) {
 	p := Personal{
 		Subject: d.Subject, TokenID: d.TokenID, SessionID: d.SessionID, GrantID: d.GrantID,

@@ -53,9 +53,12 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 
 	tenant, err := r.keyring.Tenant(t.Context(), "acme")
 	r.check(err)
-	feed := tenant.FeedKey()
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
-		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: 1}
+		feed, generation := tenant.FeedKeyFor(scope), uint32(1)
+		if scope == events.ScopeKey {
+			generation = events.StandingGeneration
+		}
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: generation}
 	}
 	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
 		r.Starts, r.NotAfter = starts, notAfter
@@ -70,7 +73,7 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		"subject":                 entry(events.ScopeSubject, issuer, "alice@example.com", ts, ts+lifetime+skew),
 		"subject before":          entry(events.ScopeSubject, issuer, "alice@example.com", before, before+lifetime+skew),
 		"client":                  entry(events.ScopeClient, issuer, "app", before, before+lifetime+skew),
-		"key":                     entry(events.ScopeKey, issuer, "k1", 0, forever),
+		"key":                     entry(events.ScopeKey, issuer, "k1", 0, events.MaxTimestamp),
 		"issuer":                  entry(events.ScopeIssuer, issuer, "", before, before+lifetime+skew),
 		"tenant":                  entry(events.ScopeTenant, "", "", before, before+lifetime+skew),
 		"grant":                   entry(events.ScopeGrant, issuer, "g1", 0, received+lifetime+skew),
@@ -112,7 +115,7 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 	r.drained()
 	facts := r.facts()
 	for id, expires := range map[string]events.Timestamp{
-		"for ever": forever, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": forever,
+		"for ever": events.MaxTimestamp, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": events.MaxTimestamp,
 	} {
 		scope := events.ScopeToken
 		if id == "key" {

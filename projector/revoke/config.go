@@ -3,14 +3,13 @@ package revoke
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // Keys is where feed keys come from: every living generation of every tenant.
@@ -43,6 +42,9 @@ type Config struct {
 	// changes, so that the heartbeats behind one stay few. Default 5 min, at
 	// least SnapshotEvery, and well under the age at which deltas are dropped.
 	RefreshEvery time.Duration
+	// SweepEvery is how often what has expired is dropped from memory, and with it
+	// from snapshots. Default 10 s, at least 10 ms.
+	SweepEvery time.Duration
 	// StandbyFor is how long the feed must be silent before a writer that was
 	// overtaken takes over again. Default 3 s, at least twice Heartbeat.
 	StandbyFor time.Duration
@@ -61,6 +63,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Heartbeat, time.Second)
 	def(&c.SnapshotEvery, time.Minute)
 	def(&c.RefreshEvery, max(5*time.Minute, c.SnapshotEvery))
+	def(&c.SweepEvery, 10*time.Second)
 	def(&c.StandbyFor, max(3*time.Second, 2*c.Heartbeat))
 	def(&c.ClockSkew, 2*time.Second)
 	if c.Log == nil {
@@ -81,20 +84,16 @@ func def(d *time.Duration, value time.Duration) {
 // Validate reports all faults of c.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Conn != nil, "conn is missing")
-	check(c.Shards <= events.MaxShards, "shards %d: want 1 to %d", c.Shards, events.MaxShards)
-	check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
-	check(c.Keys != nil, "keys are missing")
-	check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
-	check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
-	check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
-	check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
-	check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
-	return errors.Join(errs...)
+	var f faults.List
+	f.Check(c.Conn != nil, "conn is missing")
+	f.Check(c.Shards <= events.MaxShards, "shards %d: want 1 to %d", c.Shards, events.MaxShards)
+	f.Check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	f.Check(c.Keys != nil, "keys are missing")
+	f.Check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
+	f.Check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
+	f.Check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
+	f.Check(c.SweepEvery >= 10*time.Millisecond, "sweep every %s: want at least 10ms", c.SweepEvery)
+	f.Check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
+	f.Check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
+	return f.Err()
 }

@@ -1,19 +1,24 @@
 package history_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
@@ -252,6 +257,65 @@ func (p *past) same(c revocation.Claims, at history.Moment, want revocation.Deci
 	}
 }
 
+// held keeps passes where they begin, until it is opened.
+type held struct {
+	*lane.Follower
+	in   atomic.Int64 // passes that began
+	open chan struct{}
+}
+
+func (h *held) Sync(ctx context.Context) error {
+	h.in.Add(1)
+	select {
+	case <-h.open:
+		return h.Follower.Sync(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestAsManyPassesAsAreAllowed: others wait for them, and may leave.
+func TestAsManyPassesAsAreAllowed(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	h := &held{Follower: kit.Follower(), open: make(chan struct{})}
+	past, err := history.New(history.Config{Logs: []*stream.Log{kit.Log}, Keys: kit.Keyring, Lane: h, AtOnce: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit.Run(h.Run)
+	c := claims(rand.New(rand.NewPCG(1, 1)), "acme")
+	decide := func(ctx context.Context) error {
+		_, _, err := past.Decide(ctx, c, history.Moment{Time: time.Now()})
+		return err
+	}
+	var all sync.WaitGroup
+	begin := func() {
+		all.Go(func() {
+			if err := decide(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		begin()
+	}
+	lanetest.Eventually(t, "as many passes as are allowed", func() error {
+		if n := h.in.Load(); n != 3 {
+			return fmt.Errorf("%d passes", n)
+		}
+		return nil
+	})
+	begin()
+	leave, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := decide(leave); !errors.Is(err, context.Canceled) || h.in.Load() != 3 {
+		t.Errorf("%v, and %d passes go on at once", err, h.in.Load())
+	}
+	close(h.open)
+	all.Wait()
+}
+
 // TestBeforeEverythingNothingIsRevoked, and what has not happened is no answer.
 func TestBeforeEverythingNothingIsRevoked(t *testing.T) {
 	t.Parallel()
@@ -275,6 +339,24 @@ func TestBeforeEverythingNothingIsRevoked(t *testing.T) {
 	}
 }
 
+// later is the keyring of the projector when a feed key that is made now is in use.
+func (p *past) later() *seal.Keyring {
+	p.T.Helper()
+	js, err := jetstream.New(p.Projector)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	store, err := stream.OpenKeyStore(p.T.Context(), js)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: lanetest.Root(), Now: func() time.Time { return time.Now().Add(seal.FeedKeyAhead) }})
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	return keys
+}
+
 // TestWithoutTheKeyThePastIsUnknown: never active, where an entry of the tenant
 // was made with a key that was destroyed since, or that is newer than what the
 // keyring remembers; and still revoked where another entry says so.
@@ -295,21 +377,23 @@ func TestWithoutTheKeyThePastIsUnknown(t *testing.T) {
 		}
 	}
 	expect("with all keys", before, c, revocation.Active)
-	if _, err := p.Keys.RotateFeedKey(t.Context(), "acme"); err != nil {
+	newer, err := p.Keys.RotateFeedKey(t.Context(), "acme", 1)
+	if err != nil {
 		t.Fatal(err)
 	}
-	p.StopIntake() // its keyring remembers the key of before
-	p.Intake()
+	p.StopIntake()
+	later := p.later()
+	p.IntakeWith(func(c *intake.Config) { c.Keyring = later })
 	after := revoke("under the new key", "j-1")
-	if v := p.entries[len(p.entries)-2].record.Revocation; v == nil || v.FeedKey != 2 {
+	if v := p.entries[len(p.entries)-2].record.Revocation; v == nil || v.FeedKey != newer.Generation {
 		t.Fatalf("%+v", v)
 	}
 	p.open(p.Keyring) // its cache was filled before
 	expect("a key that the keyring does not remember", after, c, revocation.Unknown)
-	if err := p.Keys.DestroyFeedKey(t.Context(), "acme", 1); err != nil {
+	if err := later.DestroyFeedKey(t.Context(), "acme", 1); err != nil {
 		t.Fatal(err)
 	}
-	p.open(p.Keys)
+	p.open(later)
 	expect("before the rotation", before, c, revocation.Unknown)
 	expect("after, of what the new key says", after, c, revocation.Revoked)
 	expect("after, of another", after, revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "j-3"}, revocation.Unknown)
