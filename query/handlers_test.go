@@ -230,6 +230,7 @@ func TestLists(t *testing.T) {
 	}
 	a.call(a.token("officer", "acme"), "GET", "/v1/findings?limit=1&cursor="+found.Next, nil).want(t, http.StatusOK)
 	a.call(a.token("officer", "acme"), "GET", "/v1/findings?limit=1&state=open&cursor="+found.Next, nil).want(t, http.StatusBadRequest)
+	a.call(a.token("officer", "acme"), "GET", "/v1/findings?state=acknowledged", nil).want(t, http.StatusUnprocessableEntity)
 
 	for i := range 7 {
 		tenant := []string{"acme", "globex", ""}[i%3]

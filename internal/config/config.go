@@ -71,7 +71,7 @@ type NATS struct {
 	// Replicas of every stream: 1, 3 or 5. Default 1.
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
-	// an error that they can retry. Default 4 GiB.
+	// an error that they can retry. At least 8 MiB. Default 4 GiB.
 	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake"`
 }
 
@@ -109,6 +109,14 @@ type HTTP struct {
 	// Cert and Key are PEM files. Production wants both.
 	Cert string `koanf:"cert" desc:"PEM file of the certificate"`
 	Key  string `koanf:"key" desc:"PEM file of the certificate's key"`
+	// OperationAddr is host:port where a process without the role api answers
+	// /healthz, /readyz and /metrics, with Cert and Key where they are set: nobody
+	// could tell otherwise how it is. The api has these routes at Addr. Metrics want
+	// a token as there where auth.issuer and auth.jwks are set, and are for callers
+	// over loopback otherwise. Production wants Cert and Key where this is not a
+	// loopback address. Each process on one host needs its own; port 0 is a free one,
+	// which is logged. Empty listens nowhere. Default 127.0.0.1:8081.
+	OperationAddr string `koanf:"operation_addr" desc:"listen address of /healthz, /readyz and /metrics in a process without the api"`
 }
 
 // Auth is who may call the API: bearers of access tokens (RFC 9068) from one
@@ -252,7 +260,7 @@ func Default() Config {
 		Profile: Production, Log: "info", Roles: AllRoles(), Shards: 1, Shard: -1,
 		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
 		ClickHouse: ClickHouse{Database: "rescind"},
-		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
+		HTTP:       HTTP{Addr: "127.0.0.1:8080", OperationAddr: "127.0.0.1:8081"},
 		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour, FeedPeriod: 30 * 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
