@@ -38,3 +38,10 @@ func OnlyCopy(cfg jetstream.StreamConfig) bool { return onlyCopy(cfg) }
 
 // SetTTL is how long h is waited for once it is gone.
 func (h *Holder) SetTTL(d time.Duration) { h.ttl = d }
+
+// Full reports whether r has no room for what it is sent.
+func (r *Reader) Full() bool {
+	r.buf.mu.Lock()
+	defer r.buf.mu.Unlock()
+	return len(r.buf.items) >= r.buf.maxItems || r.buf.bytes >= r.buf.maxBytes
+}
