@@ -83,7 +83,8 @@
 //     that they had to come before; [KeyStore.Replace] those that are as they were
 //     read, all or none.
 //   - [AwaitEviction] returns when every [Holder] that lives has dropped the key. One
-//     that has lost its lock says so of itself before nobody waits for it.
+//     that has lost its lock says so of itself before nobody waits for it, and drops
+//     everybody's before it says that it is one again.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the
 //     server that answers. A fence reaches those who listen, without its value.
 //   - [KeyStore.Get] sees every entry whose Create returned, and none whose

@@ -40,7 +40,8 @@ type eviction struct {
 }
 
 // NewHolder is a holder that drops keys by evict, which must have dropped them
-// when it returns; where the handle is empty, everybody's.
+// when it returns; where the handle is empty, everybody's, of every tenant where
+// that is empty too: so it is called each time before Live becomes true.
 func NewHolder(nc *nats.Conn, evict func(tenant, handle string)) (*Holder, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -67,6 +68,7 @@ func (h *Holder) Run(ctx context.Context) error {
 			continue
 		}
 		failures = 0
+		h.evict("", "") // somebody may have been forgotten while nobody waited for us; who asks from now on is answered
 		h.live.Store(true)
 		select {
 		case <-term.Done():

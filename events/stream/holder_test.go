@@ -50,6 +50,17 @@ func (e *evictions) evict(tenant, handle string) {
 	e.told = append(e.told, tenant+"/"+handle)
 }
 
+func (e *evictions) times(what string) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, told := range e.told {
+		if told == what {
+			n++
+		}
+	}
+	return n
+}
+
 func (e *evictions) want(t *testing.T, want ...string) {
 	t.Helper()
 	e.mu.Lock()
@@ -89,9 +100,9 @@ func TestEvictionIsAwaitedOfEveryHolder(t *testing.T) {
 	if n, err := awaited(t, w, patience, ""); n != 2 || err != nil {
 		t.Fatalf("%d holders, %v; want 2", n, err)
 	}
-	intake.want(t, "acme/00ff", "acme/")
-	api.want(t, "acme/00ff", "acme/")
-	gone.want(t)
+	intake.want(t, "/", "acme/00ff", "acme/")
+	api.want(t, "/", "acme/00ff", "acme/")
+	gone.want(t, "/")
 }
 
 // A holder that lives and has not dropped the key holds everything up.
@@ -101,7 +112,11 @@ func TestEvictionWaitsForASlowHolder(t *testing.T) {
 	var quick evictions
 	hold(t, w.projector, quick.evict)
 	dropped := make(chan struct{})
-	hold(t, natsdtest.JetStream(t, w.Server, natsd.API), func(string, string) { <-dropped })
+	hold(t, natsdtest.JetStream(t, w.Server, natsd.API), func(_, handle string) {
+		if handle != "" {
+			<-dropped
+		}
+	})
 	if n, err := awaited(t, w, 1500*time.Millisecond, "00ff"); n != 1 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("%d holders, %v; want 1 and no end", n, err)
 	}
@@ -111,13 +126,21 @@ func TestEvictionWaitsForASlowHolder(t *testing.T) {
 	}
 }
 
-// A holder that is cut off is waited for until it knows itself that it is none.
+// A holder that is cut off is waited for until it knows itself that it is none,
+// and has dropped what it kept before it says that it is one again: meanwhile
+// people were forgotten of whom it was not told.
 func TestEvictionWaitsForALostHolderUntilItsLockLapses(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	proxy := natsdtest.Proxy(t, w.Server)
 	var cut evictions
-	h, _ := hold(t, behind(t, proxy, w, natsd.Projector), cut.evict)
+	dropping, dropped := make(chan struct{}, 1), make(chan struct{})
+	h, _ := hold(t, behind(t, proxy, w, natsd.Projector), func(tenant, handle string) {
+		if cut.evict(tenant, handle); tenant == "" && cut.times("/") > 1 {
+			dropping <- struct{}{}
+			<-dropped
+		}
+	})
 	proxy.HoldReplies()
 	n, err := awaited(t, w, patience, "00ff")
 	if n != 0 || err != nil {
@@ -126,8 +149,17 @@ func TestEvictionWaitsForALostHolderUntilItsLockLapses(t *testing.T) {
 	if h.Live() {
 		t.Error("nobody waits for it, and it says that it is waited for")
 	}
-	cut.want(t)
+	cut.want(t, "/")
 	proxy.PassReplies()
+	select {
+	case <-dropping:
+	case <-time.After(patience):
+		t.Fatal("it is a holder again and has dropped nothing")
+	}
+	if h.Live() {
+		t.Error("it says that it is waited for while it still drops what it kept")
+	}
+	close(dropped)
 	eventually(t, "it is a holder again", h.Live)
 	if n, err := awaited(t, w, patience, "00ff"); n != 1 || err != nil {
 		t.Fatalf("%d holders, %v; want 1", n, err)
