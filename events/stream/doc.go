@@ -58,7 +58,8 @@
 //   - A Reader yields messages in order and without a gap, over restarts of the
 //     server and the loss of its consumer.
 //   - What Intake, Reader and Publisher hold in memory is bounded in messages
-//     and bytes. At its bound the Publisher makes its callers wait.
+//     and bytes. At its bound the Publisher makes its callers wait; where as much
+//     has failed that no Flush has reported, Queue refuses.
 //   - What a Publisher sends is encrypted to a key of the intake, as of when it
 //     is sent: of what is personal in it nothing is on the disk of the server
 //     that could be read or guessed at, while it waits and after. It takes the key

@@ -45,3 +45,6 @@ func (r *Reader) Full() bool {
 	defer r.buf.mu.Unlock()
 	return len(r.buf.items) >= r.buf.maxItems || r.buf.bytes >= r.buf.maxBytes
 }
+
+// Conn is the connection of p.
+func (p *Publisher) Conn() *nats.Conn { return p.cfg.Conn }
