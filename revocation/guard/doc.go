@@ -45,6 +45,8 @@
 //   - Reporting never delays a request. What does not fit is counted, and so is
 //     what VerifiedOneIn left out: of one token all is reported or nothing.
 //     Refusals, cuts and what passed in doubt are always reported.
+//   - The time of a report is from right before its token was decided: where it is
+//     after the start of a revocation, so was the decision.
 //   - An answer holds nothing of the token.
 //
 // # Shapes and units

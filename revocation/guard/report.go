@@ -14,9 +14,10 @@ import (
 	"github.com/rescindhq/rescind/revocation"
 )
 
-// report tells of one request. The claims of a token are told only where its
-// signature was good: others are whatever somebody wrote.
-func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
+// report tells of one request, which was decided at that time or right after.
+// The claims of a token are told only where its signature was good: others are
+// whatever somebody wrote.
+func (g *Guard) report(at time.Time, call Call, t *Token, refusal *Refusal) {
 	if g.cfg.Report == nil {
 		return
 	}
@@ -24,7 +25,7 @@ func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
 		g.skipped.Add(1)
 		return
 	}
-	ev := g.event(call, t, refusal)
+	ev := g.event(at, call, t, refusal)
 	if g.cfg.VerifiedOneIn > 1 && refusal == nil && t.Decision.State == revocation.Active {
 		ev.Data.Attributes["one_in"] = strconv.Itoa(g.cfg.VerifiedOneIn)
 	}
@@ -32,13 +33,13 @@ func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
 }
 
 // reportCut tells of a stream that was cut.
-func (g *Guard) reportCut(t *Token, refusal *Refusal) {
+func (g *Guard) reportCut(at time.Time, t *Token, refusal *Refusal) {
 	if g.cfg.Report == nil {
 		return
 	}
 	told := *t
 	told.Decision = refusal.Decision
-	ev := g.event(t.call, &told, refusal)
+	ev := g.event(at, t.call, &told, refusal)
 	if ev.Data.Attributes == nil {
 		ev.Data.Attributes = make(map[string]string)
 	}
@@ -46,8 +47,8 @@ func (g *Guard) reportCut(t *Token, refusal *Refusal) {
 	g.cfg.Report.Report(ev)
 }
 
-func (g *Guard) event(call Call, t *Token, refusal *Refusal) events.Event {
-	ev := events.Event{Type: events.TokenVerified, Time: g.cfg.Now(), Tenant: g.cfg.Tenant}
+func (g *Guard) event(at time.Time, call Call, t *Token, refusal *Refusal) events.Event {
+	ev := events.Event{Type: events.TokenVerified, Time: at, Tenant: g.cfg.Tenant}
 	ev.Data.Outcome = "success"
 	if refusal != nil {
 		ev.Type, ev.Data.Outcome, ev.Data.Reason = events.TokenRejected, "failure", string(refusal.Reason)
