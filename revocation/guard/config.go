@@ -67,7 +67,9 @@ type Config struct {
 	// Tenant is whose tokens these are. Required, unless TenantOf says.
 	Tenant string
 	// TenantOf takes the tenant from the claims of a valid token, for an issuer
-	// that serves several. "" refuses the token. Nil means Tenant.
+	// that serves several. "" refuses the token. Nil means Tenant. Where Tenant is
+	// empty, a token whose signature was not good is of nobody: the report of it
+	// cannot be published, and counts as dropped.
 	TenantOf func(*Claims) string
 
 	// Algorithms lists the values of alg that are accepted. Default all of

@@ -42,9 +42,10 @@
 //     part of it sees that it is not whole.
 //   - A revocation costs the feed one lookup for each entry, however many
 //     streams are open, and the streams that it is about a decision each.
-//   - Reporting never delays a request. What does not fit is counted, and so is
-//     what VerifiedOneIn left out: of one token all is reported or nothing.
-//     Refusals, cuts and what passed in doubt are always reported.
+//   - Reporting never delays a request. What does not fit, or could not be
+//     published, is counted and not kept, and so is what VerifiedOneIn left out: of
+//     one token all is reported or nothing. Refusals, cuts and what passed in doubt
+//     are always reported.
 //   - The time of a report is from right before its token was decided: where it is
 //     after the start of a revocation, so was the decision.
 //   - An answer holds nothing of the token.
@@ -63,7 +64,8 @@
 //
 // # Concurrency
 //
-// All of it may be used from any goroutine. Every watched call has a timer; no
+// All of it may be used from any goroutine. [Verifier.Close] waits for reports no
+// longer than its context lasts. Every watched call has a timer; no
 // goroutine waits for it.
 //
 // # What it does not do

@@ -1,12 +1,136 @@
 package guard_test
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/envelope/envelopetest"
+	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/revocation"
+	"github.com/rescindhq/rescind/revocation/feed/feedtest"
 	"github.com/rescindhq/rescind/revocation/guard"
 )
+
+// publisher is one that a verifier has, on a server of its own.
+func publisher(t *testing.T, change func(*stream.PublisherConfig)) (*stream.Publisher, *natsd.Server) {
+	t.Helper()
+	s := natsdtest.Start(t)
+	envelopetest.New(t).Serve(t, natsdtest.Connect(t, s, natsd.Projector))
+	cfg := stream.PublisherConfig{Conn: natsdtest.Connect(t, s, natsd.Verifier), Tenant: "acme", Environment: "test", Source: "https://orders.example"}
+	change(&cfg)
+	p := must(stream.NewPublisher(cfg))
+	t.Cleanup(func() { _ = p.Close(t.Context()) })
+	return p, s
+}
+
+// report is of a token that nothing is wrong with.
+func report(typ events.Type, id string) events.Event {
+	return events.Event{Type: typ, Data: events.Data{Issuer: issuer, TokenID: id, Outcome: "success"}}
+}
+
+// messages is how many the intake has of a type.
+func messages(t *testing.T, s *natsd.Server, of string) (n uint64) {
+	t.Helper()
+	js, err := natsdtest.JetStream(t, s, natsd.Operator).Stream(t.Context(), stream.IntakeStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := js.Info(t.Context(), jetstream.WithSubjectFilter("rescind.events.acme."+of))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range info.State.Subjects {
+		n += each
+	}
+	return n
+}
+
+// What the server refuses counts as dropped and is kept no longer: as many as may
+// be pending stop nothing.
+func TestReportsThatFailAreDroppedAndNotKept(t *testing.T) {
+	t.Parallel()
+	p, s := publisher(t, func(c *stream.PublisherConfig) { c.MaxPendingEvents = 1 })
+	a := guard.NewAsync(p, 10, nil)
+	feedtest.Go(t, a.Run)
+	a.Report(report(events.TokenIssued, "a")) // permitted to no verifier
+	feedtest.Eventually(t, "the failure is counted", func() bool { return a.Dropped() == 1 })
+	a.Report(report(events.TokenVerified, "b"))
+	feedtest.Eventually(t, "the next report is published", func() bool { return messages(t, s, "token.verified") == 1 })
+	if n := a.Dropped(); n != 1 {
+		t.Errorf("dropped %d, want 1", n)
+	}
+}
+
+// lines counts what is logged.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(b))
+	return len(b), nil
+}
+
+func (l *lines) about(what string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, what) {
+			n++
+		}
+	}
+	return n
+}
+
+// Anybody can make a token that is of no tenant, as often as they like: that costs
+// a line now and then.
+func TestReportsThatCannotBeQueuedAreLoggedRarely(t *testing.T) {
+	t.Parallel()
+	p, _ := publisher(t, func(c *stream.PublisherConfig) { c.Tenant = "" })
+	log := new(lines)
+	a := guard.NewAsync(p, 1000, slog.New(slog.NewTextHandler(log, nil)))
+	stop := feedtest.Go(t, a.Run)
+	const calls = 500
+	for n := range calls {
+		a.Report(report(events.TokenRejected, fmt.Sprint(n)))
+	}
+	feedtest.Eventually(t, "none was queued", func() bool { return a.Dropped() == calls })
+	stop()
+	if n := log.about("level=WARN"); n == 0 || n > 10 || log.about("tenant") == 0 {
+		t.Errorf("%d lines about %d reports, want a few that say why: %q", n, calls, log.all)
+	}
+}
+
+// What fails while a Verifier is closed is dropped, and Close says so.
+func TestCloseCountsWhatItCouldNotPublish(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	envelopetest.New(t).Serve(t, natsdtest.Connect(t, h.server, natsd.Projector))
+	v := h.dial(t, func(c *guard.DialConfig) {
+		c.Environment, c.Source, c.Credentials = "test", "https://orders.example", h.server.CredsFile(natsd.Issuer)
+	})
+	if _, err := v.Admit(t.Context(), guard.Call{}); err == nil {
+		t.Fatal("a call without a token passes")
+	}
+	err := v.Close(t.Context())
+	var failed *stream.NotAccepted
+	if !errors.As(err, &failed) || !errors.Is(err, stream.ErrNotPermitted) || v.Dropped() != 1 {
+		t.Errorf("dropped %d: %v", v.Dropped(), err)
+	}
+}
 
 // slow is a feed whose decisions take an hour of clock.
 type slow struct {
