@@ -15,10 +15,13 @@ import (
 // The claims of a token are told only where its signature was good: others are
 // whatever somebody wrote.
 func (g *Guard) report(at time.Time, call Call, t *Token, refusal *Refusal) {
-	if g.cfg.Report == nil {
+	switch {
+	case g.cfg.Report == nil:
 		return
-	}
-	if refusal == nil && !g.sampled(t) {
+	case t == nil:
+		g.reportUnverified(at, call, refusal)
+		return
+	case refusal == nil && !g.sampled(t):
 		g.skipped.Add(1)
 		return
 	}

@@ -157,3 +157,54 @@ func TestReportsSayWhenItWasDecided(t *testing.T) {
 		}
 	}
 }
+
+// Anybody can send what is no token, as often as they like, and what is told is
+// kept for ever: so many a second are told of, and the next says how many were not.
+func TestRefusalsOfWhatNobodySignedAreBounded(t *testing.T) {
+	t.Parallel()
+	const perSecond, each = 7, 100
+	clock, r := now, &reports{}
+	g := newGuard(t, func(c *guard.Config) {
+		c.Report, c.UnverifiedPerSecond, c.Now = r, perSecond, func() time.Time { return clock }
+	})
+	refused := []string{"", "Basic x", "Bearer x", "Bearer " + good(t, claims()) + "AAAA"}
+	storm := func() {
+		for range each {
+			for _, authorization := range refused {
+				for _, of := range []*guard.Guard{g, g.With(guard.Strict)} {
+					of.Admit(t.Context(), guard.Call{Authorization: []string{authorization}}) //nolint:errcheck // what is told counts
+				}
+			}
+		}
+	}
+	storm()
+	calls := uint64(2 * each * len(refused))
+	if len(r.got) != perSecond || g.Untold() != calls-perSecond {
+		t.Fatalf("%d of %d told, %d not; want %d", len(r.got), calls, g.Untold(), perSecond)
+	}
+	expired := good(t, claims(set("exp", now.Add(-time.Second).Unix())))
+	for range 2 * perSecond { // who signed these is known
+		g.Admit(t.Context(), guard.Call{Authorization: []string{"Bearer " + expired}}) //nolint:errcheck // what is told counts
+	}
+	if len(r.got) != 3*perSecond {
+		t.Errorf("%d of %d refusals of signed tokens told", len(r.got)-perSecond, 2*perSecond)
+	}
+	for _, later := range []time.Duration{time.Second, -time.Hour} { // a clock may be set back
+		clock, r.got = clock.Add(later), nil
+		storm()
+		if len(r.got) != perSecond {
+			t.Fatalf("after %s: %d told, want %d", later, len(r.got), perSecond)
+		}
+		first := r.got[0]
+		if first.Data.Attributes["untold"] != fmt.Sprint(calls-perSecond) || r.got[1].Data.Attributes != nil {
+			t.Errorf("after %s: the first says %v, the second %v", later, first.Data.Attributes, r.got[1].Data.Attributes)
+		}
+		first.ID, first.Source = "1", "test"
+		if refusal := (events.Policy{}).Validate(&first, clock); refusal != nil {
+			t.Errorf("the intake would refuse it: %v", refusal)
+		}
+	}
+	if n := g.Untold(); n != 3*(calls-perSecond) {
+		t.Errorf("%d were not told of, want %d", n, 3*(calls-perSecond))
+	}
+}
