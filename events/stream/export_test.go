@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,3 +49,12 @@ func (r *Reader) Full() bool {
 
 // Conn is the connection of p.
 func (p *Publisher) Conn() *nats.Conn { return p.cfg.Conn }
+
+// ElectBy is Elect by a clock.
+func ElectBy(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration, now func() time.Time) (term context.Context, release func(), err error) {
+	_, term, release, err = elect(ctx, js, name, ttl, now)
+	return term, release, err
+}
+
+// SetClock is what h takes the time from.
+func (h *Holder) SetClock(now func() time.Time) { h.now = now }

@@ -17,10 +17,17 @@ import (
 // hold runs a holder and returns when it is one. Stop ends it.
 func hold(t *testing.T, js jetstream.JetStream, evict func(tenant, handle string)) (h *stream.Holder, stop func()) {
 	t.Helper()
+	return holdBy(t, js, time.Now, evict)
+}
+
+// holdBy is hold by a clock.
+func holdBy(t *testing.T, js jetstream.JetStream, now func() time.Time, evict func(tenant, handle string)) (h *stream.Holder, stop func()) {
+	t.Helper()
 	h, err := stream.NewHolder(js.Conn(), evict)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.SetClock(now)
 	h.SetTTL(time.Second)
 	if h.Live() {
 		t.Error("a holder that nobody can know of says that it is waited for")
@@ -164,4 +171,20 @@ func TestEvictionWaitsForALostHolderUntilItsLockLapses(t *testing.T) {
 	if n, err := awaited(t, w, patience, "00ff"); n != 1 || err != nil {
 		t.Fatalf("%d holders, %v; want 1", n, err)
 	}
+}
+
+// A process that slept says at once, and not when it gets to renewing, that nobody
+// waits for it.
+func TestHolderKnowsAtOnceThatItSlept(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var m machine
+	var told evictions
+	h, _ := holdBy(t, w.projector, m.now, told.evict)
+	m.sleep(15 * time.Second)
+	if h.Live() {
+		t.Error("it slept for longer than it is waited for, and says that it is waited for")
+	}
+	eventually(t, "it is a holder again", h.Live)
+	told.want(t, "/", "/")
 }
