@@ -58,3 +58,6 @@ func ElectBy(ctx context.Context, js jetstream.JetStream, name string, ttl time.
 
 // SetClock is what h takes the time from.
 func (h *Holder) SetClock(now func() time.Time) { h.now = now }
+
+// FewPuts is how many entries a KeyStore creates without a batch.
+const FewPuts = fewPuts
