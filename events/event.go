@@ -155,8 +155,12 @@ func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(t)/1000, 'f', -1, 64), nil
 }
 
-// maxNumericDate is the last second of the year 9999.
-const maxNumericDate = 253402300799
+// maxNumericDate is the last second of the year 9999, MaxTimestamp the same: the
+// last that a date of ours can name. An expiry then or later is none.
+const (
+	maxNumericDate           = 253402300799
+	MaxTimestamp   Timestamp = maxNumericDate * 1000
+)
 
 // UnmarshalJSON reads a number of seconds. It refuses a number that is not a
 // date between 1970 and 9999, so that milliseconds sent by mistake are seen.

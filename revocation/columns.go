@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/rescindhq/rescind/events"
 )
 
 // The columns of a snapshot, each a sequence of varints as binary.AppendUvarint
@@ -185,7 +187,7 @@ func (r *columnReader) bound(to *int64) bool {
 }
 
 // inTime reports whether s is a time that an entry can have.
-func inTime(s int64) bool { return s >= 0 && s <= seconds(never) }
+func inTime(s int64) bool { return s >= 0 && s <= seconds(events.MaxTimestamp) }
 
 // end reports whether all was read.
 func (r *columnReader) end() error {

@@ -291,7 +291,7 @@ func TestThereIsRoomForTheWidestRow(t *testing.T) {
 		rows = append(rows, r)
 	}
 	last := &rows[len(rows)-1]
-	*last = row{hash: last.hash, index: math.MaxUint64, cutoff: seconds(never), starts: seconds(never), expires: seconds(never), kind: math.MaxUint32}
+	*last = row{hash: last.hash, index: math.MaxUint64, cutoff: seconds(events.MaxTimestamp), starts: seconds(events.MaxTimestamp), expires: seconds(events.MaxTimestamp), kind: math.MaxUint32}
 	p := newPage(rows, 0)
 	if want := uint16(112 + 12 + 32 + 38 + 64); p.bitsOfTheRow != want {
 		t.Errorf("a row of %d bits is told as one of %d", want, p.bitsOfTheRow)

@@ -60,7 +60,8 @@ func (m *match) outranks(o *match) bool {
 }
 
 func (s *Set) look(c *Claims, now int64) found {
-	t := s.tenants.Load().of[c.Tenant]
+	tenants := s.tenants.Load()
+	t := tenants.of[c.Tenant]
 	var best match
 	for i := range t.keys {
 		s.lookUnder(&t.keys[i], c, now, &best)
@@ -69,7 +70,7 @@ func (s *Set) look(c *Claims, now int64) found {
 	case best.kind != nil && covers(best.cutoff, c.IssuedAt):
 		at := s.timeline(c.Tenant).at(best.index)
 		return found{Decision{State: Revoked, Scope: scopes[best.kind.scope], Reason: best.kind.reason, At: time.Unix(at, 0).UTC()}, best.index + 1}
-	case t.missing:
+	case t.missing, tenants.keyless:
 		return found{decision: Decision{State: Unknown, Cause: CauseCold}}
 	default:
 		return found{decision: Decision{State: Active}}

@@ -230,7 +230,7 @@ func (w *wireEntry) unpack(keys []KeyID, reasons []string) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: kind, reason or key out of range", ErrFormat)
 	case lift && (w.Cutoff|w.Starts|w.At != 0 || w.Reason != 0):
 		return Entry{}, fmt.Errorf("%w: a lift that says more than what it lifts", ErrFormat)
-	case min(w.Cutoff, w.Starts, w.Expires, w.At) < 0 || max(w.Cutoff, w.Starts, w.Expires, w.At) > seconds(never):
+	case min(w.Cutoff, w.Starts, w.Expires, w.At) < 0 || max(w.Cutoff, w.Starts, w.Expires, w.At) > seconds(events.MaxTimestamp):
 		return Entry{}, fmt.Errorf("%w: a time out of range", ErrFormat)
 	}
 	e := Entry{Hash: w.Hash, Index: w.Index, Lift: w.Kind == kindLift, Expires: events.Timestamp(w.Expires) * second, Key: keys[w.Key]}

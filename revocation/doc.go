@@ -35,7 +35,8 @@
 //   - The set is exact: it revokes nothing that no entry names, and everything
 //     that an entry names which has effect.
 //   - Where entries of a tenant were made with a feed key that the set was not
-//     given, a token of that tenant is never called active: it is unknown.
+//     given, a token of that tenant is never called active: it is unknown. A set
+//     that was given none at all calls none active.
 //   - Decisions are linearizable: each is that of the set at one moment between
 //     its call and its return, however many pages it looked at.
 //   - Decide takes no lock, and does not allocate for identifiers within
@@ -43,6 +44,9 @@
 //     or renumbered meanwhile.
 //   - What Sweep drops has no effect at its time or later, and it keeps other
 //     writers waiting for no more than 64 pages or leaves at a time.
+//   - What is done for each tenant is done once for 256 entries, 64 pages or a
+//     snapshot, not once for each key that is new in them; and not at all where
+//     nobody gave keys, as only decisions need it.
 //   - Revocations of one target may be many: a change copies no more than 64
 //     rows of a page, or a leaf and what is above it. A decision passes over
 //     those that were lifted without looking at each, beyond 16 of a target.
@@ -84,8 +88,8 @@
 //
 // # Concurrency
 //
-// A Set may be used from any goroutine. Readers never wait; writers take turns,
-// of at most 256 entries or 64 pages.
+// A Set may be used from any goroutine. Readers never wait, but for Missing where
+// no keys were given; writers take turns, of at most 256 entries or 64 pages.
 //
 // # What it does not do
 //

@@ -74,12 +74,7 @@ func (e *Entry) validate() error {
 	}
 }
 
-const (
-	second = events.Timestamp(1000)
-	// never is the last second that a time of ours can name: an expiry then or
-	// later is none.
-	never = 253402300799 * second
-)
+const second = events.Timestamp(1000)
 
 // whole is e in whole seconds, each time rounded to the side on which more is
 // revoked, but for At, which is rounded down. A cut-off within the first second
@@ -88,7 +83,7 @@ func (e Entry) whole() Entry {
 	e.IssuedBefore = roundCutoff(e.IssuedBefore)
 	e.Starts -= e.Starts % second
 	e.At -= e.At % second
-	if e.Expires >= never {
+	if e.Expires >= events.MaxTimestamp {
 		e.Expires = 0
 	}
 	if over := e.Expires % second; over > 0 {
@@ -104,7 +99,8 @@ func roundCutoff(t events.Timestamp) events.Timestamp {
 	case t < second:
 		return second
 	default:
-		return min(t, never) - min(t, never)%second
+		t = min(t, events.MaxTimestamp)
+		return t - t%second
 	}
 }
 

@@ -176,6 +176,96 @@ func TestWhatOutranksIsNotSeenAfterWhatCameLater(t *testing.T) {
 	}
 }
 
+// TestABatchOfAPageAndItsCrowdsIsLinearizable: one Apply changes a row of a page,
+// then crowds that have theirs in the same page, then adds a row of another kind.
+// Each of its entries is an operation of its own, as entries of a batch become
+// visible one by one. The row has another kind each time, and is revoked
+// throughout.
+func TestABatchOfAPageAndItsCrowdsIsLinearizable(t *testing.T) {
+	t.Parallel()
+	for round := range 3 {
+		if history := competeInAPage(t, uint64(round)); !porcupine.CheckOperations(judged, history) {
+			for _, op := range history {
+				if op.Output.(Decision).State != Revoked && op.Input.(operation).claims != nil {
+					t.Logf("%d..%d by %d: answer %+v", op.Call, op.Return, op.ClientId, op.Output)
+				}
+			}
+			t.Fatalf("round %d: no order explains these answers", round)
+		}
+	}
+}
+
+func competeInAPage(t *testing.T, round uint64) (history []porcupine.Operation) {
+	t.Helper()
+	key, s := feedKey("acme", 1), setOf()
+	of := inOrder(key, round) // the row, two crowds, the row that is added
+	const many, each = 1000, 100
+	crowd := func(c Claims, from uint64) (out []Entry) {
+		for n := range uint64(many) {
+			out = append(out, revoke(from+n, key, events.ScopeToken, c, 0))
+		}
+		return out
+	}
+	one, two := crowd(of[1], 10_000), crowd(of[2], 20_000)
+	s.Apply(one...)
+	s.Apply(two...)
+	told := func(n int) Entry {
+		e := revoke(1, key, events.ScopeToken, of[0], 0)
+		e.Reason = fmt.Sprintf("told %03d", 999-n) // the least counts
+		return e
+	}
+	first, began := told(0), time.Now()
+	s.Apply(first)
+	history = append(history, porcupine.Operation{Input: operation{entry: &first}, Output: Decision{}})
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	var done atomic.Bool
+	for reader := range 2 {
+		all.Go(func() {
+			var mine []porcupine.Operation
+			for n := 0; !done.Load(); n++ {
+				c := of[3*(n%8/7)] // mostly the row
+				op := porcupine.Operation{ClientId: reader, Input: operation{claims: &c}, Call: int64(time.Since(began))}
+				op.Output = s.Decide(&c, t0)
+				op.Return = int64(time.Since(began))
+				mine = append(mine, op)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			history = append(history, mine...)
+		})
+	}
+	for n := range many / each {
+		again, added := told(n+1), revoke(uint64(100+n), key, events.ScopeToken, of[3], 0)
+		batch := []Entry{again, added}
+		for i := n * each; i < (n+1)*each; i++ {
+			batch = append(batch, lift(one[i]), lift(two[i]))
+		}
+		call := int64(time.Since(began))
+		s.Apply(batch...)
+		back := int64(time.Since(began))
+		mu.Lock()
+		for _, e := range []*Entry{&again, &added} {
+			history = append(history, porcupine.Operation{ClientId: 2, Input: operation{entry: e}, Output: Decision{}, Call: call, Return: back})
+		}
+		mu.Unlock()
+	}
+	done.Store(true)
+	all.Wait()
+	return history
+}
+
+// inOrder is claims whose tokens' hashes are one after the other.
+func inOrder(key events.FeedKey, round uint64) []Claims {
+	var out []Claims
+	for n := range uint64(4) {
+		out = append(out, numbered(4*round+n))
+	}
+	hashed := func(c Claims) hash { h := key.Hash(events.ScopeToken, c.Issuer, c.TokenID); return hashOf(&h) }
+	slices.SortFunc(out, func(a, b Claims) int { return hashed(a).compare(hashed(b)) })
+	return out
+}
+
 func numbered(n uint64) Claims {
 	return Claims{Tenant: "acme", Issuer: "i", TokenID: fmt.Sprint("t", n), GrantID: fmt.Sprint("g", n)}
 }

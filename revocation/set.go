@@ -36,18 +36,19 @@ type Set struct {
 	rows   []row
 	added  []row    // of a crowd
 	gone   []former // of rows, not given back yet
+	noted  bool     // whether tenants says what keys and madeBy do
 	pruned int      // points when they were last pruned
 }
 
 // NewSet is an empty set of tenants in so many shards, without keys.
 func NewSet(shards int) *Set {
-	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]*made), keys: make(map[string][]events.FeedKey)}
+	s := &Set{times: make([]timeline, max(shards, 1)), madeBy: make(map[KeyID]*made)}
 	for i := range s.times {
 		s.times[i].init()
 	}
 	s.kinds.init()
 	s.crowds.init()
-	s.tenants.Store(&tenants{})
+	s.noteTenants()
 	d := newDirectory(0)
 	d.set(newPage(nil, 0), 0)
 	s.dir.Store(d)
@@ -62,9 +63,20 @@ const applyStep = 256
 // messages and EntryOf never yield.
 func (s *Set) Apply(entries ...Entry) {
 	for part := range slices.Chunk(entries, applyStep) {
-		s.mu.Lock()
-		s.apply(part)
-		s.mu.Unlock()
+		s.locked(func() { s.apply(part) })
+	}
+}
+
+// locked takes the writer's turn. What the turn took away is given back when
+// every page and crowd of it is published, and what it changed of keys is noted
+// once.
+func (s *Set) locked(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+	s.releaseKinds()
+	if !s.noted && s.keys != nil {
+		s.noteTenants()
 	}
 }
 
@@ -236,7 +248,7 @@ func (s *Set) takeKind(k *kind, h hash) uint32 {
 	if k.known {
 		m := s.by(k.key)
 		if m.add(k.scope, h.part()); m.rows == 1 && !s.holds(k.key) {
-			s.noteTenants()
+			s.noted = false
 		}
 	}
 	return s.kinds.take(k)
@@ -253,7 +265,6 @@ func (r *row) former() former { return former{r.kind, r.hash.part()} }
 
 // releaseKinds gives back the numbers of rows that are gone from every page.
 func (s *Set) releaseKinds() {
-	missed := false
 	for _, was := range s.gone {
 		k := *s.kinds.get(was.kind)
 		s.kinds.release(was.kind)
@@ -262,13 +273,11 @@ func (s *Set) releaseKinds() {
 		}
 		m := s.by(k.key)
 		if m.take(k.scope, was.part); m.rows == 0 && !s.holds(k.key) {
-			missed = true
+			delete(s.madeBy, k.key)
+			s.noted = false
 		}
 	}
 	s.gone = s.gone[:0]
-	if missed {
-		s.noteTenants()
-	}
 }
 
 // begin and end surround a change that readers may see half of.
@@ -283,7 +292,6 @@ func (s *Set) end(taken bool) {
 	s.changed.Add(1)
 	if taken {
 		s.taken.Add(1)
-		s.releaseKinds()
 	}
 }
 
@@ -335,17 +343,15 @@ func (s *Set) Len() int { return int(s.living.Load()) }
 // from are known.
 func (s *Set) walk(visit func(p *page, prefix, from uint64)) {
 	for from, more := uint64(0), true; more; {
-		s.mu.Lock()
-		for range walkStep {
-			p := s.dir.Load().page(from)
-			prefix := firstOf(from, p.depth)
-			visit(p, prefix, from)
-			from = prefix + 1<<(64-p.depth)
-			if more = from != 0; !more {
-				break
+		s.locked(func() {
+			for n := 0; more && n < walkStep; n++ {
+				p := s.dir.Load().page(from)
+				prefix := firstOf(from, p.depth)
+				visit(p, prefix, from)
+				from = prefix + 1<<(64-p.depth)
+				more = from != 0
 			}
-		}
-		s.mu.Unlock()
+		})
 	}
 }
 
@@ -375,12 +381,6 @@ const walkStep = 64
 // pruneFrom is how many points there are at least before they are looked
 // through. As long as there is one for eight rows, they do not matter.
 const pruneFrom = 1024
-
-func (s *Set) locked(do func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	do()
-}
 
 // points is how many points all timelines have.
 func (s *Set) points() (n int) {

@@ -87,6 +87,48 @@ func TestSweepChangesNoDecision(t *testing.T) {
 	})
 }
 
+// TestASweepHasTurnsOfSomePages: what a turn took away is given back before the
+// next, so that it says how many pages there were in one.
+func TestASweepHasTurnsOfSomePages(t *testing.T) {
+	t.Parallel()
+	var all []Entry
+	for n := range uint64(200 * pageRows) {
+		c := someone
+		c.TokenID = fmt.Sprint(n)
+		all = append(all, revoke(n+1, feedKey("acme", 1), events.ScopeToken, c, 0))
+	}
+	s, turns, pages, dropped := setOf(all...), 0, 0, 0
+	s.walk(func(p *page, prefix, _ uint64) {
+		if len(s.gone) == 0 {
+			turns, pages = turns+1, 0
+		}
+		if pages++; pages > 64 {
+			t.Fatalf("%d pages in a turn", pages)
+		}
+		dropped += s.sweep(p, prefix, t0.Add(time.Hour).Unix())
+	})
+	if turns < 200/64 || dropped != len(all) {
+		t.Errorf("%d turns, dropped %d", turns, dropped)
+	}
+}
+
+func TestASetWithoutKeysCallsNothingActive(t *testing.T) {
+	t.Parallel()
+	s := NewSet(1)
+	for _, e := range []Entry{revoke(1, feedKey("other", 1), events.ScopeToken, someone, 0), revoke(2, feedKey("acme", 1), events.ScopeToken, someone, 0)} {
+		if d := s.Decide(&someone, t0); d != (Decision{State: Unknown, Cause: CauseCold}) {
+			t.Errorf("got %+v", d)
+		}
+		s.Apply(e)
+	}
+	if got := s.Missing(); len(got) != 2 || got[0].Tenant != "acme" || got[1].Tenant != "other" {
+		t.Errorf("missing %v", got)
+	}
+	if s.SetKeys([]events.FeedKey{feedKey("acme", 1)}); s.Decide(&someone, t0).State != Revoked || len(s.Missing()) != 1 {
+		t.Errorf("with a key: %+v, missing %v", s.Decide(&someone, t0), s.Missing())
+	}
+}
+
 func TestSweepOfEverythingLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := setOf()

@@ -50,11 +50,12 @@ func (s *Set) shrink(prefix uint64) {
 		if b.depth != p.depth || int(p.n+b.n) > pageRows/2 {
 			return
 		}
-		s.merged(d, p, b, firstOf(prefix, p.depth), buddy)
+		s.unite(d, p, b, firstOf(prefix, p.depth), buddy)
 	}
 }
 
-func (s *Set) merged(d *directory, p, b *page, prefix, buddy uint64) {
+// unite puts one page in the place of two beside each other.
+func (s *Set) unite(d *directory, p, b *page, prefix, buddy uint64) {
 	if buddy < prefix {
 		p, b, prefix, buddy = b, p, buddy, prefix
 	}

@@ -12,6 +12,7 @@ import (
 type tenants struct {
 	of      map[string]tenant
 	missing []KeyID // that entries were made with and that are not there, in order
+	keyless bool    // whether nobody ever gave keys: then of and missing may lack what came last
 }
 
 type tenant struct {
@@ -118,7 +119,7 @@ func (s *Set) holds(id KeyID) bool {
 
 // noteTenants makes what readers see of keys.
 func (s *Set) noteTenants() {
-	t := tenants{of: make(map[string]tenant, len(s.keys))}
+	t := tenants{of: make(map[string]tenant, len(s.keys)), keyless: s.keys == nil}
 	for name, keys := range s.keys {
 		var one tenant
 		for _, k := range keys {
@@ -141,6 +142,7 @@ func (s *Set) noteTenants() {
 	}
 	slices.SortFunc(t.missing, KeyID.compare)
 	s.tenants.Store(&t)
+	s.noted = true
 }
 
 // SetKeys replaces the feed keys: every living generation of every tenant that
@@ -150,14 +152,19 @@ func (s *Set) SetKeys(keys []events.FeedKey) {
 	for _, k := range keys {
 		byTenant[k.Tenant] = append(byTenant[k.Tenant], k)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keys = byTenant
-	s.begin(true)
-	s.noteTenants()
-	s.end(true)
+	s.locked(func() {
+		s.keys = byTenant
+		s.begin(true)
+		s.noteTenants()
+		s.end(true)
+	})
 }
 
 // Missing lists the feed keys that entries were made with and that the set was
-// not given.
-func (s *Set) Missing() []KeyID { return slices.Clone(s.tenants.Load().missing) }
+// not given. Of a set that was given none it waits for a writer's turn.
+func (s *Set) Missing() []KeyID {
+	if s.tenants.Load().keyless {
+		s.locked(s.noteTenants)
+	}
+	return slices.Clone(s.tenants.Load().missing)
+}

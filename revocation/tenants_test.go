@@ -3,6 +3,7 @@ package revocation
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -143,5 +144,79 @@ func heldAsThere(t *testing.T, s *Set) {
 	}
 	if diff := cmp.Diff(s.there(), held); diff != "" {
 		t.Fatalf("what is there, and what is looked for (-there +held):\n%s", diff)
+	}
+}
+
+// TestManyTenantsAreNotNotedOneByOne: what is allocated to load, to fold and to
+// sweep a set grows as its tenants do, whether or not it has keys.
+func TestManyTenantsAreNotNotedOneByOne(t *testing.T) {
+	for name, do := range map[string]func([]Entry){
+		"applied at once":                   func(all []Entry) { setOf(all...) },
+		"applied one by one, without keys":  func(all []Entry) { oneByOne(NewSet(1), all) },
+		"loaded":                            func(all []Entry) { loaded(t, all) },
+		"swept":                             func(all []Entry) { setOf(all...).Sweep(t0.Add(time.Hour)) },
+		"swept where they were without key": func(all []Entry) { oneByOne(NewSet(1), all).Sweep(t0.Add(time.Hour)) },
+	} {
+		few, many := allocated(do, 500), allocated(do, 4000)
+		if many > 3*8*few/2 {
+			t.Errorf("%s: %d tenants take %d bytes, %d take %d", name, 500, few, 4000, many)
+		}
+	}
+}
+
+func oneByOne(s *Set, all []Entry) *Set {
+	for i := range all {
+		s.Apply(all[i])
+	}
+	return s
+}
+
+func loaded(t testing.TB, all []Entry) *Set {
+	s := NewSet(1)
+	s.Apply(all...)
+	opened, err := OpenSnapshot(public, pack(t, s, Head{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened.Set(t0)
+}
+
+// ofTenants is a revocation of each of n tenants.
+func ofTenants(n int) (all []Entry) {
+	for i := range n {
+		all = append(all, revoke(uint64(i+1), feedKey(fmt.Sprint("tenant-", i), 1), events.ScopeToken, someone, 0))
+	}
+	return all
+}
+
+// allocated is how many bytes do takes for n tenants.
+func allocated(do func([]Entry), n int) uint64 {
+	all := ofTenants(n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do(all)
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// BenchmarkTenants is a revocation of each of so many tenants, applied one by one
+// without keys, as the projector does, and loaded with them, as a verifier does.
+func BenchmarkTenants(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		all := ofTenants(n)
+		var keys []events.FeedKey
+		for i := range all {
+			keys = append(keys, feedKey(all[i].Key.Tenant, 1))
+		}
+		b.Run(fmt.Sprint("apply/", n), func(b *testing.B) {
+			for b.Loop() {
+				oneByOne(NewSet(1), all)
+			}
+		})
+		b.Run(fmt.Sprint("load/", n), func(b *testing.B) {
+			for b.Loop() {
+				loaded(b, all).SetKeys(keys)
+			}
+		})
 	}
 }

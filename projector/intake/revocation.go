@@ -7,9 +7,6 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
-// forever is the last moment that a Timestamp can name.
-const forever events.Timestamp = 253402300799_000
-
 // revocation is what c tells verifiers, nil where c neither revokes nor lifts.
 func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
 	if c.event.Type == events.RevocationLifted {
@@ -64,7 +61,7 @@ func (l *lane) needed(r *events.Revocation, exp events.Timestamp, at time.Time) 
 	lifetime, skew := events.Timestamp(l.cfg.MaxLifetime.Milliseconds()), events.Timestamp(l.cfg.Skew.Milliseconds())
 	switch {
 	case r.Scope == events.ScopeKey:
-		return forever
+		return events.MaxTimestamp
 	case r.IssuedBefore != 0:
 		return r.IssuedBefore + lifetime + skew
 	case r.Scope == events.ScopeToken && exp != 0:
@@ -101,7 +98,7 @@ func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *even
 	if !scope.RevokedType().Known() {
 		return nil, malformed("data.attributes.scope: not a scope")
 	}
-	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, FeedKey: c.tenant.FeedKey().Generation, Expires: forever}
+	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, FeedKey: c.tenant.FeedKey().Generation, Expires: events.MaxTimestamp}
 	if generation, err := strconv.ParseUint(d.Attributes["feed_key"], 10, 32); err == nil && generation > 0 {
 		r.FeedKey = uint32(generation)
 	}

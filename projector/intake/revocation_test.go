@@ -70,7 +70,7 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		"subject":                 entry(events.ScopeSubject, issuer, "alice@example.com", ts, ts+lifetime+skew),
 		"subject before":          entry(events.ScopeSubject, issuer, "alice@example.com", before, before+lifetime+skew),
 		"client":                  entry(events.ScopeClient, issuer, "app", before, before+lifetime+skew),
-		"key":                     entry(events.ScopeKey, issuer, "k1", 0, forever),
+		"key":                     entry(events.ScopeKey, issuer, "k1", 0, events.MaxTimestamp),
 		"issuer":                  entry(events.ScopeIssuer, issuer, "", before, before+lifetime+skew),
 		"tenant":                  entry(events.ScopeTenant, "", "", before, before+lifetime+skew),
 		"grant":                   entry(events.ScopeGrant, issuer, "g1", 0, received+lifetime+skew),
@@ -112,7 +112,7 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 	r.drained()
 	facts := r.facts()
 	for id, expires := range map[string]events.Timestamp{
-		"for ever": forever, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": forever,
+		"for ever": events.MaxTimestamp, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": events.MaxTimestamp,
 	} {
 		scope := events.ScopeToken
 		if id == "key" {

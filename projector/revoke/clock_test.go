@@ -23,9 +23,9 @@ func (h *hands) now() time.Time          { return time.Now().Add(time.Duration(h
 // sweeping is a revoker that goes by h, and drops and stores often.
 func (d *desk) sweeping(t *testing.T, h *hands) *Revoker {
 	t.Helper()
-	r := d.revoker(t, func(c *Config) { c.Now, c.RefreshEvery, c.ClockSkew = h.now, c.SnapshotEvery, 100*time.Millisecond })
-	r.sweepEvery = 20 * time.Millisecond
-	return r
+	return d.revoker(t, func(c *Config) {
+		c.Now, c.RefreshEvery, c.ClockSkew, c.SweepEvery = h.now, c.SnapshotEvery, 100*time.Millisecond, 20*time.Millisecond
+	})
 }
 
 // soon is a record whose entry leaves in some seconds.

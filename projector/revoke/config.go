@@ -43,6 +43,9 @@ type Config struct {
 	// changes, so that the heartbeats behind one stay few. Default 5 min, at
 	// least SnapshotEvery, and well under the age at which deltas are dropped.
 	RefreshEvery time.Duration
+	// SweepEvery is how often what has expired is dropped from memory, and with it
+	// from snapshots. Default 10 s, at least 10 ms.
+	SweepEvery time.Duration
 	// StandbyFor is how long the feed must be silent before a writer that was
 	// overtaken takes over again. Default 3 s, at least twice Heartbeat.
 	StandbyFor time.Duration
@@ -61,6 +64,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Heartbeat, time.Second)
 	def(&c.SnapshotEvery, time.Minute)
 	def(&c.RefreshEvery, max(5*time.Minute, c.SnapshotEvery))
+	def(&c.SweepEvery, 10*time.Second)
 	def(&c.StandbyFor, max(3*time.Second, 2*c.Heartbeat))
 	def(&c.ClockSkew, 2*time.Second)
 	if c.Log == nil {
@@ -94,6 +98,7 @@ func (c Config) Validate() error {
 	check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
 	check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
 	check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
+	check(c.SweepEvery >= 10*time.Millisecond, "sweep every %s: want at least 10ms", c.SweepEvery)
 	check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
 	check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
 	return errors.Join(errs...)

@@ -29,6 +29,9 @@
 //     chain names the delta before it, or a snapshot where that is too far back.
 //   - The feed can be rebuilt from the log alone: a snapshot that is missing,
 //     changed or of another log is not needed.
+//   - The snapshot before the newest stays until the next is stored, for whoever
+//     is still reading it. A revoker that stood still while it stored one replaces
+//     none that was stored meanwhile.
 //   - Once it is the writer, a slow or failing object store or keyring delays
 //     no delta.
 //   - An entry leaves when it has expired by the last delta's time, and a delta
@@ -45,7 +48,9 @@
 // revocation.Delta, Announcement, Snapshot and KeysReply. A position is the
 // index of a record in the log of its shard. A record that ought to revoke but
 // does not say what is counted in Stats.Defects and logged: it cannot be
-// enforced.
+// enforced. A snapshot takes about 18.5 bytes a revocation. Two are kept, and there
+// are three while one is being stored: 10 million revocations take up to 560 MB of
+// the object store.
 //
 // Which clock is trusted with what: the earlier of ours and the NATS server's
 // with when entries leave and heads are signed; the intake's, and the

@@ -3,12 +3,17 @@ package revoke
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
@@ -359,13 +364,17 @@ func TestBatchThatCannotBeReadStopsTheLine(t *testing.T) {
 	}
 }
 
+// TestSnapshotIsReplacedAsAWhole: the newest is there, and the one that it
+// replaced for who reads it; what is before that is gone, and so is what was cut
+// off.
 func TestSnapshotIsReplacedAsAWhole(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	b := &bucket{d.js}
-	for _, size := range []int{0, 1, chunkSize, chunkSize + 1, 5*chunkSize - 1, 10} {
-		if _, err := d.js.Publish(t.Context(), chunkSubjects+"cut-off", []byte("left behind")); err != nil {
-			t.Fatal(err)
+	b, before := &bucket{d.js}, 0
+	for _, size := range []int{0, 1, chunkSize, chunkSize + 1, 0, 5*chunkSize - 1, 10} {
+		var old jetstream.ObjectInfo
+		if before > 0 {
+			old = d.describedSnapshot(t)
 		}
 		want := bytes.Repeat([]byte{byte(size)}, size)
 		if err := b.Put(t.Context(), want); err != nil {
@@ -375,12 +384,109 @@ func TestSnapshotIsReplacedAsAWhole(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("size %d: got %d bytes, %v", size, len(got), err)
 		}
-		s, err := d.js.Stream(t.Context(), objectStream)
-		if err != nil {
+		if n := d.chunksOf(t, ">"); n != chunksIn(before)+chunksIn(size) {
+			t.Errorf("size %d after %d: %d chunks are kept", size, before, n)
+		}
+		if n := d.chunksOf(t, old.NUID); before > 0 && n != chunksIn(before) {
+			t.Errorf("who reads the %d bytes before has %d chunks", before, n)
+		}
+		before = size
+	}
+	for range 2 {
+		if _, err := d.js.Publish(t.Context(), chunkSubjects+"cut-off", []byte("left behind")); err != nil {
 			t.Fatal(err)
 		}
-		if n, chunks := s.CachedInfo().State.Msgs, uint64(size+chunkSize-1)/chunkSize; n != chunks+1 {
-			t.Errorf("size %d: %d messages are kept, want %d chunks and a description", size, n, chunks)
+		if err := b.Put(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := d.chunksOf(t, ">"); n != 0 {
+		t.Errorf("%d chunks are left behind", n)
+	}
+}
+
+func chunksIn(size int) uint64 { return uint64(size+chunkSize-1) / chunkSize }
+
+// describedSnapshot is the newest, as its description says.
+func (d *desk) describedSnapshot(t *testing.T) (info jetstream.ObjectInfo) {
+	t.Helper()
+	_, data, err := message(t.Context(), d.js, objectStream, lastOf{metaSubject})
+	if err == nil {
+		err = json.Unmarshal(data, &info)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// chunksOf is how many chunks are stored of one snapshot.
+func (d *desk) chunksOf(t *testing.T, nuid string) (n uint64) {
+	t.Helper()
+	s, err := d.js.Stream(t.Context(), objectStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(chunkSubjects+nuid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, count := range info.State.Subjects {
+		n += count
+	}
+	return n
+}
+
+// paused stands still before the description of a snapshot is stored.
+type paused struct {
+	jetstream.JetStream
+	meanwhile func()
+}
+
+func (p *paused) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	p.meanwhile()
+	return p.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+// TestAPausedSnapshotReplacesNone: a revoker stood still between its chunks and
+// their description, and another took over and stored its own, once or more
+// often. The one that comes late takes nothing away and leaves nothing.
+func TestAPausedSnapshotReplacesNone(t *testing.T) {
+	t.Parallel()
+	for before := range 2 {
+		for meanwhile := 1; meanwhile <= 2; meanwhile++ {
+			t.Run(fmt.Sprint(before, " before, ", meanwhile, " meanwhile"), func(t *testing.T) {
+				t.Parallel()
+				d := newDesk(t)
+				other := &bucket{d.js}
+				put := func(fill byte) []byte {
+					data := bytes.Repeat([]byte{fill}, 2*chunkSize+1)
+					if err := other.Put(t.Context(), data); err != nil {
+						t.Fatal(err)
+					}
+					return data
+				}
+				for range before {
+					put('x')
+				}
+				var want []byte
+				late := &bucket{&paused{d.js, func() {
+					for n := range meanwhile {
+						want = put(byte(n))
+					}
+				}}}
+				if err := late.Put(t.Context(), bytes.Repeat([]byte("late"), chunkSize)); !errors.Is(err, errFenced) {
+					t.Errorf("the late one: %v", err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if got, err := other.Get(ctx); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("got %d bytes, %v", len(got), err)
+				}
+				if n := d.chunksOf(t, ">"); n != uint64(3*min(before+meanwhile, 2)) {
+					t.Errorf("%d chunks are kept", n)
+				}
+			})
 		}
 	}
 }

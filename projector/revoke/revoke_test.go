@@ -317,6 +317,7 @@ func TestRunStopsAndSaysWhy(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"nothing": {}, "no keys": {Key: key}, "heartbeat": {Key: key, Keys: feedtest.NewKeys(), Heartbeat: time.Minute},
 		"snapshots": {Key: key, Keys: feedtest.NewKeys(), SnapshotEvery: time.Hour, RefreshEvery: time.Minute}, "standby": {Key: key, StandbyFor: 1},
+		"sweep": {Key: key, Keys: feedtest.NewKeys(), SweepEvery: 1},
 	} {
 		if err := New(cfg).Run(t.Context()); err == nil {
 			t.Errorf("%s: no error", name)

@@ -21,8 +21,6 @@ type Revoker struct {
 	deltas  deltas
 	objects objects
 
-	sweepEvery time.Duration // sweepEvery, but in tests
-
 	published, entries, snapshots, defects, takeovers atomic.Uint64
 	head                                              atomic.Pointer[revocation.Head] // of the last delta
 	active                                            atomic.Bool                     // since the first delta of a term
@@ -56,7 +54,7 @@ func (s Stats) PositionOf(shard uint16) uint64 {
 // New is a Revoker. Run says what is wrong with cfg.
 func New(cfg Config) *Revoker {
 	cfg = cfg.withDefaults()
-	return &Revoker{cfg: cfg, clock: clock{own: cfg.Now, skew: cfg.ClockSkew, log: cfg.Log}, sweepEvery: sweepEvery}
+	return &Revoker{cfg: cfg, clock: clock{own: cfg.Now, skew: cfg.ClockSkew, log: cfg.Log}}
 }
 
 // Stats is what happened so far.

@@ -36,7 +36,8 @@ type deltas interface {
 type objects interface {
 	// Get is the newest snapshot. Any error means that there is none to be had.
 	Get(ctx context.Context) ([]byte, error)
-	// Put replaces it. Readers see the old one or the new one.
+	// Put replaces it. Readers see the old one or the new one, and who reads the
+	// old one has until the next Put.
 	Put(ctx context.Context, data []byte) error
 }
 
@@ -98,10 +99,14 @@ func (d *deltaStream) Get(ctx context.Context, seq uint64) ([]byte, error) {
 	return data, err
 }
 
-// lastOf and at are the questions that message can ask.
+// lastOf, nextOf and at are the questions that message can ask.
 type (
 	lastOf struct {
 		Subject string `json:"last_by_subj"`
+	}
+	nextOf struct {
+		Seq     uint64 `json:"seq"`
+		Subject string `json:"next_by_subj"`
 	}
 	at struct {
 		Seq uint64 `json:"seq"`
@@ -140,14 +145,19 @@ func message(ctx context.Context, js jetstream.JetStream, name string, which any
 func (d *deltaStream) Publish(ctx context.Context, data []byte, expectLast uint64) error {
 	_, err := d.js.Publish(ctx, stream.RevocationsSubject, data,
 		jetstream.WithExpectStream(stream.RevocationsStream), jetstream.WithExpectLastSequence(expectLast))
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+	if wrongLast(err) {
 		return fmt.Errorf("publish stream=%s after=%d: %w", stream.RevocationsStream, expectLast, errFenced)
 	}
 	if err != nil {
 		return fmt.Errorf("publish stream=%s after=%d: %w", stream.RevocationsStream, expectLast, err)
 	}
 	return nil
+}
+
+// wrongLast reports whether err says that another message was stored before.
+func wrongLast(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 func (d *deltaStream) Announce(data []byte) error {

@@ -33,9 +33,6 @@ type writer struct {
 	finished chan bool // whether the one being stored was
 }
 
-// sweepEvery is how often expired entries are dropped.
-const sweepEvery = 10 * time.Second
-
 // run continues the feed until ctx is done or something is uncertain.
 func (w *writer) run(ctx context.Context) error {
 	outer := ctx
@@ -48,7 +45,7 @@ func (w *writer) run(ctx context.Context) error {
 	w.beside.Go(func() { w.r.watchClock(ctx) })
 	beat := time.NewTicker(w.r.cfg.Heartbeat)
 	defer beat.Stop()
-	sweep := time.NewTicker(w.r.sweepEvery)
+	sweep := time.NewTicker(w.r.cfg.SweepEvery)
 	defer sweep.Stop()
 	w.snapshot(ctx)
 	err := w.publish(ctx, w.pending)

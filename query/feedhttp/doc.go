@@ -13,7 +13,10 @@
 //
 //   - A stream that names a position goes on with the delta behind it, and
 //     leaves none out; where that is not to be had, or the position is of
-//     another history, it says reset and ends.
+//     another feed, it says reset and ends.
+//   - A position names no log. Where the log was made anew and the feed stayed,
+//     streams end, and one that comes back with its position is sent the first
+//     delta of the new log: its PrevSum is zero, and its epoch another.
 //   - Heartbeats are the feed's own, signed: a stream over which nothing comes
 //     makes nobody believe that nothing was revoked.
 //   - A stream that does not take what it is sent within WriteWait is cut, and

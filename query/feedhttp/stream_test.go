@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,6 +198,77 @@ func TestCatchingUpEnds(t *testing.T) {
 	}
 	if n < 2 || s.Stats().Cut != 1 {
 		t.Errorf("%d events, %+v, %v", n, s.Stats(), err)
+	}
+}
+
+const atOnce = 16 // as many as read what is stored
+
+// stuck is a source that answers none of those, until it is opened.
+type stuck struct {
+	feedhttp.Source
+	reading atomic.Int64
+	open    chan struct{}
+}
+
+func (s *stuck) After(ctx context.Context, seq uint64) ([][]byte, uint64, bool, error) {
+	if s.reading.Add(1) <= atOnce {
+		<-s.open
+	}
+	return nil, seq, false, ctx.Err()
+}
+
+func (s *stuck) Last(context.Context) ([]byte, error) { return nil, nil }
+
+// Few read what is stored at once: each holds some of it. Others wait for them, and
+// are sent away before their client thinks that nobody is there.
+func TestFewReadWhatIsStoredAtOnce(t *testing.T) {
+	t.Parallel()
+	from := &stuck{open: make(chan struct{})}
+	s, err := feedhttp.New(feedhttp.Config{Source: from, PublicKey: feedtest.Public(), WriteWait: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := serve(t, s, far())
+	for range atOnce {
+		stall(t, web.URL, "7-1")
+	}
+	feedtest.Eventually(t, "as many as may", func() bool { return from.reading.Load() == atOnce })
+	for range 3 {
+		if resp := get(t, web.URL+"/stream", "Last-Event-ID", "7-1"); resp.StatusCode != http.StatusServiceUnavailable || from.reading.Load() != atOnce {
+			t.Errorf("%d, and %d read at once", resp.StatusCode, from.reading.Load())
+		}
+	}
+	close(from.open)
+	feedtest.Eventually(t, "room", func() bool { return s.Stats().Streams == 0 })
+	if e, err := listen(t, web.URL, "7-1").next(); err != nil || e.name != feedhttp.EventReset {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// A position names the feed and not the log: where the log was made anew, a stream
+// that follows ends, and one that comes with its position is sent the first delta of
+// the new log, which says so.
+func TestAPositionNamesNoLog(t *testing.T) {
+	t.Parallel()
+	s, err := feedhttp.New(feedhttp.Config{Source: &endless{}, PublicKey: feedtest.Public()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, c := serve(t, s, far()), &chain{to: s}
+	c.pass(t, nil)
+	follows := listen(t, web.URL, "")
+	before := follows.delta()
+	d := &revocation.Delta{Head: revocation.Head{Epoch: before.Epoch + 1, Feed: before.Feed, Seq: before.Seq + 1}, Prev: before.Seq}
+	m, err := d.Sign(feedtest.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Pass(d, m)
+	if e, err := follows.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("who followed was sent %+v, %v", e, err)
+	}
+	if got := listen(t, web.URL, follows.id).delta(); got.Seq != d.Seq || !got.PrevSum.IsZero() || got.SameHistory(&before.Head) {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -1,10 +1,13 @@
 package history_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -250,6 +253,65 @@ func (p *past) same(c revocation.Claims, at history.Moment, want revocation.Deci
 	if d := cmp.Diff(want, got); d != "" || !was.Time.Equal(when) {
 		p.T.Fatalf("%+v at %+v: %s", c, at, d)
 	}
+}
+
+// held keeps passes where they begin, until it is opened.
+type held struct {
+	*lane.Follower
+	in   atomic.Int64 // passes that began
+	open chan struct{}
+}
+
+func (h *held) Sync(ctx context.Context) error {
+	h.in.Add(1)
+	select {
+	case <-h.open:
+		return h.Follower.Sync(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestAsManyPassesAsAreAllowed: others wait for them, and may leave.
+func TestAsManyPassesAsAreAllowed(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	h := &held{Follower: kit.Follower(), open: make(chan struct{})}
+	past, err := history.New(history.Config{Logs: []*stream.Log{kit.Log}, Keys: kit.Keyring, Lane: h, AtOnce: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit.Run(h.Run)
+	c := claims(rand.New(rand.NewPCG(1, 1)), "acme")
+	decide := func(ctx context.Context) error {
+		_, _, err := past.Decide(ctx, c, history.Moment{Time: time.Now()})
+		return err
+	}
+	var all sync.WaitGroup
+	begin := func() {
+		all.Go(func() {
+			if err := decide(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		begin()
+	}
+	lanetest.Eventually(t, "as many passes as are allowed", func() error {
+		if n := h.in.Load(); n != 3 {
+			return fmt.Errorf("%d passes", n)
+		}
+		return nil
+	})
+	begin()
+	leave, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := decide(leave); !errors.Is(err, context.Canceled) || h.in.Load() != 3 {
+		t.Errorf("%v, and %d passes go on at once", err, h.in.Load())
+	}
+	close(h.open)
+	all.Wait()
 }
 
 // TestBeforeEverythingNothingIsRevoked, and what has not happened is no answer.

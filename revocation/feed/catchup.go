@@ -20,10 +20,15 @@ func (f *Feed) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.show(v)
-	f.listeners.tell(nil)
+	f.replace(v)
 	f.once.Do(func() { close(f.ready) })
 	return nil
+}
+
+// replace shows a view under which any decision may be another one.
+func (f *Feed) replace(v *view) {
+	f.show(v)
+	f.listeners.tell(nil)
 }
 
 // fromHere continues the view that is there.
@@ -106,7 +111,7 @@ func (f *Feed) fromSnapshot(ctx context.Context) (*view, error) {
 	v := f.viewOf(s)
 	f.settle(ctx, v)
 	if f.view.Load() == nil {
-		f.show(v)
+		f.replace(v)
 	}
 	if err := f.sameHistory(ctx, v); err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (f *Feed) restore() {
 	if len(v.set.Missing()) == 0 {
 		v.position, v.others = s.Position, s.Others
 	}
-	f.show(v)
+	f.replace(v)
 	f.cfg.Log.Info("saved snapshot loaded", "seq", s.Seq, "last", s.Position, "count", s.Len())
 }
 
@@ -106,12 +106,12 @@ func (f *Feed) write(name string, data []byte) {
 	if f.cfg.Dir == "" {
 		return
 	}
-	if err := replace(f.cfg.Dir, name, data); err != nil {
+	if err := overwrite(f.cfg.Dir, name, data); err != nil {
 		f.cfg.Log.Warn("feed not saved", "err", err)
 	}
 }
 
-func replace(dir, name string, data []byte) (err error) {
+func overwrite(dir, name string, data []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

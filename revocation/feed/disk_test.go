@@ -5,12 +5,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/revocation"
@@ -78,6 +80,35 @@ func TestStartWithoutServerRefusesWhatWasRevoked(t *testing.T) {
 	case <-f.Ready():
 		t.Error("ready without a server")
 	default:
+	}
+}
+
+// TestListenersAreToldOfTheFirstView: at once, also where nobody can say what came
+// behind it.
+func TestListenersAreToldOfTheFirstView(t *testing.T) {
+	t.Parallel()
+	l := startLine(t)
+	l.log.Revoke(t, events.ScopeToken, feedtest.Claims(1))
+	l.await(t, 1, revocation.Revoked)
+	l.stop() // and with it the snapshot is stored
+	deltas, err := natsdtest.JetStream(t, l.server, natsd.Operator).Stream(t.Context(), stream.RevocationsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := deltas.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stored := New(Config{Conn: natsdtest.Connect(t, l.server, natsd.Verifier), PublicKey: feedtest.Public()})
+	stored.keys = []events.FeedKey{feedtest.Key(1)}
+	for name, f := range map[string]*Feed{"stored": stored, "saved": New(Config{Conn: offline(t), PublicKey: feedtest.Public(), Dir: saved(t)})} {
+		var told atomic.Bool
+		f.Listen(func(entries []revocation.Entry) {
+			if entries == nil && f.Decide(feedtest.Claims(1)).State == revocation.Revoked {
+				told.Store(true)
+			}
+		})
+		feedtest.Go(t, f.Run)
+		feedtest.Eventually(t, "told of what was "+name, told.Load)
 	}
 }
 

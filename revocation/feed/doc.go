@@ -45,7 +45,8 @@
 //     the keys that read the entries up to it were asked for and answered. That
 //     of a decision is in the shard of the token's tenant.
 //   - Listeners are told of every entry that was applied when decisions see it,
-//     announced or stored, and of a new view and new keys.
+//     announced or stored, and of a new view, the first one and a saved one among
+//     them, and new keys.
 //   - It needs no more than a verifier's credentials: core subscriptions,
 //     direct gets and one request. It creates nothing on the server.
 //   - With Dir, a start without the server refuses what the last saved snapshot
@@ -76,7 +77,7 @@
 // # Concurrency
 //
 // Run may be called once. Everything else may be called from any goroutine, and
-// Decide takes no lock but the set's read lock.
+// Decide takes no lock.
 //
 // # What it does not do
 //
@@ -85,7 +86,9 @@
 // delta comes. It trusts the clocks of projector and verifier to be within
 // ClockSkew: by so much a held-back feed can look younger than it is; further
 // apart nothing is active, and what is revoked is revoked. The saved snapshot is
-// as old as SaveEvery, not as the last delta.
+// as old as SaveEvery, not as the last delta. A snapshot that takes longer to fetch
+// than the time in which two others are stored, two minutes where something changes
+// all the time, cannot be loaded.
 //
 // # Sources
 //

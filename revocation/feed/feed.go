@@ -37,14 +37,12 @@ type Feed struct {
 
 	beside sync.WaitGroup // saving a snapshot, reporting
 	saving atomic.Bool
-
-	buffer int // liveBuffer, but in tests
 }
 
 // New is a Feed. Run says what is wrong with cfg.
 func New(cfg Config) *Feed {
 	cfg = cfg.withDefaults()
-	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{}), moved: make(chan struct{}, 1), announced: make(chan *nats.Msg, announcedBuffer), buffer: liveBuffer}
+	return &Feed{cfg: cfg, store: store{conn: cfg.Conn}, ready: make(chan struct{}), moved: make(chan struct{}, 1), announced: make(chan *nats.Msg, announcedBuffer)}
 }
 
 // liveBuffer is how many live deltas may wait while the feed catches up. What
@@ -67,7 +65,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	defer cancel()
 	f.restore()
 	f.report(ctx)
-	live := make(chan *nats.Msg, f.buffer)
+	live := make(chan *nats.Msg, liveBuffer)
 	for subject, messages := range map[string]chan *nats.Msg{stream.LiveRevocations: live, stream.LiveAnnouncements: f.announced} {
 		sub, err := f.cfg.Conn.ChanSubscribe(subject, messages)
 		if err != nil {

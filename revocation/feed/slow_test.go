@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/revocation"
@@ -37,8 +39,11 @@ func TestSlowConsumerIsAGapAndMended(t *testing.T) {
 			<-release
 		}
 	}})
-	f.buffer = 4
-	feedtest.Go(t, f.Run)
+	live := make(chan *nats.Msg, 4)
+	if _, err := conn.ChanSubscribe(stream.LiveRevocations, live); err != nil {
+		t.Fatal(err)
+	}
+	feedtest.Go(t, func(ctx context.Context) error { return f.loop(ctx, live) })
 	<-f.Ready()
 	at := []uint64{l.log.Revoke(t, events.ScopeToken, feedtest.Claims(0))}
 	<-stuck

@@ -84,8 +84,9 @@ type Object struct {
 	Deleted bool   `json:"deleted"` // then there is none
 }
 
-// snapshot is the newest snapshot as it was signed. It may be replaced while it
-// is read; then it comes out short, and the next attempt finds the new one.
+// snapshot is the newest snapshot as it was signed. It may be replaced once while
+// it is read. The second time it is taken away and comes out short; the next
+// attempt finds the new one.
 func (s store) snapshot(ctx context.Context) ([]byte, error) {
 	o, err := s.describe(ctx)
 	if err != nil {
@@ -122,7 +123,7 @@ func (s store) chunks(ctx context.Context, subject string, size uint64) ([]byte,
 		next, more = got.last+1, got.more
 	}
 	if uint64(len(data)) != size {
-		return nil, fmt.Errorf("get snapshot: %d of %d bytes: it was replaced meanwhile", len(data), size)
+		return nil, fmt.Errorf("get snapshot: %d of %d bytes: it was replaced twice meanwhile", len(data), size)
 	}
 	return data, nil
 }

@@ -71,10 +71,15 @@ func (r *claimReader) text(name string) string {
 // name is refused: the token would outlive every attempt to revoke it.
 func (r *claimReader) id(name string) string {
 	s := r.text(name)
-	if len(s) > events.MaxTextBytes || strings.ContainsFunc(s, unicode.IsControl) {
+	if !nameable(s) {
 		r.refuse(name)
 	}
 	return s
+}
+
+// nameable reports whether a revocation could name an identifier.
+func nameable(id string) bool {
+	return len(id) <= events.MaxTextBytes && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
 func (r *claimReader) date(name string) (t events.Timestamp) {
@@ -109,10 +114,10 @@ func (r *claimReader) audience() (out events.Audience) {
 }
 
 // complete reports whether c has what RFC 9068 section 2.2 requires beside
-// what the parser checks: what is missing is what the token could not be
+// what the parser and judge check: what is missing is what the token could not be
 // revoked by.
 func (c *Claims) complete() bool {
-	return c.IssuedAt != 0 && c.TokenID != "" && c.Subject != "" && c.ClientID != ""
+	return c.TokenID != "" && c.Subject != "" && c.ClientID != ""
 }
 
 func numericDate(t events.Timestamp) (*jwt.NumericDate, error) {

@@ -87,9 +87,10 @@ type Config struct {
 	// Default 24 h, up to 400 days. It must not be more than the intake's
 	// longest permitted lifetime: cut-offs are kept for no longer.
 	MaxLifetime time.Duration
-	// AllowIncomplete accepts tokens without jti, iat, sub or client_id, which
-	// RFC 9068 requires. A token cannot be revoked by what it does not have; one
-	// without iat is revoked by any cut-off.
+	// AllowIncomplete accepts tokens without jti, sub or client_id, which RFC 9068
+	// requires. A token cannot be revoked by what it does not have. iat is required
+	// all the same: without it nobody can tell how long a token lives, and one that
+	// outlives a cut-off would pass again when that has left.
 	AllowIncomplete bool
 
 	// Policy is what the whole application wants. Default Strict.

@@ -20,10 +20,11 @@
 //     member twice, in header or claims and at any depth; what is not UTF-8; white
 //     space, padding or loose bits around the three parts.
 //   - What is parsed is bounded: 16 KiB, 32 levels.
-//   - iss, aud and exp are required and checked; iat may not be in the future;
-//     iat, jti, sub and client_id are required unless AllowIncomplete. A lifetime
+//   - iss, aud, exp and iat are required and checked; iat may not be in the
+//     future; jti, sub and client_id are required unless AllowIncomplete. A lifetime
 //     beyond MaxLifetime is refused, because a revocation is kept for no longer,
-//     and so is an identifier that no revocation could name.
+//     and so is an identifier that no revocation could name, of the token or of
+//     its key.
 //   - A key is revoked by the id that it has in the key source, whether or not
 //     the token names it.
 //   - A revoked token is refused under every policy.
@@ -66,9 +67,9 @@
 //
 // # Concurrency
 //
-// All of it may be used from any goroutine. [Verifier.Close] waits for reports no
-// longer than its context lasts. Every watched call has a timer; no
-// goroutine waits for it.
+// All of it may be used from any goroutine. Every watched call has a timer; no
+// goroutine waits for it. A Guard and its routes have one place in the feed, until
+// Close. [Verifier.Close] waits for reports no longer than its context lasts.
 //
 // # What it does not do
 //

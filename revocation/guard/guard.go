@@ -8,7 +8,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -34,7 +33,8 @@ type Token struct {
 	call Call // that it came with
 }
 
-// New is a Guard for the tokens that cfg describes.
+// New is a Guard for the tokens that cfg describes. Close ends it: one that is made
+// for a while, as for one of many tenants, stays in the feed until then.
 func New(cfg Config) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
@@ -47,6 +47,10 @@ func New(cfg Config) (*Guard, error) {
 	)
 	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64), unverified: &unverified{most: cfg.UnverifiedPerSecond}}, nil
 }
+
+// Close has the feed not tell g and its routes of changes any more. Streams that are
+// open are decided anew within a second from then on.
+func (g *Guard) Close() { g.streams.stop() }
 
 // With is g for a route that wants policy p. The stricter of the two counts.
 func (g *Guard) With(p Policy) *Guard {
@@ -124,14 +128,10 @@ func refusalOf(err error) *Refusal {
 // judge checks what the parser does not.
 func (g *Guard) judge(t *Token) *Refusal {
 	c := &t.Claims
-	from := c.IssuedAt
-	if from == 0 {
-		from = events.TimestampOf(g.cfg.Now())
-	}
 	switch {
-	case !g.cfg.AllowIncomplete && !c.complete():
+	case c.IssuedAt == 0, !g.cfg.AllowIncomplete && !c.complete():
 		return refuse(ReasonIncomplete)
-	case int64(c.Expires-from) > g.cfg.MaxLifetime.Milliseconds():
+	case int64(c.Expires-c.IssuedAt) > g.cfg.MaxLifetime.Milliseconds():
 		return refuse(ReasonLifetime)
 	}
 	if t.Tenant = g.cfg.TenantOf(c); t.Tenant == "" {

@@ -104,8 +104,13 @@ func TestConfigurationNarrowsAndWidens(t *testing.T) {
 		{"algorithm not listed", func(c *guard.Config) { c.Algorithms = []string{"RS256"} }, good(t, claims()), guard.ReasonAlgorithm},
 		{"other typ listed", func(c *guard.Config) { c.Types = []string{"application/JWT"} }, good(t, claims(), header("typ", "jwt")), ""},
 		{"no typ listed", func(c *guard.Config) { c.Types = []string{""} }, good(t, claims(), withoutHeader("typ")), ""},
-		{"incomplete allowed", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(without("jti"), without("iat"))), ""},
-		{"incomplete, and lives too long", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(without("iat"), set("exp", now.Add(25*time.Hour).Unix()))), guard.ReasonLifetime},
+		{"incomplete allowed", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(without("jti"), without("sub"), without("client_id"))), ""},
+		{"incomplete, and lives too long", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(without("jti"), set("exp", now.Add(25*time.Hour).Unix()))), guard.ReasonLifetime},
+		{"incomplete allowed, but without iat it could live for ever", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(without("iat"))), guard.ReasonIncomplete},
+		{"the same, of 1970", func(c *guard.Config) { c.AllowIncomplete = true }, good(t, claims(set("iat", 0))), guard.ReasonIncomplete},
+		{"the id of the key is one that no revocation could name", func(c *guard.Config) {
+			c.Keys = guard.StaticKeys{{ID: strings.Repeat("k", events.MaxTextBytes+1), Algorithm: "ES256", Public: ecKey.Public()}}
+		}, good(t, claims(), withoutHeader("kid")), guard.ReasonKey},
 		{"leeway", func(c *guard.Config) { c.Leeway = 10 * time.Second }, good(t, claims(set("exp", now.Add(-9*time.Second).Unix()), set("nbf", now.Add(9*time.Second).Unix()))), ""},
 		{"beyond leeway", func(c *guard.Config) { c.Leeway = 10 * time.Second }, good(t, claims(set("exp", now.Add(-11*time.Second).Unix()))), guard.ReasonExpired},
 		{"longer lifetime", func(c *guard.Config) { c.MaxLifetime = 48 * time.Hour }, good(t, claims(set("exp", now.Add(24*time.Hour).Unix()))), ""},
@@ -128,7 +133,7 @@ func TestDecisionIsAskedForWhatTheTokenSays(t *testing.T) {
 	azp := want
 	azp.ClientID = "other"
 	incomplete := want
-	incomplete.IssuedAt, incomplete.TokenID, incomplete.Subject, incomplete.ClientID = 0, "", "", ""
+	incomplete.TokenID, incomplete.Subject, incomplete.ClientID = "", "", ""
 	lowercase := want
 	lowercase.SessionID = ""
 	tenant := want
@@ -141,7 +146,7 @@ func TestDecisionIsAskedForWhatTheTokenSays(t *testing.T) {
 	}{
 		{"all", good(t, claims()), func(*guard.Config) {}, want},
 		{"azp stands in for client_id", good(t, claims(without("client_id"), set("azp", "other"))), func(*guard.Config) {}, azp},
-		{"no iat, jti, sub and client_id", good(t, claims(without("iat"), without("jti"), without("sub"), without("client_id"))), func(c *guard.Config) { c.AllowIncomplete = true }, incomplete},
+		{"no jti, sub and client_id", good(t, claims(without("jti"), without("sub"), without("client_id"))), func(c *guard.Config) { c.AllowIncomplete = true }, incomplete},
 		{"a name in capitals is another claim", good(t, claims(without("sid"), set("SID", "session-1"))), func(*guard.Config) {}, lowercase},
 		{"key that the token does not name", good(t, claims(), withoutHeader("kid")), func(c *guard.Config) { c.Keys = guard.StaticKeys{keys()[0]} }, want},
 		{"tenant from the claims", good(t, claims()), func(c *guard.Config) { c.TenantOf = func(c *guard.Claims) string { return c.Scope } }, tenant},

@@ -22,6 +22,8 @@ func (g *Guard) key(ctx context.Context, parsed *jwt.Token, t *Token) (any, erro
 		return nil, refuse(ReasonKey)
 	case err != nil:
 		return nil, refuse(ReasonKeys)
+	case !nameable(k.ID):
+		return nil, refuse(ReasonKey)
 	case k.Algorithm != parsed.Method.Alg():
 		return nil, refuse(ReasonAlgorithm)
 	}

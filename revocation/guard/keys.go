@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+
+	"github.com/rescindhq/rescind/events"
 )
 
 // ErrNoKey means that there is no such key, certainly.
@@ -27,7 +29,7 @@ type KeySource interface {
 
 // Key is a public key and the one algorithm that it is used with.
 type Key struct {
-	ID        string
+	ID        string // 1 to events.MaxTextBytes bytes without control characters: a key is revoked by it
 	Algorithm string // a value of Algorithms
 	Public    crypto.PublicKey
 }
@@ -70,9 +72,10 @@ type jwk struct {
 
 // ParseKeys reads a JWK set. Keys that cannot be used are left out, as RFC 7517
 // section 5 has it: those for encryption, secret ones, kinds that are not in
-// Algorithms; and those that are damaged or too weak, have no id, or share it
-// with another key, so that it cannot be told which is meant. It is an error where
-// these leave none.
+// Algorithms; and those that are damaged or too weak, have no id that a revocation
+// could name, or share it with another key, so that it cannot be told which is
+// meant. It is an error where these leave none, and where the member keys, which
+// makes it a set, is missing.
 func ParseKeys(set []byte) (StaticKeys, error) {
 	keys, _, err := parseKeys(set)
 	return keys, err
@@ -86,6 +89,9 @@ func parseKeys(set []byte) (keys StaticKeys, faults []error, err error) {
 	}
 	if err := json.Unmarshal(set, &in); err != nil {
 		return nil, nil, fmt.Errorf("JWK set: %w", err)
+	}
+	if in.Keys == nil {
+		return nil, nil, errors.New("JWK set: it has no member keys")
 	}
 	named := make(map[string]int)
 	for i, m := range in.Keys {
@@ -135,6 +141,8 @@ func (j *jwk) key() (Key, error) {
 	switch {
 	case j.ID == "":
 		return Key{}, errors.New("kid is missing")
+	case !nameable(j.ID):
+		return Key{}, fmt.Errorf("kid: want up to %d bytes without control characters, as no revocation could name another", events.MaxTextBytes)
 	case !slices.Contains(algorithms, j.Algorithm):
 		return Key{}, errOtherKind
 	}

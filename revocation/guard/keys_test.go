@@ -5,8 +5,10 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"testing"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/revocation/guard"
 )
 
@@ -54,6 +56,8 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		"short Ed25519":   {"kty": "OKP", "crv": "Ed25519", "kid": "w", "x": "AAAA"},
 		"not base64":      {"kty": "RSA", "kid": "w", "n": "**", "e": "AQAB"},
 		"wrong kind of x": {"kty": "EC", "crv": "P-256", "kid": "w", "x": 5},
+		"id too long":     {"kty": "OKP", "crv": "Ed25519", "kid": strings.Repeat("k", events.MaxTextBytes+1), "x": half},
+		"id with control": {"kty": "OKP", "crv": "Ed25519", "kid": "a\nb", "x": half},
 	}
 	for name, k := range base {
 		if got, err := guard.ParseKeys(jwkSet(t, k)); err != nil || len(got) != 3 || got[0].ID != "ec" || got[2].ID != "ed" {
@@ -76,8 +80,13 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	if got, err := guard.ParseKeys(again); err != nil || len(got) != 3 {
 		t.Errorf("each key twice: got %v, %v", got, err)
 	}
-	if _, err := guard.ParseKeys([]byte("no")); err == nil {
-		t.Error("no JSON")
+	for _, set := range []string{"no", "null", "{}", `{"error":"unavailable"}`, `{"keys":null}`} {
+		if got, err := guard.ParseKeys([]byte(set)); err == nil {
+			t.Errorf("%s is no set: got %v", set, got)
+		}
+	}
+	if got, err := guard.ParseKeys([]byte(`{"keys":[]}`)); err != nil || len(got) != 0 {
+		t.Errorf("a set of none: got %v, %v", got, err)
 	}
 	if got, err := guard.ParseKeys([]byte(`{"keys":[{"kty":"oct","kid":"secret","k":"AAAA"}]}`)); err != nil || len(got) != 0 {
 		t.Errorf("a secret key: got %v, %v", got, err)

@@ -22,14 +22,15 @@ type RemoteConfig struct {
 	// MaxAge is how long a set is used before it is fetched again. Default 15
 	// min, 1 s to 24 h.
 	MaxAge time.Duration
-	// MinInterval is the shortest time between two fetches, so that tokens with
-	// made-up key ids cannot drive them. Default 10 s, at least 100 ms. A new
-	// key can take this long to be known.
+	// MinInterval is the shortest time from the end of a fetch to the next, so that
+	// tokens with made-up key ids cannot drive them. Default 10 s, at least 100 ms.
+	// A new key can take this long to be known.
 	MinInterval time.Duration
 	// MaxStale is how long the last set is used while it cannot be fetched.
 	// Default 24 h. After that tokens are refused with 503.
 	MaxStale time.Duration
-	// Timeout bounds one fetch. Default 5 s.
+	// Timeout bounds one fetch, for the token that it is made for as well. Others
+	// wait no longer than their context lasts. Default 5 s.
 	Timeout time.Duration
 	// Client fetches. Nil means one of its own. Redirects are not followed.
 	Client *http.Client
@@ -44,12 +45,12 @@ type RemoteConfig struct {
 // RemoteKeys is a KeySource that fetches a JWK set.
 type RemoteKeys struct {
 	cfg      RemoteConfig
-	fetching sync.Mutex // one fetch serves all who wait for it
+	fetching chan struct{} // holds one while somebody fetches: one fetch serves all who wait for it
 
 	mu      sync.Mutex // not held while fetching
 	keys    StaticKeys
 	fetched time.Time // when keys were
-	tried   time.Time // when the last fetch that ended was begun
+	tried   time.Time // when the last fetch ended
 	err     error     // of the last fetch
 }
 
@@ -80,7 +81,7 @@ func NewRemoteKeys(cfg RemoteConfig) (*RemoteKeys, error) {
 	if cfg.OnFault == nil {
 		cfg.OnFault = func(error) {}
 	}
-	return &RemoteKeys{cfg: cfg}, nil
+	return &RemoteKeys{cfg: cfg, fetching: make(chan struct{}, 1)}, nil
 }
 
 func loopback(host string) bool {
@@ -95,12 +96,20 @@ func (r *RemoteKeys) Key(ctx context.Context, id string) (Key, error) {
 	if !due {
 		return k, err
 	}
-	if err == nil && !r.fetching.TryLock() {
-		return k, nil // somebody fetches
-	} else if err != nil {
-		r.fetching.Lock()
+	if err == nil {
+		select {
+		case r.fetching <- struct{}{}:
+		default:
+			return k, nil // somebody fetches
+		}
+	} else {
+		select {
+		case r.fetching <- struct{}{}:
+		case <-ctx.Done():
+			return Key{}, fmt.Errorf("wait for JWK set: %w", ctx.Err())
+		}
 	}
-	defer r.fetching.Unlock()
+	defer func() { <-r.fetching }()
 	if _, due, _ = r.look(id); due {
 		r.fetch(ctx)
 	}
@@ -134,7 +143,7 @@ func (r *RemoteKeys) fetch(ctx context.Context) {
 	keys, err := r.get(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tried, r.err = now, err
+	r.tried, r.err = r.cfg.Now(), err
 	if err == nil {
 		r.keys, r.fetched = keys, now
 	}

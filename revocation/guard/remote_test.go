@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -102,10 +103,14 @@ func TestRemoteKeys(t *testing.T) {
 		{"down, unknown key", func() {}, unknown, guard.ReasonKeys, 3},
 		{"down for too long", func() { c.advance(24 * time.Hour) }, known, guard.ReasonKeys, 4},
 		{"back", func() { c.advance(time.Minute); p.serve(jwkSet(t)) }, known, "", 5},
+		{"an answer that is no set", func() {
+			c.advance(16 * time.Minute)
+			p.serve([]byte(`{"error":"try again"}`))
+		}, known, "", 6},
 		{"key is gone", func() {
 			c.advance(16 * time.Minute)
 			p.serve([]byte(`{"keys":[]}`))
-		}, known, guard.ReasonKey, 6},
+		}, known, guard.ReasonKey, 7},
 	}
 	for _, s := range steps {
 		s.do()
@@ -138,6 +143,51 @@ func TestOneFetchServesAllWhoWait(t *testing.T) {
 	}
 }
 
+// TestThoseWhoWaitedDoNotFetchAgain: where a fetch takes as long as MinInterval
+// and fails, whoever waited for it is told so.
+func TestThoseWhoWaitedDoNotFetchAgain(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	g, c := remote(t, p)
+	p.respond(func(w http.ResponseWriter, _ *http.Request) {
+		c.advance(10 * time.Second)
+		w.WriteHeader(500)
+	})
+	for range 3 {
+		if r := reasonOf(t, g, good(t, claims())); r != guard.ReasonKeys {
+			t.Errorf("got %q", r)
+		}
+	}
+	if n := p.fetches.Load(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// TestWhoWaitsForKeysMayLeave: while another fetches.
+func TestWhoWaitsForKeysMayLeave(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	p.respond(func(http.ResponseWriter, *http.Request) {
+		close(asked)
+		<-answer
+	})
+	keys, err := guard.NewRemoteKeys(guard.RemoteConfig{URL: p.URL, Client: p.Client(), Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first sync.WaitGroup
+	first.Go(func() { _, _ = keys.Key(t.Context(), "ec") })
+	<-asked
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := keys.Key(ctx, "ec"); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left got %v", err)
+	}
+	close(answer)
+	first.Wait()
+}
+
 func TestAnswersThatAreNoKeys(t *testing.T) {
 	t.Parallel()
 	p := publish(t)
@@ -152,6 +202,10 @@ func TestAnswersThatAreNoKeys(t *testing.T) {
 		"no JSON": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Write([]byte("{"))
+		},
+		"no JWK set": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte(`{"error":"try again"}`))
 		},
 		"without end": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")

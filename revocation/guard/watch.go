@@ -123,14 +123,14 @@ func (w *watch) left() time.Duration {
 	return w.token.Claims.Expires.Time().Add(w.guard.cfg.Leeway).Sub(w.guard.cfg.Now())
 }
 
-// schedule has the next look at a time. One that is due before stays, so that
-// who is told again and again does not look less often.
+// schedule has the next look at a time.
 func (w *watch) schedule(at time.Time) {
 	w.due = at
 	w.timer.Reset(time.Until(at))
 }
 
-// hurry has a look within a time.
+// hurry has a look within a time. One that is due before stays, so that who is told
+// again and again does not look less often.
 func (w *watch) hurry(within time.Duration, anew bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,6 +161,7 @@ func (w *watch) end() {
 // be about their tokens: a revocation costs a lookup, however many there are.
 type streams struct {
 	follower Follower // nil where nobody tells
+	stop     func()   // ends that it tells
 
 	mu     sync.Mutex
 	all    map[*watch]struct{}
@@ -168,10 +169,9 @@ type streams struct {
 }
 
 func newStreams(feed Decider) *streams {
-	s := &streams{all: make(map[*watch]struct{}), byHash: make(map[events.Ref]map[*watch]struct{})}
+	s := &streams{stop: func() {}, all: make(map[*watch]struct{}), byHash: make(map[events.Ref]map[*watch]struct{})}
 	if f, ok := feed.(Follower); ok {
-		s.follower = f
-		f.Listen(s.changed)
+		s.follower, s.stop = f, f.Listen(s.changed)
 	}
 	return s
 }

@@ -22,7 +22,7 @@ type follower struct {
 
 func (f *follower) Listen(changed func([]revocation.Entry)) func() {
 	f.changed = changed
-	return func() {}
+	return func() { f.changed = nil }
 }
 
 // hashOf is the hash of an entry about a token, under one of the keys.
@@ -100,6 +100,32 @@ func TestStreamIsCutWhenItsTokenIsRevoked(t *testing.T) {
 		feed.answers(revoked)
 		feed.changed([]revocation.Entry{{Hash: hashOf("token-1", 1)}})
 		cutAfter(t, stream, 0, 0, guard.ReasonRevoked)
+	})
+}
+
+// TestAGuardThatIsClosedIsNotTold: nothing of it stays in the feed, and its streams
+// are still looked at.
+func TestAGuardThatIsClosedIsNotTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		feed := &follower{decider: decider{answer: revocation.Decision{State: revocation.Active}}, keys: 1}
+		g := newGuard(t, func(c *guard.Config) { c.Feed = feed })
+		tok, err := g.Check(t.Context(), good(t, claims()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, stop := g.Watch(t.Context(), tok)
+		defer stop()
+		time.Sleep(10 * time.Second)
+		if feed.changed == nil {
+			t.Fatal("nobody listens")
+		}
+		if g.Close(); feed.changed != nil {
+			t.Error("listens still")
+		}
+		feed.answers(revoked)
+		cutAfter(t, stream, 0, time.Second, guard.ReasonRevoked)
+		newGuard(t).Close() // whose feed tells nobody
 	})
 }
 
