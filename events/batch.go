@@ -50,7 +50,7 @@ type Item struct {
 // Last is the index of the last record.
 func (h *Header) Last() uint64 { return h.First + uint64(h.Count) - 1 }
 
-// Marshal is b as deterministic CBOR.
+// Marshal is b as deterministic CBOR. It never fails.
 func (b *Batch) Marshal() ([]byte, error) {
 	return b.AppendTo(make([]byte, 0, b.size())), nil
 }

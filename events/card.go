@@ -43,9 +43,19 @@ func holdsCard(s string, identifier bool) bool {
 		if apart(s, []int{i, end}, identifier) && issuerRange(s[i:end]) && luhn(s[i:end]) {
 			return true
 		}
-		i = end
+		i = behind(s, i, end)
 	}
 	return false
+}
+
+// behind is where to look on behind digits that are no card number: the first of
+// several groups can be something else, a year say, and the number begin in the
+// next one.
+func behind(s string, i, end int) int {
+	if group := digitsAt(s, i, 4+1); group == 4 {
+		return i + group
+	}
+	return end
 }
 
 // cardNumber is where 13 to 19 digits end that begin at i and could be a payment

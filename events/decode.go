@@ -168,9 +168,7 @@ func (m *Message) decodeOne(d *Decoded, raw []byte) {
 		d.Event = Event{}
 		d.Refusal = refuse(ReasonNotJSON, "event is not a JSON object: %s", err)
 	case wrong != nil:
-		d.Event = Event{}
-		d.Refusal = wrong
-		d.name(&e)
+		d.reject(&e, wrong)
 	default:
 		m.open(d, &e)
 	}
@@ -226,18 +224,30 @@ func (m *Message) extensionOffence() *Refusal {
 func (d *Decoded) name(e *envelope) {
 	d.Event.ID, d.Event.Source, d.Event.Type = e.ID, e.Source, Type(e.Type)
 	if d.Refusal != nil {
-		d.Refusal.ID, d.Refusal.Source = clip(e.ID), clip(e.Source)
+		d.Event.named(d.Refusal, e.Subject)
 	}
+}
+
+// reject refuses d for an attribute of e: of its data nothing is kept but that
+// its identity was compared with it.
+func (d *Decoded) reject(e *envelope, why *Refusal) {
+	d.Refusal = why
+	d.name(e)
+	d.Event.Data = Data{}
 }
 
 // open turns an envelope into an event, or says what is wrong with it.
 func (m *Message) open(d *Decoded, e *envelope) {
-	d.Refusal = e.event(&d.Event)
+	if r := e.attributes(&d.Event); r != nil {
+		d.reject(e, r)
+	} else {
+		d.Refusal = e.faulty
+		d.name(e)
+	}
 	d.Event.Tenant = m.Tenant
 	if m.Tenant == "" {
 		d.Event.Tenant = firstOf(e.Tenant, d.Event.Data.Tenant)
 	}
-	d.name(e)
 	if d.Refusal == nil {
 		if d.Refusal = m.agree(e, &d.Event); d.Refusal != nil {
 			d.name(e)
@@ -245,21 +255,18 @@ func (m *Message) open(d *Decoded, e *envelope) {
 	}
 }
 
-// event fills ev, which has its data, or says what is wrong with e. Of an event
-// whose attributes are at fault there is no data.
-func (e *envelope) event(ev *Event) *Refusal {
+// attributes gives ev what e says beside its data, or says what is wrong with it.
+func (e *envelope) attributes(ev *Event) *Refusal {
 	if r := e.unusable(); r != nil {
-		ev.Data = Data{}
 		return r
 	}
 	ev.Environment = e.Environment
 	at, r := e.when()
 	if r != nil {
-		ev.Data = Data{}
 		return r
 	}
 	ev.Time = at.UTC().Truncate(time.Microsecond)
-	return e.faulty
+	return nil
 }
 
 // unusable says which attribute refuses the event, whatever the others say.
@@ -327,20 +334,4 @@ func firstOf(ss ...string) string {
 		}
 	}
 	return ""
-}
-
-// clip is an identifier as a refusal may repeat it: short, and withheld where
-// it holds what must not be stored.
-func clip(s string) string {
-	if offence("", s) != nil {
-		return "[withheld]"
-	}
-	if len(s) <= 128 {
-		return s
-	}
-	s = s[:128]
-	for !utf8.ValidString(s) {
-		s = s[:len(s)-1]
-	}
-	return s
 }

@@ -27,16 +27,26 @@
 //     two members of one name: its readers would not all take the same one.
 //   - In protobuf too: a field said twice that is not repeated, and a field that
 //     the schema does not have, refuse the event. What it says could not be kept.
-//   - A record never holds sub, jti, sid, ip, user agent or a member of
+//   - A record never holds sub, jti, sid, grant_id, ip, user_agent, note or a member of
 //     personal{}: they are in [Personal], which is sealed before it is stored.
-//     An event that repeats such a value of six bytes or more in a member that
-//     is kept in clear is refused, but for its id, which may be made of a jti or
-//     sid, and the id of a consent, which is the publisher's to choose.
+//     An event that repeats sub, jti, sid, grant_id or ip, or an e-mail address or
+//     telephone number among the texts of personal{} (64 of them at most), of six
+//     bytes or more, in a member that is kept in clear is refused. But for its id,
+//     which may be made of a jti, sid or grant_id; the id of a consent, which is
+//     the publisher's to choose; what names services: source, rescindenv, iss,
+//     client_id, kid, alg and outcome, which are not looked into, as whoever is
+//     called as a word in one could not be revoked; and actor, who is "subject" in
+//     the record where it is the person. Other texts of personal{} and user_agent
+//     are not looked for: whoever may choose theirs would choose which events
+//     about them are refused.
 //   - What is accepted can be kept: its record is smaller than 64 KiB, and its
 //     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member
 //     of an event refuses that event ([Reason.Offence]); the value is not
 //     repeated in the refusal.
+//   - A [Refusal] names an event by its id and source, cut to 128 bytes, and
+//     withheld where they hold what must not be stored or what the record of the
+//     event may not repeat, whatever the event was refused for.
 //
 // # Shapes and units
 //

@@ -74,7 +74,7 @@ type Data struct {
 
 	IP        string         `json:"ip,omitempty"`         // personal
 	UserAgent string         `json:"user_agent,omitempty"` // personal
-	Personal  map[string]any `json:"personal,omitempty"`   // personal: claims by name
+	Personal  map[string]any `json:"personal,omitempty"`   // personal: claims by name, of the Go types that JSON decodes to, json.Number and int
 }
 
 // Consent is the consent that an event grants, withdraws or relies on. In JSON
@@ -189,7 +189,7 @@ type Personal struct {
 	Members   map[string]any `cbor:"8,keyasint,omitempty" json:"personal,omitempty"`
 }
 
-// Personal is the personal part of d, and whether there is one.
+// PersonalPart is the personal part of d, and whether there is one.
 func (d *Data) PersonalPart() (Personal, bool) {
 	p := Personal{
 		Subject: d.Subject, TokenID: d.TokenID, SessionID: d.SessionID, GrantID: d.GrantID,

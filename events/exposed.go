@@ -1,7 +1,6 @@
 package events
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -14,88 +13,147 @@ const minExposed = 6
 
 // checkExposed refuses an event that repeats a personal value in a member that
 // the record keeps in clear, where it would outlive the erasure of the person.
-// An id may be made of a jti or sid, as those of security event tokens are.
+// An id may be made of a jti, sid or grant_id, as those of security event tokens
+// are. Of several members the first by name is told, the same one each time.
 func checkExposed(ev *Event) *Refusal {
-	d := &ev.Data
-	values := [...]string{d.IP, d.Subject, d.TokenID, d.SessionID, d.GrantID}
-	if d.Subject == d.ClientID { // a client's own token names no person
-		values[1] = ""
-	}
-	for i, v := range values {
-		if ownWords[v] && OwnSource(ev.Source) {
-			values[i] = "" // or whoever is called so could ask for nothing
-		}
-	}
-	if mentions(ev.ID, values[:2]) {
+	var room [16]string
+	v := ev.values(room[:0])
+	if mentions(ev.ID, v.person()) {
 		return refuseExposed("id")
 	}
-	if !d.mentions(values[:]) {
+	first, found := "", false
+	for m := range ev.Data.inClear {
+		if !mentions(m.text, v.all) {
+			continue
+		}
+		if name := m.member + m.name; !found || name < first {
+			first, found = name, true
+		}
+	}
+	if !found {
 		return nil
 	}
-	for _, m := range d.inClear() {
-		if m.checked && mentions(m.value, values[:]) {
-			return refuseExposed(m.name)
-		}
-	}
-	return nil
-}
-
-// mentions reports whether one of values stands in what the record keeps of d
-// and is checked: what inClear lists, without listing it.
-func (d *Data) mentions(values []string) bool {
-	if mentions(d.Scope, values) || mentions(d.Reason, values) || mentions(d.Ticket, values) {
-		return true
-	}
-	for k, v := range d.Attributes {
-		if mentions(k, values) || mentions(v, values) {
-			return true
-		}
-	}
-	for name := range d.Personal {
-		if mentions(name, values) {
-			return true
-		}
-	}
-	for _, s := range d.Audience {
-		if mentions(s, values) {
-			return true
-		}
-	}
-	return d.Consent != nil && slices.ContainsFunc(d.Consent.Purposes, func(s string) bool { return mentions(s, values) })
+	return refuseExposed(first)
 }
 
 func refuseExposed(name string) *Refusal {
 	return refuse(ReasonExposed, "%.80s repeats a personal value: it is kept in clear", name)
 }
 
-// clear is one text that the record keeps.
-type clear struct {
-	name, value string
-	checked     bool // for personal values
+// personalValues is what an event may not repeat in clear.
+type personalValues struct {
+	all     []string
+	persons int // how many of them, the first ones, its id may not be made of either
 }
 
-// inClear is what the record keeps of d, but for identifiers of clients, keys
-// and issuers. A consent's id is left to the publisher: others refer to it.
-func (d *Data) inClear() []clear {
-	out := make([]clear, 0, 8+2*len(d.Attributes)+len(d.Audience)+len(d.Personal))
-	for _, k := range slices.Sorted(maps.Keys(d.Attributes)) {
-		out = append(out, clear{"a name in data.attributes", k, true}, clear{"data.attributes." + k, d.Attributes[k], true})
+func (v *personalValues) person() []string { return v.all[:v.persons] }
+
+// values is the personal values of ev, in room as far as it goes.
+func (ev *Event) values(room []string) personalValues {
+	d := &ev.Data
+	all := append(room, d.IP)
+	if d.Subject != d.ClientID { // a client's own token names no person
+		all = append(all, d.Subject)
 	}
-	for name := range d.Personal {
-		out = append(out, clear{"a name in data.personal", name, true})
-	}
-	for _, s := range d.Audience {
-		out = append(out, clear{"data.aud", s, true})
-	}
-	if d.Consent != nil {
-		out = append(out, clear{"data.consent.id", d.Consent.ID, false})
-		for _, s := range d.Consent.Purposes {
-			out = append(out, clear{"data.consent.purposes", s, true})
+	all = d.addresses(all)
+	persons := len(all)
+	all = append(all, d.TokenID, d.SessionID, d.GrantID)
+	for i, v := range all {
+		if ownWords[v] && OwnSource(ev.Source) {
+			all[i] = "" // or whoever is called so could ask for nothing
 		}
 	}
-	return append(out,
-		clear{"data.scope", d.Scope, true}, clear{"data.reason", d.Reason, true}, clear{"data.ticket", d.Ticket, true},
-		clear{"data.actor", d.Actor, false}) // NewRecord replaces an actor who is the person
+	return personalValues{all, persons}
+}
+
+// maxAddresses is how many addresses of an event are looked for, the first in
+// order: who puts in many wants us to look for each.
+const maxAddresses = 64
+
+// addresses appends what personal claims of d tell a person by wherever it
+// stands. A name, a title or a user agent is none: whoever may choose theirs
+// would choose what their events are refused for.
+func (d *Data) addresses(to []string) []string {
+	if len(d.Personal) == 0 {
+		return to
+	}
+	before := len(to)
+	to = appendAddresses(to, d.Personal)
+	if found := to[before:]; len(found) > maxAddresses {
+		slices.Sort(found)
+		to = to[:before+maxAddresses]
+	}
+	return to
+}
+
+func appendAddresses(to []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		if isAddress(v) {
+			return append(to, v)
+		}
+	case map[string]any:
+		for _, child := range v {
+			to = appendAddresses(to, child)
+		}
+	case []any:
+		for _, child := range v {
+			to = appendAddresses(to, child)
+		}
+	}
+	return to
+}
+
+// isAddress reports whether s reads as an address with an @ or as a telephone
+// number: seven digits or more with what is written between them.
+func isAddress(s string) bool {
+	if strings.IndexByte(s, '@') >= 0 {
+		return true
+	}
+	digits := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			digits++
+		case strings.IndexByte("+-./() ", c) < 0:
+			return false
+		}
+	}
+	return digits >= 7
+}
+
+// kept is one text that the record keeps.
+type kept struct{ member, name, text string }
+
+// inClear yields what the record keeps of d in clear, but for what names services
+// and not people: iss, client_id, kid, alg and outcome, as source and rescindenv
+// beside it. Whoever is called as a word in one of them could not be revoked any
+// more. Nor the id of a consent, which others refer to, and an actor:
+// [Record.Set] replaces one who is the person.
+func (d *Data) inClear(yield func(kept) bool) {
+	for k, v := range d.Attributes {
+		if !yield(kept{"a name in data.attributes", "", k}) || !yield(kept{"data.attributes.", k, v}) {
+			return
+		}
+	}
+	for name := range d.Personal {
+		if !yield(kept{"a name in data.personal", "", name}) {
+			return
+		}
+	}
+	for _, s := range d.Audience {
+		if !yield(kept{"data.aud", "", s}) {
+			return
+		}
+	}
+	if d.Consent != nil {
+		for _, s := range d.Consent.Purposes {
+			if !yield(kept{"data.consent.purposes", "", s}) {
+				return
+			}
+		}
+	}
+	_ = yield(kept{"data.scope", "", d.Scope}) && yield(kept{"data.reason", "", d.Reason}) && yield(kept{"data.ticket", "", d.Ticket})
 }
 
 // mentions reports whether one of values stands in s, alone or between what is

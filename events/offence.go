@@ -58,6 +58,8 @@ func suspiciousValue(v any) bool {
 		return false
 	case string:
 		return suspicious(v)
+	case int:
+		return suspiciousValue(int64(v))
 	case int64:
 		return v >= manyDigitsFrom || v <= -manyDigitsFrom
 	case float64:
@@ -140,6 +142,8 @@ func walkValue(name string, v any, yield func(name, s string) bool) bool {
 		return yield(name, v)
 	case json.Number:
 		return yield(name, string(v))
+	case int:
+		return yield(name, strconv.Itoa(v))
 	case int64:
 		return yield(name, strconv.FormatInt(v, 10))
 	case uint64:

@@ -76,6 +76,7 @@ func TestRawTokens(t *testing.T) {
 	for text, want := range map[string]bool{
 		rawJWT: true, rawJWE: true, spaced: true, lines: true, "token=" + spaced: true, "key" + rawJWT: true, "(" + rawJWT + ")": true,
 		rawJWT[:70]: true, rawJWT + "~ZGlzY2xvc3VyZQ~": true, rawJWT[:strings.LastIndex(rawJWT, ".")+1]: true,
+		"keycloak_session." + rawJWT: true, "monkey-business.new_session." + rawJWE: true, strings.Repeat("eyewitness.", 9) + rawJWT: true,
 		"": false, "eyJhbGciOiJSUzI1NiJ9": false, "key.example.com": false, "ewe.ewe.ewe": false, "eyewitness.example.com": false,
 		"money.order.example.org": false, "https://keycloak.example.com/realms/new.key.set": false, "eyJ.eyJ.eyJ": false,
 	} {
@@ -101,6 +102,8 @@ func TestNoTextCostsItsSquare(t *testing.T) {
 		"no beginnings":     {strings.Repeat("ew", 16<<10) + "..", false},
 		"objects in object": {strings.Repeat("eyAiYSI6", 4<<10) + "..", true}, // { "a":{ "a":
 		"beginnings":        {strings.Repeat("eyAi", 8<<10) + "..", true},
+		"words":             {strings.Repeat("eyewitness.", 6<<10), false},
+		"one long word":     {strings.Repeat("eyewitness.", 3<<10) + strings.Repeat("ew", 16<<10), false},
 	} {
 		start := time.Now()
 		if got := holdsToken(c.text); got != c.token {
@@ -121,6 +124,7 @@ func TestCardNumbers(t *testing.T) {
 		}
 		for _, text := range []string{
 			card, grouped, strings.ReplaceAll(grouped, " ", "-"), "pan: " + card + ".", "(" + grouped + ")", "a" + grouped[:0] + " " + card + " b",
+			"2026 " + grouped, "12/2026 " + grouped, "2026-" + strings.ReplaceAll(grouped, " ", "-"), "5555 2026 6011 " + grouped, "3782 202612 " + grouped,
 			"pan=" + card + ";", "card-" + card, card + "_x", "ends with " + card + ".",
 		} {
 			if offence("data.note", text) == nil {
@@ -240,6 +244,30 @@ func TestExposedValues(t *testing.T) {
 		"a short sub":           {func(ev *Event) { ev.Data.Subject = "alice"; ev.Data.Attributes = map[string]string{"a": "alice"} }, ""},
 		"a client's own token":  {func(ev *Event) { ev.Data.ClientID = sub; ev.Data.Audience = Audience{sub} }, ""},
 		"the actor":             {func(ev *Event) { ev.Data.Actor = sub }, ""},
+		"grant in an attribute": {func(ev *Event) {
+			ev.Data.GrantID, ev.Data.Attributes = "grant-445566", map[string]string{"a": "grant-445566"}
+		}, ReasonExposed},
+		"grant in the id": {func(ev *Event) { ev.Data.GrantID, ev.ID = "grant-445566", "grant-445566" }, ""},
+		"an address": {func(ev *Event) {
+			ev.Data.Personal, ev.Data.Attributes = map[string]any{"email": "al@x.org"}, map[string]string{"contact": "<al@x.org>"}
+		}, ReasonExposed},
+		"an address inside": {func(ev *Event) {
+			ev.Data.Personal, ev.Data.Ticket = map[string]any{"a": map[string]any{"b": []any{1, "al@x.org"}}}, "mailto:al@x.org"
+		}, ReasonExposed},
+		"an address in the id": {func(ev *Event) { ev.Data.Personal, ev.ID = map[string]any{"email": "al@x.org"}, "login al@x.org" }, ReasonExposed},
+		"a telephone number": {func(ev *Event) {
+			ev.Data.Personal, ev.Data.Reason = map[string]any{"tel": "+44 (20) 7946-0018"}, "call +44 (20) 7946-0018"
+		}, ReasonExposed},
+		"what many are called": {func(ev *Event) {
+			ev.Data.Personal, ev.Data.Scope = map[string]any{"name": "openid profile", "zoneinfo": "Europe/Berlin", "birthday": "12-31"}, "openid profile"
+			ev.Data.Attributes = map[string]string{"zone": "Europe/Berlin", "day": "12-31"}
+		}, ""},
+		"a user agent": {func(ev *Event) {
+			ev.Data.UserAgent, ev.Data.Audience = "https://api.example", Audience{"https://api.example"}
+		}, ""},
+		"sub in a service": {func(ev *Event) {
+			ev.Data.Subject, ev.Data.Issuer, ev.Source = "example", "https://id.example.org", "//id.example.org"
+		}, ""},
 		"a word of ours": {func(ev *Event) {
 			ev.Source, ev.Data.Subject, ev.Data.Attributes = OwnSources+"requests", "access", map[string]string{"request_type": "access"}
 		}, ""},
@@ -251,20 +279,36 @@ func TestExposedValues(t *testing.T) {
 	}
 }
 
+// TestManyAddressesCostNoMoreThanSome: what is looked for is bounded, and the same
+// each time.
+func TestManyAddressesCostNoMoreThanSome(t *testing.T) {
+	t.Parallel()
+	ev := wantIssued()
+	list := make([]any, 200)
+	for i := range list {
+		list[i] = fmt.Sprintf("address-%03d@example.org", i)
+	}
+	ev.Data.Personal = map[string]any{"a": list[100:], "b": list[:100]}
+	if got := ev.Data.addresses(nil); len(got) != maxAddresses || got[0] != list[0] || got[maxAddresses-1] != list[maxAddresses-1] {
+		t.Errorf("%d addresses, from %q to %q", len(got), got[0], got[len(got)-1])
+	}
+}
+
 func TestARecordHoldsNothingPersonal(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		ev := wantIssued()
 		ev.ID, ev.Data.TokenID, ev.Data.Subject = "event", "canary-jti", "canary-sub"
 		ev.Data.SessionID, ev.Data.IP, ev.Data.UserAgent, ev.Data.Note, ev.Data.GrantID = "canary-sid", "canary-ip", "canary-agent", "canary-note", "canary-grant"
-		ev.Data.Personal = map[string]any{"email": "canary-email", "address": map[string]any{"canary-name": "canary-zip"}}
+		ev.Data.Personal = map[string]any{"email": "canary@email", "address": map[string]any{"canary-name": "canary-zip"}}
 		if rapid.Bool().Draw(t, "acts") {
-			ev.Data.Actor = rapid.SampledFrom([]string{"canary-sub", "user:canary-sub", "canary-sub (self)"}).Draw(t, "actor")
+			ev.Data.Actor = rapid.SampledFrom([]string{"canary-sub", "user:canary-sub", "canary-sub (self)", "mailto:canary@email"}).Draw(t, "actor")
 		}
-		canary := rapid.SampledFrom([]string{"canary-sub", "canary-ip"}).Draw(t, "canary")
+		canary := rapid.SampledFrom([]string{"canary-sub", "canary-ip", "canary@email"}).Draw(t, "canary")
 		place := rapid.SampledFrom([]string{"none", "id", "aud", "attribute", "attribute name", "purpose", "personal name", "data.scope", "data.reason", "data.ticket"}).Draw(t, "place")
 		if put := members()[place]; put != nil {
 			put(&ev, rapid.SampledFrom([]string{"", "a ", "x:", "é-"}).Draw(t, "before")+canary+rapid.SampledFrom([]string{"", ".", " b"}).Draw(t, "after"))
+			ev.Data.Personal["email"] = "canary@email" // or it was taken away
 		}
 		if validate(ev) != nil {
 			return

@@ -244,7 +244,8 @@ func (m *oldMessage) decodeOne(raw []byte) Decoded {
 func oldNamed(d Decoded, e oldEnvelope) Decoded {
 	d.Event.ID, d.Event.Source, d.Event.Type = e.ID, e.Source, Type(e.Type)
 	if d.Refusal != nil {
-		d.Refusal.ID, d.Refusal.Source = clip(e.ID), clip(e.Source)
+		data, _ := oldDecodeData(e.Data)
+		(&Event{ID: e.ID, Source: e.Source, Data: data}).named(d.Refusal, e.Subject)
 	}
 	return d
 }

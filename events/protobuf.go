@@ -84,9 +84,7 @@ func (m *Message) decodeProtobuf(d *Decoded, raw []byte, own *ownTexts) {
 		d.Event = Event{}
 		d.Refusal = refuse(ReasonNotProtobuf, "event is not a CloudEvent in protobuf: it is cut, malformed or not UTF-8")
 	case in.wrong != nil:
-		d.Event = Event{}
-		d.Refusal = in.wrong
-		d.name(&in.e)
+		d.reject(&in.e, in.wrong)
 	default:
 		m.open(d, &in.e)
 	}
@@ -205,20 +203,18 @@ func readAttribute(raw []byte) (v attributeValue, ok bool) {
 }
 
 // readTimestamp reads a google.protobuf.Timestamp, and reports whether it is a
-// time between the years 1 and 9999.
+// time between the years 1 and 9999, each of its fields said once at most.
 func readTimestamp(raw []byte) (t time.Time, ok bool) {
-	var seconds, nanos int64
+	var fields [timestampNanos + 1]int64
+	var seen [timestampNanos + 1]bool
 	in := protoReader{b: raw}
 	for num, typ, more := in.next(); more; num, typ, more = in.next() {
-		switch {
-		case typ == protowire.VarintType && num == timestampSeconds:
-			seconds = int64(in.varint())
-		case typ == protowire.VarintType && num == timestampNanos:
-			nanos = int64(in.varint())
-		default:
+		if typ != protowire.VarintType || num > timestampNanos || seen[num] {
 			return t, false
 		}
+		fields[num], seen[num] = int64(in.varint()), true
 	}
+	seconds, nanos := fields[timestampSeconds], fields[timestampNanos]
 	const first, last = -62135596800, maxNumericDate
 	if in.broken || seconds < first || seconds > last || nanos < 0 || nanos > 999_999_999 {
 		return t, false

@@ -18,11 +18,12 @@ func holdsToken(s string) bool {
 	if !strings.Contains(s, "ey") && !strings.Contains(s, "ew") {
 		return false
 	}
-	for _, found := range compactToken.FindAllString(s, -1) {
-		header, _, _ := strings.Cut(found, ".")
+	for at := compactToken.FindStringIndex(s); at != nil; at = compactToken.FindStringIndex(s) {
+		header, rest, _ := strings.Cut(s[at[0]:], ".")
 		if strings.Contains(header, "eyJ") || endsInObject(header) {
 			return true
 		}
+		s = rest // what was taken for the second part can be the header
 	}
 	return false
 }

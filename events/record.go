@@ -152,7 +152,7 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 		Actor: d.Actor, Outcome: d.Outcome, Reason: d.Reason, Attributes: d.Attributes, View: d.View,
 		Ticket: d.Ticket,
 	}
-	if d.Actor != "" && (d.Actor == d.Subject || mentions(d.Actor, []string{d.Subject, d.IP})) {
+	if d.Actor != "" && d.actsForItself() {
 		r.Actor = ActorSubject
 	}
 	if d.Consent != nil {
@@ -162,6 +162,12 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 		r.Claims = append(r.Claims, name)
 	}
 	slices.Sort(r.Claims)
+}
+
+// actsForItself reports whether the actor is the person that d is about.
+func (d *Data) actsForItself() bool {
+	var room [16]string
+	return d.Actor == d.Subject || mentions(d.Actor, d.addresses(append(room[:0], d.Subject, d.IP)))
 }
 
 // Ref is the identity of the event that r records.

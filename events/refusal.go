@@ -2,8 +2,10 @@ package events
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Reason says why an event was refused. The set is bounded: it is a metric
@@ -41,6 +43,37 @@ type Refusal struct {
 	Source string `json:"source,omitempty"`
 	Reason Reason `json:"reason"`
 	Detail string `json:"detail"`
+}
+
+// Refuse is a refusal of ev, which it names as far as that may be kept in clear:
+// cut, and without what must not be stored or is a personal value of ev.
+func (ev *Event) Refuse(reason Reason, detail string) *Refusal {
+	return ev.named(&Refusal{Reason: reason, Detail: detail}, "")
+}
+
+// named is r with what it may repeat of the identity of ev, whose attribute
+// subject, which it should not have, names a person as well.
+func (ev *Event) named(r *Refusal, subject string) *Refusal {
+	v := ev.values(nil)
+	person := append(slices.Clone(v.person()), subject)
+	r.ID, r.Source = clip(ev.ID, person), clip(ev.Source, person)
+	return r
+}
+
+// clip is an identifier as a refusal may repeat it: short, and withheld where
+// it holds what must not be stored, or one of values.
+func clip(s string, values []string) string {
+	if offence("", s) != nil || mentions(s, values) {
+		return "[withheld]"
+	}
+	if len(s) <= 128 {
+		return s
+	}
+	s = s[:128]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // Error makes a refusal usable as an error.

@@ -150,8 +150,9 @@ func checkPersonal(members map[string]any) *Refusal {
 			return r
 		}
 	}
-	if depth(members) > MaxPersonalDepth {
-		return refuse(ReasonTooLarge, "data.personal is nested deeper than %d levels", MaxPersonalDepth)
+	var seen claims
+	if seen.see(members, 0); !seen.fine() {
+		return seen.refusal()
 	}
 	if jsonAtMost(members) <= MaxPersonalBytes {
 		return nil
@@ -169,7 +170,7 @@ func jsonAtMost(v any) int {
 	size := letters
 	switch v := v.(type) {
 	case nil, bool:
-	case int64, uint64, float64:
+	case int, int64, uint64, float64:
 		size = number
 	case string:
 		size = 6*len(v) + 2
@@ -185,22 +186,4 @@ func jsonAtMost(v any) int {
 		return MaxPersonalBytes + 1
 	}
 	return size
-}
-
-// depth is how many objects and arrays stand inside each other in v.
-func depth(v any) int {
-	deepest := 0
-	switch v := v.(type) {
-	case map[string]any:
-		for _, child := range v {
-			deepest = max(deepest, depth(child))
-		}
-	case []any:
-		for _, child := range v {
-			deepest = max(deepest, depth(child))
-		}
-	default:
-		return 0
-	}
-	return deepest + 1
 }

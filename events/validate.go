@@ -23,7 +23,7 @@ const defaultMaxAhead = 5 * time.Minute
 func (p Policy) Validate(ev *Event, now time.Time) *Refusal {
 	r := p.refusal(ev, now)
 	if r != nil {
-		r.ID, r.Source = clip(ev.ID), clip(ev.Source)
+		ev.named(r, "")
 	}
 	return r
 }

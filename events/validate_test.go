@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -309,8 +310,89 @@ func TestRefusalsAreFitToPrint(t *testing.T) {
 	for in, want := range map[string]string{
 		"short": "short", strings.Repeat("é", 100): strings.Repeat("é", 64), "x " + rawJWT: "[withheld]", "4111111111111111": "[withheld]",
 	} {
-		if got := clip(in); got != want {
+		if got := clip(in, nil); got != want {
 			t.Errorf("clip %q: %q", in, got)
+		}
+	}
+}
+
+// TestPersonalClaimsAreWhatJSONHas: what Validate passes is what an intake reads
+// and judges, whatever Go type a publisher in Go takes.
+func TestPersonalClaimsAreWhatJSONHas(t *testing.T) {
+	t.Parallel()
+	pan := int64(4111111111111111)
+	for name, c := range map[string]struct {
+		claim any
+		want  Reason
+	}{
+		"an int":                  {7, ""},
+		"a card number as an int": {int(pan), ReasonCardNumber},
+		"as a json.Number":        {json.Number("4111111111111111"), ReasonCardNumber},
+		"what JSON has":           {[]any{nil, true, "x", int64(1), uint64(1), 1.5, json.Number("1"), map[string]any{"a": []any(nil)}}, ""},
+		"a list of texts":         {[]string{"4111111111111111"}, ReasonSchema},
+		"a map of texts":          {map[string]any{"a": map[string]string{"mrn": "1"}}, ReasonSchema},
+		"a struct":                {[]any{struct{ MRN string }{"1"}}, ReasonSchema},
+		"raw JSON":                {json.RawMessage(`{"mrn":"1"}`), ReasonSchema},
+		"an int32":                {int32(1), ReasonSchema},
+		"no UTF-8":                {map[string]any{"a": []any{"\xff"}}, ReasonSchema},
+		"a name that is no UTF-8": {map[string]any{"\xff": "a"}, ReasonSchema},
+		"two faults":              {map[string]any{"a": []string{}, "b": "\xff", "c": map[string]string{}}, ReasonSchema},
+	} {
+		ev := wantIssued()
+		ev.Data.Personal = map[string]any{"claim": c.claim}
+		first := validate(ev)
+		wantReason(t, name, first, c.want)
+		for range 20 {
+			if r := validate(ev); first != nil && *r != *first {
+				t.Errorf("%s: %v, then %v", name, first, r)
+			}
+		}
+	}
+	ev := wantIssued()
+	ev.Data.Personal = map[string]any{"claim": []string{"x"}}
+	if r := validate(ev); r == nil || !strings.Contains(r.Detail, "[]string") || !strings.Contains(r.Detail, "[]any") {
+		t.Errorf("%v names neither what is there nor what is wanted", r)
+	}
+}
+
+// TestARefusalNamesNobody: whatever an event is refused for, and wherever.
+func TestARefusalNamesNobody(t *testing.T) {
+	t.Parallel()
+	const alice = "alice@example.org"
+	named := func(change func(ev *Event)) []byte {
+		ev := wantIssued()
+		ev.ID, ev.Data.Subject = "login-"+alice, alice
+		change(&ev)
+		b, err := MarshalEvent(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	untimed := bytes.Replace(named(func(*Event) {}), []byte(`"time"`), []byte(`"when"`), 1)
+	for name, c := range map[string]struct {
+		body []byte
+		want string // of the id
+	}{
+		"exposed in the id":   {named(func(*Event) {}), "[withheld]"},
+		"exposed elsewhere":   {named(func(ev *Event) { ev.ID, ev.Data.Reason = "e-1", alice }), "e-1"},
+		"another environment": {named(func(ev *Event) { ev.Environment = "prod" }), "[withheld]"},
+		"another tenant":      {named(func(ev *Event) { ev.Data.Tenant = "globex" }), "[withheld]"},
+		"no time":             {untimed, "[withheld]"},
+		"an odd attribute":    {bytes.Replace(untimed, []byte(`"when"`), []byte(`"time":7,"when"`), 1), "[withheld]"},
+		"a subject":           {bytes.Replace(named(func(ev *Event) { ev.Data.Subject = "" }), []byte(`"time"`), []byte(`"subject":"`+alice+`","time"`), 1), "[withheld]"},
+		"a source":            {named(func(ev *Event) { ev.ID, ev.Source, ev.Environment = "e-1", "/users/"+alice, "prod" }), "e-1"},
+	} {
+		decoded, err := Decode(Message{Body: c.body, Tenant: "acme", Type: TokenIssued})
+		if err != nil || len(decoded) != 1 {
+			t.Fatal(name, err)
+		}
+		r := decoded[0].Refusal
+		if r == nil {
+			r = validate(decoded[0].Event)
+		}
+		if r == nil || r.ID != c.want || strings.Contains(fmt.Sprint(*r), "alice") {
+			t.Errorf("%s: %+v, want id %q", name, r, c.want)
 		}
 	}
 }

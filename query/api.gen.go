@@ -757,7 +757,7 @@ type QuarantinedEvent struct {
 	Kept   bool   `json:"kept"`
 	Reason string `json:"reason"`
 
-	// Sealed Whether its payload is kept too, sealed; not where an offence is in it, or its tenant was never seen.
+	// Sealed Whether its payload is kept too, sealed; not where an offence is in it, it may be personal and came in clear, it is too large, or its tenant was never seen.
 	Sealed bool `json:"sealed"`
 
 	// Seq Its place in the quarantine.
@@ -1068,7 +1068,7 @@ type SubjectRequest struct {
 	// ConfirmBy When its receipt has to be confirmed; absent once it was, and where no rule says so.
 	ConfirmBy time.Time `json:"confirm_by,omitempty,omitzero"`
 
-	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered.
+	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered, and of a renewal.
 	DaysLeft *int `json:"days_left,omitempty"`
 
 	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
@@ -1097,7 +1097,7 @@ type SubjectRequest struct {
 	Recipients []RequestRecipient `json:"recipients,omitempty,omitzero"`
 	Regulation string             `json:"regulation"`
 
-	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
+	// Salt Of an erasure, in the answer to POST /v1/requests and to POST /v1/opendsr/requests, and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
 	Salt    string       `json:"salt,omitempty,omitzero"`
 	State   RequestState `json:"state"`
 	Tenant  string       `json:"tenant"`

@@ -69,7 +69,7 @@ func (s *Server) mayRevoke(ctx context.Context, p *Principal, ev *events.Event, 
 			return nil
 		}
 	}
-	return &events.Refusal{ID: ev.ID, Source: ev.Source, Reason: events.ReasonReserved, Detail: detail}
+	return ev.Refuse(events.ReasonReserved, detail)
 }
 
 // reach is how many in hits, counted to just above the limit, in the time that

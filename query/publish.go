@@ -112,7 +112,7 @@ func (s *Server) judge(ctx context.Context, p *Principal, decoded []events.Decod
 // mayPublish says why the caller may not publish ev, which is valid, or nil.
 func mayPublish(p *Principal, ev *events.Event) *events.Refusal {
 	refuse := func(r events.Reason, detail string) *events.Refusal {
-		return &events.Refusal{ID: ev.ID, Source: ev.Source, Reason: r, Detail: detail}
+		return ev.Refuse(r, detail)
 	}
 	switch {
 	case !p.Reaches(ev.Tenant):

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/receipt"
 )
@@ -188,6 +189,7 @@ func newRequestRenew(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.HTTP.Timeout = query.RenewWait + 10*time.Second // the API answers before
 			in := map[string]any{"tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}, "basis": basis, "reason": reason}
 			var out client.Renewed
 			return ask(cmd, c, "POST", "/v1/subjects/renew", in, &out, func(w io.Writer) {

@@ -219,6 +219,8 @@ func said(r *receipt.Receipt) (rows [][]string) {
 		row("residue", "a copy of the keyring from before can be read by who has it and the root's key, for ever")
 	} else if x != nil {
 		row("residue", "a copy of the keyring from before can be read by nobody from %s", day(x.UnreadableFrom))
+	} else if r.Destroyed != nil {
+		row("residue", "nobody could say from when a copy of the keyring from before can be read by nobody: it was overdue")
 	}
 	for _, x := range r.Remains {
 		row("remains", "%s", x.Text)

@@ -139,6 +139,7 @@ type Keyring struct {
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
 	intake   intakeKeys
+	feed     readFeedKeys
 }
 
 // NewKeyring is a keyring over cfg.Store. It reads nothing yet.

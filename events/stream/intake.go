@@ -55,6 +55,7 @@ type Intake struct {
 	shard    uint16
 	subjects []string // that hold its messages
 	created  time.Time
+	last     uint64
 	log      *slog.Logger
 	left     left
 	emptied  uint64 // the stream begins behind it; of the goroutine that empties
@@ -90,7 +91,7 @@ func OpenIntakeWith(ctx context.Context, js jetstream.JetStream, cfg IntakeConfi
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of %s: %w", accessName, IntakeStream, err)
 	}
-	i := &Intake{conn: js.Conn(), stream: s, shard: cfg.Shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created, patience: cfg.HeldFor, log: cfg.Log}
+	i := &Intake{conn: js.Conn(), stream: s, shard: cfg.Shard, subjects: access.CachedInfo().Config.FilterSubjects, created: s.CachedInfo().Created, last: s.CachedInfo().State.LastSeq, patience: cfg.HeldFor, log: cfg.Log}
 	i.control = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	i.access = newBuffer(pullMessages, pullBytes, (*IntakeMessage).size, make(chan struct{}, 1))
 	run, stop := context.WithCancel(context.Background())
@@ -209,6 +210,9 @@ func contentType(h nats.Header) string {
 // Created is when the intake stream was created: a sequence means something
 // only beside it.
 func (i *Intake) Created() time.Time { return i.created }
+
+// Last is the highest sequence that the stream had given when it was opened.
+func (i *Intake) Last() uint64 { return i.last }
 
 // Next waits for a message of a lane and returns all of that lane that has
 // arrived, at most 2,000 and maxBytes of them (one message always passes). Only

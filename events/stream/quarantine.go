@@ -19,7 +19,8 @@ import (
 const ContentTypeQuarantined = "application/vnd.rescind.quarantined+json"
 
 // Quarantined is one refused event, or message that held none, as a fact: its
-// payload is sealed, or left out where the payload was the offence.
+// payload is sealed, or left out where the payload was the offence or is too
+// large.
 type Quarantined struct {
 	Seq     uint64        `json:"-"`                // given by the stream
 	Time    time.Time     `json:"time,omitzero"`    // when it was refused
@@ -89,20 +90,30 @@ func OpenQuarantine(ctx context.Context, js jetstream.JetStream) (*Quarantine, e
 
 // Put stores v, durably on return. The same bytes refused again on the same
 // subject for the same reason are one entry, however late and often they come.
+// Of what is larger than the server takes the fact is stored, without payload.
 func (q *Quarantine) Put(ctx context.Context, v Quarantined) error {
+	err := q.put(ctx, v)
+	if errors.Is(err, nats.ErrMaxPayload) && v.Sealed != nil {
+		v.Sealed, v.Detail = nil, v.Detail+"; its payload is too large to be kept"
+		err = q.put(ctx, v)
+	}
+	if err != nil && !wrongLast(err) {
+		return fmt.Errorf("quarantine event: %w", err)
+	}
+	return nil
+}
+
+func (q *Quarantine) put(ctx context.Context, v Quarantined) error {
 	body, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("quarantine event: %w", err)
+		return err
 	}
 	msg := nats.NewMsg(quarantinePrefix + v.key())
 	msg.Data = body
 	msg.Header.Set("Content-Type", ContentTypeQuarantined)
 	_, err = q.js.PublishMsg(ctx, msg, jetstream.WithMsgID(v.key()),
 		jetstream.WithExpectStream(QuarantineStream), jetstream.WithExpectLastSequencePerSubject(0))
-	if err != nil && !wrongLast(err) {
-		return fmt.Errorf("quarantine event: %w", err)
-	}
-	return nil
+	return err
 }
 
 // Get is the entry with the given sequence, or an error that wraps ErrNotFound.

@@ -129,3 +129,25 @@ func TestQuarantineTakesTheLargestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// One that is larger than the server takes is kept as a fact: else it would be
+// put again and again, for ever.
+func TestQuarantineKeepsTheFactOfWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	q, v := start(t).quarantine(t), refused(1)
+	v.Sealed = make([]byte, 4*events.MaxMessageBytes)
+	for range 2 {
+		if err := q.Put(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := q.List(t.Context(), 0, 10)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d entries, %v", len(got), err)
+	}
+	want := v
+	want.Seq, want.Sealed, want.Detail = 1, nil, v.Detail+"; its payload is too large to be kept"
+	if d := cmp.Diff(want, got[0]); d != "" {
+		t.Error(d)
+	}
+}

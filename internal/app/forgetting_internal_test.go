@@ -92,3 +92,35 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }
+
+// TestRenewSaysWhatItKnows: where it cannot be asked who has dropped the key, nobody is told
+// that everybody has. Asked again it is the same.
+func TestRenewSaysWhatItKnows(t *testing.T) {
+	t.Parallel()
+	server := natsdtest.Start(t)
+	store, err := stream.OpenKeyStore(t.Context(), natsdtest.JetStream(t, server, natsd.Projector))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}
+	made, err := keys.Subjects(t.Context(), []seal.Person{person})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Destroy(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	away := natsdtest.JetStream(t, server, natsd.API)
+	away.Conn().Close()
+	if got, err := (forgetting{keys, &bus{nc: away.Conn(), js: away}}).RenewFor(t.Context(), person, events.Ref{1}); err == nil {
+		t.Errorf("known everywhere, which nobody can say: %+v", got)
+	}
+	api := natsdtest.JetStream(t, server, natsd.API)
+	if again, err := (forgetting{keys, &bus{nc: api.Conn(), js: api}}).RenewFor(t.Context(), person, events.Ref{1}); err != nil || again.Generation != 2 {
+		t.Errorf("asked again: %+v %v", again, err)
+	}
+}

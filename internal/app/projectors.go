@@ -49,7 +49,11 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	writers = append(writers, keeper)
+	turn, err := a.turnFeedKeys(ctx, elections, b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	writers = append(writers, keeper, turn)
 	rotate, err := a.rotation(ctx, elections, b, keys)
 	if err != nil {
 		return role{}, err
@@ -188,17 +192,4 @@ func (a *app) revoke(ctx context.Context, b *bus) (role, error) {
 type feedKeys struct{ keyring *seal.Keyring }
 
 // Keys implements revoke.Keys.
-func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
-	tenants, err := k.keyring.Tenants(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range tenants {
-		t, err := k.keyring.Tenant(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, t.FeedKeys()...)
-	}
-	return keys, nil
-}
+func (k feedKeys) Keys(ctx context.Context) ([]events.FeedKey, error) { return k.keyring.FeedKeys(ctx) }

@@ -147,6 +147,12 @@ type Keys struct {
 	// keyring that is older than the epoch is of no use without it: make backups
 	// of NATS more often than this. 0 to 720h. Default 24h.
 	Keep time.Duration `koanf:"keep" desc:"how long an epoch's key is kept for restoring a backup made in it"`
+	// FeedPeriod is how long new revocations are hashed under one feed key, of a tenant
+	// that revokes. A key is destroyed when the last revocation that was made with it has
+	// expired: until then whoever has the feed keys and the log can test a guess at who
+	// was revoked. 192h, for which a key is known before it is used, to 8784h (366 days).
+	// Default 720h: 30 days.
+	FeedPeriod time.Duration `koanf:"feed_period" desc:"how long new revocations are hashed under one feed key"`
 	// Feed signs what verifiers receive: an Ed25519 private key, PKCS #8 PEM.
 	Feed Secret `koanf:"feed" desc:"feed signing key, file:PATH or env:NAME"`
 }
@@ -247,7 +253,7 @@ func Default() Config {
 		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
 		ClickHouse: ClickHouse{Database: "rescind"},
 		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
-		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour},
+		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour, FeedPeriod: 30 * 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
 		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt, Link: 7 * 24 * time.Hour},

@@ -57,6 +57,8 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"short epochs", func(c *Config) { c.Keys.Epoch = time.Minute }, "keys.epoch"},
 		{"long epochs", func(c *Config) { c.Keys.Epoch = 91 * 24 * time.Hour }, "keys.epoch"},
 		{"keys kept for long", func(c *Config) { c.Keys.Keep = 31 * 24 * time.Hour }, "keys.keep"},
+		{"feed keys that turn before they are known", func(c *Config) { c.Keys.FeedPeriod = 7 * 24 * time.Hour }, "keys.feed_period"},
+		{"feed keys for ever", func(c *Config) { c.Keys.FeedPeriod = 367 * 24 * time.Hour }, "keys.feed_period"},
 		{"no secret", func(c *Config) { c.Keys.Feed = "" }, "keys.feed"},
 		{"lifetime", func(c *Config) { c.Limits.TokenLifetime = 0 }, "limits.token_lifetime"},
 		{"stale", func(c *Config) { c.Limits.Stale = time.Second }, "limits.stale"},

@@ -80,6 +80,7 @@ func (c *Config) validateLimits(f *faults.List) {
 	}
 	between("keys.epoch", c.Keys.Epoch, time.Hour, 90*24*time.Hour)
 	between("keys.keep", c.Keys.Keep, 0, 30*24*time.Hour)
+	between("keys.feed_period", c.Keys.FeedPeriod, 8*24*time.Hour, 366*24*time.Hour)
 	between("limits.token_lifetime", c.Limits.TokenLifetime, time.Minute, 8784*time.Hour)
 	between("limits.skew", c.Limits.Skew, 0, 10*time.Minute)
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)

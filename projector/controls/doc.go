@@ -20,8 +20,9 @@
 //     Or a tenant's keys are more than are remembered, so that this is no
 //     longer found for it. PCI DSS 3.7.7; HIPAA 164.312(d); SOC 2 CC6.1.
 //   - key-retired: a token was issued after its key was retired or revoked, by
-//     the times of those events; of several, the earliest. PCI DSS 3.7.4 and
-//     3.7.5; SOC 2 CC6.1.
+//     the times of those events, or the start of a revocation that is scheduled;
+//     of several, the earliest. Not after a suspension. PCI DSS 3.7.4 and 3.7.5;
+//     SOC 2 CC6.1.
 //   - consent-cited: a token with personal claims was issued without citing a
 //     consent of that person which is on the log and not withdrawn. Or a
 //     tenant's consents are more than are remembered. GDPR 6(1)(a), 7(1) and
@@ -45,7 +46,7 @@
 //   - A finding names no person: it carries references, key ids, names of
 //     clients and issuers, and numbers.
 //   - A key that was retired or revoked stays so, whatever is published of it
-//     later.
+//     later. One that was suspended (a revocation with not_after) is not retired.
 //   - Memory is bounded by [Config], whatever is published. A rule whose state
 //     did not fit says nothing that it cannot be sure of.
 //   - A tenant that publishes more keys or consents than are remembered of one

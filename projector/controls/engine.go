@@ -123,19 +123,32 @@ func (e *Engine) Apply(r *events.Record) (failed *Failure) {
 
 // putKey notes what r does to its key. The first retirement or revocation stays,
 // by its own time and not by when it arrived: nothing that a publisher says
-// later, least of all that the key is published, makes its tokens good again.
+// later, least of all that the key is published, makes its tokens good again. A
+// suspension says itself that they will be.
 func (e *Engine) putKey(r *events.Record) {
 	s, _ := e.keys.get(r.Tenant, keyOf(r))
-	switch r.Type {
-	case events.KeyRetired, events.KeyRevoked:
-		at := max(events.Timestamp(r.Time/1000), 1)
-		if s.retired == 0 || at < s.retired {
-			s.retired = at
-		}
-	default:
+	switch at := retiredAt(r); {
+	case r.Type == events.KeyPublished || r.Type == events.KeyRotated:
 		s.known = true
+	case at != 0 && (s.retired == 0 || at < s.retired):
+		s.retired = at
 	}
 	e.keys.put(r.Tenant, keyOf(r), s)
+}
+
+// retiredAt is from when on r, which retires or revokes its key, has it sign no
+// more: for a revocation that is scheduled, when it starts. A suspension, which
+// ends by itself, does not retire a key: then it is 0.
+func retiredAt(r *events.Record) events.Timestamp {
+	at := max(events.Timestamp(r.Time/1000), 1)
+	switch v := r.Revocation; {
+	case v == nil:
+		return at
+	case v.NotAfter != 0:
+		return 0
+	default:
+		return max(at, v.Starts)
+	}
 }
 
 func keyOf(r *events.Record) keyName { return keyName{r.Issuer, r.KeyID} }

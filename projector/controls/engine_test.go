@@ -189,6 +189,10 @@ func TestRetiredKeyStaysRetired(t *testing.T) {
 		"retired, revoked later": {key(published, "k1", hour(-9)), key(events.KeyRetired, "k1", ends), key(events.KeyRevoked, "k1", now)},
 		"revoked, retired later": {key(published, "k1", hour(-9)), key(events.KeyRevoked, "k1", ends), key(events.KeyRetired, "k1", now)},
 		"revoked, retired first": {key(published, "k1", hour(-9)), key(events.KeyRevoked, "k1", now), key(events.KeyRetired, "k1", ends)},
+		"revoked, scheduled":     {key(published, "k1", hour(-9)), term(key(events.KeyRevoked, "k1", hour(-5)), ends, time.Time{})},
+		"scheduled in the past":  {key(published, "k1", hour(-9)), term(key(events.KeyRevoked, "k1", ends), hour(-5), time.Time{})},
+		"scheduled, retired":     {key(published, "k1", hour(-9)), term(key(events.KeyRevoked, "k1", hour(-5)), hour(9), time.Time{}), key(events.KeyRetired, "k1", ends)},
+		"suspended, retired":     {key(published, "k1", hour(-9)), term(key(events.KeyRevoked, "k1", hour(-5)), time.Time{}, hour(-4)), key(events.KeyRetired, "k1", ends)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, Config{})
@@ -209,6 +213,32 @@ func TestRetiredKeyStaysRetired(t *testing.T) {
 				t.Errorf("issued after: %s", d)
 			}
 		})
+	}
+}
+
+// term has the revocation r start and end at these times, where they are any.
+func term(r *events.Record, starts, ends time.Time) *events.Record {
+	r.Revocation = &events.Revocation{Scope: events.ScopeKey}
+	if !starts.IsZero() {
+		r.Revocation.Starts = events.TimestampOf(starts)
+	}
+	if !ends.IsZero() {
+		r.Revocation.NotAfter = events.TimestampOf(ends)
+	}
+	return r
+}
+
+// TestSuspendedKeyIsNotRetired: it is good again when the suspension ends.
+func TestSuspendedKeyIsNotRetired(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, Config{})
+	for _, r := range []*events.Record{
+		key(events.KeyPublished, "k1", now.Add(-9*time.Hour)), term(key(events.KeyRevoked, "k1", now.Add(-5*time.Hour)), time.Time{}, now.Add(-time.Hour)),
+		token(events.TokenVerified),
+	} {
+		if got := step(e, r); len(got) != 0 {
+			t.Errorf("%s: %v", r.Type.Name(), ids(got))
+		}
 	}
 }
 

@@ -1,13 +1,13 @@
 package intake
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
 
 const (
+	mostWhole     = 8       // chunks that wait for a batch with nothing left but what is in it
 	maxBatchBytes = 900_000 // of items in one batch, unless a single one has more
 	itemOverhead  = 24      // digest and lengths
 )
@@ -68,7 +68,7 @@ func (d *draft) reset() {
 }
 
 // seal takes the draft into the tree, and is the batch that says so.
-func (w *writer) seal() (*pending, error) {
+func (w *writer) seal() *pending {
 	h := events.Header{
 		Version: events.BatchVersion, Shard: w.cfg.Shard, Epoch: w.epoch, Lane: w.draft.lane, First: w.tree.Size(),
 		Count: uint32(len(w.draft.items)), Written: w.cfg.Now().UnixMicro(), IntakeStream: w.intake,
@@ -85,10 +85,7 @@ func (w *writer) seal() (*pending, error) {
 	}
 	h.Covered, h.Size, h.Root, h.Edge = w.covered.ranges, w.tree.Size(), w.tree.Root(), w.tree.Edge()
 	b := events.Batch{Header: h, Items: w.draft.items}
-	data, err := b.Marshal()
-	if err != nil {
-		return nil, fmt.Errorf("encode batch first=%d count=%d: %w: %w", h.First, h.Count, errHalf, err)
-	}
+	data, _ := b.Marshal() // it never fails
 	h.Covered = append([]events.Range(nil), h.Covered...)
-	return &pending{lane: h.Lane, data: data, head: h, at: w.covered.until}, nil
+	return &pending{lane: h.Lane, data: data, head: h, at: w.covered.until}
 }

@@ -30,7 +30,7 @@ func bench(b *testing.B) (*lane, *writer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := s.writer(1)
+	w, err := s.writer(1, 0)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -114,11 +114,7 @@ func benchEvent(b *testing.B, timed string) {
 			}
 		})
 		step("batch", func() {
-			p, err := w.seal()
-			if err != nil {
-				b.Fatal(err)
-			}
-			bytes += len(p.data)
+			bytes += len(w.seal().data)
 			w.draft.reset()
 			w.draft.lane = events.Access
 		})

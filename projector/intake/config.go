@@ -25,6 +25,10 @@ type Source interface {
 	// Created identifies the stream that the sequences are of.
 	Created() time.Time
 
+	// Last is the highest sequence that the stream had given when this source
+	// was opened.
+	Last() uint64
+
 	// Oldest is when the oldest of the messages was stored that are there and
 	// were not taken; zero where there is none. Any goroutine may call it.
 	Oldest() time.Time

@@ -145,3 +145,22 @@ func TestDuplicateIsNoReissue(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestAnIntakeWhoseClockIsBehindRefusesNothing: what the stream stored at a time
+// is not of the future then.
+func TestAnIntakeWhoseClockIsBehindRefusesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start(func(c *Config) { c.Now = func() time.Time { return time.Now().Add(-time.Hour) } })
+	ahead := issued("ahead")
+	ahead.Time = time.Now().Add(time.Hour)
+	r.publish(revoked("a"), issued("b"), ahead)
+	r.drained()
+	all := r.records()
+	if len(all) != 2 || len(r.facts()) != 2 {
+		t.Errorf("logged: %v", all)
+	}
+	if got := r.reasons(); len(got) != 1 || got["ahead"] != events.ReasonTime {
+		t.Errorf("refused: %v", got)
+	}
+}

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -15,6 +16,16 @@ const maxCovered = 256
 type covered struct {
 	ranges []events.Range
 	until  time.Time // when the latest of them can have been stored
+}
+
+// recall is what a batch says was dealt with of messages stored until then, in a
+// stream that has got as far as last. One that ends before has lost its end, and
+// gives these sequences to others: then nothing is known of them.
+func recall(ranges []events.Range, until time.Time, last uint64) covered {
+	if n := len(ranges); n > 0 && ranges[n-1].Last > last {
+		return covered{}
+	}
+	return covered{ranges: slices.Clone(ranges), until: until}
 }
 
 // has reports whether m was dealt with. A sequence that was, under a message

@@ -15,6 +15,7 @@ type candidate struct {
 	event   *events.Event
 	raw     []byte
 	refusal *events.Refusal // why it is not accepted
+	whole   bool            // nothing of it is missing in event
 	over    bool            // nothing more is done with it: a duplicate, held, or in quarantine
 
 	tenant *tenantKeys
@@ -29,6 +30,10 @@ type candidate struct {
 // live reports whether c may still become a record.
 func (c *candidate) live() bool { return c.refusal == nil && !c.over }
 
+// now is the time that c is judged by, given that of our clock: where that is
+// behind it must not make what was stored already one of the future.
+func (c *candidate) now(ours time.Time) time.Time { return latest(ours, c.from.Received) }
+
 // drop ends c as a duplicate.
 func (c *candidate) drop() {
 	c.over = true
@@ -42,7 +47,7 @@ func (c *candidate) hold() {
 
 // refuse ends c for good.
 func (c *candidate) refuse(reason events.Reason, detail string) {
-	c.refusal = &events.Refusal{ID: c.event.ID, Source: c.event.Source, Reason: reason, Detail: detail}
+	c.refusal = c.event.Refuse(reason, detail)
 }
 
 func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on this event") }
@@ -58,7 +63,7 @@ func (l *lane) open(ctx context.Context, c *chunk) {
 		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
 	c.enlist(each)
-	l.step("validate", c, func(k *candidate) { l.validate(k, c.received) })
+	l.step("validate", c, func(k *candidate) { l.validate(k, k.now(c.received)) })
 	l.unlock(ctx, c)
 	l.step("identify", c, identify)
 }
@@ -86,6 +91,7 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 		for i := range decoded {
 			k, d := &left[i], &decoded[i]
 			k.from, k.event, k.raw, k.refusal, k.person, k.over = a, &d.Event, d.Raw, d.Refusal, -1, a.held
+			k.whole = d.Refusal == nil
 		}
 		left = left[len(decoded):]
 	}
@@ -109,7 +115,7 @@ func refused(m *events.Message, why *events.Refusal) []events.Decoded {
 }
 
 func (l *lane) validate(k *candidate, now time.Time) {
-	if l.exposed(k) {
+	if l.cfg.exposed(k) {
 		k.refuse(events.ReasonPlaintext, "personal data has to be encrypted to the intake: see docs/publishing.md")
 		return
 	}
@@ -120,10 +126,14 @@ func (l *lane) validate(k *candidate, now time.Time) {
 }
 
 // exposed reports whether k holds personal data that was on the disk of the
-// intake as it is, where that is not permitted.
-func (l *lane) exposed(k *candidate) bool {
+// intake as it is, where that is not permitted; or may hold some, as not all of
+// it could be read.
+func (c *Config) exposed(k *candidate) bool {
+	if c.Plaintext || k.from.sealed || k.from.envelope != nil {
+		return false
+	}
 	_, personal := k.event.Data.PersonalPart()
-	return personal && !k.from.sealed && !l.cfg.Plaintext
+	return personal || !k.whole
 }
 
 // ownSource reports whether k has a source of our own that whoever published it

@@ -53,14 +53,16 @@
 //   - What is inside an encrypted message is judged as though it had come in clear:
 //     by the subject that it was published on, each event for itself. Personal
 //     data that came in clear is refused, and nothing of it is kept, unless
-//     Config.Plaintext.
+//     Config.Plaintext; nor of what came in clear, is refused for something
+//     else, and could not be read as far as to tell.
 //   - A message whose key cannot be read is held, and opened when it can. Only one
 //     whose key is surely not there is refused, and it is kept as it came; a key
 //     that any process has made before the message was sent is found.
 //   - A source of our own (events.OwnSources) is accepted from our own services
 //     alone, as the subject tells them apart; that of findings from nobody.
 //   - A refused event is kept as a fact, and its payload sealed, except where
-//     the payload is the offence: then it is dropped.
+//     the payload is the offence: then it is dropped. So is one that is larger
+//     than the quarantine takes, and the fact says so.
 //   - Control never waits for access but for the batch that is being appended
 //     and the one that is being made. A lone event waits for nothing. Small
 //     chunks of the access lane that follow each other are at most 50 ms apart.
@@ -71,10 +73,11 @@
 //   - A revocation outlives every token that it revokes, as long as tokens live
 //     no longer than Config.MaxLifetime or say when they expire.
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
-//     a lane), eight chunks a lane in hand (512 KiB of messages each, or one
-//     message of 1.4 MiB; decoded and sealed about ten times that), one batch, the
-//     window (24 bytes an id and 4 to 8 for its slot), and what the controls
-//     remember.
+//     a lane), eight chunks a lane in hand and eight that wait for a batch (512
+//     KiB of messages each, or one message of 1.4 MiB; decoded and sealed about
+//     ten times that), one batch, the window (24 bytes an id and 5 to 10 for its
+//     slots), and what the controls remember.
+//   - What is to be logged does not wait for what is refused beside it.
 //   - What is in hand when the context ends is finished and acknowledged, within
 //     Config.Grace.
 //
@@ -84,7 +87,8 @@
 // single record passes). Header.Covered lists at most 256 ranges of intake
 // sequences, the highest; a message that was dealt with and is in none of them
 // is recognised by its events. Received is the intake's clock when the message
-// was taken.
+// was taken. An event's time is judged by that clock, or by when its message was
+// stored where that is later.
 //
 // What a revocation carries: the hash under the tenant's current feed key; for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
@@ -93,12 +97,14 @@
 // for a cut-off MaxLifetime after it, each plus Skew; for a key never, as
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
 // reference that it names, and lasts as long as the revocation could: until the
-// exp that it repeats, or for ever.
+// exp that it repeats, but not before MaxLifetime has passed, plus Skew; or, where
+// it repeats none and for a key, for ever.
 //
 // # Errors
 //
-// [Intake.Run] returns the context's error when it was told to stop, and
-// [ErrCorrupt] where the log contradicts itself. Everything else is transient: it is tried again with
+// [Intake.Run] returns the context's error when it was told to stop,
+// [ErrCorrupt] where the log contradicts itself, and stream.ErrLogReplaced where
+// it was made again. Everything else is transient: it is tried again with
 // back-off, and what it concerns waits in the intake stream, which answers a
 // publisher with an error when it is full. Being fenced, or not being elected
 // any more, is no error: the intake stands by.

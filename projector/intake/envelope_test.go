@@ -120,8 +120,8 @@ func TestPersonalDataInPlaintextIsRefused(t *testing.T) {
 			ev := issued("x")
 			ev.Data = events.Data{Issuer: issuer}
 			change(&ev.Data)
-			l := &lane{cfg: &Config{Plaintext: k.plaintext}}
-			if got := l.exposed(&candidate{event: &ev, from: &arrival{sealed: k.sealed}}); got != k.want {
+			cfg := &Config{Plaintext: k.plaintext}
+			if got := cfg.exposed(&candidate{event: &ev, whole: true, from: &arrival{sealed: k.sealed}}); got != k.want {
 				t.Errorf("%s, %+v: refused %v", name, k, got)
 			}
 		}
@@ -154,6 +154,67 @@ func TestPersonalDataInPlaintextIsRefused(t *testing.T) {
 		if _, ok := facts[id]; !ok {
 			t.Errorf("%s is not logged", id)
 		}
+	}
+}
+
+// TestARefusedIdentityIsNotKeptInClear: what a publisher put into an id is
+// withheld where it is personal or must not be stored, and cut where it is long.
+func TestARefusedIdentityIsNotKeptInClear(t *testing.T) {
+	t.Parallel()
+	const alice = "alice@example.com"
+	r := newRig(t)
+	publish := func(id, source string) {
+		ev := issued(id)
+		ev.Source = source
+		r.publish(ev)
+	}
+	publish(aToken, "//a")
+	publish("login-"+alice, "//b")
+	publish("c", "//c/"+alice)
+	publish("d", "//d/4111111111111111")
+	publish(strings.Repeat("e", 500), "//e")
+	r.start(strict)
+	r.drained()
+	got := map[string]string{}
+	for _, q := range r.quarantined() {
+		if q.Reason != events.ReasonPlaintext {
+			t.Errorf("refused as %s", q.Reason)
+		}
+		got[q.ID] = q.Source
+		if s := fmt.Sprint(q); strings.Contains(s, alice) || strings.Contains(s, aToken) || strings.Contains(s, "4111111111111111") {
+			t.Errorf("in clear: %s", s)
+		}
+	}
+	if len(r.quarantined()) != 5 || got["c"] != "[withheld]" || got["d"] != "[withheld]" || got[strings.Repeat("e", 128)] != "//e" || got["[withheld]"] == "" {
+		t.Errorf("quarantined as %v", got)
+	}
+}
+
+// TestPersonalDataWithAnotherFaultIsNotKept publishes in plaintext what is refused
+// before anybody asks what it holds: only what surely names nobody is kept.
+func TestPersonalDataWithAnotherFaultIsNotKept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	untimed := func(event, _ map[string]any) { delete(event, "time") }
+	r.send(onIssued, "", structured("no time", untimed))
+	r.send(onIssued, "", structured("odd jti", func(_, data map[string]any) { data["jti"] = 7 }))
+	r.send("rescind.events.acme.token.verified", "", structured("another type", func(_, _ map[string]any) {}))
+	r.send(onIssued, "", []byte(`{"id":"cut","sub":"alice@example.com"`))
+	r.send(onIssued, "text/plain", []byte("alice@example.com"))
+	nobody := issued("nobody")
+	nobody.Type, nobody.Environment, nobody.Data = events.KeyPublished, "prod", events.Data{Issuer: issuer, KeyID: "k1", Algorithm: "ES256"}
+	r.publish(nobody)
+	r.sendSealed(onIssued, r.encrypt(events.ContentTypeEvent, structured("encrypted", untimed)))
+	r.start(strict)
+	r.drained()
+	kept := map[string]bool{"nobody": true, "encrypted": true}
+	for _, q := range r.quarantined() {
+		if kept[q.ID] != (q.Sealed != nil) {
+			t.Errorf("%q, refused as %s: payload of %d bytes is kept", q.ID, q.Reason, len(q.Sealed))
+		}
+	}
+	if got := len(r.quarantined()); got != 7 || len(r.facts()) != 0 {
+		t.Errorf("%d entries in quarantine, want 7", got)
 	}
 }
 
@@ -257,7 +318,8 @@ func TestAKeyMadeElsewhereOpensAtOnce(t *testing.T) {
 	r.drained()
 	elsewhere := r.newKeyring(r.kek)
 	from := time.Now().Add(-time.Minute)
-	r.check(elsewhere.MakeIntakeKey(t.Context(), from, from.Add(time.Hour)))
+	_, err := elsewhere.MakeIntakeKey(t.Context(), from, from.Add(time.Hour))
+	r.check(err)
 	keys, err := elsewhere.IntakeKeys(t.Context())
 	r.check(err)
 	ev := issued("after")

@@ -130,7 +130,7 @@ func (in *Intake) catchUp(ctx context.Context) error {
 // forget drops what this intake knows where err says that it is wrong, so that
 // it is read again.
 func (in *Intake) forget(err error) error {
-	if errors.Is(err, errFenced) || errors.Is(err, ErrCorrupt) || errors.Is(err, errHalf) {
+	if errors.Is(err, errFenced) || errors.Is(err, ErrCorrupt) {
 		in.at = nil
 	}
 	return err

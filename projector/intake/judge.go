@@ -12,7 +12,7 @@ import (
 // logged all the same, with a finding that says so: a fault in a rule must not
 // keep a token good that was revoked.
 func (w *writer) judge(k *candidate, received time.Time) bool {
-	found, failed := w.controls.Check(&k.record, received)
+	found, failed := w.controls.Check(&k.record, k.now(received))
 	if failed != nil {
 		if w.parkDefect(k, failed) {
 			return false

@@ -102,6 +102,90 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// TestRepeatsTakeNoRoom gives a writer chunk after chunk of what repeats an event,
+// without ever saying that no more wait: of those that are through none is kept
+// longer than the draft, and the draft no longer than some.
+func TestRepeatsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	for name, repeats := range map[string]func(ev *events.Event){
+		"duplicates": func(*events.Event) {}, "conflicts": func(ev *events.Event) { ev.Data.ClientID = "another" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			in := r.build()
+			ctx := t.Context()
+			source, err := in.cfg.Open(ctx)
+			r.check(err)
+			t.Cleanup(source.Close)
+			in.stats.writing(source)
+			s, err := in.recover(ctx)
+			r.check(err)
+			w, err := s.writer(source.Created().UnixNano(), source.Last())
+			r.check(err)
+			l := &lane{in: in.Intake, cfg: &in.cfg, lane: events.Access, source: source}
+			take := func(ev events.Event) {
+				r.publish(ev)
+				messages, err := source.Next(ctx, events.Access, chunkBytes)
+				r.check(err)
+				c := l.chunk(messages)
+				in.stats.took(l.lane, c)
+				l.open(ctx, c)
+				l.seal(c, l.people(ctx, []*chunk{c}))
+				r.check(w.take(ctx, c))
+			}
+			ev := issued("again")
+			take(ev)
+			repeats(&ev)
+			for range 3 * mostWhole {
+				take(ev)
+				if len(w.whole) >= mostWhole || len(in.stats.hand) >= mostWhole {
+					t.Fatalf("%d chunks are kept", len(w.whole))
+				}
+			}
+			if got := in.Stats(); got.Records != 1 || got.Duplicates+got.Refused[events.ReasonConflict] != 3*mostWhole {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// TestTheDraftDoesNotWaitForTheQuarantine holds back what is to go into
+// quarantine: what was taken beside it is logged.
+func TestTheDraftDoesNotWaitForTheQuarantine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	gate := &gatedQuarantine{Quarantine: r.quarantine, waiting: make(chan struct{}), open: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(gate.open) })
+	in := r.start(func(c *Config) { c.Quarantine = gate })
+	r.Cleanup(release)
+	known := issued("known")
+	r.publish(known)
+	r.drained()
+	known.Data.ClientID = "another"
+	r.publishBatch(issued("new"), known)
+	<-gate.waiting
+	r.until("what is in the draft is logged", func() bool { return in.Stats().Records == 2 })
+	release()
+	r.drained()
+	if got := r.quarantined(); len(got) != 1 || got[0].Reason != events.ReasonConflict {
+		t.Errorf("quarantined: %+v", got)
+	}
+}
+
+// gatedQuarantine holds the first entry back until it is let go.
+type gatedQuarantine struct {
+	*stream.Quarantine
+	once          sync.Once
+	waiting, open chan struct{}
+}
+
+func (q *gatedQuarantine) Put(ctx context.Context, v stream.Quarantined) error {
+	q.once.Do(func() { close(q.waiting) })
+	<-q.open
+	return q.Quarantine.Put(ctx, v)
+}
+
 // TestFullIntakeReachesThePublisher fills a small intake stream behind a log
 // that does not answer: the SDK waits and tries again, gives up in its time with
 // an error, and whatever it said was published is in the log once.
@@ -192,4 +276,44 @@ func TestIntakeStreamMadeAgainUnderneath(t *testing.T) {
 	if s := in.Stats(); s.Terms != 2 || s.Skipped != 0 || s.Reads != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestIntakeStreamThatLostItsEnd has the stream give sequences anew that were
+// dealt with, while the server's clock is behind what it was: nothing that comes
+// now is taken for what came then.
+func TestIntakeStreamThatLostItsEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	created := make(chan time.Time, 1)
+	first := r.start(onSource(func(s Source) Source { created <- s.Created(); return s }))
+	r.publish(issued("a"), issued("b"), issued("c"))
+	r.drained()
+	first.stop()
+	operator := natsdtest.JetStream(t, r.server, natsd.Operator)
+	r.check(operator.DeleteStream(t.Context(), stream.IntakeStream))
+	r.check(stream.Ensure(t.Context(), operator, stream.Topology{}))
+	was := <-created
+	r.start(onSource(func(s Source) Source { return rewound{s, was} }))
+	r.publish(issued("d"), issued("e"))
+	r.drained()
+	if got := r.facts(); len(got) != 5 {
+		t.Errorf("%d facts, want 5", len(got))
+	}
+}
+
+// rewound is a source whose stream is the one of before, by what it says, and
+// whose server's clock went back.
+type rewound struct {
+	Source
+	created time.Time
+}
+
+func (s rewound) Created() time.Time { return s.created }
+
+func (s rewound) Next(ctx context.Context, lane events.Lane, maxBytes int) ([]stream.IntakeMessage, error) {
+	messages, err := s.Source.Next(ctx, lane, maxBytes)
+	for i := range messages {
+		messages[i].Received = messages[i].Received.Add(-time.Hour)
+	}
+	return messages, err
 }

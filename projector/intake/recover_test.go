@@ -71,7 +71,7 @@ func TestCoveredMessageIsSkipped(t *testing.T) {
 	at, err := again.recover(t.Context())
 	r.check(err)
 	at.window = newWindow(1000)
-	w, err := at.writer(kept[0].created)
+	w, err := at.writer(kept[0].created, 2)
 	r.check(err)
 	for i := range kept {
 		l := &lane{in: again.Intake, cfg: &again.cfg}

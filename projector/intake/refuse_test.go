@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -243,11 +244,6 @@ func TestDefectSparesEverythingElse(t *testing.T) {
 	}
 }
 
-// fails is a value that cannot be encoded: our code panics where it tries.
-type fails struct{}
-
-func (fails) MarshalJSON() ([]byte, error) { panic("index out of range") }
-
 // TestDefectInAnyStepSparesEverythingElse makes a step behind decoding panic on
 // one event among others.
 func TestDefectInAnyStepSparesEverythingElse(t *testing.T) {
@@ -258,11 +254,12 @@ func TestDefectInAnyStepSparesEverythingElse(t *testing.T) {
 				out, err := events.Decode(m)
 				for i := range out {
 					if out[i].Event.ID == "cursed" {
-						out[i].Event.Data.Personal = map[string]any{"x": fails{}}
+						out[i].Event.Tenant = "nemo"
 					}
 				}
 				return out, err
 			}
+			in.cfg.Keyring = brokenKeyring{in.cfg.Keyring}
 		},
 		"the keyring":            func(c *Config) { c.Keyring = brokenKeyring{c.Keyring} },
 		"a control":              withEngine(func(e engine) engine { return &brokenEngine{engine: e, check: true} }),
@@ -329,8 +326,16 @@ func TestRevocationPassesABrokenControl(t *testing.T) {
 	}
 }
 
-// brokenKeyring panics where it is asked for nemo.
+// brokenKeyring panics where it is asked for nemo, and has nothing for a tenant
+// of that name.
 type brokenKeyring struct{ Keyring }
+
+func (k brokenKeyring) Tenant(ctx context.Context, tenant string) (*seal.Tenant, error) {
+	if tenant == "nemo" {
+		return nil, nil
+	}
+	return k.Keyring.Tenant(ctx, tenant)
+}
 
 func (k brokenKeyring) Subjects(ctx context.Context, people []seal.Person) ([]seal.SubjectKey, error) {
 	for _, p := range people {
@@ -427,6 +432,29 @@ func TestWhatCannotBeQuarantinedIsNotLost(t *testing.T) {
 		t.Errorf("%d facts, want 2", got)
 	}
 	if s := in.Stats(); s.Held == 0 || s.Duplicates == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestWhatIsTooLargeForTheQuarantineIsAFact publishes in binary mode what takes
+// six times as much as JSON.
+func TestWhatIsTooLargeForTheQuarantineIsAFact(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := r.start()
+	m := nats.NewMsg(onIssued)
+	m.Data = []byte(`{"iss":"` + strings.Repeat("<", 900_000) + `"}`)
+	for name, v := range map[string]string{"specversion": "1.0", "id": "large", "source": "//a", "type": string(events.TokenIssued), "time": "2026-01-02T03:04:05Z"} {
+		m.Header.Set("ce-"+name, v)
+	}
+	_, err := r.publisher.PublishMsg(t.Context(), m)
+	r.check(err)
+	r.drained()
+	got := r.quarantined()
+	if len(got) != 1 || got[0].ID != "large" || got[0].Sealed != nil || !strings.Contains(got[0].Detail, "too large") {
+		t.Errorf("quarantined: %+v", got)
+	}
+	if s := in.Stats(); s.Held != 0 || len(s.Refused) != 1 {
 		t.Errorf("%+v", s)
 	}
 }

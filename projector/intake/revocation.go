@@ -19,7 +19,7 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 	if scope == "" {
 		return nil, nil
 	}
-	d, feed := &c.event.Data, c.tenant.FeedKey()
+	d, feed := &c.event.Data, c.tenant.FeedKeyFor(scope)
 	r := &events.Revocation{
 		Scope: scope, Hash: feed.Hash(scope, d.Issuer, d.RevokedID(scope)), FeedKey: feed.Generation,
 		IssuedBefore: cutoff(scope, c.event),

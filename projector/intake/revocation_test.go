@@ -53,9 +53,12 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 
 	tenant, err := r.keyring.Tenant(t.Context(), "acme")
 	r.check(err)
-	feed := tenant.FeedKey()
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
-		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: 1}
+		feed, generation := tenant.FeedKeyFor(scope), uint32(1)
+		if scope == events.ScopeKey {
+			generation = events.StandingGeneration
+		}
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: generation}
 	}
 	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
 		r.Starts, r.NotAfter = starts, notAfter

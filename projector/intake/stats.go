@@ -20,7 +20,7 @@ type Stats struct {
 	Skipped     uint64                   // messages dealt with before
 	Held        uint64                   // messages left to be delivered again, for want of keys or quarantine
 	Refused     map[events.Reason]uint64 // quarantined
-	Unsettled   uint64                   // appends that did not answer
+	Unsettled   uint64                   // appends that did not answer, or with an error, as where this writer is fenced
 	Acks        uint64                   // acknowledgements that could not be sent
 	Redelivered uint64                   // messages taken that had been delivered before
 	Defects     uint64                   // panics of our own code

@@ -13,9 +13,6 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 )
 
-// errHalf says that the state has what the log will not get.
-var errHalf = errors.New("given up half-way")
-
 // writer is one term at the end of the log. All of it belongs to one goroutine:
 // what needs the order of the log is done here, and nothing else.
 type writer struct {
@@ -33,7 +30,7 @@ type writer struct {
 // write writes what source has until ctx ends, deals with what was taken while
 // hold lasts, and returns why it stopped: nil where it was told to.
 func (in *Intake) write(ctx, hold context.Context, source Source) error {
-	w, err := in.at.writer(source.Created().UnixNano())
+	w, err := in.at.writer(source.Created().UnixNano(), source.Last())
 	if err != nil {
 		return in.forget(err)
 	}
@@ -59,22 +56,19 @@ func (in *Intake) write(ctx, hold context.Context, source Source) error {
 	return errors.Join(in.forget(err), lanes.Wait())
 }
 
-// writer is a writer behind what s knows, of messages of an intake stream.
-func (s *state) writer(intake int64) (*writer, error) {
-	head := &s.head
+// writer is a writer behind what s knows, of messages of an intake stream that
+// has got as far as last.
+func (s *state) writer(intake int64, last uint64) (*writer, error) {
+	head, until := &s.head, s.stored
 	if s.pending != nil {
-		head = &s.pending.head
+		head, until = &s.pending.head, s.pending.at
 	}
 	if head.Epoch == ^uint64(0) {
 		return nil, fmt.Errorf("epochs are used up: %w", ErrCorrupt)
 	}
 	w := &writer{state: s, intake: intake, epoch: head.Epoch + 1}
-	switch {
-	case head.IntakeStream != intake:
-	case s.pending != nil:
-		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.pending.at}
-	default:
-		w.covered = covered{ranges: append([]events.Range(nil), head.Covered...), until: s.stored}
+	if head.IntakeStream == intake {
+		w.covered = recall(head.Covered, until, last)
 	}
 	s.in.stats.count(func(st *Stats) { st.Terms, st.Epoch = st.Terms+1, w.epoch })
 	return w, nil
@@ -106,7 +100,8 @@ func (w *writer) run(ctx context.Context, q *queue) error {
 }
 
 // take brings the events of c into the draft, in order, and appends as often as
-// it is full.
+// it is full. However much comes that is not logged, of what is through no more
+// is kept than waits for the draft, and that is not for long.
 func (w *writer) take(ctx context.Context, c *chunk) error {
 	if w.draft.lane != c.lane {
 		if err := w.flush(ctx); err != nil {
@@ -124,12 +119,27 @@ func (w *writer) take(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
-	if len(w.parked) > 0 {
-		w.in.refuse(ctx, w.parked, c.received)
-		w.parked = w.parked[:0]
+	if err := w.unpark(ctx, c.received); err != nil {
+		return err
 	}
 	w.close(c)
-	w.whole = append(w.whole, c)
+	if w.whole = append(w.whole, c); len(w.draft.items) == 0 || len(w.whole) == mostWhole {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// unpark puts what was parked into quarantine, which takes its time: what is in
+// the draft is appended before.
+func (w *writer) unpark(ctx context.Context, received time.Time) error {
+	if len(w.parked) == 0 {
+		return nil
+	}
+	if err := w.flush(ctx); err != nil {
+		return err
+	}
+	w.in.refuse(ctx, w.parked, received)
+	w.parked = w.parked[:0]
 	return nil
 }
 
@@ -186,10 +196,7 @@ func (w *writer) flush(ctx context.Context) error {
 		return nil
 	}
 	start := w.cfg.Now()
-	p, err := w.seal()
-	if err != nil {
-		return err
-	}
+	p := w.seal()
 	w.pending = p
 	if err := w.put(ctx); err != nil {
 		return err

@@ -17,7 +17,9 @@
 //     a hash of a name is found by trying, and finds nobody here.
 //   - What a request says always reads the same, however its JSON is written.
 //   - No answer, callback or error repeats the value of an identity. A receipt repeats
-//     the request without it, and without callbacks and the extensions of others.
+//     the request without it, and without callbacks and the extensions of others. That of
+//     an erasure gives its sender the salt of what it will leave (package receipt), as
+//     long as the person is not erased.
 //   - Every answer and callback verifies under the certificate, over the very bytes of
 //     its body, with nothing but a standard library.
 //   - Every state of a request has one status in each protocol. What was denied is never

@@ -165,7 +165,7 @@ func (w *Workflow) answer(ctx context.Context, r *Request) (err error) {
 		return err
 	}
 	delete(w.answers, r.name())
-	there, err := w.Export(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	there, err := w.Export(r.ID, r.isOf)
 	if a.Place.Export.IsZero() || err == nil && there == a.Place {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (w *Workflow) stateExport(ctx context.Context, r *Request, made answer) err
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
-	now, err := w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	now, err := w.Get(r.ID, r.isOf)
 	if err != nil || now.State != Approved {
 		return err
 	}
