@@ -35,7 +35,7 @@ func TestServerLogsNameNoPeer(t *testing.T) {
 	if err := errors.Join(os.WriteFile(a.cfg.HTTP.Cert, cert, 0o600), os.WriteFile(a.cfg.HTTP.Key, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := a.listen()
+	listener, err := a.listen("")
 	if err != nil {
 		t.Fatal(err)
 	}

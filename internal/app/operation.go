@@ -30,6 +30,6 @@ func (a *app) operation() (serve []role, err error) {
 	a.closers = append(a.closers, func() { listener.Close() })
 	a.log.Info("operation listens", "addr", listener.Addr().String())
 	return []role{{"operation", func(ctx context.Context) error {
-		return serveHTTP(ctx, context.Background(), listener, handler, func() {})
+		return a.serveHTTP(ctx, context.Background(), listener, handler, func() {})
 	}}}, nil
 }
