@@ -24,7 +24,7 @@ func (b *forgetting) dictionary(ctx context.Context) error {
 	}
 	b.add(alone("dictionary/bytes", "B", float64(corpus.Bytes())))
 	began := time.Now()
-	found := corpus.Attack(benchTenant, workload.Issuer, b.cfg.Candidates, address)
+	found := corpus.Attack(tenant, workload.Issuer, b.cfg.Candidates, address)
 	b.add(alone("dictionary/rate", "candidates/s", float64(b.cfg.Candidates)/time.Since(began).Seconds()))
 	for _, m := range found {
 		if m.Candidate != address(0) {
@@ -55,11 +55,11 @@ func (b *forgetting) populate(ctx context.Context) error {
 	step := b.cfg.Candidates / b.cfg.Known
 	for i := range b.cfg.Known {
 		ev := events.Event{
-			ID: fmt.Sprint("known-", i), Source: "//orders.example.com", Type: events.TokenVerified, Tenant: benchTenant, Time: time.Now(),
+			ID: fmt.Sprint("known-", i), Source: "//orders.example.com", Type: events.TokenVerified, Tenant: tenant, Time: time.Now(),
 			Data: events.Data{Issuer: workload.Issuer, Subject: address(i * step), TokenID: fmt.Sprint("jti-", i), ClientID: "orders"},
 		}
 		if i == 0 {
-			canary.Digests(benchTenant, workload.Issuer, address(0), func(_, _ string, sum []byte) {
+			canary.Digests(tenant, workload.Issuer, address(0), func(_, _ string, sum []byte) {
 				if ev.Data.Attributes == nil {
 					ev.Data.Attributes = map[string]string{"digest": fmt.Sprintf("%x", sum)}
 				}

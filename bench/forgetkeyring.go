@@ -34,7 +34,7 @@ func (b *forgetting) keyring(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := small.Tenant(ctx, benchTenant); err != nil {
+	if _, err := small.Tenant(ctx, tenant); err != nil {
 		return err
 	}
 	bytes, heap, began := diskOf(dir), heapInUse(), time.Now()
@@ -62,7 +62,7 @@ func (b *forgetting) meet(ctx context.Context, k *seal.Keyring) error {
 	for first := 0; first < b.cfg.People; first += together {
 		people := make([]seal.Person, min(together, b.cfg.People-first))
 		for i := range people {
-			people[i] = seal.Person{Tenant: benchTenant, Issuer: workload.Issuer, Subject: fmt.Sprintf("person-%d@example.com", first+i)}
+			people[i] = seal.Person{Tenant: tenant, Issuer: workload.Issuer, Subject: fmt.Sprintf("person-%d@example.com", first+i)}
 		}
 		if _, err := k.Subjects(ctx, people); err != nil {
 			return err

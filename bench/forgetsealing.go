@@ -40,7 +40,7 @@ func (b *forgetting) sealing(ctx context.Context) error {
 	}
 	room, nonce := make([]byte, 0, 8192), make([]byte, gcm.NonceSize())
 	ours := func(i int) {
-		_, _ = keys[i%len(keys)].SealPersonalTo(room, benchTenant, "//orders.example.com", "id", parts[i%len(parts)]) // a key that is there
+		_, _ = keys[i%len(keys)].SealPersonalTo(room, tenant, "//orders.example.com", "id", parts[i%len(parts)]) // a key that is there
 	}
 	times := sidebyside.Time(sealingRounds, b.cfg.Calls, ours, func(i int) { gcm.Seal(room, nonce, parts[i%len(parts)], nil) })
 	b.add(rated("sealing/rate", "parts/s", times[0], 1e9).beside(times[1], 1e9))
@@ -76,7 +76,7 @@ func someKeys(ctx context.Context, dir string) (_ []seal.SubjectKey, stop func()
 	gen := workload.New(workload.Config{Subjects: 100 * sealingPeople})
 	for i := range people {
 		ev := gen.Next()
-		people[i] = seal.Person{Tenant: benchTenant, Issuer: ev.Data.Issuer, Subject: ev.Data.Subject}
+		people[i] = seal.Person{Tenant: tenant, Issuer: ev.Data.Issuer, Subject: ev.Data.Subject}
 	}
 	keys, err := k.Subjects(ctx, people)
 	if err != nil {

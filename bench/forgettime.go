@@ -69,7 +69,7 @@ func (t *timing) live(ctx context.Context, who string, n int) error {
 	}
 	for i := range n {
 		ev := events.Event{
-			ID: fmt.Sprintf("%d-%d", t.people, i), Source: "//orders.example.com", Type: events.TokenVerified, Tenant: benchTenant, Time: time.Now(),
+			ID: fmt.Sprintf("%d-%d", t.people, i), Source: "//orders.example.com", Type: events.TokenVerified, Tenant: tenant, Time: time.Now(),
 			Data: events.Data{Issuer: workload.Issuer, Subject: who, TokenID: fmt.Sprintf("jti-%d-%d", t.people, i/100), ClientID: "orders", IP: "192.0.2.1", UserAgent: "curl/8.9"},
 		}
 		if err := pub.Queue(ctx, ev); err != nil {
@@ -81,9 +81,6 @@ func (t *timing) live(ctx context.Context, who string, n int) error {
 	}
 	return t.untilRows(ctx, from, uint64(n))
 }
-
-// benchTenant is whose people are forgotten.
-const benchTenant = "acme"
 
 func (t *timing) as(role string) *client.Client {
 	return client.New(t.stack.File.HTTP, t.stack.File.Tokens[role])
@@ -97,7 +94,7 @@ func (t *timing) forget(ctx context.Context, who string) (unreadable, completed 
 		return 0, 0, err
 	}
 	var r client.Request
-	in := map[string]any{"type": "erasure", "regulation": "gdpr", "tenant": benchTenant, "subject": map[string]string{"iss": workload.Issuer, "sub": who}}
+	in := map[string]any{"type": "erasure", "regulation": "gdpr", "tenant": tenant, "subject": map[string]string{"iss": workload.Issuer, "sub": who}}
 	if err := t.as("handler").Call(ctx, "POST", "/v1/requests", in, &r); err != nil {
 		return 0, 0, err
 	}
@@ -155,7 +152,7 @@ func (t *timing) sealed(ctx context.Context, ref string) (bool, error) {
 
 // open opens one event of somebody, if there is any.
 func (t *timing) open(ctx context.Context, of map[string]any) ([]client.Event, error) {
-	of["tenant"], of["type"], of["limit"], of["open"], of["purpose"] = benchTenant, "token.verified", 1, true, "bench"
+	of["tenant"], of["type"], of["limit"], of["open"], of["purpose"] = tenant, "token.verified", 1, true, "bench"
 	var out client.Trail
 	err := t.as("officer").Call(ctx, "POST", "/v1/audit/search", of, &out)
 	return out.Events, err

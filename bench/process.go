@@ -38,6 +38,7 @@ func (p *process) run(ctx context.Context, c app.Config) error {
 		return err
 	}
 	c.Config.Roles = []string{config.RoleIntake, config.RoleAudit, config.RoleRevoke}
+	c.Config.HTTP.OperationAddr = "127.0.0.1:0"
 	c.Config.Log = "info" // it says when it is ready
 	cmd := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
 	cmd.Env = append(environ(c.Config), "GODEBUG=gctrace=1")

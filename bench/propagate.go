@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/revocation/feed"
 )
 
+// tenant is whose tokens are revoked, and whose people are forgotten.
 const tenant = "acme"
 
 // propagate is the time from publishing a revocation, and from its

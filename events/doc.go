@@ -39,6 +39,8 @@
 //     the record where it is the person. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
 //     about them are refused.
+//   - A revocation with a cut-off that its scope does not have is refused: it would
+//     reach more than it says.
 //   - What is accepted can be kept: its record is smaller than 64 KiB, and its
 //     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member

@@ -15,6 +15,11 @@ type FeedKey struct {
 	Key        [16]byte `json:"key"`
 }
 
+// StandingGeneration is that of the feed key which does not rotate, for
+// revocations without an end: see seal.Tenant. It is the greatest that
+// ParseGeneration reads.
+const StandingGeneration uint32 = 999_999_999
+
 // Hash is SipHash-2-4-128 under k of the scope and the identifiers that it is
 // made of, each with its length before it: (iss, jti) for a token, (iss, sid)
 // for a session, (iss, sub) for a subject, (iss, kid) for a key, (iss) for an

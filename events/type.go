@@ -159,6 +159,12 @@ func (t Type) RevokedScope() Scope {
 	}
 }
 
+// HasCutoff reports whether a revocation of scope s is of what was issued up to a
+// time. The others are of whatever was issued.
+func (s Scope) HasCutoff() bool {
+	return s == ScopeSubject || s == ScopeClient || s == ScopeIssuer || s == ScopeTenant
+}
+
 // RevokedType is the type that revokes scope s. It is not Known where s is no
 // scope.
 func (s Scope) RevokedType() Type { return TypeNamed(string(s) + ".revoked") }

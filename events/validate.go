@@ -43,6 +43,9 @@ func (p Policy) refusal(ev *Event, now time.Time) *Refusal {
 	if r := checkTimes(&ev.Data); r != nil {
 		return r
 	}
+	if r := checkCutoff(ev); r != nil {
+		return r
+	}
 	if r := p.checkTime(ev, now); r != nil {
 		return r
 	}
@@ -111,6 +114,16 @@ func checkTimes(d *Data) *Refusal {
 		}
 	}
 	return nil
+}
+
+// checkCutoff refuses a cut-off that would have no effect: what is revoked would be
+// more than the event says, and more than was counted for it.
+func checkCutoff(ev *Event) *Refusal {
+	scope := ev.Type.RevokedScope()
+	if ev.Data.IssuedBefore == 0 || scope == "" || scope.HasCutoff() {
+		return nil
+	}
+	return refuse(ReasonSchema, "data.issued_before: scope %s has no cut-off: leave it out, and whatever was issued is revoked", scope)
 }
 
 func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {

@@ -230,6 +230,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestCutoffsWhereThereAreSome: what says one without effect would revoke more than
+// it says.
+func TestCutoffsWhereThereAreSome(t *testing.T) {
+	t.Parallel()
+	for _, typ := range Types() {
+		ev := least(typ)
+		ev.Data.IssuedBefore = TimestampOf(now)
+		var want Reason
+		switch typ {
+		case TokenRevoked, SessionRevoked, GrantRevoked, KeyRevoked:
+			want = ReasonSchema
+		}
+		wantReason(t, typ.Name(), validate(ev), want)
+	}
+}
+
 func TestLiftsNameARevocation(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{"hash": "xyz", "revocation": Ref{}.String() + "00", "scope": "everything", "position": "-1"} {

@@ -204,6 +204,8 @@ type BulkRefusal struct {
 
 // CheckClaims defines model for CheckClaims.
 type CheckClaims struct {
+	// Azp Of a token that names no client_id: it stands for it, as it does where the token is verified.
+	Azp      string `json:"azp,omitempty,omitzero"`
 	ClientID string `json:"client_id,omitempty,omitzero"`
 
 	// Exp Seconds since 1970, fractions allowed (RFC 7519).
@@ -663,7 +665,7 @@ type ProposalView struct {
 	ID  string `json:"id"`
 	Iss string `json:"iss,omitempty,omitzero"`
 
-	// IssuedBefore Absent where the body leaves it out: with scope key whatever was issued, with the others what was issued until the revocation is made, or starts.
+	// IssuedBefore Absent with scope key, of whatever was issued, and where the body leaves it out: what was issued until the revocation is made, or starts.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 	Kid          string      `json:"kid,omitempty,omitzero"`
 
@@ -929,6 +931,9 @@ type Revocation struct {
 	Received time.Time   `json:"received"`
 	Scope    Scope       `json:"scope"`
 
+	// Source Of the event that revoked.
+	Source string `json:"source,omitempty,omitzero"`
+
 	// Starts When it begins to have effect; absent where it did at once.
 	Starts NumericDate `json:"starts,omitempty,omitzero"`
 	State  string      `json:"state"`
@@ -1009,7 +1014,7 @@ type RevocationRequest struct {
 	GrantID string `json:"grant_id,omitempty,omitzero"`
 	Iss     string `json:"iss,omitempty,omitzero"`
 
-	// IssuedBefore Cut-off: what was issued at or before it is revoked. Left out with subject, client, issuer and tenant: now. With the others: whatever was issued.
+	// IssuedBefore Cut-off: what was issued at or before it is revoked. Only with subject, client, issuer and tenant; left out: now. The others are of whatever was issued, and refuse it.
 	IssuedBefore NumericDate `json:"issued_before,omitempty,omitzero"`
 
 	// Jti With scope token.
@@ -1068,7 +1073,7 @@ type SubjectRequest struct {
 	// ConfirmBy When its receipt has to be confirmed; absent once it was, and where no rule says so.
 	ConfirmBy time.Time `json:"confirm_by,omitempty,omitzero"`
 
-	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered.
+	// DaysLeft Days until then as a calendar counts them, 0 on the day itself; absent once it is answered, and of a renewal.
 	DaysLeft *int `json:"days_left,omitempty"`
 
 	// Due The last second of the day, in the controller's time zone, by which it has to be answered.
@@ -1097,7 +1102,7 @@ type SubjectRequest struct {
 	Recipients []RequestRecipient `json:"recipients,omitempty,omitzero"`
 	Regulation string             `json:"regulation"`
 
-	// Salt Of an erasure, in the answer to POST /v1/requests and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
+	// Salt Of an erasure, in the answer to POST /v1/requests and to POST /v1/opendsr/requests, and nowhere else: give it to the subject. With it they, and nobody without it, can show that the receipt is about them.
 	Salt    string       `json:"salt,omitempty,omitzero"`
 	State   RequestState `json:"state"`
 	Tenant  string       `json:"tenant"`
@@ -1211,6 +1216,12 @@ type ID = string
 
 // Limit defines model for Limit.
 type Limit = int
+
+// RevocationPosition defines model for RevocationPosition.
+type RevocationPosition = uint64
+
+// RevocationSource defines model for RevocationSource.
+type RevocationSource = string
 
 // Seq defines model for Seq.
 type Seq = uint64
@@ -1386,13 +1397,25 @@ type StreamRevocationsParams struct {
 type GetRevocationParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+
+	// Source Of the event that revoked. An id is unique only within a tenant and source.
+	Source RevocationSource `form:"source,omitempty" json:"source,omitempty,omitzero"`
+
+	// Position Of the event that revoked, in the log of its tenant's shard. Then one tenant is meant.
+	Position *RevocationPosition `form:"position,omitempty" json:"position,omitempty"`
 }
 
 // ListLeaksParams defines parameters for ListLeaks.
 type ListLeaksParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
-	Limit  *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Source Of the event that revoked. An id is unique only within a tenant and source.
+	Source RevocationSource `form:"source,omitempty" json:"source,omitempty,omitzero"`
+
+	// Position Of the event that revoked, in the log of its tenant's shard. Then one tenant is meant.
+	Position *RevocationPosition `form:"position,omitempty" json:"position,omitempty"`
+	Limit    *Limit              `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor The `next` of an answer to the same query.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
@@ -1402,6 +1425,12 @@ type ListLeaksParams struct {
 type LiftRevocationParams struct {
 	// Tenant One tenant; without it, all that the caller reaches.
 	Tenant Tenant `form:"tenant,omitempty" json:"tenant,omitempty,omitzero"`
+
+	// Source Of the event that revoked. An id is unique only within a tenant and source.
+	Source RevocationSource `form:"source,omitempty" json:"source,omitempty,omitzero"`
+
+	// Position Of the event that revoked, in the log of its tenant's shard. Then one tenant is meant.
+	Position *RevocationPosition `form:"position,omitempty" json:"position,omitempty"`
 }
 
 // SearchAuditJSONRequestBody defines body for SearchAudit for application/json ContentType.
@@ -2683,6 +2712,20 @@ func (w *ServerInterfaceWrapper) GetRevocation(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
 	}
 
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "position" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetRevocation(ctx, id, params)
 	return err
@@ -2706,6 +2749,20 @@ func (w *ServerInterfaceWrapper) ListLeaks(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "position" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -2745,6 +2802,20 @@ func (w *ServerInterfaceWrapper) LiftRevocation(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", ctx.QueryParams(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "position" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "uint64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments

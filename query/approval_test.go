@@ -75,7 +75,7 @@ func TestEventsAreNoWayAroundTheSecondPerson(t *testing.T) {
 		n, refuse int
 	}{
 		{"tenant", 1000, nil, 1, 1}, {"client", 1000, nil, 2, 2}, {"token", 1000, nil, 1, 0}, {"tenant", 5000, nil, 5, 0}, {"tenant", 5000, nil, 6, 1},
-		{"tenant", 0, nil, 6, 0}, {"tenant", 1000, errors.New("the store is away"), 1, 0},
+		{"key", 5000, nil, 1, 1}, {"tenant", 0, nil, 6, 0}, {"tenant", 1000, errors.New("the store is away"), 1, 0},
 	} {
 		p := &parts{position: 3, hits: query.Hits{Reach: 1001}, hitsErr: c.err}
 		cfg := p.config()
@@ -91,6 +91,8 @@ func TestEventsAreNoWayAroundTheSecondPerson(t *testing.T) {
 				data["iss"], data["client_id"] = "i", "web"
 			case "token":
 				data["iss"], data["jti"] = "i", "j"
+			case "key": // before that there are few, and all would be revoked
+				data["iss"], data["kid"], data["issued_before"] = "i", "k", 1
 			}
 			ev["data"] = data
 			batch = append(batch, ev)
@@ -179,7 +181,7 @@ func otherThan(t *testing.T, body map[string]any) map[string]map[string]any {
 	starts := body["starts"].(int64)
 	changes := map[string]map[string]any{
 		"tenant": {"tenant": "globex"}, "scope": {"scope": "issuer", "client_id": nil}, "iss": {"iss": "https://id.example"}, "client_id": {"client_id": "other"},
-		"kid": {"scope": "key", "client_id": nil, "kid": "k"}, "jti": {"jti": "j"}, "sid": {"sid": "s"}, "sub": {"sub": "bob"}, "grant_id": {"grant_id": "g"},
+		"kid": {"scope": "key", "client_id": nil, "kid": "k", "issued_before": nil}, "jti": {"jti": "j"}, "sid": {"sid": "s"}, "sub": {"sub": "bob"}, "grant_id": {"grant_id": "g"},
 		"exp": {"exp": nil}, "issued_before": {"issued_before": nil}, "starts": {"starts": starts + 1}, "not_after": {"not_after": nil},
 		"reason": {"reason": "logout"}, "ticket": {"ticket": nil}, "note": {"note": "another"},
 	}

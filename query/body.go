@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/strictjson"
 )
 
 // readBody is the whole body, at most events.MaxMessageBytes. A body that was
@@ -52,9 +53,9 @@ func readJSON(c echo.Context, v any) error {
 
 // decodeJSON is what readJSON does with a body.
 func decodeJSON(b []byte, v any) error {
-	shape := checkMembers(b)
-	if told := (*problemError)(nil); errors.As(shape, &told) {
-		return told
+	shape := strictjson.Check(b, strictjson.Ours)
+	if err := strict(shape); err != nil {
+		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -64,66 +65,20 @@ func decodeJSON(b []byte, v any) error {
 	if shape != nil {
 		return describe(shape)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return badBody("something follows the JSON value")
-	}
 	return nil
 }
 
-// maxDepth is more than any body of ours is nested.
-const maxDepth = 16
-
-// checkMembers refuses what encoding/json lets pass and others read otherwise:
-// a member that is there twice, and one that is ours but for the case of its
-// letters. Members of ours are of a to z, 0 to 9 and _.
-func checkMembers(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	return checkValue(d, 0)
-}
-
-func checkValue(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	if err != nil {
-		return err
-	}
-	open, nested := t.(json.Delim)
-	if !nested {
-		return nil
-	}
-	if depth == maxDepth {
-		return badBody("it is nested deeper than %d", maxDepth)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if open == '{' {
-			if err := checkName(d, seen); err != nil {
-				return err
-			}
-		}
-		if err := checkValue(d, depth+1); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token() // the end
-	return err
-}
-
-func checkName(d *json.Decoder, seen map[string]bool) error {
-	t, err := d.Token()
-	if err != nil {
-		return err
-	}
-	name, _ := t.(string)
-	foreign := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }
+// strict is a fault of a document as a problem, and nil where err is none.
+func strict(err error) error {
+	var f *strictjson.Fault
 	switch {
-	case strings.ContainsFunc(name, foreign):
-		return invalid(fmt.Sprintf("%.40s", name), "there is no such member: ours are in lower case")
-	case seen[name]:
-		return invalid(name, "it is there twice")
+	case !errors.As(err, &f):
+		return nil
+	case f.Member == "":
+		return badBody("%s", f.What)
+	default:
+		return invalid(fmt.Sprintf("%.40s", f.Member), "%s", f.What)
 	}
-	seen[name] = true
-	return nil
 }
 
 // describe is a JSON error without any value of the input in it.

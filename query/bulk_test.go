@@ -84,22 +84,23 @@ func TestBulk(t *testing.T) {
 		`{"tenant":"globex","scope":"token","iss":"i","jti":"x","reason":"r"}` + "\n" +
 		`{"scope":"token","iss":"i","jti":"` + strings.Repeat("x", 20_000) + `","reason":"r"}` + "\n" +
 		`{"scope":"token","iss":"i","jti":"x","exp":1,"reason":"r"}` + "\n" +
-		strings.TrimSuffix(bulkLines(1507, 2600), "\n") // the last line has no end
+		`{"scope":"session","iss":"i","sid":"x","issued_before":1,"reason":"r"}` + "\n" +
+		strings.TrimSuffix(bulkLines(1508, 2600), "\n") // the last line has no end
 	for range 2 {
 		var out query.BulkJob
 		a.bulk(job, "", lines).want(t, http.StatusOK).into(t, &out)
-		if out.State != "complete" || out.Next != 2601 || out.Accepted != 2594 || out.Refused != 6 || out.ID != job {
+		if out.State != "complete" || out.Next != 2601 || out.Accepted != 2593 || out.Refused != 7 || out.ID != job {
 			t.Errorf("%+v", out)
 		}
 		var refused []string
 		for _, r := range out.Refusals {
 			refused = append(refused, fmt.Sprint(r.Line, " ", r.Member))
 		}
-		if d := cmp.Diff([]string{"1501 ", "1502 scope", "1503 ", "1504 tenant", "1505 ", "1506 exp"}, refused); d != "" {
+		if d := cmp.Diff([]string{"1501 ", "1502 scope", "1503 ", "1504 tenant", "1505 ", "1506 exp", "1507 issued_before"}, refused); d != "" {
 			t.Error(d)
 		}
 		got, ids := p.revoked()
-		if d := cmp.Diff(append(tokens(1, 1500), tokens(1507, 2600)...), got); d != "" || ids != 2594 {
+		if d := cmp.Diff(append(tokens(1, 1500), tokens(1508, 2600)...), got); d != "" || ids != 2593 {
 			t.Errorf("%d ids: %s", ids, d)
 		}
 	}

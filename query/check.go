@@ -1,13 +1,16 @@
 package query
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/rescindhq/rescind/internal/strictjson"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -39,9 +42,10 @@ func (s *Server) Check(c echo.Context) error {
 	return c.JSON(http.StatusOK, decisionView(s.cfg.Decider.Decide(in.Claims.claims(tenant))))
 }
 
+// claims are k as a verifier reads them: azp where client_id is missing.
 func (k *CheckClaims) claims(tenant string) revocation.Claims {
 	return revocation.Claims{
-		Tenant: tenant, Issuer: k.Iss, TokenID: k.Jti, SessionID: k.Sid, Subject: k.Sub, ClientID: k.ClientID,
+		Tenant: tenant, Issuer: k.Iss, TokenID: k.Jti, SessionID: k.Sid, Subject: k.Sub, ClientID: cmp.Or(k.ClientID, k.Azp),
 		KeyID: k.Kid, GrantID: k.GrantID, IssuedAt: k.Iat,
 	}
 }
@@ -70,7 +74,18 @@ func claimsOf(token string) (*CheckClaims, error) {
 	return &k, nil
 }
 
+// decodePart reads members by their exact names, and none that is there twice, as
+// verifiers do: package json would take "SUB" for sub.
 func decodePart(part string, v any) bool {
 	b, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil || strictjson.Check(b, strictjson.Others) != nil {
+		return false
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(b, &members) != nil {
+		return false
+	}
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return !strictjson.Plain(name) })
+	b, err = json.Marshal(members)
 	return err == nil && json.Unmarshal(b, v) == nil
 }

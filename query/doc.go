@@ -12,15 +12,18 @@
 //
 // # Guarantees
 //
-//   - Every route but health, readiness and the JWK set needs an
-//     access token with a scope that the specification names at the route.
+//   - Every route needs an access token with a scope that the specification names
+//     at the route, but those that it says need none: health and readiness, public
+//     keys (the JWK set, those of the intake, of receipts and of callbacks, and OpenDSR's
+//     certificate and discovery), and an export, whose link is the permission.
 //   - A caller gets the feed keys of the tenants in its token and no others. A
 //     stream lasts as long as its token, whatever bounds other requests.
 //   - A token is accepted only where signature, algorithm, type, issuer,
 //     audience and times are right; the algorithm is the one of the key, never
 //     the one of the token.
-//   - A caller reads and writes only the tenants in its token; what is another
-//     tenant's is answered as what is not there.
+//   - A caller reads and writes only the tenants in its token. One that it names
+//     and does not reach is 403; what an id leads to of another tenant's is answered
+//     as what is not there.
 //   - Each event of a message is judged for itself. One that is counted as
 //     accepted is durable; one that is refused is in the quarantine: only the
 //     fact where its payload is itself the offence, or its tenant has no key.
@@ -31,8 +34,9 @@
 //   - Revoking, lifting and checking do not wait for the audit store.
 //   - With Prefer: wait=N a revocation is durable before its answer waits for
 //     anybody, and goes its way when the caller hangs up. The answer is 200 only
-//     where every fresh verifier has applied it, or none is registered, and
-//     comes within N seconds of its being durable, or with what was known then;
+//     where every fresh verifier has applied it, or none is registered. It waits for
+//     verifiers within N seconds of its being durable, for the log so long or
+//     Config.WaitFor, whichever is longer, and comes with what was known then;
 //     what is not on the log by then is not said to be enforced.
 //   - A body that was cut off, is over 1 MiB, or holds a member that is not
 //     known or is there twice is not acted on. Of a bulk request that holds for
@@ -46,7 +50,8 @@
 //     read here, and revokes nothing; elsewhere each line revokes what it says.
 //     None is counted as accepted for the line that had its number before.
 //   - Any revocation of a job is shown and lifted by its id, however many there are:
-//     also the last of a million.
+//     also the last of a million. Any other is by its id and source, or its id and
+//     position, whatever the id looks like and whoever else used it.
 //   - A line that repeats another one of its batch of 1,000 is no second revocation.
 //   - A bulk job is at most some 20,000 lines ahead of the log while that moves on:
 //     it does not fill the intake, and nobody's revocation waits behind all of it.
@@ -54,7 +59,8 @@
 //     so each before it, is enforced.
 //   - One caller, by the sub of its tokens, has at most its share of the bulk jobs,
 //     streams and decisions as of the past that go on at once.
-//   - A revocation that cannot have any effect is refused, and one that an
+//   - A revocation that cannot have any effect is refused, and so is one that names
+//     what its scope does not look at: it would reach more than it says. One that an
 //     erasure made cannot be lifted.
 //   - A revocation of scope client, key, issuer or tenant that hits more than
 //     ApprovalAbove is made only with an approval of exactly its body, by

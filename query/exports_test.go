@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,7 +36,13 @@ type unrecording struct {
 	query.Lane
 	publisher, log atomic.Bool
 	last           atomic.Value // ref of the last one that was published
+
+	// next is what the next one waits in, before it is published.
+	next atomic.Pointer[gate]
 }
+
+// gate is where something waits until it may go on.
+type gate struct{ there, open chan struct{} }
 
 func (u *unrecording) Publish(ctx context.Context, evs ...events.Event) error {
 	for _, ev := range evs {
@@ -46,6 +53,10 @@ func (u *unrecording) Publish(ctx context.Context, evs ...events.Event) error {
 			return errors.New("injected")
 		}
 		u.last.Store(events.EventRef(ev.Tenant, ev.Source, ev.ID))
+		if g := u.next.Swap(nil); g != nil {
+			close(g.there)
+			<-g.open
+		}
 	}
 	return u.Publisher.Publish(ctx, evs...)
 }
@@ -64,12 +75,15 @@ type desk struct {
 	not *unrecording
 }
 
-func openDesk(t *testing.T) *desk {
+func openDesk(t *testing.T, shares ...query.Shares) *desk {
 	t.Helper()
 	d := &desk{t: t, not: new(unrecording)}
 	d.house = build(t, func(c *query.Config) {
 		d.not.Publisher, d.not.Lane = c.Publisher, c.Lane
 		c.Publisher, c.Lane = d.not, d.not
+		for _, each := range shares {
+			c.Shares = each
+		}
 	})
 	return d
 }
@@ -241,6 +255,70 @@ func TestE20NothingIsExportedUnrecorded(t *testing.T) {
 	}
 	d.get(l.Link).want(t, http.StatusOK)
 	d.lasts(l)
+}
+
+// begun is a download that waits to be recorded, until goOn is called.
+func (d *desk) begun(link string) (goOn func(), answered <-chan answer) {
+	d.t.Helper()
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	goOn = sync.OnceFunc(func() { close(g.open) })
+	d.t.Cleanup(goOn)
+	d.not.next.Store(g)
+	out := make(chan answer, 1)
+	go func() {
+		defer close(out)
+		resp, err := d.web.Get(d.url + link)
+		if err != nil {
+			d.t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			d.t.Error(err)
+		}
+		out <- answer{resp.StatusCode, resp.Header, body}
+	}()
+	<-g.there
+	return goOn, out
+}
+
+// TestALinkThatEndsWhileItIsRecorded leads nowhere any more: neither another link nor
+// that the person is forgotten waits for the record of a download.
+func TestALinkThatEndsWhileItIsRecorded(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	d.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 1)
+	r := d.answered("portability")
+	link := d.issue(r.ID, nil)
+	goOn, answered := d.begun(link.Link)
+	second := d.issue(r.ID, nil)
+	goOn()
+	(<-answered).want(t, http.StatusNotFound)
+	d.get(second.Link).want(t, http.StatusOK)
+	goOn, answered = d.begun(second.Link)
+	d.answered("erasure")
+	goOn()
+	(<-answered).want(t, http.StatusNotFound)
+}
+
+// TestSharesOfAnExport: who has a link does not take all of what is sent at once.
+func TestSharesOfAnExport(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t, query.Shares{Downloads: 1})
+	d.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	d.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 1)
+	one, other := d.answered("portability"), d.answered("access")
+	link, others := d.issue(one.ID, nil), d.issue(other.ID, nil)
+	goOn, answered := d.begun(link.Link)
+	if got := d.get(link.Link).want(t, http.StatusTooManyRequests); got.problem(t).Type != "urn:rescind:problem:share" {
+		t.Errorf("%s", got.body)
+	}
+	d.get(others.Link).want(t, http.StatusOK)
+	goOn()
+	(<-answered).want(t, http.StatusOK)
+	d.get(link.Link).want(t, http.StatusOK)
 }
 
 // slow is a store that takes longer for the bytes of an export than a server

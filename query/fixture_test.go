@@ -408,6 +408,12 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 // serve serves cfg until the test ends.
 func serve(t testing.TB, cfg query.Config) *api {
 	t.Helper()
+	return serveWithin(t, cfg, 0)
+}
+
+// serveWithin serves by a server that has so long for a request and its answer.
+func serveWithin(t testing.TB, cfg query.Config, limit time.Duration) *api {
+	t.Helper()
 	key := newKey(t)
 	a := &api{t: t, key: key, spec: loadSpec(t), logs: new(syncBuffer)}
 	cfg.Auth.Issuer, cfg.Auth.Audience = testIssuer, testAudience
@@ -417,7 +423,9 @@ func serve(t testing.TB, cfg query.Config) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s.Handler())
+	server := httptest.NewUnstartedServer(s.Handler())
+	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit
+	server.Start()
 	t.Cleanup(server.Close)
 	a.url, a.web = server.URL, server.Client()
 	return a

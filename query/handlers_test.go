@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
+	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -229,6 +230,7 @@ func TestLists(t *testing.T) {
 	}
 	a.call(a.token("officer", "acme"), "GET", "/v1/findings?limit=1&cursor="+found.Next, nil).want(t, http.StatusOK)
 	a.call(a.token("officer", "acme"), "GET", "/v1/findings?limit=1&state=open&cursor="+found.Next, nil).want(t, http.StatusBadRequest)
+	a.call(a.token("officer", "acme"), "GET", "/v1/findings?state=acknowledged", nil).want(t, http.StatusUnprocessableEntity)
 
 	for i := range 7 {
 		tenant := []string{"acme", "globex", ""}[i%3]
@@ -296,4 +298,26 @@ func TestUnknownLinkHoldsNothing(t *testing.T) {
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection is held for as long as its other end likes")
 	}
+}
+
+// waiting is a workflow that waits for others longer than a server gives a request.
+type waiting struct{ query.Requests }
+
+func (waiting) Renew(ctx context.Context, _ erasure.Renewal) (erasure.Renewed, error) {
+	select {
+	case <-time.After(2 * serverTimeout):
+		return erasure.Renewed{Generation: 2, KnownBy: time.Now()}, nil
+	case <-ctx.Done():
+		return erasure.Renewed{}, ctx.Err()
+	}
+}
+
+// TestRenewIsAnswered, however long the others take to know.
+func TestRenewIsAnswered(t *testing.T) {
+	t.Parallel()
+	cfg := new(parts).config()
+	cfg.Requests = waiting{cfg.Requests}
+	a := serveWithin(t, cfg, serverTimeout)
+	renewal := map[string]any{"tenant": "acme", "subject": map[string]string{"iss": "i", "sub": "s"}, "basis": "contract", "reason": "they signed up again"}
+	a.call(a.token("approver", "acme"), "POST", "/v1/subjects/renew", renewal).want(t, http.StatusOK)
 }

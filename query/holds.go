@@ -1,11 +1,13 @@
 package query
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/hold"
 )
@@ -87,7 +89,12 @@ func (s *Server) holdView(h *hold.Hold) Hold {
 	return out
 }
 
-// RenewSubject lets somebody who was forgotten be known again.
+// RenewWait is how long a renewal may take: every process drops what it had in memory,
+// and one that does not answer is waited for.
+const RenewWait = 2 * seal.MaxCacheTTL
+
+// RenewSubject lets somebody who was forgotten be known again. A server has less time for
+// a request than that may take.
 func (s *Server) RenewSubject(c echo.Context) error {
 	var in Renewal
 	if err := readJSON(c, &in); err != nil {
@@ -105,6 +112,10 @@ func (s *Server) RenewSubject(c echo.Context) error {
 	k.that(len(in.Reason) >= minPurpose, "reason", "say why they may be known again")
 	if k.err != nil {
 		return k.err
+	}
+	until, control := time.Now().Add(RenewWait), http.NewResponseController(c.Response())
+	if err := errors.Join(control.SetReadDeadline(until), control.SetWriteDeadline(until)); err != nil {
+		return err
 	}
 	got, err := s.cfg.Requests.Renew(c.Request().Context(), erasure.Renewal{
 		Tenant: tenant, Issuer: in.Subject.Iss, Subject: in.Subject.Sub, Basis: in.Basis, Reason: in.Reason, Ticket: in.Ticket, Actor: p.Subject,

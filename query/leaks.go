@@ -20,7 +20,7 @@ func (s *Server) ListLeaks(c echo.Context, id ID, params ListLeaksParams) error 
 	if err != nil {
 		return err
 	}
-	v, err := s.revocation(c, id, params.Tenant)
+	v, err := s.revocation(c, named{id, params.Tenant, params.Source, params.Position})
 	if err != nil {
 		return err
 	}

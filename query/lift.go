@@ -22,7 +22,7 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 	if in.Reason == "" {
 		return invalid("reason", "want the reason")
 	}
-	v, err := s.liftable(c, id, params.Tenant)
+	v, err := s.liftable(c, named{id, params.Tenant, params.Source, params.Position})
 	if err != nil {
 		return err
 	}
@@ -39,8 +39,8 @@ func (s *Server) LiftRevocation(c echo.Context, id ID, params LiftRevocationPara
 }
 
 // liftable is a revocation that can be lifted.
-func (s *Server) liftable(c echo.Context, id, tenant string) (revoked, error) {
-	v, err := s.revocation(c, id, tenant)
+func (s *Server) liftable(c echo.Context, n named) (revoked, error) {
+	v, err := s.revocation(c, n)
 	if err != nil {
 		return v, err
 	}

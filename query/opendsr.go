@@ -107,7 +107,7 @@ func (s *Server) submit(c echo.Context, named, regulation string) error {
 			return nil, err
 		}
 		c.Response().Header().Set(echo.HeaderLocation, "/v1/opendsr/requests/"+in.ID)
-		return dsr.ReceiptOf(in, &r, &a), nil
+		return s.cfg.OpenDSR.ReceiptOf(in, &r, &a), nil
 	})
 }
 

@@ -192,6 +192,7 @@ func TestOpenDSR(t *testing.T) {
 	if d := cmp.Diff(string(first.body), string(again.body)); d != "" {
 		t.Errorf("sent again: %s", d)
 	}
+	salt, forgotten := salted(t, first)
 	if p := h.call(agent, "POST", dsrRequests, now(opendsr(id, "bob"))).want(t, http.StatusConflict).problem(t); p.Type != "urn:rescind:problem:taken" {
 		t.Errorf("%+v", p)
 	}
@@ -223,8 +224,9 @@ func TestOpenDSR(t *testing.T) {
 	if d := cmp.Diff([]string{"pending verified ", "in_progress approved ", "in_progress executing ", "completed completed erased"}, told); d != "" {
 		t.Error(d)
 	}
-	if got := h.call(agent, "POST", dsrRequests, body).want(t, http.StatusCreated); string(got.body) != string(first.body) {
-		t.Errorf("sent again after the erasure: %s", got.body)
+	h.wantReceipt(t, ours.RequestID, salt, string(erasure.Erased))
+	if got := h.call(agent, "POST", dsrRequests, body).want(t, http.StatusCreated); string(got.body) != forgotten {
+		t.Errorf("sent again after the erasure: %s, want %s", got.body, forgotten)
 	}
 	h.call(agent, "POST", dsrRequests, now(opendsr(id, "bob"))).want(t, http.StatusConflict)
 	h.call(agent, "DELETE", dsrRequests+"/"+id, nil).want(t, http.StatusConflict)
@@ -232,6 +234,19 @@ func TestOpenDSR(t *testing.T) {
 	if logged := h.logs.String(); strings.Contains(logged, alice) || strings.Contains(logged, h.hears.URL) || strings.Contains(logged, id) {
 		t.Errorf("logged: %s", logged)
 	}
+}
+
+// salted is the salt that an answer gives, and the answer without it, as it is when
+// the person is erased.
+func salted(t *testing.T, a answer) (salt, without string) {
+	t.Helper()
+	var said dsr.Receipt
+	a.into(t, &said)
+	ours := said.Extensions[processor]
+	if salt = ours.Salt; salt == "" || ours.RequestID == "" {
+		t.Fatalf("nobody is given the salt: %s", a.body)
+	}
+	return salt, strings.Replace(string(a.body), `,"salt":"`+salt+`"`, "", 1)
 }
 
 // outcomes: E10, by OpenDSR and in the words of the Data Rights Protocol.

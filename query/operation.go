@@ -116,7 +116,7 @@ func (s *Server) ListFindings(c echo.Context, params ListFindingsParams) error {
 	}
 	var k check
 	if params.State != "" {
-		oneOf(&k, "state", params.State, []FindingState{FindingOpen, FindingAcknowledged, FindingClosed})
+		oneOf(&k, "state", params.State, []FindingState{FindingOpen, FindingClosed})
 	}
 	if k.err != nil {
 		return k.err

@@ -65,7 +65,7 @@ var (
 	errCursor   = &problemError{KindCursor, http.StatusBadRequest, "the cursor cannot be used", "send the next of an answer to the same query, unchanged", "cursor"}
 	errAudit    = &problemError{KindAuditMissing, http.StatusServiceUnavailable, "the access could not be recorded", "nothing was opened; try again", ""}
 	errPending  = &problemError{KindPending, http.StatusServiceUnavailable, "recorded, outcome not seen yet", "read it again in a moment before doing it again", ""}
-	errMany     = &problemError{KindAmbiguous, http.StatusConflict, "the id names revocations of several tenants", "name the tenant", "tenant"}
+	errMany     = &problemError{KindAmbiguous, http.StatusConflict, "the id names several revocations", "name the tenant, and the source or the position", "id"}
 )
 
 // tokenError is a missing or unacceptable access token. Reason is empty where

@@ -155,7 +155,7 @@ func (s *Server) requestView(r erasure.Request) SubjectRequest {
 		Extended: r.Extended, Outcome: string(r.Outcome), Reason: r.Reason, Missing: r.Missing, Position: r.Last().Position, ExportUntil: r.ExportUntil,
 		Recipients: recipientViews(&r),
 	}
-	if r.Answered.IsZero() {
+	if r.AwaitsAnswer() {
 		left := r.DaysLeft(now)
 		out.DaysLeft = &left
 	}

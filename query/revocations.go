@@ -2,13 +2,10 @@ package query
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/rescindhq/rescind/events"
@@ -91,6 +88,7 @@ func (in *RevocationRequest) validate() error {
 		k.that(id.value != "" || len(members) == 0 || members[0] != id.name, id.name, "scope %s needs it", in.Scope)
 		k.that(id.value == "" || slices.Contains(members, id.name), id.name, "scope %s does not look at it: it would revoke more than this says", in.Scope)
 	}
+	k.that(in.IssuedBefore == 0 || in.Scope.HasCutoff(), "issued_before", "scope %s does not look at it: it would revoke more than this says", in.Scope)
 	k.that(in.Reason != "", "reason", "want the reason")
 	k.that(in.NotAfter == 0 || in.NotAfter > in.Starts, "not_after", "it would end before it starts")
 	return k.err
@@ -106,39 +104,46 @@ func (s *Server) effective(in *RevocationRequest) error {
 	if in.Starts > events.TimestampOf(now.Add(events.MaxStartAhead)) {
 		return invalid("starts", "want at most %d days ahead", events.MaxStartAhead/(24*time.Hour))
 	}
-	switch expired, cut := events.TimestampOf(now.Add(-s.cfg.Skew)), events.TimestampOf(now.Add(-s.cfg.Skew-s.cfg.MaxLifetime)); in.Scope {
-	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
-		if in.Exp != 0 && in.Exp <= expired {
-			return invalid("exp", "it has expired: there is nothing left to revoke")
-		}
-		if in.Exp != 0 && in.Starts >= in.Exp+events.Timestamp(s.cfg.Skew.Milliseconds()) {
-			return invalid("starts", "by then it has expired: there is nothing left to revoke")
-		}
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		if in.IssuedBefore != 0 && in.IssuedBefore <= cut {
-			return invalid("issued_before", "what was issued by then has expired: tokens live no longer than %s", s.cfg.MaxLifetime)
-		}
+	switch {
+	case in.IssuedBefore != 0:
+		return s.outlives("issued_before", in.IssuedBefore+events.Timestamp(s.cfg.MaxLifetime.Milliseconds()), in.Starts)
+	case in.Exp != 0 && (in.Scope == events.ScopeToken || in.Scope == events.ScopeSession || in.Scope == events.ScopeGrant):
+		return s.outlives("exp", in.Exp, in.Starts)
+	default:
+		return nil
 	}
-	return nil
+}
+
+// outlives refuses a revocation of what has expired at every verifier now, or
+// before it starts, by what a member says of when that is.
+func (s *Server) outlives(member string, expires, starts events.Timestamp) error {
+	expires += events.Timestamp(s.cfg.Skew.Milliseconds())
+	switch {
+	case expires <= events.TimestampOf(s.cfg.Now()):
+		return invalid(member, "what this reaches has expired: there is nothing left to revoke. Tokens live no longer than %s", s.cfg.MaxLifetime)
+	case expires <= starts:
+		return invalid("starts", "by then what this reaches has expired: there is nothing left to revoke. Tokens live no longer than %s", s.cfg.MaxLifetime)
+	default:
+		return nil
+	}
 }
 
 // cutoff is the cut-off of the body. Scopes that reach tokens of the future
 // get one: they revoke what was issued until now, or until they start.
 func (in *RevocationRequest) cutoff(now time.Time) events.Timestamp {
-	if in.IssuedBefore != 0 {
-		return in.IssuedBefore
-	}
-	switch in.Scope {
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		return max(events.TimestampOf(now), in.Starts)
-	default:
+	switch {
+	case !in.Scope.HasCutoff():
 		return 0
+	case in.IssuedBefore != 0:
+		return in.IssuedBefore
+	default:
+		return max(events.TimestampOf(now), in.Starts)
 	}
 }
 
 // GetRevocation shows one revocation.
 func (s *Server) GetRevocation(c echo.Context, id ID, params GetRevocationParams) error {
-	v, err := s.revocation(c, id, params.Tenant)
+	v, err := s.revocation(c, named{id, params.Tenant, params.Source, params.Position})
 	if err != nil {
 		return err
 	}
@@ -184,96 +189,9 @@ func expiry(t events.Timestamp) events.Timestamp {
 func (v *revoked) view(now time.Time) Revocation {
 	r := v.Record
 	return Revocation{
-		ID: r.ID, Tenant: r.Tenant, Scope: r.Revocation.Scope, State: v.state(now), Position: v.Index, LiftedAt: v.LiftedAt,
+		ID: r.ID, Source: r.Source, Tenant: r.Tenant, Scope: r.Revocation.Scope, State: v.state(now), Position: v.Index, LiftedAt: v.LiftedAt,
 		Time: time.UnixMicro(r.Time).UTC(), Received: time.UnixMicro(r.Received).UTC(),
 		Expires: expiry(r.Revocation.Expires), IssuedBefore: r.Revocation.IssuedBefore, Starts: r.Revocation.Starts, NotAfter: r.Revocation.NotAfter,
 		Iss: r.Issuer, ClientID: r.Client, Kid: r.KeyID, Actor: r.Actor, Reason: r.Reason, Ticket: r.Ticket,
 	}
-}
-
-// revocation finds one by its id: among the last ones, else in the audit
-// store.
-func (s *Server) revocation(c echo.Context, id, tenant string) (revoked, error) {
-	p := caller(c)
-	sees, err := reaches(p, tenant)
-	if err != nil {
-		return revoked{}, err
-	}
-	switch found := s.recent.find(id, sees); len(found) {
-	case 0:
-		return s.olderRevocation(c.Request().Context(), p, id, tenant)
-	case 1:
-		return found[0], nil
-	default:
-		return revoked{}, errMany
-	}
-}
-
-// searchAround is how far an event's time may be from that in its id.
-const searchAround = 2 * time.Second
-
-// olderRevocation finds one in the audit store, by the time that a UUID of
-// version 7 begins with: ids are not indexed.
-func (s *Server) olderRevocation(ctx context.Context, p *Principal, id, tenant string) (revoked, error) {
-	u, err := uuid.Parse(id)
-	if err != nil || u.Version() != 7 {
-		return revoked{}, ErrNotFound
-	}
-	of, err := tenants(p, tenant)
-	if err != nil {
-		return revoked{}, err
-	}
-	at := time.Unix(u.Time().UnixTime())
-	if made, err := s.proposals.Get(id, p.Reaches); err == nil && !made.Made.IsZero() {
-		at = made.Made // the id is from when it was proposed
-	}
-	for _, w := range s.where(of) {
-		search := Search{Tenant: w.tenant, AllTenants: w.tenant == allTenants, Shard: w.shard, ID: id, Types: revokingTypes(), From: at.Add(-searchAround), To: at.Add(searchAround)}
-		row, err := s.firstRow(ctx, search)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return revoked{}, err
-		}
-		return s.withLift(ctx, row)
-	}
-	return revoked{}, ErrNotFound
-}
-
-func revokingTypes() (out []events.Type) {
-	for _, t := range events.Types() {
-		if t.RevokedScope() != "" {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-func (s *Server) withLift(ctx context.Context, row Row) (revoked, error) {
-	v := revoked{Index: row.Index, Record: &row.Record}
-	lifts := Search{Tenant: row.Record.Tenant, Shard: row.Shard, Types: []events.Type{events.RevocationLifted}, Lifts: row.Record.Ref(), Issuer: row.Record.Issuer, After: &row.Index}
-	lift, err := s.firstRow(ctx, lifts)
-	switch {
-	case err == nil:
-		v.LiftedAt = &lift.Index
-	case !errors.Is(err, ErrNotFound):
-		return revoked{}, err
-	}
-	return v, nil
-}
-
-// firstRow is the first row of a search that revokes or lifts. The search itself
-// says which it is: of a bulk job a million have one time.
-func (s *Server) firstRow(ctx context.Context, search Search) (Row, error) {
-	search.Limit = MaxLimit
-	rows, err := s.cfg.Events.Search(ctx, search)
-	if err != nil {
-		return Row{}, err
-	}
-	i := slices.IndexFunc(rows, func(r Row) bool { return r.Record.Revocation != nil })
-	if i < 0 {
-		return Row{}, ErrNotFound
-	}
-	return rows[i], nil
 }

@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -39,6 +40,12 @@ func TestRevoke(t *testing.T) {
 		{`"scope":"issuer","iss":"i","issued_before":1`, "issued_before"},
 		{`"scope":"tenant","issued_before":1`, "issued_before"},
 		{`"scope":"key","iss":"i","kid":"k"`, ""},
+		{`"scope":"key","iss":"i","kid":"k","issued_before":1`, "issued_before"}, // it has no cut-off: all would be revoked
+		{`"scope":"token","iss":"i","jti":"j","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"session","iss":"i","sid":"s","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"grant","iss":"i","grant_id":"g","issued_before":` + ago(time.Hour), "issued_before"},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(0) + `,"starts":` + ago(-24*time.Hour), ""},
+		{`"scope":"subject","iss":"i","sub":"u","issued_before":` + ago(0) + `,"starts":` + ago(-48*time.Hour), "starts"}, // expired by then
 		{`"scope":"issuer","iss":"i"`, ""},
 		{`"scope":"tenant"`, ""},
 		{`"scope":"grant","iss":"i","grant_id":"g"`, ""},
@@ -314,15 +321,36 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
+	parts := func(claims string) map[string]any {
+		encode := base64.RawURLEncoding.EncodeToString
+		return map[string]any{"token": encode([]byte(`{"alg":"ES256","kid":"k"}`)) + "." + encode([]byte(claims)) + ".c2ln"}
+	}
+	deep := strings.Repeat(`{"a":`, 30) + "1" + strings.Repeat("}", 30)
+	for name, c := range map[string]struct {
+		body any
+		want revocation.Claims
+	}{ // as the guard reads them
+		"azp":                 {parts(`{"iss":"i","azp":"app"}`), revocation.Claims{Tenant: "acme", Issuer: "i", ClientID: "app", KeyID: "k"}},
+		"azp, claims":         {map[string]any{"claims": map[string]any{"iss": "i", "azp": "app"}}, revocation.Claims{Tenant: "acme", Issuer: "i", ClientID: "app"}},
+		"client_id and azp":   {parts(`{"iss":"i","client_id":"c","azp":"app"}`), revocation.Claims{Tenant: "acme", Issuer: "i", ClientID: "c", KeyID: "k"}},
+		"names by their case": {parts(`{"iss":"i","sub":"u","SUB":"v","ſub":"w","x":` + deep + `}`), revocation.Claims{Tenant: "acme", Issuer: "i", Subject: "u", KeyID: "k"}},
+	} {
+		a.call(token, "POST", "/v1/check", c.body).want(t, http.StatusOK)
+		if d := cmp.Diff(c.want, p.asked); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
 	for name, body := range map[string]any{
+		"a claim twice":     parts(`{"iss":"i","sub":"u","sub":"v"}`),
 		"neither":           map[string]any{},
 		"both":              map[string]any{"token": jws, "claims": map[string]any{"iss": "i"}},
 		"not a JWT":         map[string]any{"token": "a.b"},
 		"not base64":        map[string]any{"token": "*.*.*"},
 		"without an issuer": map[string]any{"claims": map[string]any{"jti": "j"}},
 	} {
-		a.call(token, "POST", "/v1/check", body).want(t, http.StatusUnprocessableEntity)
-		_ = name
+		if got := a.call(token, "POST", "/v1/check", body); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
 	}
 	if strings.Contains(a.logs.String(), "eyJ") {
 		t.Error("a token is in the log")

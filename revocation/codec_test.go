@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -370,6 +372,26 @@ func TestPagesHoldEveryKeyOnce(t *testing.T) {
 	}
 	if len(seen) != len(all) {
 		t.Fatalf("%d of %d keys", len(seen), len(all))
+	}
+}
+
+// TestAFullPageOfKeysFitsAMessage: one that did not would never reach anybody.
+func TestAFullPageOfKeysFitsAMessage(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("t", events.MaxTenantBytes)
+	all := make([]events.FeedKey, MaxKeysPage+1)
+	for n := range all {
+		all[n] = events.FeedKey{Tenant: long, Generation: math.MaxUint32 - uint32(n), Key: [16]byte(bytes.Repeat([]byte{0xff}, 16))}
+	}
+	page := new(KeysRequest).PageKeys(all)
+	page.Time = math.MaxInt64
+	body, signature, err := page.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const payload, headers = 1 << 20, 1 << 10 // of the server by default, and more than the signature needs
+	if size := len(body) + headers; !page.More || len(signature) > headers/2 || size > payload {
+		t.Errorf("a page of %d keys takes %d bytes: a message has room for %d", len(page.Keys), size, payload)
 	}
 }
 

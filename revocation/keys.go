@@ -10,8 +10,9 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
-// MaxKeysPage bounds one answer with feed keys, so that it fits a message.
-const MaxKeysPage = 10_000
+// MaxKeysPage bounds one answer with feed keys, so that it fits a message of
+// 1 MiB, also where each is of a tenant with the longest name.
+const MaxKeysPage = 5000
 
 // KeysRequest asks for feed keys. An empty request body means the zero value.
 type KeysRequest struct {

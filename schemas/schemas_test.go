@@ -284,7 +284,7 @@ func claimsTogether(doc map[string]any) int {
 func TestSchemaAndCodeAgreeOnEveryValue(t *testing.T) {
 	t.Parallel()
 	all := compiled(t)
-	for _, typ := range []events.Type{events.TokenRejected, events.ConsentGranted, events.RevocationLifted, events.RevocationRestored} {
+	for _, typ := range []events.Type{events.TokenRejected, events.ConsentGranted, events.RevocationLifted, events.RevocationRestored, events.KeyRevoked, events.SubjectRevoked} {
 		ask := func(doc map[string]any) {
 			agree(t, all[typ.Name()], doc, func(schema, code bool, why string) {
 				if schema != code {

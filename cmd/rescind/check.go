@@ -27,7 +27,7 @@ With --as-of it is what was so then, whatever came later.`,
 		Example: `  rescind check --tenant acme --iss https://id.example --jti t-1
   rescind check --tenant acme --token-file token.txt
   rescind check --tenant acme --iss https://id.example --jti t-1 --as-of 2026-11-20T12:00:00Z`,
-		Args: cobra.NoArgs, PersistentPreRunE: refuseEmpty,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := checkBody(cmd, tenant, file, issuedAt, claims)
 			if err == nil {
@@ -144,5 +144,5 @@ func decided(d *client.Checked) string {
 	if d.At != "" {
 		line += ", since " + d.At
 	}
-	return line
+	return visible(line)
 }

@@ -68,6 +68,31 @@ func TestComposeConfigurationIsValid(t *testing.T) {
 	}
 }
 
+// Every service that reads the keyring has the volume of its root: the folder of
+// the volume with the other secrets that it would find in its place is empty.
+func TestComposeRootIsItsVolume(t *testing.T) {
+	t.Parallel()
+	rooted := 0
+	for name, s := range composeProject(t).Services {
+		if s.Environment["RESCIND_KEYS_ROOT"] == nil {
+			continue
+		}
+		c := composeConfig(t, name)
+		dir, is := c.Keys.Root.Dir()
+		if !is {
+			continue
+		}
+		rooted++
+		mounted := func(v types.ServiceVolumeConfig) bool { return v.Source == "keyring-root" && v.Target == dir }
+		if !slices.ContainsFunc(s.Volumes, mounted) {
+			t.Errorf("%s: keys.root is %s, where no volume keyring-root is mounted", name, dir)
+		}
+	}
+	if rooted != 2 {
+		t.Errorf("%d services have a keyring, want rescind and rebuild", rooted)
+	}
+}
+
 // TestComposeCommandsParse holds the commands in the file to the real command
 // line.
 func TestComposeCommandsParse(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,7 @@ func playDemo(cmd *cobra.Command, env environment, keep bool) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	dir = filepath.Join(dir, "stack") // beside it a stack keeps who was erased
 	tell := progress(cmd)
 	tell("starting NATS and ClickHouse in " + dir)
 	stack, err := dev.Start(cmd.Context(), dev.Options{Dir: dir, Getenv: env.getenv, Progress: tell})

@@ -122,7 +122,7 @@ func (s *site) serveIntake(t *testing.T, name string) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &served{cmd: exec.Command(exe, "serve", "--roles", "intake", "--profile", "dev", "--environment", "test",
+	p := &served{cmd: exec.Command(exe, "serve", "--roles", "intake", "--http-operation-addr", "127.0.0.1:0", "--profile", "dev", "--environment", "test",
 		"--nats-url", s.nats.URL(), "--nats-projector-creds", s.nats.CredsFile(natsd.Projector), "--keys-root", "dir:"+s.keys.Root())}
 	said, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -49,6 +49,8 @@ func showEpochs(w io.Writer, k app.KeyringStatus, now time.Time) {
 	switch {
 	case len(k.Epochs) == 0:
 		fmt.Fprintln(w, "nothing is in the keyring")
+	case k.Overdue:
+		fmt.Fprintln(w, "the key of an epoch is there although it was planned to be gone: nobody can say from when a copy of the keyring that is made now opens nothing; look for findings keyring-tampered, and whether a projector runs")
 	case k.Residue == nil:
 		fmt.Fprintln(w, "the root cannot destroy keys: a copy of the keyring that is made now can be read for ever")
 	default:

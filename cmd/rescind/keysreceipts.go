@@ -2,13 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/client"
-	"github.com/rescindhq/rescind/internal/dev"
 	"github.com/rescindhq/rescind/query/receipt"
 )
 
@@ -55,37 +52,21 @@ func printKeys(cmd *cobra.Command, set []byte) error {
 	return e.Encode(json.RawMessage(set))
 }
 
-// addDeploymentFlags declares how a command finds what an API tells everybody.
-func addDeploymentFlags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.String("url", "", "base URL of the API (RESCIND_URL)")
-	f.String("data", "", "`folder` of a running rescind dev, for its URL (RESCIND_DATA, default .rescind)")
-}
-
 func fetchReceiptKeys(cmd *cobra.Command, env environment) ([]byte, error) {
 	return fetchKeys(cmd, env, "/v1/keys/receipts")
 }
 
-// fetchKeys asks a deployment for public keys. It needs no token.
+// fetchKeys asks a deployment for public keys. It needs no token, and sends none.
 func fetchKeys(cmd *cobra.Command, env environment, path string) ([]byte, error) {
-	base, err := deploymentURL(cmd, env)
+	at, err := placeOf(cmd, env)
+	if err != nil {
+		return nil, err
+	}
+	base, err := at.base()
 	if err != nil {
 		return nil, err
 	}
 	var set json.RawMessage
-	err = client.New(base, env.getenv("RESCIND_TOKEN")).Call(cmd.Context(), "GET", path, nil, &set)
+	err = client.New(base, "").Call(cmd.Context(), "GET", path, nil, &set)
 	return set, err
-}
-
-func deploymentURL(cmd *cobra.Command, env environment) (string, error) {
-	flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
-	if base := first(flag("url"), env.getenv("RESCIND_URL")); base != "" {
-		return base, nil
-	}
-	dir := first(flag("data"), env.getenv("RESCIND_DATA"), ".rescind")
-	d, err := dev.ReadFile(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", usage("no running Rescind: no dev.json in %s; give --url", dir)
-	}
-	return d.HTTP, err
 }

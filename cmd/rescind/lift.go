@@ -23,7 +23,7 @@ func newLift(env environment) *cobra.Command {
 	var wait time.Duration
 	var proposed bool
 	cmd := &cobra.Command{
-		Use: "lift ID", Short: "Lift a revocation, everywhere", Args: cobra.ExactArgs(1), PersistentPreRunE: refuseEmpty,
+		Use: "lift ID", Short: "Lift a revocation, everywhere", Args: cobra.ExactArgs(1),
 		Long: `Lift takes a revocation back. What a second person had to approve needs two people
 to be lifted, too: --propose it, have somebody else approve the proposal, then lift
 it with --approval.`,

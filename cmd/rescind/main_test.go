@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GORACE", os.Getenv("GORACE")) // which has each command end a second later, unless told otherwise
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier, "receiver": startReceiver},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "waitfile": waitFile, "until": until, "interrupt": interrupt, "member": member, "clickhouse": inClickHouse, "verifier": startVerifier, "silence": silenceVerifier, "empty": empty, "receiver": startReceiver},
 	})
 }
 
@@ -112,6 +112,15 @@ func member(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no text %s in %v", args[1], out)
 	}
 	ts.Setenv(args[0], text)
+}
+
+// empty DIR wants nothing to be in the folder.
+func empty(ts *testscript.TestScript, _ bool, args []string) {
+	left, err := os.ReadDir(args[0])
+	ts.Check(err)
+	for _, e := range left {
+		ts.Fatalf("%s is left in %s", e.Name(), args[0])
+	}
 }
 
 // interrupt sends Ctrl-C to what runs in the background.

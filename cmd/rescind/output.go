@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -42,14 +43,38 @@ func asJSON(cmd *cobra.Command) bool {
 	return err == nil && on
 }
 
-// table prints rows under headings, columns aligned.
+// table prints rows under headings, columns aligned. What is in a cell stays in
+// it, whoever wrote it.
 func table(w io.Writer, headings []string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, strings.Join(headings, "\t"))
-	for _, r := range rows {
-		fmt.Fprintln(t, strings.Join(r, "\t"))
+	for _, r := range append([][]string{headings}, rows...) {
+		cells := make([]string, len(r))
+		for i, cell := range r {
+			cells[i] = visible(cell)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	t.Flush()
+}
+
+// visible is s without what would move a cursor: much of what is printed was
+// written by others.
+func visible(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '·'
+	}, s)
+}
+
+// visibleLines is visible of each line.
+func visibleLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // short is a reference or id as a table shows it.

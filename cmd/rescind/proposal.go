@@ -16,7 +16,7 @@ import (
 // printProposal prints all that a proposal would do and say, a line for each.
 func printProposal(w io.Writer, p *client.Proposal) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	line := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
+	line := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, visible(value)) }
 	line(p.State, p.ID)
 	line("tenant", p.Tenant)
 	if p.Lifts == "" {

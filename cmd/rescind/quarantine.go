@@ -112,18 +112,18 @@ func printEntry(w io.Writer, d *client.QuarantinedDetail) {
 		{"entry", strconv.FormatUint(e.Seq, 10)}, {"refused", clock(e.Time)}, {"tenant", e.Tenant}, {"type", e.Type}, {"source", e.Source},
 		{"event", e.ID}, {"reason", e.Reason}, {"detail", e.Detail}, {"sha256", e.SHA256}, {"payload kept", fmt.Sprint(e.Sealed)},
 	} {
-		fmt.Fprintf(w, "%-13s %s\n", line[0], cmp.Or(line[1], "-"))
+		fmt.Fprintf(w, "%-13s %s\n", line[0], visible(cmp.Or(line[1], "-")))
 	}
 	if d.Replay != nil {
 		printReplay(w, d.Replay)
 	}
 	if d.Payload+d.PayloadMissing != "" {
-		fmt.Fprintf(w, "%-13s %s\n", "payload", cmp.Or(d.Payload, d.PayloadMissing))
+		fmt.Fprintf(w, "%-13s %s\n", "payload", visibleLines(cmp.Or(d.Payload, d.PayloadMissing)))
 	}
 }
 
 func printReplay(w io.Writer, r *client.Replay) {
-	fmt.Fprintf(w, "%-13s %s by %s, times: %d\n", "replayed", clock(r.Time), r.Actor, r.Count)
+	fmt.Fprintf(w, "%-13s %s by %s, times: %d\n", "replayed", clock(r.Time), visible(r.Actor), r.Count)
 	if r.Index != nil {
 		fmt.Fprintf(w, "%-13s %d\n", "index", *r.Index)
 	}

@@ -39,7 +39,7 @@ func runRebuild(cmd *cobra.Command, env environment, o app.RebuildOptions) error
 	if cmd.Flags().Changed("shard") {
 		return usage("--shard: a rebuild is of all shards, which are in one database and one feed")
 	}
-	cfg, err := storeConfig(cmd, env, slog.New(slog.DiscardHandler))
+	cfg, err := storeConfig(cmd, env, slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -10,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/receipt"
 )
@@ -128,16 +131,11 @@ func newRequestList(env environment) *cobra.Command {
 					q.Set(name, value)
 				}
 			}
-			var out struct {
-				Requests []client.Request `json:"requests"`
-				Next     string           `json:"next"`
+			all, err := allRequests(cmd.Context(), c, q)
+			if err != nil {
+				return err
 			}
-			return ask(cmd, c, "GET", "/v1/requests?"+q.Encode(), nil, &out, func(w io.Writer) {
-				listRequests(w, out.Requests, finished || state != "" || urgency != "")
-				if out.Next != "" {
-					fmt.Fprintln(w, "there are older ones: name a state or a tenant")
-				}
-			})
+			return showRequests(cmd, all, finished || state != "" || urgency != "")
 		},
 	}
 	f := cmd.Flags()
@@ -146,6 +144,35 @@ func newRequestList(env environment) *cobra.Command {
 	f.StringVar(&tenant, "tenant", "", "only those of this tenant")
 	f.BoolVar(&finished, "all", false, "finished ones too")
 	return cmd
+}
+
+// allRequests are the requests of every page: they come newest first, and what is
+// due first may be on the last.
+func allRequests(ctx context.Context, c *client.Client, q url.Values) ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
+	for {
+		var page struct {
+			Requests []json.RawMessage `json:"requests"`
+			Next     string            `json:"next"`
+		}
+		if err := c.Call(ctx, "GET", "/v1/requests?"+q.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		if all = append(all, page.Requests...); page.Next == "" {
+			return all, nil
+		}
+		q.Set("cursor", page.Next)
+	}
+}
+
+func showRequests(cmd *cobra.Command, all []json.RawMessage, finished bool) error {
+	requests := make([]client.Request, len(all))
+	for i, raw := range all {
+		if err := json.Unmarshal(raw, &requests[i]); err != nil {
+			return fmt.Errorf("GET /v1/requests: the answer is not as expected: %w", err)
+		}
+	}
+	return show(cmd, map[string]any{"requests": all}, func(w io.Writer) { listRequests(w, requests, finished) })
 }
 
 func newRequestStep(env environment, verb, short, role string) *cobra.Command {
@@ -188,6 +215,7 @@ func newRequestRenew(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.HTTP.Timeout = query.RenewWait + 10*time.Second // the API answers before
 			in := map[string]any{"tenant": tenant, "subject": map[string]string{"iss": issuer, "sub": subject}, "basis": basis, "reason": reason}
 			var out client.Renewed
 			return ask(cmd, c, "POST", "/v1/subjects/renew", in, &out, func(w io.Writer) {

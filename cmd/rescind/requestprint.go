@@ -50,6 +50,8 @@ func daysLeft(r *client.Request) string {
 	switch {
 	case r.DaysLeft == nil && r.Urgency == "overdue":
 		return "answered late"
+	case r.DaysLeft == nil && r.Answered.IsZero():
+		return "no deadline"
 	case r.DaysLeft == nil:
 		return "answered"
 	case r.Urgency == "overdue":

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/client"
@@ -40,7 +39,7 @@ the proposal, then make it with --approval.`,
 		Example: `  rescind revoke token --tenant acme --iss https://id.example --jti t-1 --reason token_leaked --wait 5s
   rescind revoke subject --tenant acme --iss https://id.example --sub alice --reason account_disabled
   rescind revoke client --tenant acme --iss https://id.example --client-id web --reason key_compromise --preview`,
-		Args: cobra.NoArgs, PersistentPreRunE: refuseEmpty,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addClientFlags(cmd)
@@ -50,17 +49,6 @@ the proposal, then make it with --approval.`,
 	cmd.AddCommand(newRevokeBulk(env))
 	cmd.AddCommand(newDecide(env, "approve", "Approve what somebody else proposed"), newDecide(env, "deny", "Refuse a proposal, or take an approval back"), newProposals(env))
 	return cmd
-}
-
-// refuseEmpty refuses a flag that is given without a value: from a variable that
-// is not set --starts "" would revoke at once, and --not-after "" for good.
-func refuseEmpty(cmd *cobra.Command, _ []string) (err error) {
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if err == nil && f.Value.String() == "" && f.Name != "cursor" {
-			err = usage("--%s is empty (see %s --help)", f.Name, cmd.CommandPath())
-		}
-	})
-	return err
 }
 
 func newRevokeScope(env environment, scope events.Scope, id, about string) *cobra.Command {
@@ -124,9 +112,7 @@ func revocationTimes(s events.Scope) map[string]string {
 	switch s {
 	case events.ScopeToken, events.ScopeSession, events.ScopeGrant:
 		out["exp"] = "when the last of it expires, RFC 3339: the revocation is not needed from then on"
-		fallthrough
 	case events.ScopeKey:
-		out["issued_before"] = "only what was issued up to this time, RFC 3339 (default whenever it was)"
 	default:
 		out["issued_before"] = "what was issued up to this time, RFC 3339 (default now, or --starts)"
 	}
@@ -206,7 +192,7 @@ func revoke(cmd *cobra.Command, env environment, in map[string]any, wait time.Du
 	if !asJSON(cmd) {
 		told(cmd.OutOrStdout())
 	}
-	return watch(cmd, c, out.ID, wait)
+	return watch(cmd, c, client.Revocation{ID: out.ID, Position: out.Position}, wait)
 }
 
 // term says from when until when a revocation is in effect, where it is not at

@@ -170,6 +170,9 @@ const bulkVerifiers = 10 * time.Second
 // applied waits until what was accepted is applied, here and at the verifiers.
 func (b *bulkFile) applied(ctx context.Context, c *client.Client, at client.Bulk) (client.Bulk, error) {
 	moved, here := time.Now(), time.Time{} // when more was logged, and when the API had it all
+	if at.Applied {
+		here = moved
+	}
 	for !at.Applied || lacking(at.Enforced) && time.Since(here) < bulkVerifiers {
 		if err := pauseFor(ctx, 100*time.Millisecond); err != nil {
 			return at, err

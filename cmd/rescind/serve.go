@@ -50,6 +50,9 @@ Settings come from flags, then RESCIND_* variables, then the --config file.`,
 				return err
 			}
 			if validate {
+				if err := app.Check(app.Config{Config: cfg, Getenv: env.getenv, Log: newLogger(cmd, cfg.Log)}); err != nil {
+					return usage("what the configuration names has faults:\n%w", err)
+				}
 				return show(cmd, map[string]bool{"valid": true}, func(w io.Writer) { fmt.Fprintln(w, "the configuration is valid") })
 			}
 			defer heap.Keep(env.getenv, heap.Goal)()
@@ -57,7 +60,7 @@ Settings come from flags, then RESCIND_* variables, then the --config file.`,
 		},
 	}
 	addConfigFlags(cmd)
-	cmd.Flags().BoolVar(&validate, "validate", false, "check the configuration and exit")
+	cmd.Flags().BoolVar(&validate, "validate", false, "check the configuration and the files and secrets that it names, connect to nothing, and exit")
 	return cmd
 }
 

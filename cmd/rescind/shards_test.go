@@ -69,7 +69,7 @@ func (p *plant) serve(t *testing.T, args ...string) (kill func()) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe, append([]string{
-		"serve", "--profile", "dev", "--environment", "test", "--log", "warn", "--shards", fmt.Sprint(shards), "--nats-url", p.nats.URL(),
+		"serve", "--profile", "dev", "--environment", "test", "--log", "warn", "--http-operation-addr", "127.0.0.1:0", "--shards", fmt.Sprint(shards), "--nats-url", p.nats.URL(),
 		"--nats-projector-creds", p.nats.CredsFile(natsd.Projector), "--keys-root", "dir:" + p.keys.Root(), "--keys-feed", "file:" + p.keys.Feed(),
 	}, args...)...)
 	cmd.Stderr = os.Stderr

@@ -63,16 +63,16 @@ func positions(all []uint64) string {
 const watchEvery = 50 * time.Millisecond
 
 // watch prints where a revocation is enforced, each time that it is at more
-// verifiers, until it is at every fresh one or wait is over.
-func watch(cmd *cobra.Command, c *client.Client, id string, wait time.Duration) error {
+// verifiers, until it is at every fresh one or wait is over. As JSON it prints
+// once, however it ends: by the id that is told there it can be lifted.
+func watch(cmd *cobra.Command, c *client.Client, last client.Revocation, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), wait)
 	defer cancel()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	var last client.Revocation
 	var shown string
 	for {
-		r, err := enforced(ctx, c, id)
+		r, err := enforced(ctx, c, last)
 		switch {
 		case err == nil:
 			last = r
@@ -84,7 +84,7 @@ func watch(cmd *cobra.Command, c *client.Client, id string, wait time.Duration) 
 				return show(cmd, last, func(io.Writer) {})
 			}
 		case ctx.Err() == nil:
-			return err
+			return errors.Join(fmt.Errorf("revoked, but it cannot be asked where that is enforced: %w", err), show(cmd, last, func(io.Writer) {}))
 		}
 		select {
 		case <-tick.C:
@@ -94,23 +94,24 @@ func watch(cmd *cobra.Command, c *client.Client, id string, wait time.Duration) 
 	}
 }
 
-// enforced asks where the revocation is enforced. That is not known where it is
-// not on the log yet, and where the server has just started.
-func enforced(ctx context.Context, c *client.Client, id string) (r client.Revocation, err error) {
-	err = c.Call(ctx, "GET", "/v1/revocations/"+url.PathEscape(id), nil, &r)
+// enforced asks where the revocation is enforced. That is not known, and what is
+// stays last, where it is not on the log yet, and where the server has just
+// started.
+func enforced(ctx context.Context, c *client.Client, last client.Revocation) (r client.Revocation, err error) {
+	err = c.Call(ctx, "GET", "/v1/revocations/"+url.PathEscape(last.ID), nil, &r)
 	var p *client.Problem
 	if errors.As(err, &p) && p.Status == http.StatusNotFound {
-		return client.Revocation{ID: id}, nil
+		return last, nil
 	}
 	return r, err
 }
 
 // giveUp says who has not applied it. Revoked it is all the same.
 func giveUp(cmd *cobra.Command, last client.Revocation, wait time.Duration) error {
-	if err := cmd.Context().Err(); err != nil {
+	if err := show(cmd, last, func(io.Writer) {}); err != nil {
 		return err
 	}
-	if err := show(cmd, last, func(io.Writer) {}); err != nil {
+	if err := cmd.Context().Err(); err != nil {
 		return err
 	}
 	if last.Enforced == nil {

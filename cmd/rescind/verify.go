@@ -137,22 +137,45 @@ func lags(r *verify.Report) (notes []string) {
 // addStoreFlags declares how a command finds the stores themselves.
 func addStoreFlags(cmd *cobra.Command) {
 	addConfigFlags(cmd)
-	cmd.Flags().String("data", "", "`folder` of a running rescind dev (RESCIND_DATA, default .rescind)")
+	cmd.Flags().String("data", "", "`folder` of a running rescind dev, whatever the variables say (RESCIND_DATA, default .rescind)")
 }
 
-// configured reports whether the stores are those of a configuration of serve.
-func configured(cmd *cobra.Command, env environment) bool {
-	return cmd.Flags().Changed("config") || cmd.Flags().Changed("nats-url") || env.getenv("RESCIND_NATS_URL") != ""
-}
-
-// storeConfig is the configuration of the deployment whose stores are meant.
-func storeConfig(cmd *cobra.Command, env environment, log *slog.Logger) (app.Config, error) {
-	if configured(cmd, env) {
-		cfg, err := loadConfig(cmd, env)
-		return app.Config{Config: cfg, Getenv: env.getenv, Log: log}, err
+// storeConfig is the configuration of the deployment whose stores are meant: the
+// one that the command line names, then that of the variables, then that of a
+// rescind dev.
+func storeConfig(cmd *cobra.Command, env environment, log *slog.Logger) (out app.Config, err error) {
+	out = app.Config{Getenv: env.getenv, Log: log}
+	given := cmd.Flags().Lookup("data")
+	data, setting := given.Value.String(), givenSetting(cmd)
+	switch {
+	case given.Changed && data == "":
+		return out, usage("--data is empty (see %s --help)", cmd.CommandPath())
+	case given.Changed && setting != "":
+		return out, usage("%s: --data and --%s name two deployments: give one of them", cmd.CommandPath(), setting)
+	case !given.Changed && (setting == "config" || cmd.Flags().Changed("nats-url") || env.getenv("RESCIND_NATS_URL") != ""):
+		out.Config, err = loadConfig(cmd, env)
+	default:
+		out.Config, err = devConfig(cmd, first(data, env.getenv("RESCIND_DATA"), ".rescind"))
 	}
-	flag, _ := cmd.Flags().GetString("data")
-	dir := first(flag, env.getenv("RESCIND_DATA"), ".rescind")
+	return out, err
+}
+
+// givenSetting is a flag of serve's configuration that was given, --config first;
+// "" where none was. A shard is one of whatever deployment is meant.
+func givenSetting(cmd *cobra.Command) string {
+	if cmd.Flags().Changed("config") {
+		return "config"
+	}
+	for _, f := range config.Fields() {
+		if f.Flag() != "shard" && cmd.Flags().Changed(f.Flag()) {
+			return f.Flag()
+		}
+	}
+	return ""
+}
+
+// devConfig is the configuration of the rescind dev in a folder.
+func devConfig(cmd *cobra.Command, dir string) (config.Config, error) {
 	cfg, err := dev.ConfigOf(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = usage("no running Rescind: no dev.json in %s; start `rescind dev --data %s`, or give --config", dir, dir)
@@ -160,7 +183,7 @@ func storeConfig(cmd *cobra.Command, env environment, log *slog.Logger) (app.Con
 	if err == nil {
 		err = ofShard(cmd, &cfg)
 	}
-	return app.Config{Config: cfg, Getenv: env.getenv, Log: log}, err
+	return cfg, err
 }
 
 // ofShard takes the shard of the command line into cfg, of which nothing else

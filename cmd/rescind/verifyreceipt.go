@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -149,9 +148,6 @@ func printVerdict(w io.Writer, v *receiptVerdict) {
 		rows = append(rows, []string{"step", d.What + " " + day(d.At) + " by " + first(d.By, "nobody named")})
 	}
 	rows = append(rows, said(r)...)
-	for i := range rows {
-		rows[i][1] = visible(rows[i][1])
-	}
 	table(w, rows[0], rows[1:])
 }
 
@@ -219,6 +215,8 @@ func said(r *receipt.Receipt) (rows [][]string) {
 		row("residue", "a copy of the keyring from before can be read by who has it and the root's key, for ever")
 	} else if x != nil {
 		row("residue", "a copy of the keyring from before can be read by nobody from %s", day(x.UnreadableFrom))
+	} else if r.Destroyed != nil {
+		row("residue", "nobody could say from when a copy of the keyring from before can be read by nobody: it was overdue")
 	}
 	for _, x := range r.Remains {
 		row("remains", "%s", x.Text)
@@ -244,14 +242,4 @@ func livingText(t *receipt.Tokens) string {
 		return ""
 	}
 	return "; " + strconv.FormatUint(*t.Live, 10) + " of them had not expired"
-}
-
-// visible is s without what would move a cursor: a receipt comes from others.
-func visible(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return '·'
-	}, s)
 }

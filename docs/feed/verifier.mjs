@@ -15,7 +15,8 @@ const key = publicKey(feedKey);
 const staleAfter = Number(process.env.STALE_MS ?? 5000), skew = Number(process.env.SKEW_MS ?? 2000);
 const say = (o) => process.stdout.write(`${JSON.stringify(o)}\n`);
 
-let set, at, signed = 0, heard = 0, heardSteady = 0, late = 0, doubt = "cold", etag;
+let set, at, signed = 0, heard = 0, heardSteady = 0, late = 0, doubt = "cold", etag, keysAt = 0;
+const keysEvery = 600_000; // ms: one that is new is not used for days, and one that is not answered any more is destroyed
 const loaded = { snapshots: 0, resumed: 0 };
 
 const ask = (path, headers = {}, signal = AbortSignal.timeout(10_000)) =>
@@ -34,6 +35,7 @@ async function fetchKeys() {
     }
   }
   set.setKeys(keys);
+  keysAt = performance.now();
 }
 
 // What an old view revokes stays revoked until the new one is there.
@@ -56,7 +58,7 @@ async function take(message) {
   if (d.prev !== at.seq || d.prevSum !== at.sum) throw new Gap(`${d.seq} does not follow ${at.seq}`);
   set.apply(d.entries);
   at = d;
-  if (set.lacks(tenant)) await fetchKeys();
+  if (set.lacks(tenant) || performance.now() - keysAt > keysEvery) await fetchKeys();
   signed = Number(d.time) / 1e6;
   heard = Date.now();
   heardSteady = performance.now();

@@ -34,7 +34,7 @@
 //   - Where Config.Held says that nobody waits for this process, no cached key is
 //     used before the store was asked for a fence.
 //   - A destroyed key never comes back, and none is made for that person again
-//     but by Renew: Subjects answers Erased, in this process at once, in others
+//     but by RenewFor: Subjects answers Erased, in this process at once, in others
 //     after Evict or Config.CacheTTL.
 //   - Destroy stopped at any step, or answered by an error whose effect is not
 //     known, ends where it should when it is called again; called twice, it
@@ -47,7 +47,7 @@
 //   - RenewFor does once what it is called for, however often; RenewedFor says what a
 //     key was made for, also where it was stopped.
 //   - RenewFor alone ends a fence: under a new reference and a higher generation,
-//     not while an erasure is unfinished, and what was destroyed stays so.
+//     not while the old key is there, and what was destroyed stays so.
 //   - "Never seen", "forgotten" and "cannot be reached" are three answers:
 //     ErrNotFound, ErrDestroyed or Erased, and any other error.
 //   - Forgetting a person changes nothing of any other person or tenant.
@@ -58,12 +58,14 @@
 //   - A copy of the keyring, made at any time before a person was forgotten, opens
 //     nothing of them once the root has destroyed the keys of the epochs until
 //     then, whoever has it, and whatever else is left: [Keyring.Residue] says from
-//     when, as planned.
+//     when, as planned, and says no date that is known not to hold.
 //   - Nothing is written in an epoch that is over, by a process that slept however
 //     long: no entry is ever in an epoch whose key is destroyed, and none is lost.
 //   - A rotation that was stopped at any step, or answered by an error whose effect
 //     is not known, goes on where it was; several at once do no harm. Who is
 //     forgotten while it runs stays forgotten.
+//   - An epoch that cannot begin costs one of the root's keys, however often a
+//     process tries. One that a wrong clock began at a time still to come ends at once.
 //   - The key of an epoch is destroyed only when every entry of it was wrapped anew:
 //     one that does not open keeps it. A rotation whose root is not the keyring's
 //     begins and destroys nothing.
@@ -85,6 +87,10 @@
 //   - The key that receipts of erasures are signed with is one, however many
 //     processes make it at once, and stays through all epochs. KeyMark names a
 //     person's key, and what is left in the store when it was destroyed is that.
+//   - A feed key is in the store FeedKeyAhead before a process hashes under it, and has
+//     a number that no other of the tenant had, whatever was restored, but for the first.
+//     The one in use, and those to come, are not destroyed. What has no end is hashed
+//     under one that every keyring with the tenant has, and nothing of a person is.
 //   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
 //     MB by default, and 10 MB of prepared ciphers.
 //
@@ -123,7 +129,7 @@
 //
 // # Errors
 //
-// [ErrNotFound], [ErrDestroyed], [ErrSealed], [ErrEpoch] and [ErrPermanent] are
+// [ErrNotFound], [ErrDestroyed], [ErrSealed], [ErrEpoch], [ErrPermanent] and [ErrOverdue] are
 // for callers to branch on; anything else is the store's or the root's, and says
 // nothing about what is there. No error holds an identifier or a key.
 //
@@ -144,7 +150,9 @@
 // stop whoever holds the store and can use the root from asking whether a certain person was forgotten. A process killed between making a key and
 // seeing the fence that was put meanwhile leaves a key that sealed nothing;
 // calling Destroy again removes it. One killed between the two entries of a
-// person leaves a reference that nothing was sealed under.
+// person leaves a reference that nothing was sealed under. RenewFor does not see a Destroy that was stopped
+// between the key and the reference: called again by the old reference after it, Destroy forgets
+// who was renewed. query/erasure renews nobody while it carries out an erasure of their tenant.
 //
 // # Sources
 //

@@ -13,6 +13,12 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
+// What the names of all tenants' root keys and feed keys begin with.
+const (
+	allRoots    = "t."
+	allFeedKeys = "f."
+)
+
 // The kinds of entry, each the first token of its key. A key says who somebody
 // is only to those who hold the tenant's lookup key, and a reference only what
 // a record says anyway.
@@ -24,13 +30,16 @@ import (
 //	e.<tenant>.<handle>      fenceEntry: the person was erased
 //	i.<seconds>              intakeEntry: what publishers encrypt to, from then on
 //	d.<tenant>.<mark>        fenceEntry: the data key of that mark was destroyed
+//	g.<tenant>.<handle>.<g>  renewalEntry: see renew.go
+//	h.<tenant>.<hold>        keyEntry: see hold.go
+//	r.<tenant>.<hold>        fenceEntry: see hold.go
 //	v.<number>               receiptEntry: what receipts of erasures are signed with
 //	l.erasures               ledgerEntry: see returned.go
 //
 // Whoever seals knows the person and reads one entry; only whoever opens or
 // destroys comes from the reference and reads two.
-func rootName(tenant string) string   { return "t." + tenant }
-func feedPrefix(tenant string) string { return "f." + tenant + "." }
+func rootName(tenant string) string   { return allRoots + tenant }
+func feedPrefix(tenant string) string { return allFeedKeys + tenant + "." }
 func feedName(tenant string, g uint32) string {
 	return feedPrefix(tenant) + strconv.FormatUint(uint64(g), 10)
 }
@@ -197,6 +206,12 @@ func kind(name string) string {
 		return "intake key"
 	case "d":
 		return "mark"
+	case "g":
+		return "renewal"
+	case "h":
+		return "hold key"
+	case "r":
+		return "released hold"
 	case "v":
 		return "receipt key"
 	case "l":
@@ -218,16 +233,14 @@ func (k *Keyring) fenced(ctx context.Context, at seat) (bool, error) {
 // fencedIn is fenced in what load got. A fence that does not open is an error
 // and not a fence: taking it for one would drop the person's data for ever.
 func (k *Keyring) fencedIn(got map[string][]byte, at seat) (bool, error) {
-	return k.fenceIn(got, at, new(fenceEntry))
+	return k.setIn(got, fenceName(at))
 }
 
-func (k *Keyring) fenceIn(got map[string][]byte, at seat, e *fenceEntry) (bool, error) {
-	switch err := k.decode(got, fenceName(at), e); {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, ErrNotFound):
+// setIn reports whether there is a fence of that name in what load got.
+func (k *Keyring) setIn(got map[string][]byte, name string) (bool, error) {
+	err := k.decode(got, name, new(fenceEntry))
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
-	default:
-		return false, err
 	}
+	return err == nil, err
 }

@@ -135,9 +135,11 @@ func (k *Keyring) Left(ctx context.Context, store Revisions) (map[uint32]int, er
 // be read by nobody, as planned: then the keys of all epochs until now are gone.
 // It is not before the time at which that is so if re-wrapping takes no longer
 // than Config.EpochKeep. The error wraps ErrPermanent where the root cannot
-// destroy: then such a copy can be read for ever.
+// destroy: then such a copy can be read for ever; and ErrOverdue where an epoch was
+// planned to be gone by now and is not: then nobody can say until when.
 func (k *Keyring) Residue(ctx context.Context) (time.Time, error) {
-	if _, err := k.epochs.root.Delay(); err != nil {
+	delay, err := k.epochs.root.Delay()
+	if err != nil {
 		return time.Time{}, fmt.Errorf("residue: %w", err)
 	}
 	all, err := k.Epochs(ctx)
@@ -146,16 +148,34 @@ func (k *Keyring) Residue(ctx context.Context) (time.Time, error) {
 	}
 	last := k.now()
 	for _, e := range all {
-		switch {
-		case !e.Gone.IsZero():
-			last = latest(last, e.Gone)
-		case e.Planned.IsZero():
-			return time.Time{}, fmt.Errorf("residue of epoch %d: %w", e.Number, ErrPermanent)
-		default:
-			last = latest(last, e.Planned)
+		gone, err := e.unreadable(k.now(), k.epochs.keep+delay)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("residue of epoch %d: %w", e.Number, err)
 		}
+		last = latest(last, gone)
 	}
 	return last, nil
+}
+
+// unreadable is from when nobody can have the key of an epoch back, as planned now: so
+// long after the next has begun, which is not before now.
+func (e *Epoch) unreadable(now time.Time, after time.Duration) (time.Time, error) {
+	over := e.Retired
+	if over.IsZero() && now.After(e.Ends) {
+		over = now
+	}
+	switch {
+	case !e.Gone.IsZero():
+		return e.Gone, nil
+	case e.Planned.IsZero():
+		return time.Time{}, ErrPermanent
+	case over.IsZero():
+		return e.Planned, nil
+	case e.Retired.IsZero() && !now.Before(e.Planned), !now.Before(over.Add(after)):
+		return time.Time{}, ErrOverdue
+	default:
+		return latest(e.Planned, over.Add(after)), nil
+	}
 }
 
 func latest(a, b time.Time) time.Time {
@@ -190,8 +210,11 @@ func (e *epochs) list(ctx context.Context) ([]listed, error) {
 		if out[i], err = describe(got, n); err != nil {
 			return nil, err
 		}
-		if i > 0 {
-			out[i-1].Retired = out[i].Created
+	}
+	for i := len(out) - 1; i > 0; i-- { // by the first of those behind it: a clock that was ahead puts off none
+		out[i-1].Retired = out[i].Created
+		if next := out[i].Retired; !next.IsZero() && next.Before(out[i].Created) {
+			out[i-1].Retired = next
 		}
 	}
 	return out, nil

@@ -26,6 +26,15 @@ type epochs struct {
 	mu     sync.RWMutex
 	opened map[uint32]*wrapper
 	latest *wrapper // of the current epoch, as far as we know; nil where we do not
+	spare  spare
+}
+
+// spare is a secret that the root has wrapped for an epoch which, as far as is
+// known, did not begin with it. It is for the next attempt: each key of a root
+// costs something.
+type spare struct {
+	epoch uint32 // 0: there is none
+	Wrapped
 }
 
 func newEpochs(cfg Config) *epochs {
@@ -68,7 +77,7 @@ func (e *epochs) renew(ctx context.Context, was *wrapper) (*wrapper, error) {
 		return nil, err
 	}
 	defer e.asked()
-	if w := e.known(); w != was {
+	if w := e.known(); w != nil && w != was {
 		return w, nil
 	}
 	n, err := e.last(ctx)
@@ -112,19 +121,45 @@ func (e *epochs) asked() { <-e.asking }
 // begin makes epoch n, unless somebody else has. Its key is as durable as the
 // root's before anything says that it is there.
 func (e *epochs) begin(ctx context.Context, n uint32) error {
-	secret := newKey()
-	wrapped, err := e.root.Wrap(ctx, secret[:])
+	wrapped, err := e.wrapped(ctx, n)
 	if err != nil {
 		return fmt.Errorf("make the key of epoch %d: %w", n, err)
 	}
 	err = e.store.Create(ctx, "", Put{Key: epochName(n), Value: mustMarshal(e.plan(wrapped))})
 	if errors.Is(err, ErrExists) {
-		return e.discard(ctx, n, wrapped.Key)
+		err = e.discard(ctx, n, wrapped.Key)
 	}
 	if err != nil {
+		e.swapSpare(spare{n, wrapped})
 		return fmt.Errorf("begin epoch %d: %w", n, err)
 	}
 	return nil
+}
+
+// wrapped is a new secret that the root has wrapped for epoch n: that of an
+// attempt before this one where there is one. What was left of another epoch may
+// be its key, and is destroyed if it is not.
+func (e *epochs) wrapped(ctx context.Context, n uint32) (Wrapped, error) {
+	left := e.swapSpare(spare{})
+	switch left.epoch {
+	case n:
+		return left.Wrapped, nil
+	case 0:
+	default:
+		if err := e.discard(ctx, left.epoch, left.Key); err != nil && !errors.Is(err, ErrEpoch) {
+			e.swapSpare(left)
+			return Wrapped{}, err
+		}
+	}
+	secret := newKey()
+	return e.root.Wrap(ctx, secret[:])
+}
+
+func (e *epochs) swapSpare(s spare) (was spare) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was, e.spare = e.spare, s
+	return was
 }
 
 // plan is the entry of an epoch that begins now.

@@ -102,7 +102,11 @@ func (k *Keyring) holdKey(ctx context.Context, tenant string, hold events.Ref) (
 	if err != nil {
 		return SubjectKey{}, err
 	}
-	if got[releasedName(tenant, hold)] != nil {
+	released, err := k.setIn(got, releasedName(tenant, hold))
+	if err != nil {
+		return SubjectKey{}, err
+	}
+	if released {
 		return SubjectKey{}, fmt.Errorf("key of a hold: %w", ErrDestroyed)
 	}
 	var e keyEntry

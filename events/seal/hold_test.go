@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -91,6 +92,30 @@ func TestHoldKeyMadeWhileDestroyed(t *testing.T) {
 		racing.Wait()
 		if left, err := store.List(t.Context(), "h."); err != nil || len(left) != 0 {
 			t.Fatalf("%v %v", left, err)
+		}
+	}
+}
+
+// TestADamagedHoldIsTold, with what of it is damaged. A release that does not open
+// is none.
+func TestADamagedHoldIsTold(t *testing.T) {
+	t.Parallel()
+	for prefix, kind := range map[string]string{"h.": "hold key", "r.": "released hold"} {
+		s := newSite()
+		k := s.keyring(t)
+		key, err := k.HoldKey(t.Context(), "acme", aHold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := letter(t, key, "acme", "kept")
+		names, err := s.store.List(t.Context(), "h.")
+		if err != nil || len(names) != 1 {
+			t.Fatal(names, err)
+		}
+		s.store.Tamper(prefix+strings.TrimPrefix(names[0], "h."), s.store.Dump()[names[0]][:40])
+		_, err = k.OpenHeld(t.Context(), aHold, kept)
+		if err == nil || errors.Is(err, seal.ErrDestroyed) || !strings.Contains(err.Error(), kind) || len(s.found) != 1 || s.found[0].Entry != kind {
+			t.Errorf("%s: %v, found %v", kind, err, s.found)
 		}
 	}
 }

@@ -126,21 +126,22 @@ func (k *Keyring) FindIntakeKeys(ctx context.Context, ids ...string) (map[string
 
 // MakeIntakeKey makes the key for messages that are sent from notBefore until
 // expires, where there is none for the same beginning: whoever is first makes
-// it. It is durable on return.
-func (k *Keyring) MakeIntakeKey(ctx context.Context, notBefore, expires time.Time) error {
+// it, and only they are told that they have. It is durable on return.
+func (k *Keyring) MakeIntakeKey(ctx context.Context, notBefore, expires time.Time) (made bool, err error) {
 	key, err := envelope.Generate(notBefore, expires)
 	if err != nil {
-		return err
+		return false, err
 	}
 	secret, err := key.Bytes()
 	if err != nil {
-		return fmt.Errorf("make intake key: %w", err)
+		return false, fmt.Errorf("make intake key: %w", err)
 	}
 	e := intakeEntry{Private: secret, NotBefore: notBefore.Unix(), Expires: expires.Unix(), Created: k.now().UnixMicro()}
-	if err := k.create(ctx, entry{intakeName(notBefore), e}); err != nil && !errors.Is(err, ErrExists) {
-		return fmt.Errorf("make intake key: %w", err)
+	err = k.create(ctx, entry{intakeName(notBefore), e})
+	if err != nil && !errors.Is(err, ErrExists) {
+		return false, fmt.Errorf("make intake key: %w", err)
 	}
-	return nil
+	return err == nil, nil
 }
 
 // DestroyIntakeKey destroys a key: once Config.CacheTTL has passed as well, what

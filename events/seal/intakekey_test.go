@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ var (
 
 func makeIntakeKey(t *testing.T, k *seal.Keyring, from time.Time) envelope.PrivateKey {
 	t.Helper()
-	if err := k.MakeIntakeKey(t.Context(), from, from.Add(24*time.Hour)); err != nil {
+	if _, err := k.MakeIntakeKey(t.Context(), from, from.Add(24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range intakeKeys(t, k) {
@@ -44,14 +45,22 @@ func TestIntakeKeysMadeAtOnceAreOne(t *testing.T) {
 	t.Parallel()
 	store := new(sealtest.Memory)
 	var all sync.WaitGroup
+	var makers atomic.Int64
 	for range 8 {
 		all.Go(func() {
-			if err := open(t, store).MakeIntakeKey(t.Context(), today, tomorrow); err != nil {
+			made, err := open(t, store).MakeIntakeKey(t.Context(), today, tomorrow)
+			if err != nil {
 				t.Error(err)
+			}
+			if made {
+				makers.Add(1)
 			}
 		})
 	}
 	all.Wait()
+	if n := makers.Load(); n != 1 {
+		t.Errorf("%d were told that they have made it", n)
+	}
 	one, other := intakeKeys(t, open(t, store)), intakeKeys(t, open(t, store))
 	if len(one) != 1 || len(other) != 1 || one[0].ID != other[0].ID || !one[0].Expires.Equal(tomorrow) {
 		t.Fatalf("%v and %v", one, other)

@@ -46,8 +46,9 @@ type Config struct {
 
 	// Held reports whether whoever forgets somebody waits until this process has
 	// dropped their key. As long as it is false, a cached key is used only after the
-	// store was asked for a fence. It is called often. nil: nobody waits, and CacheTTL
-	// alone is the bound.
+	// store was asked for a fence. Before it becomes true again everybody is to be
+	// evicted: who was forgotten meanwhile was not told of. It is called often. nil:
+	// nobody waits, and CacheTTL alone is the bound.
 	Held func() bool
 
 	// OnTampering is told, at once, of what was refused because somebody has
@@ -138,6 +139,7 @@ type Keyring struct {
 	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
 	intake   intakeKeys
+	feed     readFeedKeys
 }
 
 // NewKeyring is a keyring over cfg.Store. It reads nothing yet.

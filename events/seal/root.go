@@ -15,7 +15,8 @@ import (
 type Root interface {
 	// Wrap makes a new key, durably on return, and wraps secret, which is 32
 	// bytes, under it. Each key wraps one secret. One whose maker was stopped
-	// before it said where the key is remains, and opens nothing.
+	// before it said where the key is remains, and opens nothing; where wrapping
+	// fails, the key is destroyed if that can be.
 	Wrap(ctx context.Context, secret []byte) (Wrapped, error)
 
 	// Unwrap is the secret that Wrap was given. The error wraps ErrRootKey where
@@ -48,4 +49,8 @@ var (
 	// ErrPermanent says that a root has one key for ever. What was wrapped under
 	// it can be read by whoever has an old copy and that key.
 	ErrPermanent = errors.New("the root has one key for ever and cannot destroy it")
+
+	// ErrOverdue says that the key of an epoch is there although it was planned to be
+	// gone: an entry that does not open keeps it, or nobody rotates.
+	ErrOverdue = errors.New("the key of an epoch is there although it was planned to be gone")
 )

@@ -210,9 +210,16 @@ func (r *Rotation) begin(ctx context.Context) ([]listed, error) {
 	return r.epochs.list(ctx)
 }
 
+// maxSkew is how far ahead of ours the clock of who began an epoch may be.
+const maxSkew = time.Minute
+
 // due is when an epoch is over: as it was planned, or earlier where epochs have
-// become shorter since.
+// become shorter since. One that began at a time that is still to come was begun
+// by a wrong clock, and would last for as long as that was ahead: it is over.
 func (r *Rotation) due(e listed) time.Time {
+	if now := r.keys.now(); e.Created.Sub(now) > maxSkew {
+		return now
+	}
 	due := e.Created.Add(r.epochs.lasts)
 	if !e.Ends.IsZero() && e.Ends.Before(due) {
 		return e.Ends

@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -423,6 +424,10 @@ func TestAnEntryThatDoesNotOpenKeepsTheKey(t *testing.T) {
 			t.Fatalf("turn: %v", err)
 		}
 	}
+	s.now = s.now.Add(day)
+	if until, err := s.keyring(t).Residue(t.Context()); !errors.Is(err, seal.ErrOverdue) {
+		t.Errorf("a copy opens nothing from %v, %v, though an epoch keeps its key", until, err)
+	}
 	if n := s.root.Keys(); n != 4 {
 		t.Fatalf("the root has %d keys, want 4: a key may still be needed", n)
 	}
@@ -434,8 +439,10 @@ func TestAnEntryThatDoesNotOpenKeepsTheKey(t *testing.T) {
 	}
 	s.store.Tamper(damaged, good)
 	s.found = nil
-	s.now = s.now.Add(day)
 	s.rotate(t)
+	if until, err := s.keyring(t).Residue(t.Context()); err != nil || !until.After(s.now) {
+		t.Errorf("residue %v, %v", until, err)
+	}
 	s.wantEpochs(t, 5, 1)
 	s.wantSound(t)
 	wantOpens(t, s.keyring(t), sealed, "text")
@@ -523,8 +530,11 @@ func TestResidue(t *testing.T) {
 	s.turn(t)
 	copied, root := s.store.Dump(), s.root.Copy() // made before the date that was given first, which has passed
 	want(start.Add(2*week + day + time.Hour))
+	s.now = start.Add(2*week + 2*time.Hour) // an hour late: the key cannot go before it is kept as long as any
+	want(s.now.Add(day))
 	s.now = start.Add(3 * week) // nobody rotates
-	want(s.now)
+	_, err := s.keyring(t).Residue(t.Context())
+	wantErr(t, err, seal.ErrOverdue)
 	thief := &site{store: sealtest.Restore(copied), root: root, now: s.now}
 	subjects(t, thief.keyring(t), person(1)) // it is not gone yet: that is why the date moves
 	s.turn(t)
@@ -532,7 +542,7 @@ func TestResidue(t *testing.T) {
 
 	fixed := open(t, new(sealtest.Memory))
 	subjects(t, fixed, person(1))
-	_, err := fixed.Residue(t.Context())
+	_, err = fixed.Residue(t.Context())
 	wantErr(t, err, seal.ErrPermanent)
 	if _, err := seal.NewRotation(seal.RotationConfig{
 		Keyring: fixed, Revisions: new(sealtest.Memory), Logger: slog.New(slog.DiscardHandler),
@@ -736,5 +746,118 @@ func TestWhatIsFencedAndNotDestroyedIsKept(t *testing.T) {
 	s.rotate(t)
 	back := subjects(t, s.keyring(t), person(1))[0]
 	wantOpens(t, s.keyring(t), letter(t, back, "acme", "again"), "again")
+	s.wantSound(t)
+}
+
+// TestAnEpochThatCannotBeginMakesOneKey, however often it is tried, and none that
+// two epochs share.
+func TestAnEpochThatCannotBeginMakesOneKey(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]sealtest.Verdict{"nothing was written": sealtest.Fail, "it was written": sealtest.ApplyThenFail} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite()
+			subjects(t, s.keyring(t), people(3)...)
+			verdict := first
+			r := s.rotation(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+				if method == "create" && key == "x.2" {
+					return verdict
+				}
+				return sealtest.Pass
+			}}, s.root)
+			turn := func(after time.Duration) error {
+				s.now = s.now.Add(after)
+				return r.Turn(t.Context())
+			}
+			if err := turn(week); err == nil {
+				t.Fatal("the fault is not told")
+			}
+			for range 5 {
+				_ = turn(0)
+			}
+			if n := s.root.Keys(); n != 2 {
+				t.Errorf("the root has %d keys", n)
+			}
+			verdict = sealtest.Pass
+			for _, after := range []time.Duration{0, week, day} {
+				if err := turn(after); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.wantEpochs(t, 3, 1)
+			s.wantSound(t)
+		})
+	}
+}
+
+// TestAKeyThatWasNotNeededIsDestroyed: another process begins the epoch for which
+// this one has made a key.
+func TestAKeyThatWasNotNeededIsDestroyed(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(3)...)
+	r := s.rotation(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+		if method == "create" && key == "x.2" {
+			return sealtest.Fail
+		}
+		return sealtest.Pass
+	}}, s.root)
+	s.now = s.now.Add(week)
+	if err := r.Turn(t.Context()); err == nil {
+		t.Fatal("the fault is not told")
+	}
+	s.turn(t)
+	for _, after := range []time.Duration{week, day} {
+		s.now = s.now.Add(after)
+		if err := r.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wantEpochs(t, 3, 1)
+	s.wantSound(t)
+}
+
+// TestAClockThatWasAhead begins an epoch: it and the one before it end as if that
+// had been right.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	subjects(t, s.keyring(t), people(3)...)
+	const ahead = 300 * day
+	s.now = s.now.Add(week + ahead)
+	s.turn(t)
+	s.wantEpochs(t, 2, 2)
+	s.now = s.now.Add(-ahead)
+	s.turn(t)
+	s.now = s.now.Add(day)
+	s.turn(t)
+	s.wantEpochs(t, 3, 1)
+	s.now = s.now.Add(week - day - time.Hour)
+	s.turn(t)
+	s.wantEpochs(t, 3, 1)
+	s.wantSound(t)
+}
+
+// TestAnEpochThatEndsWhileItIsForgotten: this process drops the key of an epoch
+// right before it writes in it.
+func TestAnEpochThatEndsWhileItIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	var k *seal.Keyring
+	ended := false
+	k = s.open(t, &sealtest.Fault{Store: s.store, Judge: func(method, key string) sealtest.Verdict {
+		if method == "create" && !strings.HasPrefix(key, "x.") && !ended && s.now.After(time.Unix(1_800_000_000, 0)) {
+			ended = true
+			s.rotate(t)
+			if err := k.ForgetEpochs(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		return sealtest.Pass
+	}}, s.root)
+	subjects(t, k, person(1))
+	s.now = s.now.Add(time.Second)
+	subjects(t, k, person(2))
+	s.wantEpochs(t, 2, 1)
 	s.wantSound(t)
 }

@@ -1,15 +1,12 @@
 package seal
 
 import (
-	"cmp"
 	"context"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/rescindhq/rescind/events"
@@ -19,11 +16,11 @@ import (
 // change; [Keyring.Tenant] gives a newer one once Config.CacheTTL has passed.
 type Tenant struct {
 	name      string
-	lookup    *mac             // issuer and subject → handle
-	reference *mac             // identifiers → references
-	digest    *mac             // events → digests
-	data      SubjectKey       // seals what names no subject
-	feed      []events.FeedKey // living generations, oldest first; never empty
+	lookup    *mac       // issuer and subject → handle
+	reference *mac       // identifiers → references
+	digest    *mac       // events → digests
+	data      SubjectKey // seals what names no subject
+	feed      feedKeys
 }
 
 // Name is the tenant's name.
@@ -63,13 +60,6 @@ func (t *Tenant) Digest(canonical []byte) [8]byte {
 	return [8]byte(sum[:8])
 }
 
-// FeedKeys is every living generation of the feed key, oldest first.
-func (t *Tenant) FeedKeys() []events.FeedKey { return slices.Clone(t.feed) }
-
-// FeedKey is the current generation of the feed key: what new revocations are
-// hashed under.
-func (t *Tenant) FeedKey() events.FeedKey { return t.feed[len(t.feed)-1] }
-
 // seat is where (iss, sub) is kept.
 func (t *Tenant) seat(iss, sub string) seat {
 	sum := t.lookup.ofParts("subject", iss, sub)
@@ -103,12 +93,12 @@ func (k *Keyring) LookupTenant(ctx context.Context, tenant string) (*Tenant, err
 
 // Tenants is the name of every tenant, sorted.
 func (k *Keyring) Tenants(ctx context.Context) ([]string, error) {
-	names, err := k.store.List(ctx, "t.")
+	names, err := k.store.List(ctx, allRoots)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}
 	for i := range names {
-		names[i] = strings.TrimPrefix(names[i], "t.")
+		names[i] = strings.TrimPrefix(names[i], allRoots)
 	}
 	slices.Sort(names)
 	return names, nil
@@ -149,40 +139,12 @@ func (k *Keyring) loadTenant(ctx context.Context, name string) (*Tenant, error) 
 		return nil, err
 	}
 	t := &Tenant{
-		name: name, feed: feed,
+		name: name, feed: feedKeys{feed, e.Root.standing(name), inUse(feed, k.now())},
 		lookup: e.Root.deriveMAC("lookup"), reference: e.Root.deriveMAC("reference"), digest: e.Root.deriveMAC("digest"),
 		data: SubjectKey{Generation: 1, key: dataKey(e.Root.derive(ofTenant+"data", sivKeySize))},
 	}
 	t.data.ready = newSIV(&t.data.key)
 	return t, nil
-}
-
-// loadFeed is the living feed keys of a tenant, oldest first.
-func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]events.FeedKey, error) {
-	names, err := k.store.List(ctx, feedPrefix(tenant))
-	if err != nil {
-		return nil, fmt.Errorf("list feed keys: %w", err)
-	}
-	var keys []events.FeedKey
-	for _, name := range names {
-		generation, err := strconv.ParseUint(strings.TrimPrefix(name, feedPrefix(tenant)), 10, 32)
-		if err != nil {
-			return nil, errors.New("list feed keys: an entry is named by no generation")
-		}
-		var e feedEntry
-		switch err := k.read(ctx, name, &e); {
-		case errors.Is(err, ErrNotFound): // destroyed since it was listed
-		case err != nil:
-			return nil, err
-		default:
-			keys = append(keys, events.FeedKey{Tenant: tenant, Generation: uint32(generation), Key: e.Key})
-		}
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("feed keys: %w", ErrNotFound)
-	}
-	slices.SortFunc(keys, func(a, b events.FeedKey) int { return cmp.Compare(a.Generation, b.Generation) })
-	return keys, nil
 }
 
 // makeTenant creates what is missing of a tenant. Somebody else may be doing
@@ -193,53 +155,4 @@ func (k *Keyring) makeTenant(ctx context.Context, name string) error {
 		return fmt.Errorf("create root key: %w", err)
 	}
 	return k.createFeedKey(ctx, name, 1)
-}
-
-func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32) error {
-	e := feedEntry{Created: k.now().UnixMicro()}
-	rand.Read(e.Key[:])
-	err := k.create(ctx, entry{feedName(tenant, generation), e})
-	if err != nil && !errors.Is(err, ErrExists) {
-		return fmt.Errorf("create feed key: %w", err)
-	}
-	return nil
-}
-
-// RotateFeedKey makes the next generation of a tenant's feed key and returns
-// it. Other processes use it once their Config.CacheTTL has passed; the older
-// generations stay until [Keyring.DestroyFeedKey]. Two that rotate at once may
-// make one generation between them.
-func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string) (events.FeedKey, error) {
-	k.tenants.remove(tenant)
-	t, err := k.LookupTenant(ctx, tenant)
-	if err != nil {
-		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
-	}
-	if err := k.createFeedKey(ctx, tenant, t.FeedKey().Generation+1); err != nil {
-		return events.FeedKey{}, fmt.Errorf("rotate feed key of tenant %s: %w", tenant, err)
-	}
-	k.tenants.remove(tenant)
-	if t, err = k.LookupTenant(ctx, tenant); err != nil {
-		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
-	}
-	return t.FeedKey(), nil
-}
-
-// DestroyFeedKey destroys one generation of a tenant's feed key, once the last
-// entry hashed under it has expired. The current generation is refused: its
-// number could be given to another key. Doing it again is no error.
-func (k *Keyring) DestroyFeedKey(ctx context.Context, tenant string, generation uint32) error {
-	k.tenants.remove(tenant)
-	t, err := k.LookupTenant(ctx, tenant)
-	if err != nil {
-		return fmt.Errorf("destroy feed key: %w", err)
-	}
-	if generation >= t.FeedKey().Generation {
-		return fmt.Errorf("destroy feed key of tenant %s: generation %d is not older than the current one", tenant, generation)
-	}
-	if err := k.store.Erase(ctx, feedName(tenant, generation)); err != nil {
-		return fmt.Errorf("destroy feed key of tenant %s: %w", tenant, err)
-	}
-	k.tenants.remove(tenant)
-	return nil
 }

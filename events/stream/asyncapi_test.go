@@ -26,16 +26,24 @@ type asyncapi struct {
 		Address    string
 		Stream     string `json:"x-stream"`
 		From       string `json:"x-republished-from"`
+		Stored     *bool  `json:"x-stored"`
 		Parameters map[string]struct {
-			Ref  string `json:"$ref"`
-			Enum []string
+			Ref         string `json:"$ref"`
+			Enum        []string
+			Description string
 		}
 		Messages map[string]struct {
 			Ref string `json:"$ref"`
 		}
 	}
+	Operations map[string]struct {
+		Channel struct {
+			Ref string `json:"$ref"`
+		}
+		Reply map[string]any
+	}
 	Components struct {
-		Messages map[string]struct{ ContentType string }
+		Messages map[string]struct{ ContentType, Summary string }
 	}
 }
 
@@ -79,6 +87,9 @@ func TestAsyncAPIHasTheChannelsOfTheCode(t *testing.T) {
 		"announcements":   {stream.LiveAnnouncements, ""},
 		"keyring":         {with(stream.KeyringSubjects, "{entry}"), stream.KeyringStream},
 		"held":            {with(stream.HeldSubjects, "{tenant}.{hold}.{subject}.{shard}.{index}"), stream.HeldStream},
+		"keyringGuard":    {stream.KeyringGuard, stream.KeyringStream},
+		"notices":         {with(stream.HeldSubjects, "{tenant}.{request}.notice.{recipient}"), stream.HeldStream},
+		"noticesTried":    {with(stream.HeldSubjects, "{tenant}.{request}.tried.{recipient}"), stream.HeldStream},
 		"exports":         {with(stream.ExportSubjects, "{tenant}.{subject}.{export}.{part}"), stream.ExportsStream},
 		"liveErasures":    {stream.LiveErasures + ".{tenant}.{handle}", ""},
 		"intakeKeys":      {stream.IntakeKeysSubject, ""},

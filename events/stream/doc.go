@@ -58,7 +58,8 @@
 //   - A Reader yields messages in order and without a gap, over restarts of the
 //     server and the loss of its consumer.
 //   - What Intake, Reader and Publisher hold in memory is bounded in messages
-//     and bytes. At its bound the Publisher makes its callers wait.
+//     and bytes. At its bound the Publisher makes its callers wait; where as much
+//     has failed that no Flush has reported, Queue refuses.
 //   - What a Publisher sends is encrypted to a key of the intake, as of when it
 //     is sent: of what is personal in it nothing is on the disk of the server
 //     that could be read or guessed at, while it waits and after. It takes the key
@@ -83,7 +84,8 @@
 //     that they had to come before; [KeyStore.Replace] those that are as they were
 //     read, all or none.
 //   - [AwaitEviction] returns when every [Holder] that lives has dropped the key. One
-//     that has lost its lock says so of itself before nobody waits for it.
+//     that has lost its lock says so of itself before nobody waits for it, and drops
+//     everybody's before it says that it is one again.
 //     [KeyStore.Erase] has the value overwritten in the stream's files on the
 //     server that answers. A fence reaches those who listen, without its value.
 //   - [KeyStore.Get] sees every entry whose Create returned, and none whose

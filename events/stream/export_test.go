@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,3 +39,25 @@ func OnlyCopy(cfg jetstream.StreamConfig) bool { return onlyCopy(cfg) }
 
 // SetTTL is how long h is waited for once it is gone.
 func (h *Holder) SetTTL(d time.Duration) { h.ttl = d }
+
+// Full reports whether r has no room for what it is sent.
+func (r *Reader) Full() bool {
+	r.buf.mu.Lock()
+	defer r.buf.mu.Unlock()
+	return len(r.buf.items) >= r.buf.maxItems || r.buf.bytes >= r.buf.maxBytes
+}
+
+// Conn is the connection of p.
+func (p *Publisher) Conn() *nats.Conn { return p.cfg.Conn }
+
+// ElectBy is Elect by a clock.
+func ElectBy(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration, now func() time.Time) (term context.Context, release func(), err error) {
+	_, term, release, err = elect(ctx, js, name, ttl, now)
+	return term, release, err
+}
+
+// SetClock is what h takes the time from.
+func (h *Holder) SetClock(now func() time.Time) { h.now = now }
+
+// FewPuts is how many entries a KeyStore creates without a batch.
+const FewPuts = fewPuts

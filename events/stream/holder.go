@@ -30,7 +30,8 @@ type Holder struct {
 	id    string
 	ttl   time.Duration
 	evict func(tenant, handle string)
-	live  atomic.Bool
+	now   func() time.Time
+	lock  atomic.Pointer[lock] // nil while others need not wait for us
 }
 
 // eviction is what a holder is asked to drop.
@@ -40,18 +41,22 @@ type eviction struct {
 }
 
 // NewHolder is a holder that drops keys by evict, which must have dropped them
-// when it returns; where the handle is empty, everybody's.
+// when it returns; where the handle is empty, everybody's, of every tenant where
+// that is empty too: so it is called each time before Live becomes true.
 func NewHolder(nc *nats.Conn, evict func(tenant, handle string)) (*Holder, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("holder: %w", err)
 	}
-	return &Holder{nc: nc, js: js, id: nuid.Next(), ttl: holderTTL, evict: evict}, nil
+	return &Holder{nc: nc, js: js, id: nuid.Next(), ttl: holderTTL, evict: evict, now: time.Now}, nil
 }
 
 // Live reports whether whoever forgets somebody waits for this holder. As long
 // as nobody does, it must not use what it keeps without asking the store.
-func (h *Holder) Live() bool { return h.live.Load() }
+func (h *Holder) Live() bool {
+	l := h.lock.Load()
+	return l != nil && !l.lapsed()
+}
 
 // Run answers and keeps the lock until ctx ends, then returns nil.
 func (h *Holder) Run(ctx context.Context) error {
@@ -61,18 +66,19 @@ func (h *Holder) Run(ctx context.Context) error {
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where the connection is closed
 	for failures := 0; ctx.Err() == nil; failures++ {
-		term, release, err := Elect(ctx, h.js, holderPrefix+h.id, h.ttl)
+		l, term, release, err := elect(ctx, h.js, holderPrefix+h.id, h.ttl, h.now)
 		if err != nil {
 			_ = pause(ctx, failures)
 			continue
 		}
 		failures = 0
-		h.live.Store(true)
+		h.evict("", "") // somebody may have been forgotten while nobody waited for us; who asks from now on is answered
+		h.lock.Store(l)
 		select {
 		case <-term.Done():
 		case <-ctx.Done():
 		}
-		h.live.Store(false)
+		h.lock.Store(nil)
 		release()
 	}
 	return nil

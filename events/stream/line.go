@@ -366,11 +366,18 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
+// What the server says of itself although it sounds like the message's fault.
+const (
+	errCodeAccountFull jetstream.ErrorCode = 10002 // the account has no room: until something is removed
+	errCodeInProcess   jetstream.ErrorCode = 10158 // with replicas, where an attempt before is not decided yet
+)
+
 // permanent reports whether the message will never be accepted as it is: the
 // server has judged it, and not its own state.
 func permanent(err error) bool {
 	var f final
 	var api *jetstream.APIError
 	return errors.As(err, &f) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
-		errors.As(err, &api) && api.Code >= 400 && api.Code < 500 && api.Code != 408 && api.Code != 429
+		errors.As(err, &api) && api.Code >= 400 && api.Code < 500 && api.Code != 408 && api.Code != 429 &&
+			api.ErrorCode != errCodeAccountFull && api.ErrorCode != errCodeInProcess
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,19 +28,25 @@ func AcquireLock(ctx context.Context, js jetstream.JetStream, name string, ttl t
 // outlives ctx, which bounds only the waiting, and ends on release, when
 // another holds the lock, and when it could not be renewed for so long that
 // another may: always before the server gives the lock away. Who was paused
-// meanwhile learns it when it goes on, so it must be safe to go on for a moment.
+// meanwhile, or whose machine slept, learns it when it goes on, so it must be safe
+// to go on for a moment. Setting the clock forward by as much ends a term as well.
 func Elect(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration) (term context.Context, release func(), err error) {
+	_, term, release, err = elect(ctx, js, name, ttl, time.Now)
+	return term, release, err
+}
+
+func elect(ctx context.Context, js jetstream.JetStream, name string, ttl time.Duration, now func() time.Time) (*lock, context.Context, func(), error) {
 	if !events.ValidTenant(name) || ttl < time.Second {
-		return nil, nil, errors.New("lock: want a name of a-z A-Z 0-9 _ - and a ttl of at least 1s")
+		return nil, nil, nil, errors.New("lock: want a name of a-z A-Z 0-9 _ - and a ttl of at least 1s")
 	}
-	l := &lock{js: js, subject: lockPrefix + name, ttl: ttl, holder: nuid.Next()}
+	l := &lock{js: js, subject: lockPrefix + name, ttl: ttl, holder: nuid.Next(), now: now}
 	if err := l.acquire(ctx); err != nil {
-		return nil, nil, fmt.Errorf("lock %s: %w", name, err)
+		return nil, nil, nil, fmt.Errorf("lock %s: %w", name, err)
 	}
 	term, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	var renewing sync.WaitGroup
 	renewing.Go(func() { end(fmt.Errorf("lock %s: %w", name, l.renew(term))) })
-	return term, sync.OnceFunc(func() {
+	return l, term, sync.OnceFunc(func() {
 		end(fmt.Errorf("lock %s: %w", name, errReleased))
 		renewing.Wait()
 		l.release()
@@ -52,11 +59,19 @@ type lock struct {
 	subject string
 	ttl     time.Duration
 	holder  string // who we are: unique
+	now     func() time.Time
+	since   atomic.Pointer[time.Time] // from when the server counts ttl, or before that; nil before it was put
 
 	// Of the renewing goroutine once it runs.
-	seq   uint64    // of our message, or 0
-	since time.Time // from when the server counts ttl, or before that
+	seq uint64 // of our message, or 0
 }
+
+// age is how long the server may have counted.
+func (l *lock) age() time.Duration { return passed(*l.since.Load(), l.now()) }
+
+// lapsed reports whether another may hold the lock soon, or does: from then on it
+// is not ours.
+func (l *lock) lapsed() bool { return l.age() >= l.ttl*3/4 }
 
 var (
 	errHeld     = errors.New("held by another")
@@ -68,7 +83,7 @@ var (
 func (l *lock) put(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/2)
 	defer cancel()
-	asked := time.Now()
+	asked := l.now()
 	ack, err := l.js.Publish(ctx, l.subject, []byte(l.holder), jetstream.WithMsgTTL(l.ttl),
 		jetstream.WithExpectStream(LocksStream), jetstream.WithExpectLastSequencePerSubject(l.seq))
 	switch {
@@ -77,7 +92,8 @@ func (l *lock) put(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	l.seq, l.since = ack.Sequence, asked
+	l.seq = ack.Sequence
+	l.since.Store(&asked)
 	return nil
 }
 
@@ -99,7 +115,7 @@ func (l *lock) acquire(ctx context.Context) error {
 	defer retry.Stop()
 	for {
 		err := l.put(ctx)
-		if err == nil && !l.since.IsZero() {
+		if err == nil && l.since.Load() != nil {
 			return nil
 		}
 		if err != nil && !errors.Is(err, errHeld) {
@@ -125,14 +141,13 @@ func (l *lock) renew(ctx context.Context) error {
 		case <-ctx.Done():
 			return errReleased
 		}
-		age := time.Since(l.since)
 		switch {
-		case age >= l.ttl*3/4:
+		case l.lapsed():
 			return errLapsed
-		case age < l.ttl/3:
+		case l.age() < l.ttl/3:
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, l.ttl*3/4-age)
+		ctx, cancel := context.WithTimeout(ctx, l.ttl*3/4-l.age())
 		err := l.put(ctx)
 		cancel()
 		if errors.Is(err, errHeld) {
@@ -144,7 +159,7 @@ func (l *lock) renew(ctx context.Context) error {
 // release removes our message, and only ours. Where that fails it goes after
 // ttl: there is no point in waiting longer for an answer.
 func (l *lock) release() {
-	left := l.ttl - time.Since(l.since)
+	left := l.ttl - l.age()
 	if l.seq == 0 || left <= 0 {
 		return
 	}

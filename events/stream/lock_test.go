@@ -3,10 +3,12 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
@@ -143,5 +145,52 @@ func TestLockRefusesABadNameOrTTL(t *testing.T) {
 		if _, err := stream.AcquireLock(t.Context(), w.projector, c.name, c.ttl); err == nil {
 			t.Errorf("%q for %s was taken", c.name, c.ttl)
 		}
+	}
+}
+
+// machine is one whose monotonic clock, like that of Linux, stands still while it
+// sleeps.
+type machine struct{ slept atomic.Int64 }
+
+func (m *machine) sleep(d time.Duration) { m.slept.Add(int64(d / time.Second)) }
+
+// now is the time with what it slept in its wall clock alone, which no function
+// of package time makes: the first word has the seconds from its 31st bit on.
+func (m *machine) now() time.Time {
+	t := time.Now()
+	*(*uint64)(unsafe.Pointer(&t)) += uint64(m.slept.Load()) << 30
+	return t
+}
+
+func TestMachineSleeps(t *testing.T) {
+	t.Parallel()
+	var m machine
+	before := m.now()
+	m.sleep(time.Hour)
+	after := m.now()
+	if wall := after.Round(0).Sub(before.Round(0)); after.Sub(before) > time.Minute || wall < time.Hour {
+		t.Errorf("%s by one clock and %s by the other", after.Sub(before), wall)
+	}
+}
+
+// A machine that slept for longer than a lock lasts has lost it, although little
+// time has passed for it.
+func TestTermEndsWhereTheMachineSlept(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var m machine
+	term, release, err := stream.ElectBy(t.Context(), w.projector, "intake", 3*time.Second, m.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	m.sleep(15 * time.Second)
+	select {
+	case <-term.Done():
+	case <-time.After(patience):
+		t.Fatal("the term goes on")
+	}
+	if cause := context.Cause(term); !strings.Contains(cause.Error(), "in time") {
+		t.Errorf("it ended because: %v", cause)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -58,7 +59,9 @@ type item struct {
 	err     error
 }
 
-// event is the event, so that it can be published again.
+// failure is the event, so that it can be published again, and why it was not.
+func (it *item) failure(err error) Failure { return Failure{Event: it.event(), Err: err} }
+
 func (it *item) event() events.Event {
 	if it.ev != nil {
 		return *it.ev
@@ -73,18 +76,28 @@ func (it *item) event() events.Event {
 // weight is what it counts for in MaxPendingBytes: itself and its encoding.
 func (it *item) weight() int64 { return int64(len(it.raw)) }
 
+// unreported is how much has failed of what was queued, until a Flush reports it.
+type unreported struct{ events, bytes atomic.Int64 }
+
+func (u *unreported) add(events, bytes int64) {
+	u.events.Add(events)
+	u.bytes.Add(bytes)
+}
+
 // group is events whose outcomes are reported together: those of one Publish,
 // or all that were queued between two flushes.
 type group struct {
+	kept *unreported // counts failed; nil where the caller waits for them
+
 	mu     sync.Mutex
 	total  int
 	left   int
 	sealed bool // nothing more will be added
-	failed []Failure
+	failed []*item
 	done   chan struct{} // closed when sealed and nothing is left
 }
 
-func newGroup() *group { return &group{done: make(chan struct{})} }
+func newGroup(kept *unreported) *group { return &group{kept: kept, done: make(chan struct{})} }
 
 func (g *group) add(n int) {
 	g.mu.Lock()
@@ -111,12 +124,20 @@ func (g *group) settle(items []*item, err error) {
 	defer g.mu.Unlock()
 	for _, it := range items {
 		it.settled, it.err = true, err
-		if err != nil {
-			g.failed = append(g.failed, Failure{Event: it.event(), Err: err})
-		}
+	}
+	if err != nil {
+		g.keep(items)
 	}
 	g.left -= len(items)
 	g.closeIfDone()
+}
+
+// keep has items reported as failed.
+func (g *group) keep(items []*item) {
+	g.failed = append(g.failed, items...)
+	if g.kept != nil {
+		g.kept.add(int64(len(items)), weight(items))
+	}
 }
 
 // withdraw takes back an event that was added and never sent.
@@ -152,12 +173,18 @@ func (g *group) wait(ctx context.Context) error {
 	}
 }
 
-// outcome is nil, or a *NotAccepted of all groups. They are done.
+// outcome is nil, or a *NotAccepted of all groups, which are done. It is asked for
+// once.
 func outcome(groups ...*group) error {
 	n := new(NotAccepted)
 	for _, g := range groups {
 		n.Of += g.total
-		n.Events = append(n.Events, g.failed...)
+		for _, it := range g.failed {
+			n.Events = append(n.Events, it.failure(it.err))
+		}
+		if g.kept != nil {
+			g.kept.add(-int64(len(g.failed)), -weight(g.failed))
+		}
 	}
 	if len(n.Events) == 0 {
 		return nil
@@ -174,9 +201,9 @@ func outcomeSoFar(g *group, items []*item, cause error) error {
 	for _, it := range items {
 		switch {
 		case !it.settled:
-			n.Events = append(n.Events, Failure{Event: it.event(), Err: fmt.Errorf("%w: %w", ErrUnconfirmed, cause)})
+			n.Events = append(n.Events, it.failure(fmt.Errorf("%w: %w", ErrUnconfirmed, cause)))
 		case it.err != nil:
-			n.Events = append(n.Events, Failure{Event: it.event(), Err: it.err})
+			n.Events = append(n.Events, it.failure(it.err))
 		}
 	}
 	if len(n.Events) == 0 {

@@ -50,9 +50,11 @@ type PublisherConfig struct {
 	// the next. At most 1 s.
 	Linger time.Duration
 	// MaxPendingEvents bounds the events that wait for their outcome. Default
-	// 100,000. At the bound Publish and Queue wait.
+	// 100,000. At the bound Publish and Queue wait. When as many that were queued
+	// have failed and wait for Flush to report them, Queue refuses.
 	MaxPendingEvents int
-	// MaxPendingBytes bounds what they take encoded. Default 64 MiB, at least 2.
+	// MaxPendingBytes bounds what they take encoded, likewise. Default 64 MiB, at
+	// least 2.
 	MaxPendingBytes int64
 	// Keys is where the keys come from that events are encrypted to. They are
 	// asked for again each hour, and when the one in use ends. Default: of the
@@ -117,6 +119,7 @@ type Publisher struct {
 	scratch sync.Pool           // *[]byte, to encode into
 	own     sync.Pool           // *events.Event, to complete and encode
 	bodies  sync.Pool           // *[]byte, of messages under way: the client library copies them
+	failed  unreported
 
 	mu       sync.Mutex
 	closed   bool
@@ -144,8 +147,9 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 		scratch: sync.Pool{New: func() any { return new([]byte) }},
 		own:     sync.Pool{New: func() any { return new(events.Event) }},
 		bodies:  sync.Pool{New: func() any { return new([]byte) }},
-		lines:   map[kind]*line{}, queued: newGroup(),
+		lines:   map[kind]*line{},
 	}
+	p.queued = newGroup(&p.failed)
 	rand.Read(p.idKey[:])
 	return p, nil
 }
@@ -154,7 +158,7 @@ func NewPublisher(cfg PublisherConfig) (*Publisher, error) {
 // error is a *NotAccepted, which lists the events that are not; where ctx ends
 // first, those without an outcome are ErrUnconfirmed in it.
 func (p *Publisher) Publish(ctx context.Context, evs ...events.Event) error {
-	g := newGroup()
+	g := newGroup(nil)
 	own, block, items := slices.Clone(evs), make([]item, len(evs)), make([]*item, len(evs))
 	for i := range own {
 		p.complete(&own[i])
@@ -189,15 +193,12 @@ func (p *Publisher) Queue(ctx context.Context, ev events.Event) error {
 
 // join adds it to what the next Flush reports.
 func (p *Publisher) join(it *item) error {
+	if p.failed.events.Load() >= int64(p.cfg.MaxPendingEvents) || p.failed.bytes.Load() >= p.cfg.MaxPendingBytes {
+		return errors.New("as many events have failed as may be pending: call Flush")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	it.of = p.queued
-	it.of.mu.Lock()
-	failed := len(it.of.failed)
-	it.of.mu.Unlock()
-	if failed >= p.cfg.MaxPendingEvents {
-		return errors.New("as many events have failed as may be pending: call Flush")
-	}
 	it.of.add(1)
 	return nil
 }
@@ -215,7 +216,7 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	p.queued.seal()
 	p.reported = append(p.reported, p.queued)
 	groups := p.reported
-	p.queued = newGroup()
+	p.queued = newGroup(&p.failed)
 	p.mu.Unlock()
 	for _, g := range groups {
 		if err := g.wait(ctx); err != nil {

@@ -318,32 +318,6 @@ func TestQueuedEventsAreReportedByTheNextFlush(t *testing.T) {
 	}
 }
 
-func TestFlushThatGaveUpLeavesItsReportToTheNext(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	s := natsdtest.StartIn(t, natsd.Config{Dir: dir})
-	w := worldOf(t, s)
-	p := w.publisher(t, natsd.Issuer, func(c *stream.PublisherConfig) { c.RetryFor = time.Second })
-	port := portOf(t, s)
-	natsdtest.Stop(t, s)
-	if err := p.Queue(t.Context(), issued("a")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := p.Flush(ctx); !errors.Is(err, context.Canceled) {
-		t.Fatalf("flush with a context that ended: %v", err)
-	}
-	var n *stream.NotAccepted
-	if err := p.Flush(t.Context()); !errors.As(err, &n) || n.Of != 1 {
-		t.Fatalf("the next flush: %v", err)
-	}
-	natsdtest.StartIn(t, natsd.Config{Dir: dir, Port: port})
-	if err := p.Publish(t.Context(), n.Events[0].Event); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestQueueWaitsWhileThePublisherIsFull(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -362,19 +336,6 @@ func TestQueueWaitsWhileThePublisherIsFull(t *testing.T) {
 	var n *stream.NotAccepted
 	if err := p.Close(ctx); !errors.As(err, &n) || n.Of != 2 || len(n.Events) != 2 || !errors.Is(err, stream.ErrUnconfirmed) {
 		t.Fatalf("close: %v", err)
-	}
-}
-
-func TestQueueStopsWhenFailuresAreNeverCollected(t *testing.T) {
-	t.Parallel()
-	w := start(t)
-	p := w.publisher(t, natsd.Verifier, func(c *stream.PublisherConfig) { c.MaxPendingEvents = 1; c.RetryFor = time.Second })
-	if err := p.Queue(t.Context(), issued("a")); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the failure is known", func() bool { return p.Queue(t.Context(), issued("b")) != nil })
-	if err := p.Flush(t.Context()); !errors.Is(err, stream.ErrNotPermitted) {
-		t.Fatalf("flush: %v", err)
 	}
 }
 

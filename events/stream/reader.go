@@ -100,8 +100,12 @@ func (r *Reader) receive(ctx context.Context, msg jetstream.Msg) error {
 	case len(r.lanes) == 0 && seq.Stream != r.next: // asked anew, and still not there
 		return fatal{fmt.Errorf("stream=%s seq=%d: missing: %w", r.log.stream, r.next, ErrLogReplaced)}
 	}
-	r.next = meta.Sequence.Stream + 1
-	return r.buf.put(ctx, LogMessage{Seq: meta.Sequence.Stream, Lane: parseLogSubject(msg.Subject()), Data: msg.Data(), Time: meta.Timestamp})
+	m := LogMessage{Seq: meta.Sequence.Stream, Lane: parseLogSubject(msg.Subject()), Data: msg.Data(), Time: meta.Timestamp}
+	if err := r.buf.put(ctx, m); err != nil {
+		return err // there was no room before the connection broke: it is asked for again
+	}
+	r.next = m.Seq + 1
+	return nil
 }
 
 // Next waits for a message and returns all that is there now, in order, at most

@@ -20,6 +20,9 @@ import (
 // binary mode and the headers of JetStream.
 const maxHeaderBytes = 64 << 10
 
+// MinIntakeBytes is the least that Topology.IntakeMaxBytes may be.
+const MinIntakeBytes = 8 << 20
+
 // Topology is the sizes of the streams. The zero Topology is a valid one.
 type Topology struct {
 	// Shards is how many logs tenants are split over. Default 1, at most
@@ -70,7 +73,7 @@ func (t Topology) Validate() error {
 	var f faults.List
 	f.Check(t.Shards >= 1 && t.Shards <= events.MaxShards, "shards %d: want 1 to %d", t.Shards, events.MaxShards)
 	f.Check(t.Replicas == 1 || t.Replicas == 3 || t.Replicas == 5, "replicas %d: want 1, 3 or 5", t.Replicas)
-	f.Check(t.IntakeMaxBytes >= 8<<20, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
+	f.Check(t.IntakeMaxBytes >= MinIntakeBytes, "intake max bytes %d: want at least 8 MiB", t.IntakeMaxBytes)
 	f.Check(t.LogMaxBytes == -1 || t.LogMaxBytes >= 8<<20, "log max bytes %d: want 0 (no bound) or at least 8 MiB", t.LogMaxBytes)
 	f.Check(t.QuarantineMaxAge >= time.Hour, "quarantine max age %s: want at least 1h", t.QuarantineMaxAge)
 	f.Check(t.RevocationsMaxAge >= 10*time.Minute, "revocations max age %s: want at least 10m", t.RevocationsMaxAge)

@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
@@ -86,7 +88,7 @@ func (a *app) api(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
-	listener, err := a.listen()
+	listener, err := a.listen(a.cfg.HTTP.Addr)
 	if err != nil {
 		return role{}, fmt.Errorf("api: %w", err)
 	}
@@ -107,7 +109,7 @@ func (a *app) runAPI(ctx context.Context, p *parts, listener net.Listener, serve
 	g.Go(func() error { return ended(behind, p.leaks.Run(behind)) })
 	g.Go(func() error {
 		defer stop()
-		return serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
+		return a.serveHTTP(ctx, behind, listener, server.Handler(), p.passed.Close)
 	})
 	return g.Wait()
 }
@@ -131,10 +133,10 @@ func ended(ctx context.Context, err error) error {
 
 // serveHTTP serves until ctx ends, or behind does because a part has failed. It
 // calls end, which ends what would last, when it begins to stop.
-func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
+func (a *app) serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handler, end func()) error {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: log.New(serverLog{a.log}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -152,11 +154,11 @@ func serveHTTP(ctx, behind context.Context, listener net.Listener, h http.Handle
 	return err
 }
 
-func (a *app) listen() (net.Listener, error) {
+func (a *app) listen(addr string) (net.Listener, error) {
 	l := a.listener
 	if l == nil {
 		var err error
-		if l, err = net.Listen("tcp", a.cfg.HTTP.Addr); err != nil {
+		if l, err = net.Listen("tcp", addr); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +173,7 @@ func (a *app) listen() (net.Listener, error) {
 }
 
 // apiConn is a lazy connection: the API starts without ClickHouse.
-func (a *app) apiConn() (clickhouse.Conn, error) {
+func (a *app) apiConn() (driver.Conn, error) {
 	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
 	if err != nil {
 		return nil, err
@@ -302,7 +304,8 @@ func vouches(ctx context.Context, f *feed.Feed) <-chan struct{} {
 	return when(ctx, func() bool { return f.Status().Doubt == "" })
 }
 
-func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Server, error) {
+// auth says whose access tokens are accepted.
+func (a *app) auth() (*query.AuthConfig, error) {
 	jwks, err := os.ReadFile(a.cfg.Auth.JWKS)
 	if err != nil {
 		return nil, fmt.Errorf("auth.jwks: %w", err)
@@ -310,6 +313,14 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	keys, err := query.ParseJWKS(jwks)
 	if err != nil {
 		return nil, fmt.Errorf("auth.jwks %s: %w", a.cfg.Auth.JWKS, err)
+	}
+	return &query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)}, nil
+}
+
+func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Server, error) {
+	auth, err := a.auth()
+	if err != nil {
+		return nil, err
 	}
 	quarantine, err := stream.OpenQuarantine(ctx, p.bus.js)
 	if err != nil {
@@ -321,8 +332,7 @@ func (a *app) server(ctx context.Context, p *parts, s *store.Store) (*query.Serv
 	a.watchVerifiers(p.verifiers)
 	a.watchRequests(p.requests)
 	return query.New(query.Config{
-		Auth:   query.AuthConfig{Issuer: a.cfg.Auth.Issuer, Audience: a.cfg.Auth.Audience, Keys: keys, Leeway: min(a.cfg.Limits.Skew, time.Minute)},
-		Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, CallbackKeys: p.callbackKeys, Decider: p.feed, Receipts: p.verifiers,
+		Auth: *auth, Policy: a.policy(), Shards: a.cfg.Shards, Publisher: p.publisher, Bulk: p.bulk, Lane: p.lane, Events: s, Findings: s, Reach: s, History: p.history, Keyring: p.keys, IntakeKeys: p.intakeKeys, CallbackKeys: p.callbackKeys, Decider: p.feed, Receipts: p.verifiers,
 		Requests: p.requests, Exports: p.exports, Quarantine: quarantine, Feed: p.passed, OpenDSR: p.opendsr, Probes: a.probes, Registry: a.registry, Logger: a.log,
 		MaxLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew,
 		LeakBound: a.cfg.Limits.Stale, ApprovalAbove: uint64(a.cfg.Limits.Approval), ApprovalTTL: a.cfg.Limits.ApprovalTTL,

@@ -29,7 +29,8 @@ type Config struct {
 	Getenv func(string) string
 	// Log is required.
 	Log *slog.Logger
-	// Listener is where the API listens. nil listens on http.addr.
+	// Listener is where the API listens, or what stands in for it in a process that
+	// has none. nil listens on http.addr, or http.operation_addr.
 	Listener net.Listener
 	// Ready is called once, when every role of this process is at work. nil is
 	// not called.
@@ -130,8 +131,12 @@ func (a *app) roles(ctx context.Context) ([]role, error) {
 		return nil, err
 	}
 	roles, err := a.projectors(ctx, projector)
-	if err != nil || api == nil {
-		return roles, err
+	if err != nil {
+		return nil, err
+	}
+	if api == nil {
+		serve, err := a.operation()
+		return append(roles, serve...), err
 	}
 	serve, err := a.api(ctx, api)
 	return append(roles, serve), err

@@ -96,6 +96,7 @@ func (s *site) config(roles ...string) config.Config {
 	c.ClickHouse.MigratorUser, c.ClickHouse.MigratorPassword = "migrator", password("migrator")
 	c.ClickHouse.ProjectorUser, c.ClickHouse.ProjectorPassword = "projector", password("projector")
 	c.ClickHouse.APIUser, c.ClickHouse.APIPassword = "api", password("api")
+	c.HTTP.OperationAddr = "127.0.0.1:0"
 	c.Auth = config.Auth{Issuer: "idp", Audience: "rescind", JWKS: s.keys.JWKS()}
 	c.Keys.Root, c.Keys.Feed = config.Root("dir:"+s.keys.Root()), config.Secret("file:"+s.keys.Feed())
 	return c

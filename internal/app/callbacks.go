@@ -74,6 +74,7 @@ func (a *app) notifying(p *parts, archive *store.Archive) (*erasure.Notifying, e
 	if err != nil {
 		return nil, err
 	}
+	archive.Recipients = registry
 	return &erasure.Notifying{
 		Registry: registry, Disclosures: archive, Outbox: stream.NewOutbox(p.bus.js), Sender: p.callbacks,
 		Lock: func(ctx context.Context) (context.Context, func(), error) {

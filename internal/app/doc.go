@@ -16,6 +16,7 @@
 //   - Nothing that opens personal data is at work before the restore gate was passed
 //     (query/erasure/gate). What only revokes or records has nobody's key, and waits
 //     for nothing.
+//   - Every process answers how it is: by its API, or at http.operation_addr.
 //   - A role that fails for good ends the process, with its error.
 //   - A process whose configuration has another number of shards than the streams
 //     were made for does not start, whatever roles it has.
@@ -23,7 +24,9 @@
 //     the two renames of a rebuild, which has it.
 //   - An intake that is elected and hears nothing over the connection it writes
 //     over leaves its place to another within seconds.
-//   - The first record of every log is the start of its writer.
+//   - The first record of every log is the start of its writer. Where there are
+//     others, an intake that publishers have filled keeps no writer from starting,
+//     and so from emptying it: the start is said later.
 //   - On stop each role finishes what it has in hand before its connections
 //     are closed.
 //

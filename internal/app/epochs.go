@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/rescindhq/rescind/events/seal"
@@ -14,7 +13,8 @@ import (
 // KeyringStatus is how far back copies of the keyring can be read.
 type KeyringStatus struct {
 	Epochs  []EpochStatus `json:"epochs"`            // oldest first
-	Residue *time.Time    `json:"residue,omitempty"` // from when a copy made now opens nothing, as planned; nil: never
+	Residue *time.Time    `json:"residue,omitempty"` // from when a copy made now opens nothing, as planned; nil: never, or nobody can say
+	Overdue bool          `json:"overdue,omitempty"` // the key of an epoch was planned to be gone and is not: nobody can say
 }
 
 // EpochStatus is one epoch of the keyring.
@@ -47,15 +47,15 @@ func KeyringEpochs(ctx context.Context, cfg Config) (KeyringStatus, error) {
 		return KeyringStatus{}, err
 	}
 	defer b.nc.Close()
-	root, err := a.root(ctx)
+	keyring, err := a.keyringConfig(ctx, b)
 	if err != nil {
-		return KeyringStatus{}, fmt.Errorf("keys.root: %w", err)
+		return KeyringStatus{}, err
 	}
 	store, err := stream.OpenKeyStore(ctx, b.js)
 	if err != nil {
 		return KeyringStatus{}, err
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: root})
+	keys, err := seal.NewKeyring(keyring)
 	if err != nil {
 		return KeyringStatus{}, err
 	}
@@ -77,7 +77,8 @@ func statusOf(ctx context.Context, keys *seal.Keyring, store seal.Revisions) (s 
 		})
 	}
 	residue, err := keys.Residue(ctx)
-	if errors.Is(err, seal.ErrPermanent) {
+	s.Overdue = errors.Is(err, seal.ErrOverdue)
+	if s.Overdue || errors.Is(err, seal.ErrPermanent) {
 		return s, nil
 	}
 	s.Residue = orNil(residue)

@@ -35,10 +35,12 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var told []string
-	holder, err := stream.NewHolder(projector.Conn(), func(_, handle string) {
+	holder, err := stream.NewHolder(projector.Conn(), func(tenant, handle string) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, handle)
+		if tenant != "" { // of all tenants, it drops what it had before it was a holder
+			told = append(told, handle)
+		}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,5 +90,37 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	defer mu.Unlock()
 	if want = append(want, handle); !slices.Equal(told, want) { // of the second Fence nobody was told: nobody was left to fence
 		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// TestRenewSaysWhatItKnows: where it cannot be asked who has dropped the key, nobody is told
+// that everybody has. Asked again it is the same.
+func TestRenewSaysWhatItKnows(t *testing.T) {
+	t.Parallel()
+	server := natsdtest.Start(t)
+	store, err := stream.OpenKeyStore(t.Context(), natsdtest.JetStream(t, server, natsd.Projector))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}
+	made, err := keys.Subjects(t.Context(), []seal.Person{person})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Destroy(t.Context(), "acme", made[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	away := natsdtest.JetStream(t, server, natsd.API)
+	away.Conn().Close()
+	if got, err := (forgetting{keys, &bus{nc: away.Conn(), js: away}}).RenewFor(t.Context(), person, events.Ref{1}); err == nil {
+		t.Errorf("known everywhere, which nobody can say: %+v", got)
+	}
+	api := natsdtest.JetStream(t, server, natsd.API)
+	if again, err := (forgetting{keys, &bus{nc: api.Conn(), js: api}}).RenewFor(t.Context(), person, events.Ref{1}); err != nil || again.Generation != 2 {
+		t.Errorf("asked again: %+v %v", again, err)
 	}
 }

@@ -49,7 +49,11 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
-	writers = append(writers, keeper)
+	turn, err := a.turnFeedKeys(ctx, elections, b, keys)
+	if err != nil {
+		return role{}, err
+	}
+	writers = append(writers, keeper, turn)
 	rotate, err := a.rotation(ctx, elections, b, keys)
 	if err != nil {
 		return role{}, err
@@ -63,15 +67,17 @@ func (a *app) intake(ctx context.Context, b *bus) (role, error) {
 // writer completes cfg and makes the writer of its shard.
 func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(context.Context) error, err error) {
 	shard := cfg.Shard
-	if err := a.started(ctx, b.js, shard); err != nil {
+	log, err := stream.OpenLogOf(ctx, b.js, shard)
+	if err != nil {
+		return nil, err
+	}
+	unsaid, err := a.started(ctx, b.js, log)
+	if err != nil {
 		return nil, err
 	}
 	reading := stream.IntakeConfig{Shard: shard, Log: a.log.With("role", config.RoleIntake)}
 	cfg.Open = func(ctx context.Context) (intake.Source, error) { return stream.OpenIntakeWith(ctx, b.js, reading) }
-	if cfg.Log, err = stream.OpenLogOf(ctx, b.js, shard); err != nil {
-		return nil, err
-	}
-	cfg.Plaintext = a.cfg.Profile == config.Dev
+	cfg.Log, cfg.Plaintext = log, a.cfg.Profile == config.Dev
 	cfg.Policy, cfg.Logger = a.policy(), a.log.With("role", config.RoleIntake, "shard", shard)
 	cfg.Controls = controls.Config{TokenLifetime: a.cfg.Limits.TokenLifetime, Skew: a.cfg.Limits.Skew}
 	cfg.MaxLifetime, cfg.Skew = a.cfg.Limits.TokenLifetime, a.cfg.Limits.Skew
@@ -81,9 +87,13 @@ func (a *app) writer(ctx context.Context, b *bus, cfg intake.Config) (run func(c
 	}
 	a.ready = append(a.ready, in.Ready())
 	a.watchIntake(in, shard)
+	runs := []func(context.Context) error{in.Run}
+	if unsaid != nil {
+		runs = append(runs, func(ctx context.Context) error { return a.late(ctx, b.js, unsaid, in.Ready()) })
+	}
 	return func(ctx context.Context) error {
 		defer a.stopped(ctx, b.js, shard)
-		if err := in.Run(ctx); err != nil {
+		if err := together(runs)(ctx); err != nil {
 			return fmt.Errorf("shard=%d: %w", shard, err)
 		}
 		return nil
@@ -188,17 +198,4 @@ func (a *app) revoke(ctx context.Context, b *bus) (role, error) {
 type feedKeys struct{ keyring *seal.Keyring }
 
 // Keys implements revoke.Keys.
-func (k feedKeys) Keys(ctx context.Context) (keys []events.FeedKey, err error) {
-	tenants, err := k.keyring.Tenants(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range tenants {
-		t, err := k.keyring.Tenant(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, t.FeedKeys()...)
-	}
-	return keys, nil
-}
+func (k feedKeys) Keys(ctx context.Context) ([]events.FeedKey, error) { return k.keyring.FeedKeys(ctx) }

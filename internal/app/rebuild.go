@@ -109,29 +109,29 @@ func (a *app) rebuildTables(ctx context.Context, b *bus, o RebuildOptions) (rebu
 	}
 	return rebuild.Tables(ctx, rebuild.TablesConfig{
 		Options: options, Logs: logs, DropOld: o.DropOld, Progress: o.Progress, Logger: a.log,
-		Verify: func(ctx context.Context, conn driver.Conn) error { return a.verifyTables(ctx, b, conn) },
+		Verify: func(ctx context.Context, conn driver.Conn) (differs, err error) { return a.verifyTables(ctx, b, conn) },
 	})
 }
 
-// verifyTables is an error where the tables of conn are not what the logs say,
-// or a log is not sound. What the feed holds is not asked.
-func (a *app) verifyTables(ctx context.Context, b *bus, conn driver.Conn) error {
+// verifyTables is in what the tables of conn are not what the logs say, or a log
+// is not sound. What the feed holds is not asked.
+func (a *app) verifyTables(ctx context.Context, b *bus, conn driver.Conn) (differs, err error) {
 	key, err := a.feedPublicKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	reports, err := verify.Run(ctx, verify.Config{
 		NATS: b.nc, ClickHouse: conn, FeedKey: key, Shards: a.cfg.Shards,
 		MaxLag: math.MaxInt64, // what has come since is read before the tables are put in place
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
 	for _, r := range reports {
 		errs = append(errs, besideFeed(r)...)
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), nil
 }
 
 // besideFeed is what a report finds in the log and in the tables.

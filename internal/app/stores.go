@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
 
@@ -32,7 +31,7 @@ func OpenStores(cfg Config) (*Stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := a.reader()
+	conn, err := a.apiConn()
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +54,6 @@ func OpenStores(cfg Config) (*Stores, error) {
 
 // storesWait bounds asking how many logs there are.
 const storesWait = 10 * time.Second
-
-func (a *app) reader() (driver.Conn, error) {
-	options, err := a.clickHouse(a.cfg.ClickHouse.APIUser, a.cfg.ClickHouse.APIPassword)
-	if err != nil {
-		return nil, err
-	}
-	return clickhouse.Open(options)
-}
 
 // Close closes both connections.
 func (s *Stores) Close() error {

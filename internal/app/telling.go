@@ -17,8 +17,8 @@ func (a *app) telling(p *parts) *erasure.Telling {
 	}
 	return &erasure.Telling{
 		Posts: p.callbacks, Message: p.opendsr.Message,
-		Lock: func(ctx context.Context) (func(), error) {
-			return stream.AcquireLock(ctx, p.bus.js, callbacksLock, lockTTL)
+		Lock: func(ctx context.Context) (context.Context, func(), error) {
+			return stream.Elect(ctx, p.bus.js, callbacksLock, lockTTL)
 		},
 	}
 }

@@ -71,7 +71,7 @@ type NATS struct {
 	// Replicas of every stream: 1, 3 or 5. Default 1.
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
-	// an error that they can retry. Default 4 GiB.
+	// an error that they can retry. At least 8 MiB. Default 4 GiB.
 	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake"`
 }
 
@@ -109,6 +109,14 @@ type HTTP struct {
 	// Cert and Key are PEM files. Production wants both.
 	Cert string `koanf:"cert" desc:"PEM file of the certificate"`
 	Key  string `koanf:"key" desc:"PEM file of the certificate's key"`
+	// OperationAddr is host:port where a process without the role api answers
+	// /healthz, /readyz and /metrics, with Cert and Key where they are set: nobody
+	// could tell otherwise how it is. The api has these routes at Addr. Metrics want
+	// a token as there where auth.issuer and auth.jwks are set, and are for callers
+	// over loopback otherwise. Production wants Cert and Key where this is not a
+	// loopback address. Each process on one host needs its own; port 0 is a free one,
+	// which is logged. Empty listens nowhere. Default 127.0.0.1:8081.
+	OperationAddr string `koanf:"operation_addr" desc:"listen address of /healthz, /readyz and /metrics in a process without the api"`
 }
 
 // Auth is who may call the API: bearers of access tokens (RFC 9068) from one
@@ -147,6 +155,12 @@ type Keys struct {
 	// keyring that is older than the epoch is of no use without it: make backups
 	// of NATS more often than this. 0 to 720h. Default 24h.
 	Keep time.Duration `koanf:"keep" desc:"how long an epoch's key is kept for restoring a backup made in it"`
+	// FeedPeriod is how long new revocations are hashed under one feed key, of a tenant
+	// that revokes. A key is destroyed when the last revocation that was made with it has
+	// expired: until then whoever has the feed keys and the log can test a guess at who
+	// was revoked. 192h, for which a key is known before it is used, to 8784h (366 days).
+	// Default 720h: 30 days.
+	FeedPeriod time.Duration `koanf:"feed_period" desc:"how long new revocations are hashed under one feed key"`
 	// Feed signs what verifiers receive: an Ed25519 private key, PKCS #8 PEM.
 	Feed Secret `koanf:"feed" desc:"feed signing key, file:PATH or env:NAME"`
 }
@@ -246,8 +260,8 @@ func Default() Config {
 		Profile: Production, Log: "info", Roles: AllRoles(), Shards: 1, Shard: -1,
 		NATS:       NATS{Replicas: 1, IntakeMaxBytes: 4 << 30},
 		ClickHouse: ClickHouse{Database: "rescind"},
-		HTTP:       HTTP{Addr: "127.0.0.1:8080"},
-		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour},
+		HTTP:       HTTP{Addr: "127.0.0.1:8080", OperationAddr: "127.0.0.1:8081"},
+		Keys:       Keys{Epoch: 7 * 24 * time.Hour, Keep: 24 * time.Hour, FeedPeriod: 30 * 24 * time.Hour},
 		Auth:       Auth{Audience: "rescind"},
 		Limits:     Limits{TokenLifetime: 24 * time.Hour, Skew: time.Minute, Ahead: 5 * time.Minute, Stale: 5 * time.Second, Approval: 1000, ApprovalTTL: time.Hour},
 		Requests:   Requests{Zone: "UTC", Start: deadline.Receipt, Link: 7 * 24 * time.Hour},

@@ -38,6 +38,10 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"plaintext NATS", func(c *Config) { c.NATS.URL = "tls://a:1,nats://b:2" }, "nats.url"},
 		{"plaintext ClickHouse", func(c *Config) { c.ClickHouse.Secure = false }, "clickhouse.secure"},
 		{"plaintext HTTP", func(c *Config) { c.HTTP.Cert = "" }, "http.cert"},
+		{"watched in clear", func(c *Config) {
+			c.Roles, c.HTTP = []string{RoleIntake}, HTTP{OperationAddr: "0.0.0.0:8081"}
+		}, "http.operation_addr"},
+		{"watched nowhere", func(c *Config) { c.Roles, c.HTTP.OperationAddr = []string{RoleIntake}, "8081" }, "http.operation_addr"},
 		{"replicas", func(c *Config) { c.NATS.Replicas = 2 }, "nats.replicas"},
 		{"no shards", func(c *Config) { c.Shards = 0 }, "shards"},
 		{"too many shards", func(c *Config) { c.Shards = 65 }, "shards"},
@@ -57,6 +61,8 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		{"short epochs", func(c *Config) { c.Keys.Epoch = time.Minute }, "keys.epoch"},
 		{"long epochs", func(c *Config) { c.Keys.Epoch = 91 * 24 * time.Hour }, "keys.epoch"},
 		{"keys kept for long", func(c *Config) { c.Keys.Keep = 31 * 24 * time.Hour }, "keys.keep"},
+		{"feed keys that turn before they are known", func(c *Config) { c.Keys.FeedPeriod = 7 * 24 * time.Hour }, "keys.feed_period"},
+		{"feed keys for ever", func(c *Config) { c.Keys.FeedPeriod = 367 * 24 * time.Hour }, "keys.feed_period"},
 		{"no secret", func(c *Config) { c.Keys.Feed = "" }, "keys.feed"},
 		{"lifetime", func(c *Config) { c.Limits.TokenLifetime = 0 }, "limits.token_lifetime"},
 		{"stale", func(c *Config) { c.Limits.Stale = time.Second }, "limits.stale"},
@@ -66,7 +72,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	for _, tt := range tests {
 		one := valid()
 		tt.fault(&one)
-		if tt.name != "profile" && tt.name != "role" { // the others are judged by these
+		if tt.name != "profile" && tt.name != "role" && !strings.HasPrefix(tt.name, "watched") { // the others are judged by these
 			tt.fault(&all)
 		}
 		if err := one.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -121,6 +127,27 @@ func TestMisspeltSettingsAreErrors(t *testing.T) {
 		}
 		if _, err := Load(Source{File: path}); err == nil {
 			t.Errorf("%s: accepted", yaml)
+		}
+	}
+}
+
+// TestServiceLinksAreNoSettings: Kubernetes puts what it knows of a Service into
+// the environment of every pod beside it, under names that begin with the Service's.
+func TestServiceLinksAreNoSettings(t *testing.T) {
+	t.Parallel()
+	links := []string{
+		"RESCIND_SERVICE_HOST=10.0.0.1", "RESCIND_SERVICE_PORT=8080", "RESCIND_SERVICE_PORT_HTTP=8080", "RESCIND_PORT=tcp://10.0.0.1:8080",
+		"RESCIND_PORT_8080_TCP=tcp://10.0.0.1:8080", "RESCIND_PORT_8080_TCP_PROTO=tcp", "RESCIND_PORT_8080_TCP_PORT=8080", "RESCIND_PORT_8080_TCP_ADDR=10.0.0.1",
+		"RESCIND_NATS_SERVICE_HOST=10.0.0.2", "RESCIND_NATS_SERVICE_PORT_CLIENT=4222", "RESCIND_NATS_PORT=tcp://10.0.0.2:4222", "RESCIND_NATS_PORT_4222_UDP_ADDR=10.0.0.2",
+		"RESCIND_NATS_PORT_4222_SCTP=sctp://[fd00::2]:4222", "RESCIND_CLICKHOUSE_PORT=tcp://[fd00::1]:9000",
+	}
+	c, err := Load(Source{Environ: append(links, "RESCIND_NATS_URL=nats://x")})
+	if err != nil || c.NATS.URL != "nats://x" {
+		t.Errorf("%q, %v", c.NATS.URL, err)
+	}
+	for _, misspelt := range []string{"RESCIND_HTTP_PORT=8080", "RESCIND_NATS_PORT=", "RESCIND_SERVICE_HOSTS=x", "RESCIND_PORT_8080=x", "RESCIND_PORT_X_TCP=y", "RESCIND_PORTS=tcp://x"} {
+		if _, err := Load(Source{Environ: []string{misspelt}}); err == nil {
+			t.Errorf("%s: accepted", misspelt)
 		}
 	}
 }

@@ -11,7 +11,8 @@
 // # Guarantees
 //
 //   - A RESCIND_* variable or a key of the file that names no field is an
-//     error: a misspelt setting never falls back to a default in silence.
+//     error: a misspelt setting never falls back to a default in silence. What
+//     Kubernetes sets of a Service named rescind… is no setting.
 //   - A secret is never written into the configuration itself: fields of type
 //     [Secret] take file:PATH or env:NAME and nothing else.
 //   - Profile production refuses every connection without TLS.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -98,7 +99,9 @@ func loadEnviron(k *koanf.Koanf, s Source) error {
 		}
 		f, ok := fields[name]
 		if !ok {
-			unknown = append(unknown, name)
+			if !serviceLink.MatchString(kv) {
+				unknown = append(unknown, name)
+			}
 			continue
 		}
 		if err := k.Set(f.Key, value); err != nil {
@@ -111,6 +114,13 @@ func loadEnviron(k *koanf.Koanf, s Source) error {
 	}
 	return nil
 }
+
+// serviceLink is a variable that Kubernetes sets in every pod beside a Service
+// whose name begins with rescind. Its names alone would take in a misspelt setting,
+// as RESCIND_HTTP_PORT=8080.
+var serviceLink = regexp.MustCompile(`^RESCIND(_[A-Z0-9_]+)?_(` +
+	`SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9_]+)?=[0-9]|` +
+	`PORT=(tcp|udp|sctp)://|PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=)`)
 
 func contains(list []string, s string) bool {
 	for _, x := range list {

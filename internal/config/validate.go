@@ -2,11 +2,13 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/faults"
 )
 
@@ -23,6 +25,7 @@ func (c *Config) Validate() error {
 	f.Check(c.Shards >= 1 && c.Shards <= events.MaxShards, "shards: %d, want 1 to %d", c.Shards, events.MaxShards)
 	f.Check(c.Shard >= -1 && c.Shard < max(c.Shards, 1), "shard: %d, want -1 (all) to %d", c.Shard, max(c.Shards, 1)-1)
 	c.validateServers(f)
+	c.validateOperation(f)
 	c.validateSecrets(f)
 	c.validateLimits(f)
 	_, err := c.Requests.Rules()
@@ -43,7 +46,7 @@ func (c *Config) Validate() error {
 func (c *Config) validateServers(f *faults.List) {
 	f.Check(c.NATS.URL != "", "nats.url: want nats://host:port or tls://host:port")
 	f.Check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3 || c.NATS.Replicas == 5, "nats.replicas: %d, want 1, 3 or 5", c.NATS.Replicas)
-	f.Check(c.NATS.IntakeMaxBytes >= 1<<20, "nats.intake_max_bytes: %d, want at least 1 MiB", c.NATS.IntakeMaxBytes)
+	f.Check(c.NATS.IntakeMaxBytes >= stream.MinIntakeBytes, "nats.intake_max_bytes: %d, want at least %d", c.NATS.IntakeMaxBytes, stream.MinIntakeBytes)
 	if c.Runs(RoleAudit) || c.Runs(RoleAPI) {
 		_, _, err := net.SplitHostPort(c.ClickHouse.Addr)
 		f.Check(err == nil, "clickhouse.addr: %q, want host:port", c.ClickHouse.Addr)
@@ -54,6 +57,22 @@ func (c *Config) validateServers(f *faults.List) {
 		f.Check(err == nil, "http.addr: %q, want host:port", c.HTTP.Addr)
 		f.Check(c.Auth.Issuer != "" && c.Auth.Audience != "" && c.Auth.JWKS != "", "auth.issuer, auth.audience and auth.jwks are all needed by the api")
 	}
+}
+
+// validateOperation holds where a process without the api is watched.
+func (c *Config) validateOperation(f *faults.List) {
+	if c.Runs(RoleAPI) || c.HTTP.OperationAddr == "" {
+		return
+	}
+	host, _, err := net.SplitHostPort(c.HTTP.OperationAddr)
+	f.Check(err == nil, "http.operation_addr: %q, want host:port, or nothing to listen nowhere", c.HTTP.OperationAddr)
+	f.Check(c.Profile == Dev || loopback(host) || c.HTTP.Cert != "" && c.HTTP.Key != "",
+		"http.operation_addr: %q is not loopback, where profile %s needs http.cert and http.key", c.HTTP.OperationAddr, c.Profile)
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func (c *Config) validateSecrets(f *faults.List) {
@@ -80,6 +99,7 @@ func (c *Config) validateLimits(f *faults.List) {
 	}
 	between("keys.epoch", c.Keys.Epoch, time.Hour, 90*24*time.Hour)
 	between("keys.keep", c.Keys.Keep, 0, 30*24*time.Hour)
+	between("keys.feed_period", c.Keys.FeedPeriod, 8*24*time.Hour, 366*24*time.Hour)
 	between("limits.token_lifetime", c.Limits.TokenLifetime, time.Minute, 8784*time.Hour)
 	between("limits.skew", c.Limits.Skew, 0, 10*time.Minute)
 	between("limits.ahead", c.Limits.Ahead, time.Second, time.Hour)

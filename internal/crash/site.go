@@ -223,7 +223,7 @@ func (s *Site) environ() []string {
 		"CLICKHOUSE_PROJECTOR_USER": "projector", "CLICKHOUSE_PROJECTOR_PASSWORD": password("projector"),
 		"CLICKHOUSE_API_USER": "api", "CLICKHOUSE_API_PASSWORD": password("api"),
 		"CLICKHOUSE_REBUILDER_USER": owner, "CLICKHOUSE_REBUILDER_PASSWORD": password(owner),
-		"HTTP_ADDR": addr(s.ports.api), "AUTH_ISSUER": "idp", "AUTH_JWKS": s.keys.JWKS(),
+		"HTTP_ADDR": addr(s.ports.api), "HTTP_OPERATION_ADDR": "127.0.0.1:0", "AUTH_ISSUER": "idp", "AUTH_JWKS": s.keys.JWKS(),
 		"KEYS_ROOT": "dir:" + s.keys.Root(), "KEYS_FEED": "file:" + s.keys.Feed(),
 	} {
 		env = append(env, "RESCIND_"+name+"="+value)

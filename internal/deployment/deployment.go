@@ -17,6 +17,9 @@ import (
 // natsStore is where the NATS container keeps its streams.
 const natsStore = "/data"
 
+// local is the part of nats.conf that is the operator's.
+const local = "local.conf"
+
 // Config says where to put what.
 type Config struct {
 	// Secrets is the folder for keys, passwords and credentials. Required.
@@ -51,7 +54,10 @@ func Init(cfg Config) (Made, error) {
 		return Made{}, err
 	}
 	made := Made{Secrets: cfg.Secrets}
-	if made.NATS, err = write(cfg.NATS, "nats.conf", nats.Config); err != nil {
+	if made.NATS, err = write(cfg.NATS, "nats.conf", append(nats.Config, "include ./"+local+"\n"...)); err != nil {
+		return Made{}, err
+	}
+	if err := keep(cfg.NATS, local, "# What you write here is kept, as tls {}: nats.conf, which reads it last, is made anew by rescind keys init.\n"); err != nil {
 		return Made{}, err
 	}
 	users, err := Users(keys, cfg.Database)
@@ -88,6 +94,15 @@ func Users(keys *secrets.Folder, database string) ([]engine.User, error) {
 		out = append(out, engine.User{Name: name, Password: password, Grants: grants[name]})
 	}
 	return out, nil
+}
+
+// keep writes a file that is not there.
+func keep(dir, name, text string) error {
+	if _, err := os.Stat(filepath.Join(dir, name)); dir == "" || err == nil {
+		return nil
+	}
+	_, err := write(dir, name, []byte(text))
+	return err
 }
 
 // write puts a file that its reader, another user, can read into dir.

@@ -60,7 +60,7 @@ func TestServersGetNoSecrets(t *testing.T) {
 	for path, text := range tree(t, cfg.ClickHouse) {
 		read[path] = text
 	}
-	if len(read) != 2 {
+	if len(read) != 3 {
 		t.Fatalf("%d files for the servers", len(read))
 	}
 	for path, secret := range tree(t, cfg.Secrets) {

@@ -10,7 +10,8 @@
 // # Guarantees
 //
 //   - A key or password that is there is kept; the configurations are written
-//     anew, so that a new version's permissions arrive.
+//     anew, so that a new version's permissions arrive. What the operator writes
+//     into local.conf beside nats.conf, which reads it, is kept.
 //   - The folders of NATS and ClickHouse hold no secret: public keys,
 //     permissions, and SHA-256 of random passwords of 128 bits.
 //

@@ -11,8 +11,8 @@
 //
 // Start looks in this order: clickhouse on PATH (25.8 or later), the file named
 // by RESCIND_LIBCHDB, the user's cache folder, /usr/local/lib/libchdb.so; and
-// then installs with npm. A server that is already running somewhere
-// (RESCIND_CLICKHOUSE_ADDR) is for callers to use instead of this package.
+// then installs with npm. A server that runs already is none of its business:
+// that is what `rescind serve` works with.
 //
 // # Guarantees
 //
@@ -59,7 +59,7 @@
 // # Errors
 //
 // ErrNotFound is in the error when there is no engine and none could be
-// installed; its text names the four ways to get one. A start that fails quotes
+// installed; its text names the three ways to get one. A start that fails quotes
 // the last lines of the child's stderr and of the log. A taken port, a folder
 // in use and a wrong Config (all faults at once) say so.
 //

@@ -231,9 +231,8 @@ func notFound(passed []string) error {
 		b.WriteString("\n  passed over: " + reason)
 	}
 	return fmt.Errorf(`%w. Any one of these gives you one:
-  1. set RESCIND_CLICKHOUSE_ADDR to a running ClickHouse, %d.%d or later
-  2. put a clickhouse binary, %d.%d or later, on PATH
-  3. set RESCIND_LIBCHDB to a libchdb.so
-  4. put npm on PATH; then it is installed by itself, or by rescind engine install%s`,
-		ErrNotFound, minMajor, minMinor, minMajor, minMinor, b.String())
+  1. put a clickhouse binary, %d.%d or later, on PATH
+  2. set RESCIND_LIBCHDB to a libchdb.so
+  3. put npm on PATH; then it is installed by itself, or by rescind engine install%s`,
+		ErrNotFound, minMajor, minMinor, b.String())
 }

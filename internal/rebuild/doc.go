@@ -31,6 +31,8 @@
 //   - A rename whose answer was lost counts for what it did: the rebuild goes on
 //     where it was carried out.
 //   - Verifiers resync by themselves: the stream of deltas is another one.
+//   - A feed is taken away only where the control lanes of all logs could be read
+//     to their ends; where its writer stops later, that is the error.
 //
 // # Shapes and units
 //
@@ -39,8 +41,11 @@
 //
 // # Errors
 //
-// [ErrDiffers] where the new database is not what the log says: nothing was
-// changed.
+// [ErrDiffers] where the new database is not what the log says, and only then:
+// nothing was changed.
+//
+// Where ClickHouse refuses what the projector asks ten times in a row, what it
+// answers is the error, and running it again goes on.
 //
 // Where projectors take the fence of the old tables back five times, it gives up:
 // what was built stays, and running it again goes on with it.

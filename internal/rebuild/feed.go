@@ -48,6 +48,7 @@ func Feed(ctx context.Context, cfg FeedConfig) error {
 		name string
 		do   func(context.Context, jetstream.JetStream) error
 	}{
+		{"read the control lanes", func(ctx context.Context, _ jetstream.JetStream) error { return revoke.Check(ctx, cfg.Revoker) }},
 		{"take the deltas away", removeDeltas},
 		{"let the writer notice", func(ctx context.Context, _ jetstream.JetStream) error { return wait(ctx, settle) }},
 		{"take the snapshot away", removeSnapshot},
@@ -85,23 +86,20 @@ func (c FeedConfig) store(ctx context.Context, js jetstream.JetStream) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- revoke.New(c.Revoker).Run(running) }()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		there, err := stored(ctx, js)
-		if err != nil {
-			return errors.Join(err, ended(stop, done))
+		if there || err != nil {
+			stop()
+			return errors.Join(err, <-done)
 		}
-		if there {
-			return ended(stop, done)
-		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
-			return errors.Join(err, ended(stop, done))
+		select {
+		case err := <-done:
+			return errors.Join(errors.New("the writer stopped"), err, ctx.Err())
+		case <-tick.C:
 		}
 	}
-}
-
-func ended(stop context.CancelFunc, done <-chan error) error {
-	stop()
-	return <-done
 }
 
 func stored(ctx context.Context, js jetstream.JetStream) (bool, error) {

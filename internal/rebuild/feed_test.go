@@ -2,8 +2,10 @@ package rebuild_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,7 +106,7 @@ func TestFeedIsRebuilt(t *testing.T) {
 	if r, err := b.verify(t.Context(), b.db); err != nil || r.Clean() {
 		t.Fatalf("tampering was not found: %v", err)
 	}
-	for n := range 5 {
+	for n := range 6 {
 		ctx, kill := context.WithCancel(t.Context())
 		seen := 0
 		if err := b.feed(ctx, func(string) {
@@ -127,4 +129,51 @@ func TestFeedIsRebuilt(t *testing.T) {
 	b.sees(view, "t-3", revocation.Revoked)
 	b.sees(b.follow(), "t-2", revocation.Revoked)
 	b.clean()
+}
+
+// TestAFeedThatCannotBeMade has a log that cannot be decoded: what is there stays
+// where that was so before, and it is told where it came meanwhile.
+func TestAFeedThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	s := natsdtest.Start(t)
+	log, err := stream.OpenLog(t.Context(), natsdtest.JetStream(t, s, natsd.Projector))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil := func() {
+		if _, err := log.Append(t.Context(), events.Control, []byte("no batch"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := rebuild.FeedConfig{
+		Operator: natsdtest.Connect(t, s, natsd.Operator), Topology: stream.Topology{Shards: 1, IntakeMaxBytes: 128 << 20},
+		Revoker: revoke.Config{Conn: natsdtest.Connect(t, s, natsd.Projector), Key: key, Keys: noKeys{}},
+	}
+	if err := rebuild.Feed(t.Context(), cfg); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cfg.Progress = func(step string) {
+		if step == "store a snapshot" {
+			spoil()
+		}
+	}
+	if err := rebuild.Feed(ctx, cfg); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "seq=1") {
+		t.Errorf("its writer stopped meanwhile: %v", err)
+	}
+	deltas, err := natsdtest.JetStream(t, s, natsd.API).Stream(t.Context(), stream.RevocationsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rebuild.Feed(ctx, cfg); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "seq=1") {
+		t.Errorf("its writer cannot begin: %v", err)
+	}
+	if now, err := deltas.Info(t.Context()); err != nil || !now.Created.Equal(deltas.CachedInfo().Created) {
+		t.Errorf("the deltas were taken away: %v", err)
+	}
 }

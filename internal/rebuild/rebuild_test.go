@@ -1,9 +1,11 @@
 package rebuild_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -117,12 +119,12 @@ func differences(all verify.Reports) (out []verify.Difference) {
 }
 
 func (b *bench) tables(ctx context.Context, change func(*rebuild.TablesConfig)) (rebuild.Built, error) {
-	cfg := rebuild.TablesConfig{Options: b.rebuilder(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) error {
+	cfg := rebuild.TablesConfig{Options: b.rebuilder(), Logs: b.logs, Verify: func(ctx context.Context, conn driver.Conn) (differs, err error) {
 		r, err := b.verify(ctx, conn)
 		if err == nil && !r.Clean() {
-			err = fmt.Errorf("%v", differences(r))
+			differs = fmt.Errorf("%v", differences(r))
 		}
-		return err
+		return differs, err
 	}}
 	if change != nil {
 		change(&cfg)
@@ -215,7 +217,7 @@ func TestOneAfterAnother(t *testing.T) {
 	}{
 		{"killed at any step", testKilledAtAnyStep}, {"a rename whose answer is lost", testARenameWhoseAnswerIsLost},
 		{"the new database is gone", testTheNewDatabaseIsGone}, {"killed between the renames", testKilledBetweenTheRenames},
-		{"duplicates are marked", testDuplicatesAreMarked},
+		{"clickhouse keeps failing", testClickHouseKeepsFailing}, {"duplicates are marked", testDuplicatesAreMarked},
 	} {
 		if !t.Run(of.name, func(t *testing.T) { of.test(t, b.of(t)) }) {
 			return // what it has left is no beginning for the next
@@ -261,10 +263,18 @@ func testKilledAtAnyStep(t *testing.T, b *bench) {
 // testKilledBetweenTheRenames leaves no database of the name, as a rebuild that
 // dies there does.
 func testKilledBetweenTheRenames(t *testing.T, b *bench) {
-	if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
-		c.Verify = func(context.Context, driver.Conn) error { return errors.New("far enough") }
-	}); !errors.Is(err, rebuild.ErrDiffers) {
-		t.Fatal(err)
+	errFar := errors.New("far enough")
+	for _, differs := range []bool{true, false} { // and where that is not known
+		if _, err := b.tables(t.Context(), func(c *rebuild.TablesConfig) {
+			c.Verify = func(context.Context, driver.Conn) (_, err error) {
+				if differs {
+					return errFar, nil
+				}
+				return nil, errFar
+			}
+		}); !errors.Is(err, errFar) || errors.Is(err, rebuild.ErrDiffers) != differs {
+			t.Fatalf("differs %t: %v", differs, err)
+		}
 	}
 	if all := strings.Join(b.databases(), " "); all != "rescind rescind_rebuild" {
 		t.Fatalf("what does not verify was put in place: %s", all)
@@ -326,6 +336,30 @@ func testTheNewDatabaseIsGone(t *testing.T, b *bench) {
 	}
 	b.clean()
 	b.publish(2, 10)
+	b.clean()
+}
+
+// testClickHouseKeepsFailing has it refuse every insert: the rebuild ends with what
+// it says, and goes on where that was mended.
+func testClickHouseKeepsFailing(t *testing.T, b *bench) {
+	var logged bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	_, err := b.tables(ctx, func(c *rebuild.TablesConfig) {
+		c.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		c.Progress = func(step string) {
+			if step == "read the log" {
+				b.exec("ALTER TABLE rescind_rebuild.events ADD CONSTRAINT full CHECK 0")
+			}
+		}
+	})
+	if err == nil || ctx.Err() != nil || errors.Is(err, rebuild.ErrDiffers) || !strings.Contains(err.Error(), "`full`") || !strings.Contains(logged.String(), "`full`") {
+		t.Errorf("err %v, logged %s", err, logged.String())
+	}
+	b.exec("ALTER TABLE rescind_rebuild.events DROP CONSTRAINT full")
+	if built, err := b.tables(t.Context(), nil); err != nil || !built.Resumed {
+		t.Errorf("%+v, %v", built, err)
+	}
 	b.clean()
 }
 

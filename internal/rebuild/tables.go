@@ -28,9 +28,9 @@ type TablesConfig struct {
 	// Logs are those of every shard: each is read from its beginning, and what
 	// is of no log is not in the new tables.
 	Logs []*stream.Log
-	// Verify says whether the tables of a connection are what the logs say. An
-	// error keeps them from being used.
-	Verify func(ctx context.Context, conn driver.Conn) error
+	// Verify says in what the tables of a connection are not what the logs say, or
+	// that it could not find out. Either keeps them from being used.
+	Verify func(ctx context.Context, conn driver.Conn) (differs, err error)
 	// DropOld drops what was replaced, and so does the next rebuild where this one
 	// is killed before. Default: it is kept.
 	DropOld bool
@@ -193,6 +193,10 @@ func (t *tables) project(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
+// maxFailures is how often in a row a projector may fail: some 40 s, in which a
+// ClickHouse that was only started anew is there again.
+const maxFailures = 10
+
 // projectLog runs the projector of one log, and returns how many records it
 // has put into the tables since their beginning.
 func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records uint64, err error) {
@@ -216,6 +220,10 @@ func projectLog(ctx context.Context, log *stream.Log, cfg audit.Config) (records
 			return 0, errors.Join(errors.New("the projector stopped"), err, ctx.Err())
 		case <-tick.C:
 		}
+		if s := p.Status(); s.Failures >= maxFailures {
+			stop()
+			return 0, errors.Join(fmt.Errorf("the projector failed %d times in a row: mend what is wrong, and run this again: %w", s.Failures, s.Err), <-done)
+		}
 	}
 	records = p.Position().Next
 	stop()
@@ -234,10 +242,11 @@ func (t *tables) search(ctx context.Context, conn driver.Conn) error {
 }
 
 func (t *tables) verify(ctx context.Context, conn driver.Conn) error {
-	if err := t.Verify(ctx, conn); err != nil {
-		return fmt.Errorf("%w: %w", ErrDiffers, err)
+	differs, err := t.Verify(ctx, conn)
+	if err == nil && differs != nil {
+		err = fmt.Errorf("%w: %w", ErrDiffers, differs)
 	}
-	return nil
+	return err
 }
 
 // replace puts the new tables in place when they have all that is in those that

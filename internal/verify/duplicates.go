@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 )
@@ -14,19 +15,41 @@ import (
 type identities struct {
 	spill    *spill // of tenant, source and id
 	contents *spill // of what the publisher said
-	marked   map[uint64]marking
+	again    *spill // of the marks that there should be
+	marks    *spill // of those that there are
 	known    uint64 // duplicates that are marked
 	unmarked uint64 // that are not yet
 }
 
-// marking is a row of duplicates.
+// marking is what a row of duplicates says.
 type marking struct {
 	first   uint64
-	content string
+	content byte // index of says
 }
 
+// says is what may be said of the contents of an event and its repetition.
+var says = []string{"unknown", "same", "different", "another word"}
+
+func contentIn(row string) byte {
+	other := len(says) - 1
+	if i := slices.Index(says[:other], row); i >= 0 {
+		return byte(i)
+	}
+	return byte(other)
+}
+
+// digest is all of m, so that it can be had back.
+func (m marking) digest() (d digest) {
+	binary.BigEndian.PutUint64(d[:], m.first)
+	d[8] = m.content
+	return d
+}
+
+func markingOf(d digest) marking { return marking{binary.BigEndian.Uint64(d[:]), d[8]} }
+
 func newIdentities(dir string) *identities {
-	return &identities{spill: newSpill(dir, "identities"), contents: newSpill(dir, "contents"), marked: map[uint64]marking{}}
+	return &identities{spill: newSpill(dir, "identities"), contents: newSpill(dir, "contents"),
+		again: newSpill(dir, "duplicates-log"), marks: newSpill(dir, "duplicates-rows")}
 }
 
 func (d *identities) put(id digest, index uint64, said []byte) error {
@@ -44,14 +67,16 @@ func (d *identities) put(id digest, index uint64, said []byte) error {
 // of is the step that reads the marks and checks them.
 func (d *identities) of(v *verifier) func(context.Context) error {
 	return func(ctx context.Context) error {
+		before := len(v.report.Differences)
 		if err := d.load(ctx, v); err != nil {
 			return fmt.Errorf("read duplicates: %w", err)
 		}
-		fresh, err := v.fresh(ctx)
-		if err != nil {
+		if err := d.repeated(v); err != nil {
 			return err
 		}
-		return d.check(v, fresh)
+		err := d.check(v)
+		slices.SortStableFunc(v.report.Differences[before:], func(a, b Difference) int { return cmp.Compare(a.Index, b.Index) })
+		return err
 	}
 }
 
@@ -59,24 +84,36 @@ const readMarked = "SELECT `index`, first, content FROM duplicates WHERE shard =
 
 // load reads what the audit side has marked.
 func (d *identities) load(ctx context.Context, v *verifier) error {
-	return v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
-		var index uint64
-		var m marking
-		if err := scan(&index, &m.first, &m.content); err != nil {
+	beyond := &beyond{v: v, extra: v.extraMark}
+	err := v.rows(ctx, readMarked, nil, func(scan func(...any) error) error {
+		var index, first uint64
+		var content string
+		if err := scan(&index, &first, &content); err != nil {
 			return err
 		}
-		if _, twice := d.marked[index]; twice {
-			v.found.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "a second row of this index"})
-			return nil
+		e := entry{index, marking{first, contentIn(content)}.digest()}
+		if index >= v.log.next {
+			return beyond.put(ctx, e)
 		}
-		d.marked[index] = m
-		return nil
+		return d.marks.put(v.part(index), e)
 	})
+	if err != nil {
+		return err
+	}
+	return beyond.judge(ctx)
 }
 
-// check looks for what is in the log twice. Fresh is its size after the marks
-// were read.
-func (d *identities) check(v *verifier, fresh uint64) error {
+// extraMark names a mark of nothing, or one more of what is marked.
+func (v *verifier) extraMark(e entry, want *digest) {
+	detail := "a second row of this index"
+	if want == nil {
+		detail = "it is marked as a duplicate and is none"
+	}
+	v.found.add(Difference{Place: Duplicates, Kind: Extra, Index: e.index, Detail: detail})
+}
+
+// repeated looks for what is in the log twice.
+func (d *identities) repeated(v *verifier) error {
 	for part := range spillParts {
 		all, err := d.spill.take(part)
 		if err != nil {
@@ -86,38 +123,39 @@ func (d *identities) check(v *verifier, fresh uint64) error {
 		if err != nil {
 			return err
 		}
-		d.checkPart(v, all, contents)
-	}
-	for index := range d.marked {
-		if index < v.log.next || index >= fresh {
-			v.found.add(Difference{Place: Duplicates, Kind: Extra, Index: index, Detail: "it is marked as a duplicate and is none"})
+		if err := d.repeatedIn(v, all, contents); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (d *identities) checkPart(v *verifier, all, contents []entry) {
+func (d *identities) repeatedIn(v *verifier, all, contents []entry) error {
 	slices.SortStableFunc(all, func(a, b entry) int { return bytes.Compare(a.digest[:], b.digest[:]) })
 	first := 0 // of those with one identity
 	for i := 1; i < len(all); i++ {
-		if all[i].digest == all[first].digest {
-			d.again(v, all[i].index, marking{all[first].index, agreement(contents, all[first].index, all[i].index)})
-		} else {
+		if all[i].digest != all[first].digest {
 			first = i
+			continue
+		}
+		want := marking{all[first].index, agreement(contents, all[first].index, all[i].index)}
+		if err := d.again.put(v.part(all[i].index), entry{all[i].index, want.digest()}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // agreement is what a mark should say of the contents of two events.
-func agreement(contents []entry, a, b uint64) string {
+func agreement(contents []entry, a, b uint64) byte {
 	x, y := contentOf(contents, a), contentOf(contents, b)
 	switch {
 	case x == digest{} || y == digest{}:
-		return "unknown"
+		return 0
 	case x == y:
-		return "same"
+		return 1
 	default:
-		return "different"
+		return 2
 	}
 }
 
@@ -129,18 +167,37 @@ func contentOf(sorted []entry, index uint64) digest {
 	return sorted[i].digest
 }
 
-// again judges an event that is in the log a second time, of which the log says
-// want.
-func (d *identities) again(v *verifier, index uint64, want marking) {
-	got, marked := d.marked[index]
-	if !marked {
-		d.absent(v, index, want.first)
+// check holds the marks against what is in the log twice.
+func (d *identities) check(v *verifier) error {
+	for part := range spillParts {
+		want, err := d.again.take(part)
+		if err != nil {
+			return err
+		}
+		all, err := d.marks.join(part, want, v.extraMark)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			d.judge(v, &all[i])
+		}
+	}
+	return nil
+}
+
+// judge judges an event that is in the log a second time.
+func (d *identities) judge(v *verifier, m *match) {
+	want, got := markingOf(m.digest), markingOf(m.got)
+	if !m.right && !m.changed {
+		d.absent(v, m.index, want.first)
 		return
 	}
-	delete(d.marked, index)
 	d.known++
-	differences := compare(Duplicates, index,
-		pair{"first", fmt.Sprint(want.first), fmt.Sprint(got.first)}, pair{"content", want.content, fmt.Sprintf("%.20s", got.content)})
+	if m.right {
+		return
+	}
+	differences := compare(Duplicates, m.index,
+		pair{"first", fmt.Sprint(want.first), fmt.Sprint(got.first)}, pair{"content", says[want.content], says[got.content]})
 	for i, c := range differences {
 		if i == 0 {
 			v.found.add(c)

@@ -38,7 +38,6 @@ func TestMarkedDuplicates(t *testing.T) {
 				got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %d %s", d.Place, d.Kind, d.Index, d.Column)))
 			}
 		}
-		slices.Sort(got)
 		if !slices.Equal(got, want) || r.ClickHouse.NotMarked != unmarked {
 			t.Errorf("found %q and %d not marked, want %q and %d", got, r.ClickHouse.NotMarked, want, unmarked)
 		}
@@ -55,10 +54,14 @@ func TestMarkedDuplicates(t *testing.T) {
 	duplicates(time.Minute, 0)
 	b.exec("ALTER TABLE duplicates UPDATE first = %d WHERE `index` = %d", first+1, second)
 	b.exec("ALTER TABLE duplicates UPDATE content = 'different' WHERE `index` = %d", second+1)
-	mark(second+1, first, "same")
+	duplicates(0, 0, fmt.Sprintf("duplicates changed %d first", second), fmt.Sprintf("duplicates changed %d content", second+1))
+	mark(second+1, first, "same") // as it should be, and one more
+	for index := second - 1; index > second-4; index-- {
+		mark(index, first, "same")
+	}
 	mark(first, first-1, "same")
-	duplicates(0, 0, fmt.Sprintf("duplicates changed %d first", second), fmt.Sprintf("duplicates changed %d content", second+1),
-		fmt.Sprintf("duplicates extra %d", second+1), fmt.Sprintf("duplicates extra %d", first))
+	duplicates(0, 0, fmt.Sprintf("duplicates extra %d", first), fmt.Sprintf("duplicates extra %d", second-3), fmt.Sprintf("duplicates extra %d", second-2),
+		fmt.Sprintf("duplicates extra %d", second-1), fmt.Sprintf("duplicates changed %d first", second), fmt.Sprintf("duplicates extra %d", second+1))
 }
 
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }

@@ -119,13 +119,14 @@ func (r *logReader) checkHeader(h *wireHeader, subject string, fault func(Kind, 
 	if h.Epoch < r.epoch {
 		fault(Reordered, "epoch %d after %d: two writers", h.Epoch, r.epoch)
 	}
+	r.checkCovered(h, h.Epoch > r.epoch, fault)
 	r.epoch = max(r.epoch, h.Epoch)
-	r.checkCovered(h, fault)
 }
 
 // checkCovered checks that what was covered is in order and never becomes
-// less: the lowest ranges may be forgotten, the highest sequence may not.
-func (r *logReader) checkCovered(h *wireHeader, fault func(Kind, string, ...any)) {
+// less: the lowest ranges may be forgotten, the highest sequence may not. It is
+// counted in one stream for as long as there is one writer.
+func (r *logReader) checkCovered(h *wireHeader, another bool, fault func(Kind, string, ...any)) {
 	var before uint64
 	for i, c := range h.Covered {
 		if c[0] > c[1] || i > 0 && c[0] <= before+1 {
@@ -134,13 +135,17 @@ func (r *logReader) checkCovered(h *wireHeader, fault func(Kind, string, ...any)
 		}
 		before = c[1]
 	}
+	if h.Intake != r.intake && !another {
+		fault(Changed, "it covers another intake than the batch before it, of the same writer")
+		return
+	}
 	if h.Intake != r.intake {
 		r.intake, r.covered = h.Intake, 0
 	}
 	if before < r.covered {
 		fault(Changed, "it covers the intake up to %d, the batch before it up to %d", before, r.covered)
 	}
-	r.covered = max(r.covered, before)
+	r.covered = before
 }
 
 // grow takes the records into the tree and compares it with what the header

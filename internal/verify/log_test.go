@@ -138,6 +138,8 @@ func testTamperedLog(t *testing.T, b *bench) {
 		{"an edge", changed(func(b *events.Batch) { b.Header.Edge[0][3] ^= 1 }), 0, []string{line("log changed %d", h.First)}},
 		{"an epoch that goes back", changed(func(b *events.Batch) { b.Header.Epoch = 0 }), 0, []string{line("log reordered %d", h.First), line("batches changed %d epoch", h.First)}},
 		{"covered that goes back", changed(func(b *events.Batch) { b.Header.Covered = nil }), 0, []string{line("log changed %d", h.First)}},
+		{"covered that was raised", changed(func(b *events.Batch) { b.Header.Covered[len(b.Header.Covered)-1].Last += 10_000 }), 0, []string{line("log changed %d", next.First)}},
+		{"another intake", changed(func(b *events.Batch) { b.Header.IntakeStream++ }), 0, []string{line("log changed %d", h.First)}},
 		{"another shard", changed(func(b *events.Batch) { b.Header.Shard = 3 }), 0, []string{line("log changed %d", h.First)}},
 		{"another lane", one(&jetstream.RawStreamMsg{Subject: stream.LogSubject(events.Control), Data: log[at].Data}), 0, []string{line("log changed %d", h.First)}},
 		{"two batches swapped", swapped, 0, []string{line("log reordered %d", h.First), line("batches changed %d seq", h.First), line("batches changed %d seq", next.First)}},

@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -67,20 +69,37 @@ func (s *spill) flush(part int) (err error) {
 }
 
 // take is the entries of a part, sorted by index, and forgets them.
-func (s *spill) take(part int) ([]entry, error) {
-	b, err := os.ReadFile(s.path(part))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	b = append(b, s.held[part]...)
-	s.held[part] = nil
-	out := make([]entry, 0, len(b)/entryBytes)
-	for ; len(b) > 0; b = b[entryBytes:] {
-		out = append(out, entry{binary.BigEndian.Uint64(b), digest(b[8:entryBytes])})
-	}
+func (s *spill) take(part int) (out []entry, err error) {
+	err = s.each(part, func(e entry) { out = append(out, e) })
 	slices.SortFunc(out, entry.compare)
-	if err := os.Remove(s.path(part)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	return out, err
+}
+
+// each gives the entries of a part in the order in which they were put, and
+// forgets them.
+func (s *spill) each(part int, do func(entry)) error {
+	held := bytes.NewReader(s.held[part])
+	s.held[part] = nil
+	f, err := os.Open(s.path(part))
+	if errors.Is(err, fs.ErrNotExist) {
+		return eachIn(held, do)
 	}
-	return out, nil
+	if err != nil {
+		return err
+	}
+	err = eachIn(io.MultiReader(bufio.NewReaderSize(f, spillBytes), held), do)
+	return errors.Join(err, f.Close(), os.Remove(s.path(part)))
+}
+
+func eachIn(r io.Reader, do func(entry)) error {
+	var b [entryBytes]byte
+	for {
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		do(entry{binary.BigEndian.Uint64(b[:]), digest(b[8:])})
+	}
 }

@@ -1,8 +1,10 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -49,6 +51,7 @@ func (t *table) expect(e entry) error { return t.log.put(t.v.part(e.index), e) }
 
 // load reads the rows.
 func (t *table) load(ctx context.Context) error {
+	beyond := &beyond{v: t.v, extra: t.extra}
 	err := t.v.rows(ctx, t.query, t.v.bounds(), func(scan func(...any) error) error {
 		e, err := t.scan(scan)
 		if err != nil {
@@ -56,53 +59,53 @@ func (t *table) load(ctx context.Context) error {
 		}
 		t.count++
 		t.v.tell(string(t.place), t.count, 0)
+		if e.index >= t.v.log.next {
+			return beyond.put(ctx, e)
+		}
 		return t.rows.put(t.v.part(e.index), e)
 	})
+	if err == nil {
+		err = beyond.judge(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", t.place, err)
 	}
 	return nil
 }
 
-// compare compares rows and log. End is the size of the log that was read,
-// fresh its size after the rows were.
-func (t *table) compare(ctx context.Context, position, end, fresh uint64) error {
+// compare compares rows and log.
+func (t *table) compare(ctx context.Context, position uint64) error {
 	for part := range spillParts {
 		want, err := t.log.take(part)
 		if err != nil {
 			return err
 		}
-		got, err := t.rows.take(part)
+		all, err := t.rows.join(part, want, t.extra)
 		if err != nil {
 			return err
 		}
-		t.merge(want, got, position, end, fresh)
+		for i := range all {
+			t.judge(&all[i], position)
+		}
 	}
 	return t.resolve(ctx)
 }
 
-// merge walks both, which are sorted by index.
-func (t *table) merge(want, got []entry, position, end, fresh uint64) {
-	for len(want) > 0 || len(got) > 0 {
-		switch {
-		case len(got) == 0 || len(want) > 0 && want[0].index < got[0].index:
-			t.absent(want[0], position)
-			want = want[1:]
-		case len(want) == 0 || got[0].index < want[0].index:
-			if got[0].index < end || got[0].index >= fresh {
-				t.suspect(suspect{Extra, got[0].index, nil, &got[0].digest})
-			}
-			got = got[1:]
-		default:
-			n := 1
-			for n < len(got) && got[n].index == want[0].index {
-				n++
-			}
-			t.same(want[0], got[:n], position)
-			want, got = want[1:], got[n:]
-		}
+// judge judges one index of the log.
+func (t *table) judge(m *match, position uint64) {
+	if !m.right && !m.changed {
+		t.absent(m.entry, position)
+		return
+	}
+	if m.index >= position {
+		t.reach = m.index + 1
+	}
+	if m.changed {
+		t.suspect(suspect{Changed, m.index, &m.entry.digest, &m.got})
 	}
 }
+
+func (t *table) extra(e entry, want *digest) { t.suspect(suspect{Extra, e.index, want, &e.digest}) }
 
 func (t *table) absent(want entry, position uint64) {
 	if want.index >= position {
@@ -115,39 +118,27 @@ func (t *table) absent(want entry, position uint64) {
 	t.suspect(suspect{Missing, want.index, &want.digest, nil})
 }
 
-// same compares the rows at one index: one of them should be as the log says,
-// and the others should not be there.
-func (t *table) same(want entry, got []entry, position uint64) {
-	if want.index >= position {
-		t.reach = want.index + 1
-	}
-	right := 0
-	for i := range got {
-		if got[i].digest == want.digest {
-			right = i
-		}
-	}
-	for i := range got {
-		switch {
-		case i != right:
-			t.suspect(suspect{Extra, want.index, &want.digest, &got[i].digest})
-		case got[i].digest != want.digest:
-			t.suspect(suspect{Changed, want.index, &want.digest, &got[i].digest})
-		}
-	}
-}
-
 func (t *table) suspect(s suspect) {
 	if len(t.suspects) == maxSuspects {
 		t.v.found.count(t.place, s.kind)
 		return
 	}
+	s.want, s.got = cloned(s.want), cloned(s.got) // and not a part
 	t.suspects = append(t.suspects, s)
+}
+
+func cloned(d *digest) *digest {
+	if d == nil {
+		return nil
+	}
+	its := *d
+	return &its
 }
 
 // resolve tells what is merely in another's place from what was changed, and
 // reports.
 func (t *table) resolve(ctx context.Context) error {
+	slices.SortStableFunc(t.suspects, func(a, b suspect) int { return cmp.Compare(a.index, b.index) })
 	at := map[digest]uint64{}
 	for _, s := range t.suspects {
 		if s.want != nil {

@@ -3,14 +3,13 @@ package audit
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // LogReader yields the log in order: *stream.Reader.
@@ -118,22 +117,17 @@ func (c Config) withDefaults() Config {
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	fault := func(is bool, format string, args ...any) {
-		if is {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	fault(c.Read == nil, "read is missing")
-	fault(c.Conn == nil, "conn is missing")
-	fault(c.LookEvery < 10*time.Millisecond, "look every %s: want at least 10ms", c.LookEvery)
-	fault(c.SearchEvery < 10*time.Millisecond, "search every %s: want at least 10ms", c.SearchEvery)
-	fault(c.MaxRows < 1 || c.MaxRows > 500_000, "max rows %d: want 1 to 500000", c.MaxRows)
-	fault(c.MaxBytes < 1<<20 || c.MaxBytes > 128<<20, "max bytes %d: want 1 MiB to 128 MiB", c.MaxBytes)
-	fault(c.MinInterval < 0 || c.MinInterval > 10*time.Second, "min interval %s: want 0 to 10s", c.MinInterval)
-	fault(c.Stall < time.Second, "stall %s: want at least 1s", c.Stall)
-	fault(c.Grace < 0, "grace %s is negative", c.Grace)
-	fault(c.BackoffMin < 0 || c.BackoffMax < c.BackoffMin, "backoff %s to %s: want the second not below the first", c.BackoffMin, c.BackoffMax)
-	fault(c.Standby < 0, "standby %s is negative", c.Standby)
-	return errors.Join(errs...)
+	var f faults.List
+	f.Check(c.Read != nil, "read is missing")
+	f.Check(c.Conn != nil, "conn is missing")
+	f.Check(c.LookEvery >= 10*time.Millisecond, "look every %s: want at least 10ms", c.LookEvery)
+	f.Check(c.SearchEvery >= 10*time.Millisecond, "search every %s: want at least 10ms", c.SearchEvery)
+	f.Check(c.MaxRows >= 1 && c.MaxRows <= 500_000, "max rows %d: want 1 to 500000", c.MaxRows)
+	f.Check(c.MaxBytes >= 1<<20 && c.MaxBytes <= 128<<20, "max bytes %d: want 1 MiB to 128 MiB", c.MaxBytes)
+	f.Between("min interval", c.MinInterval, 0, 10*time.Second)
+	f.Check(c.Stall >= time.Second, "stall %s: want at least 1s", c.Stall)
+	f.Check(c.Grace >= 0, "grace %s is negative", c.Grace)
+	f.Check(c.BackoffMin >= 0 && c.BackoffMax >= c.BackoffMin, "backoff %s to %s: want the second not below the first", c.BackoffMin, c.BackoffMax)
+	f.Check(c.Standby >= 0, "standby %s is negative", c.Standby)
+	return f.Err()
 }

@@ -42,7 +42,8 @@
 //     duplicates once, with the index of the first, at the latest
 //     [Config.SearchEvery] and one search after it was recorded; it says
 //     whether the publisher said the same in both, as long as the log holds
-//     both.
+//     both. A search marks a thousand such events at a time, and goes on until
+//     it has marked all that were there when it began, also in the next session.
 //   - [Projector.Status] says since when ClickHouse has owed an answer, how
 //     much of the log is not recorded and how old that is, also while
 //     ClickHouse is down.
@@ -50,8 +51,8 @@
 //     error of its own. It stands by while that one makes progress or keeps the
 //     fence ([Keep]), and takes over when it does neither, or at the next look when
 //     it has given the fence up.
-//   - Who has taken the fence ([Fence], [Keep], [Release]) finds tables in which
-//     nobody inserts any more, and who keeps it is told whether that is still so.
+//   - Who has taken the fence ([Keep], [Release]) finds tables in which nobody
+//     inserts any more, and who keeps it is told whether that is still so.
 //
 // # Shapes and units
 //
@@ -71,9 +72,10 @@
 //
 // # What it does not do
 //
-// A search reads the identities of all events on one thread of the server, and
-// one that takes longer than [Config.Stall] is given up and tried again: some
-// hundred million events a shard.
+// A search reads the identities of all events on one thread of the server, once
+// or twice for each thousand that it marks, and what takes longer than
+// [Config.Stall] is given up: some hundred million events a shard. It is tried
+// again after a second, and then ever later, up to [Config.SearchEvery].
 //
 // It does not check the Merkle roots that it copies (that is for a verifier
 // that shares no code with it), does not open what is sealed, and does not

@@ -17,7 +17,11 @@ import (
 const (
 	identity = "cityHash64(tenant, source, id)"
 
-	readSearched = "SELECT max(below), toUnixTimestamp64Micro(max(ended)) FROM searches WHERE shard = {shard:UInt16}"
+	readSearched = "SELECT max(below) FROM searches WHERE shard = {shard:UInt16}"
+
+	// The server's clock on both sides: what it was set to when a search ended
+	// moves no other.
+	readWaiting = "SELECT if(count() = 0, 0, dateDiff('second', min(recorded), now64(6))) FROM batches WHERE shard = {shard:UInt16} AND first + count > {from:UInt64}"
 
 	// Hashes first: what is new is a set of 8 bytes an event, and what is old
 	// is read once and not sorted.
@@ -42,8 +46,8 @@ SETTINGS max_threads = 1`
 	insertSearch = "INSERT INTO searches (shard, below, found)\nSELECT {shard:UInt16}, below, found\nFROM incoming" + fenced
 )
 
-// The bounds of one search: how many new events, and how many repeated
-// identities among them; with more, it takes fewer events.
+// The bounds of one slice of a search: how many new events, and how many
+// repeated identities among them; with more, it takes fewer events.
 const (
 	maxSearched = 1 << 22
 	maxRepeated = 1000
@@ -57,10 +61,13 @@ func worthwhile(all uint64) uint64 { return max(100_000, all/16) }
 
 // search finds events that repeat one which the intake no longer remembered.
 type search struct {
-	cfg   *Config
-	fence *fence
-	from  uint64    // everything below was searched
-	last  time.Time // when
+	cfg    *Config
+	fence  *fence
+	from   uint64    // everything below was searched
+	until  uint64    // where the search that is going on ends; it is over at from
+	width  uint64    // of its next slice, in events
+	last   time.Time // since when what is not due is waiting
+	failed int       // looks in a row
 }
 
 // errUnsettled says that an insert of a search has an unknown outcome.
@@ -81,7 +88,7 @@ func (p *Projector) searching(ctx context.Context, f *fence) (_ context.Context,
 				return
 			}
 			p.searched(ctx, s.from, found, err)
-			pause(ctx, min(p.cfg.SearchEvery, time.Second))
+			pause(ctx, s.rest(err))
 		}
 	})
 	return ctx, func() {
@@ -100,33 +107,66 @@ func (p *Projector) searched(ctx context.Context, below uint64, found int, err e
 	}
 }
 
-// next searches what is new below end if that is due.
+// rest is how long to wait until the next look: not at all while a search goes
+// on, and longer after each that failed, as that may be one which can only fail
+// and takes a core of the server until it does.
+func (s *search) rest(err error) time.Duration {
+	least := min(s.cfg.SearchEvery, time.Second)
+	if err != nil {
+		s.failed++
+		return min(s.cfg.SearchEvery, least<<min(s.failed-1, 20))
+	}
+	s.failed = 0
+	if s.from < s.until {
+		return 0
+	}
+	return least
+}
+
+// next searches a slice of what is new below end, if that is due. A search that
+// has begun goes on to the end that there was then.
 func (s *search) next(ctx context.Context, end uint64) (found int, err error) {
 	if s.last.IsZero() {
 		if err := s.resume(ctx); err != nil {
 			return 0, err
 		}
 	}
-	fresh := end - min(s.from, end)
-	if fresh == 0 || fresh < worthwhile(end) && time.Since(s.last) < s.cfg.SearchEvery {
-		return 0, nil
+	if s.from >= s.until {
+		fresh := end - min(s.from, end)
+		if fresh == 0 || fresh < worthwhile(end) && time.Since(s.last) < s.cfg.SearchEvery {
+			return 0, nil
+		}
+		s.begin(end)
 	}
-	return s.run(ctx, s.from+min(fresh, maxSearched))
+	return s.slice(ctx)
 }
 
-// resume reads where the search before this one ended.
+func (s *search) begin(end uint64) { s.until, s.width, s.last = end, maxSearched, time.Now() }
+
+// resume reads where the search before this one ended, or was stopped, and for
+// how long the first event behind that has been recorded. Of a clock that was
+// set back in between that is not known: then it is due.
 func (s *search) resume(ctx context.Context) error {
-	var ended int64
-	err := s.fence.query(ctx, readSearched, func(scan func(...any) error) error { return scan(&s.from, &ended) })
+	err := s.fence.query(ctx, readSearched, func(scan func(...any) error) error { return scan(&s.from) })
 	if err != nil {
 		return fmt.Errorf("read searches: %w", err)
 	}
-	s.last = time.UnixMicro(ended)
+	var seconds int64
+	err = s.fence.query(ctx, readWaiting, func(scan func(...any) error) error { return scan(&seconds) }, clickhouse.Named("from", s.from))
+	if err != nil {
+		return fmt.Errorf("read batches that were not searched: %w", err)
+	}
+	waiting := time.Duration(seconds) * time.Second
+	if waiting < 0 {
+		waiting = s.cfg.SearchEvery
+	}
+	s.last = time.Now().Add(-waiting)
 	return nil
 }
 
-// run searches the events below an index and marks what it finds.
-func (s *search) run(ctx context.Context, below uint64) (found int, err error) {
+// slice searches the next events of a search and marks what it finds.
+func (s *search) slice(ctx context.Context) (found int, err error) {
+	below := min(s.until, s.from+s.width)
 	hashes, below, err := s.repeated(ctx, below)
 	if err != nil {
 		return 0, fmt.Errorf("search duplicates first=%d last=%d: %w", s.from, below-1, err)
@@ -138,7 +178,7 @@ func (s *search) run(ctx context.Context, below uint64) (found int, err error) {
 	if err := s.record(ctx, marks, below); err != nil {
 		return 0, fmt.Errorf("mark duplicates first=%d last=%d: %w", s.from, below-1, err)
 	}
-	s.from, s.last = below, time.Now()
+	s.from, s.width = below, min(2*(below-s.from), maxSearched)
 	return len(marks), nil
 }
 
@@ -190,20 +230,21 @@ func (s *search) marks(ctx context.Context, hashes []uint64, below uint64) (out 
 		}
 		return nil
 	}, clickhouse.Named("below", below), clickhouse.Named("hashes", hashes))
+	var said [2]events.Batch // those of the mark before: what is sent again is mostly sent in its order
 	for i := 0; err == nil && i < len(out); i++ {
-		out[i].content, err = s.compare(ctx, out[i])
+		out[i].content, err = s.compare(ctx, out[i], &said)
 	}
 	return out, err
 }
 
 // compare says whether both events of m say the same. The digests that tell
 // are in the log only.
-func (s *search) compare(ctx context.Context, m mark) (string, error) {
-	a, err := s.digest(ctx, m.first)
+func (s *search) compare(ctx context.Context, m mark, said *[2]events.Batch) (string, error) {
+	a, err := s.digest(ctx, m.first, &said[0])
 	if err != nil {
 		return "", err
 	}
-	b, err := s.digest(ctx, m.index)
+	b, err := s.digest(ctx, m.index, &said[1])
 	switch {
 	case err != nil:
 		return "", err
@@ -217,28 +258,44 @@ func (s *search) compare(ctx context.Context, m mark) (string, error) {
 }
 
 // digest is that of the event with the index, or nothing where the log does
-// not hold it any more.
-func (s *search) digest(ctx context.Context, index uint64) ([]byte, error) {
+// not hold it any more. It is looked for in b first, which then is its batch.
+func (s *search) digest(ctx context.Context, index uint64, b *events.Batch) ([]byte, error) {
 	if s.cfg.Lookup == nil {
 		return nil, nil
 	}
+	if !holds(b, index) {
+		err := s.lookup(ctx, index, b)
+		if errors.Is(err, stream.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.Items[index-b.Header.First].Digest, nil
+}
+
+func holds(b *events.Batch, index uint64) bool {
+	return b.Header.First <= index && index-b.Header.First < uint64(len(b.Items))
+}
+
+// lookup makes b the batch of the event with the index.
+func (s *search) lookup(ctx context.Context, index uint64, b *events.Batch) error {
 	var seq uint64
 	err := s.fence.query(ctx, readBatchOf, func(scan func(...any) error) error { return scan(&seq) }, clickhouse.Named("index", index))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	msg, err := s.cfg.Lookup.Get(ctx, seq)
-	if errors.Is(err, stream.ErrNotFound) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b, err := events.UnmarshalBatch(msg.Data)
-	if err != nil || index < b.Header.First || index > b.Header.Last() {
-		return nil, errors.Join(err, fmt.Errorf("index %d is not in the batch at seq=%d", index, seq))
+	found, err := events.UnmarshalBatch(msg.Data)
+	if err != nil || !holds(found, index) {
+		return errors.Join(err, fmt.Errorf("index %d is not in the batch at seq=%d", index, seq))
 	}
-	return b.Items[index-b.Header.First].Digest, nil
+	*b = *found
+	return nil
 }
 
 // record marks duplicates and then says up to where was searched.

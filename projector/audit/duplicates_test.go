@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
@@ -156,23 +157,71 @@ func TestWhateverHappensToAMark(t *testing.T) {
 	}
 }
 
-// TestASearchThatFindsTooMuchTakesLess has more repeated events than one
-// search marks.
-func TestASearchThatFindsTooMuchTakesLess(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	const n = 1000
-	w.append(n, 1)
-	for range 2 {
-		w.again(func(i int, r *events.Record, _ *events.Item) { r.ID = fmt.Sprintf("e-%d", i%(n+1)) }, n)
+// replayed is a log of which a publisher has sent more events again than one
+// slice of a search marks. All of it was recorded an hour ago.
+func (w *world) replayed(n int) {
+	w.append(n/2, n/2)
+	for half := range 2 {
+		w.again(func(i int, r *events.Record, _ *events.Item) { r.ID = fmt.Sprintf("e-%d", half*n/2+i) }, n/2)
 	}
-	w.again(func(_ int, r *events.Record, _ *events.Item) { r.ID = "e-1000" }, 1)
-	p, _ := w.start(w.config(w.direct))
+	p, stop := w.start(w.config(w.direct))
 	w.awaitAll(p)
-	s := &search{cfg: &Config{}, fence: p.current(t)}
-	hashes, below, err := s.repeated(t.Context(), w.next())
-	if err != nil || len(hashes) != n+1 && below == w.next() || len(hashes) > maxRepeated {
-		t.Fatalf("%d hashes below %d, err %v", len(hashes), below, err)
+	if err := stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx := clickhouse.Context(w.t.Context(), clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
+	if err := w.direct.Exec(ctx, "ALTER TABLE batches UPDATE recorded = recorded - INTERVAL 1 HOUR WHERE 1"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestASearchGoesOnToItsEnd: what is due is marked at once however much of it is
+// repeated, also where a search was stopped on its way. When that was, by a
+// clock that was ahead, delays nothing.
+func TestASearchGoesOnToItsEnd(t *testing.T) {
+	t.Parallel()
+	const n = 3 * maxRepeated / 2
+	for name, stopped := range map[string]string{
+		"at once":     "",
+		"was stopped": "INSERT INTO searches (shard, below, found, ended) VALUES (0, 1600, 100, now64(6) + INTERVAL 1 DAY)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.replayed(n)
+			var searched uint64
+			if stopped != "" {
+				w.exec(stopped)
+				searched = 100
+			}
+			cfg := w.config(w.direct)
+			cfg.Lookup = w.log
+			p, _ := w.start(cfg)
+			w.awaitSearched()
+			if marked := w.count("SELECT uniqExact(`index`) FROM duplicates WHERE first + 1500 = `index` AND content = 'same'"); marked != n-searched {
+				t.Errorf("%d of %d are marked", marked, n-searched)
+			}
+			if most := w.count("SELECT max(found) FROM searches"); most > maxRepeated {
+				t.Errorf("%d were marked in one slice", most)
+			}
+			await(t, "it counts them", func() bool { return p.Status().Duplicates == n-searched })
+		})
+	}
+}
+
+// TestASearchThatFailsWaitsLonger: up to the time between two that do not.
+func TestASearchThatFailsWaitsLonger(t *testing.T) {
+	t.Parallel()
+	s := &search{cfg: &Config{SearchEvery: time.Hour}}
+	var waits []time.Duration
+	for range 40 {
+		waits = append(waits, s.rest(errUnsettled))
+	}
+	if d := cmp.Diff([]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, waits[:3]); d != "" || waits[12] != time.Hour || waits[39] != time.Hour {
+		t.Errorf("%s, then %s and %s", d, waits[12], waits[39])
+	}
+	if again := []time.Duration{s.rest(nil), s.rest(errUnsettled)}; again[0] != time.Second || again[1] != time.Second {
+		t.Errorf("after one that did not fail: %s", again)
 	}
 }
 

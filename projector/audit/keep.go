@@ -17,9 +17,10 @@ type Kept struct {
 	ending sync.WaitGroup
 }
 
-// Keep takes the fence of a shard as [Fence] does, and keeps it until End: a
-// projector that was running stands by for as long. One that is started takes
-// the fence all the same, and Still says so.
+// Keep takes the fence of a shard from whoever has it, returns once nothing of
+// theirs is being inserted any more, and keeps it until End: a projector that was
+// running stands by for as long. One that is started takes the fence all the
+// same, and Still says so.
 func Keep(ctx context.Context, cfg Config) (*Kept, error) {
 	cfg = cfg.withDefaults()
 	f, err := newFence(ctx, &cfg, new(open))

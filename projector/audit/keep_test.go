@@ -59,9 +59,7 @@ func TestWhoseKeepingWasEndedIsTold(t *testing.T) {
 	if still, err := k.Still(t.Context()); err != nil || !still {
 		t.Errorf("%v, %v: want that it is kept", still, err)
 	}
-	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
-		t.Fatal(err)
-	}
+	w.takeFence(t)
 	proxy.arm("'fenced') = 0", failed, nil)
 	if still, err := k.Still(t.Context()); err != nil || still {
 		t.Errorf("%v, %v: want that it was taken", still, err)

@@ -401,8 +401,12 @@ func (w *world) exec(sql string) {
 	}
 }
 
-// current is a fence for reading beside p.
-func (p *Projector) current(t *testing.T) *fence {
+// takeFence takes the fence from whoever has it, and leaves it as it is.
+func (w *world) takeFence(t *testing.T) {
 	t.Helper()
-	return fenceOf(t, &p.cfg)
+	k, err := Keep(t.Context(), w.config(w.direct))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.End()
 }

@@ -7,19 +7,6 @@ import (
 	"slices"
 )
 
-// Fence takes the fence of a shard from whoever has it, and returns once
-// nothing of theirs is being inserted any more. A projector that is running
-// stands by for a while and then takes it back: who needs it longer takes it
-// with Keep.
-func Fence(ctx context.Context, cfg Config) error {
-	cfg = cfg.withDefaults()
-	f, err := newFence(ctx, &cfg, new(open))
-	if err != nil {
-		return err
-	}
-	return f.acquire(ctx)
-}
-
 // nobody is the holder of a fence that was given up: the least of all names, so
 // that whoever takes it at the same moment has it.
 const nobody = ""
@@ -105,8 +92,8 @@ func Search(ctx context.Context, cfg Config) error {
 	if err := s.resume(ctx); err != nil {
 		return err
 	}
-	for s.from < there.Next {
-		if _, err := s.run(ctx, s.from+min(there.Next-s.from, maxSearched)); err != nil {
+	for s.begin(there.Next); s.from < s.until; {
+		if _, err := s.slice(ctx); err != nil {
 			return err
 		}
 	}

@@ -26,9 +26,7 @@ func TestAFenceThatWasTakenIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
-		t.Fatal(err)
-	}
+	w.takeFence(t)
 	if _, _, err := p.recover(t.Context()); !errors.Is(err, errFenced) {
 		t.Errorf("it took the fence back: %v", err)
 	}
@@ -50,9 +48,7 @@ func TestAFenceGivenUpIsTaken(t *testing.T) {
 	p, _ := w.start(cfg)
 	w.append(10)
 	w.awaitAll(p)
-	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
-		t.Fatal(err)
-	}
+	w.takeFence(t)
 	w.append(10)
 	await(t, "it stands by", func() bool { return p.Status().Standby })
 	if err := Release(t.Context(), w.config(w.direct)); err != nil {
@@ -124,9 +120,7 @@ func TestAnErrorIsNoTakeover(t *testing.T) {
 	p, _ := w.start(cfg)
 	w.append(10)
 	w.awaitAll(p)
-	if err := Fence(t.Context(), w.config(w.direct)); err != nil {
-		t.Fatal(err)
-	}
+	w.takeFence(t)
 	w.append(10)
 	await(t, "it stands by", func() bool { return p.Status().Standby })
 	proxy.arm("SELECT argMax(holder", failed, nil)
@@ -169,9 +163,7 @@ func TestAFenceTakenWithoutAnAnswerIsOurs(t *testing.T) {
 			if _, _, err := p.recover(t.Context()); err != nil {
 				t.Errorf("it stands by for itself: %v", err)
 			}
-			if err := Fence(t.Context(), w.config(w.direct)); err != nil {
-				t.Fatal(err)
-			}
+			w.takeFence(t)
 			if _, _, err := p.recover(t.Context()); !errors.Is(err, errFenced) {
 				t.Errorf("it took the fence back: %v", err)
 			}

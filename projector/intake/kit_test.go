@@ -83,7 +83,7 @@ func (r *rig) newKeyring(kek seal.KEK) *seal.Keyring {
 func (r *rig) intakeKeys(ctx context.Context) (set envelope.Set, err error) {
 	set.Now = time.Now()
 	from := set.Now.Truncate(24 * time.Hour)
-	if err := r.keyring.MakeIntakeKey(ctx, from, from.Add(48*time.Hour)); err != nil {
+	if _, err := r.keyring.MakeIntakeKey(ctx, from, from.Add(48*time.Hour)); err != nil {
 		return set, err
 	}
 	keys, err := r.keyring.IntakeKeys(ctx)

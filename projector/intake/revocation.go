@@ -19,7 +19,7 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 	if scope == "" {
 		return nil, nil
 	}
-	d, feed := &c.event.Data, c.tenant.FeedKey()
+	d, feed := &c.event.Data, c.tenant.FeedKeyFor(scope)
 	r := &events.Revocation{
 		Scope: scope, Hash: feed.Hash(scope, d.Issuer, d.RevokedID(scope)), FeedKey: feed.Generation,
 		IssuedBefore: cutoff(scope, c.event),
@@ -33,14 +33,13 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 // for the scopes that have one: what a scheduled revocation says nothing of is
 // issued until it starts.
 func cutoff(scope events.Scope, ev *events.Event) events.Timestamp {
-	switch scope {
-	case events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant:
-		if ev.Data.IssuedBefore != 0 {
-			return ev.Data.IssuedBefore
-		}
-		return max(events.TimestampOf(ev.Time), ev.Data.Starts)
-	default:
+	switch {
+	case !scope.HasCutoff():
 		return 0
+	case ev.Data.IssuedBefore != 0:
+		return ev.Data.IssuedBefore
+	default:
+		return max(events.TimestampOf(ev.Time), ev.Data.Starts)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		event("token of unknown expiry", events.TokenRevoked, events.Data{TokenID: "j2"}),
 		event("session", events.SessionRevoked, events.Data{SessionID: "s1"}),
 		event("short session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: soon}),
-		event("long session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: far, IssuedBefore: before}),
+		event("long session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: far}),
 		event("subject", events.SubjectRevoked, events.Data{Subject: "alice@example.com"}),
 		event("subject before", events.SubjectRevoked, events.Data{Subject: "alice@example.com", IssuedBefore: before}),
 		event("client", events.ClientRevoked, events.Data{ClientID: "app", IssuedBefore: before}),
@@ -53,9 +53,12 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 
 	tenant, err := r.keyring.Tenant(t.Context(), "acme")
 	r.check(err)
-	feed := tenant.FeedKey()
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
-		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: 1}
+		feed, generation := tenant.FeedKeyFor(scope), uint32(1)
+		if scope == events.ScopeKey {
+			generation = events.StandingGeneration
+		}
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: generation}
 	}
 	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
 		r.Starts, r.NotAfter = starts, notAfter

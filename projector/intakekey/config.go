@@ -16,7 +16,7 @@ import (
 // Keyring is where the keys are: see seal.Keyring for the contract.
 type Keyring interface {
 	IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error)
-	MakeIntakeKey(ctx context.Context, notBefore, expires time.Time) error
+	MakeIntakeKey(ctx context.Context, notBefore, expires time.Time) (made bool, err error)
 	DestroyIntakeKey(ctx context.Context, key envelope.PublicKey) error
 }
 

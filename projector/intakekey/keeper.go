@@ -61,14 +61,14 @@ func (k *Keeper) Status() Status {
 
 // Run looks after the keys and answers requests until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	stop := func() {}
-	defer func() { stop() }()
 	for serving := false; ; {
 		err := k.turn(ctx)
 		if err == nil && !serving { // from here on it knows the time
-			if stop, err = k.serve(ctx); err != nil {
+			stop, err := k.serve(ctx)
+			if err != nil {
 				return fmt.Errorf("intake keys: %w", err)
 			}
+			defer stop() // once
 			serving = true
 		}
 		if k.pause(ctx, err) != nil {
@@ -104,32 +104,37 @@ func (k *Keeper) turn(ctx context.Context) error {
 		return err
 	}
 	now := k.cfg.Now(state.Now)
-	if err := k.make(ctx, now); err != nil {
-		return err
+	keys, err := k.cfg.Keyring.IntakeKeys(ctx) // one that cannot be read keeps nobody from making others
+	missing, failed := k.make(ctx, keys, now)
+	if failed != nil {
+		return errors.Join(err, failed)
 	}
-	keys, err := k.cfg.Keyring.IntakeKeys(ctx)
-	keys, failed := k.destroy(ctx, keys, state, now)
+	if missing {
+		keys, err = k.cfg.Keyring.IntakeKeys(ctx)
+	}
+	keys, failed = k.destroy(ctx, keys, state, now)
 	k.note(keys, now)
 	return errors.Join(err, failed)
 }
 
-// make makes the key for now, and the one behind it when that is due.
-func (k *Keeper) make(ctx context.Context, now time.Time) error {
-	known, err := k.cfg.Keyring.IntakeKeys(ctx)
-	if err != nil {
-		k.cfg.Logger.Error("an intake key cannot be read", "err", err) // others are made all the same
-	}
+// make makes the key for now, and the one behind it when that is due. Missing
+// says that one was not among the known, whoever has made it.
+func (k *Keeper) make(ctx context.Context, known []envelope.PrivateKey, now time.Time) (missing bool, err error) {
 	for _, at := range []time.Time{now, now.Add(k.cfg.Ahead + k.cfg.Overlap)} {
 		from, until := k.piece(at)
 		if has(known, from) {
 			continue
 		}
-		if err := k.cfg.Keyring.MakeIntakeKey(ctx, from, until); err != nil {
-			return err
+		missing = true
+		made, err := k.cfg.Keyring.MakeIntakeKey(ctx, from, until)
+		if err != nil {
+			return missing, err
 		}
-		k.cfg.Logger.Info("intake key made", "from", from, "until", until)
+		if made {
+			k.cfg.Logger.Info("intake key made", "from", from, "until", until)
+		}
 	}
-	return nil
+	return missing, nil
 }
 
 // piece is from when until when the key is used whose piece of time at is in.

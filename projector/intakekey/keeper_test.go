@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
@@ -145,9 +147,14 @@ func TestThereIsAlwaysAKeyAndTheNextOneIsKnown(t *testing.T) {
 func TestKeepersAtOnceMakeOneKey(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	keepers := []*Keeper{h.keeper(), h.keeper(), h.keeper(), h.keeper()}
 	var all sync.WaitGroup
-	for _, k := range keepers {
+	logged := make([]bytes.Buffer, 4)
+	told := ""
+	for i := range logged {
+		cfg := h.config()
+		cfg.Logger = slog.New(slog.NewTextHandler(&logged[i], nil))
+		k, err := New(cfg)
+		h.check(err)
 		all.Go(func() {
 			if err := k.turn(t.Context()); err != nil {
 				t.Error(err)
@@ -155,6 +162,12 @@ func TestKeepersAtOnceMakeOneKey(t *testing.T) {
 		})
 	}
 	all.Wait()
+	for i := range logged {
+		told += logged[i].String()
+	}
+	if n := strings.Count(told, "intake key made"); n != 2 {
+		t.Errorf("told of %d that were made:\n%s", n, told)
+	}
 	keys := h.keys()
 	begins := map[time.Time]bool{}
 	for _, k := range keys {
@@ -354,6 +367,65 @@ func TestWhoeverPublishesIsAnswered(t *testing.T) {
 			t.Errorf("the time is off by %s", off)
 		}
 	}
+}
+
+// TestASubscriptionThatFailsIsAnError: over a connection that is closed nobody is
+// answered, and Run says so.
+func TestASubscriptionThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	cfg := h.config()
+	cfg.Conn = natsdtest.Connect(t, h.server, natsd.Projector)
+	cfg.Conn.Close()
+	k, err := New(cfg)
+	h.check(err)
+	if err := k.Run(t.Context()); !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestAnAnswerSaysTheServersTime, which is not that of the process: by it the
+// publisher picks the key.
+func TestAnAnswerSaysTheServersTime(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	k := h.keeper()
+	h.turn(k) // so that it knows the time
+	stop, err := k.serve(t.Context())
+	h.check(err)
+	defer stop()
+	set, err := stream.IntakeKeys(t.Context(), natsdtest.Connect(t, h.server, natsd.Issuer))
+	h.check(err)
+	if off := h.now().Sub(set.Now); off < -time.Minute || off > time.Minute || set.Current(set.Now).IsZero() {
+		t.Errorf("%s off: %+v", off, set)
+	}
+}
+
+// TestKeysAreReadOnceATurn, where none is missing.
+func TestKeysAreReadOnceATurn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	cfg := h.config()
+	counted := &countedKeyring{Keyring: cfg.Keyring}
+	cfg.Keyring = counted
+	k, err := New(cfg)
+	h.check(err)
+	h.turn(k)
+	before := counted.reads
+	if h.turn(k); counted.reads != before+1 {
+		t.Errorf("read %d times", counted.reads-before)
+	}
+}
+
+// countedKeyring counts how often all keys are read.
+type countedKeyring struct {
+	Keyring
+	reads int
+}
+
+func (c *countedKeyring) IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error) {
+	c.reads++
+	return c.Keyring.IntakeKeys(ctx)
 }
 
 // TestADestroyThatFailedIsDoneAgain: an error of the store leaves the key marked.

@@ -17,11 +17,14 @@ const group = "intakekeys"
 // serve answers requests until the function that it returns is called.
 func (k *Keeper) serve(ctx context.Context) (stop func(), err error) {
 	end, err := stream.ServeTogether(ctx, k.cfg.Conn, stream.IntakeKeysSubject, group, k.answer)
+	if err != nil {
+		return nil, err
+	}
 	return func() {
 		if err := end(); err != nil {
 			k.cfg.Logger.Warn("subscription to requests for intake keys not ended", "err", err)
 		}
-	}, err
+	}, nil
 }
 
 // answer gives all the same answer, and none where there is none to be trusted:

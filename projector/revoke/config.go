@@ -3,14 +3,13 @@ package revoke
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/faults"
 )
 
 // Keys is where feed keys come from: every living generation of every tenant.
@@ -85,21 +84,16 @@ func def(d *time.Duration, value time.Duration) {
 // Validate reports all faults of c.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Conn != nil, "conn is missing")
-	check(c.Shards <= events.MaxShards, "shards %d: want 1 to %d", c.Shards, events.MaxShards)
-	check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
-	check(c.Keys != nil, "keys are missing")
-	check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
-	check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
-	check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
-	check(c.SweepEvery >= 10*time.Millisecond, "sweep every %s: want at least 10ms", c.SweepEvery)
-	check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
-	check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
-	return errors.Join(errs...)
+	var f faults.List
+	f.Check(c.Conn != nil, "conn is missing")
+	f.Check(c.Shards <= events.MaxShards, "shards %d: want 1 to %d", c.Shards, events.MaxShards)
+	f.Check(len(c.Key) == ed25519.PrivateKeySize, "key: want an Ed25519 private key of %d bytes", ed25519.PrivateKeySize)
+	f.Check(c.Keys != nil, "keys are missing")
+	f.Check(c.Heartbeat >= 50*time.Millisecond && c.Heartbeat <= 5*time.Second, "heartbeat %s: want 50ms to 5s", c.Heartbeat)
+	f.Check(c.SnapshotEvery >= 100*time.Millisecond, "snapshot every %s: want at least 100ms", c.SnapshotEvery)
+	f.Check(c.RefreshEvery >= c.SnapshotEvery, "refresh every %s: want at least snapshot every, %s", c.RefreshEvery, c.SnapshotEvery)
+	f.Check(c.SweepEvery >= 10*time.Millisecond, "sweep every %s: want at least 10ms", c.SweepEvery)
+	f.Check(c.StandbyFor >= 2*c.Heartbeat, "standby for %s: want at least twice the heartbeat, %s", c.StandbyFor, c.Heartbeat)
+	f.Check(c.ClockSkew > 0 && c.ClockSkew <= time.Minute, "clock skew %s: want up to 1m", c.ClockSkew)
+	return f.Err()
 }

@@ -21,11 +21,14 @@ const keysGroup = "revoke"
 // of the keys: where a tenant is new every verifier asks at once.
 func (r *Revoker) serveKeys(ctx context.Context) (stop func(), err error) {
 	end, err := stream.ServeTogether(ctx, r.cfg.Conn, stream.FeedKeysSubject, keysGroup, r.answer)
+	if err != nil {
+		return nil, err
+	}
 	return func() {
 		if err := end(); err != nil {
 			r.cfg.Log.Warn("subscription to key requests not ended", "err", err)
 		}
-	}, err
+	}, nil
 }
 
 // answer gives no answer where there is none to be trusted: the verifier asks

@@ -50,6 +50,35 @@ func (r *Revoker) recover(ctx context.Context, js jetstream.JetStream, logs []*s
 	return w, nil
 }
 
+// Check reads the control lanes of all logs to their ends and says whether a
+// feed can be made of them. It publishes and stores nothing.
+func Check(ctx context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("check logs: %w", err)
+	}
+	js, err := jetstream.New(cfg.Conn)
+	if err != nil {
+		return fmt.Errorf("check logs: %w", err)
+	}
+	r := New(cfg)
+	logs, err := r.logs(ctx, js)
+	if err != nil {
+		return fmt.Errorf("check logs: %w", err)
+	}
+	ends, err := headOf(ctx, js, logs)
+	if err != nil {
+		return fmt.Errorf("check logs: %w", err)
+	}
+	w := &writer{r: r, set: revocation.NewSet(len(logs)), head: ends, by: r.clock.now()}
+	defer w.close()
+	for _, log := range logs {
+		if err := w.follow(ctx, log, 0); err != nil {
+			return fmt.Errorf("check logs: %w", err)
+		}
+	}
+	return nil
+}
+
 // headOf is a head at the end of the control lane of every log, whose positions
 // are not known yet.
 func headOf(ctx context.Context, js jetstream.JetStream, logs []*stream.Log) (h revocation.Head, err error) {

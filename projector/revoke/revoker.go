@@ -166,15 +166,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 // term is one time as the writer: find out where the feed stands, then
 // continue it until something is uncertain.
-func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) {
-	err = stream.CheckShards(ctx, js, r.cfg.Shards) // a log that is not read would be revocations that nobody is told of
-	if errors.Is(err, stream.ErrShards) {
-		return fmt.Errorf("%w: %w", errFatal, err)
-	}
-	if err != nil {
-		return err
-	}
-	logs, err := stream.OpenLogs(ctx, js, r.cfg.Shards)
+func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) error {
+	logs, err := r.logs(ctx, js)
 	if err != nil {
 		return err
 	}
@@ -188,6 +181,19 @@ func (r *Revoker) term(ctx context.Context, js jetstream.JetStream) (err error) 
 	r.takeovers.Add(1)
 	r.cfg.Log.Info("revocation feed continues", "stream", stream.RevocationsStream, "seq", w.head.Seq, "last", w.head.Position, "count", w.set.Len())
 	return w.run(ctx)
+}
+
+// logs opens those of all shards: one that is not read would be revocations that
+// nobody is told of.
+func (r *Revoker) logs(ctx context.Context, js jetstream.JetStream) ([]*stream.Log, error) {
+	err := stream.CheckShards(ctx, js, r.cfg.Shards)
+	if errors.Is(err, stream.ErrShards) {
+		return nil, fmt.Errorf("%w: %w", errFatal, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stream.OpenLogs(ctx, js, r.cfg.Shards)
 }
 
 // flushWait bounds what is done after Run was told to stop.

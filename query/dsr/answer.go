@@ -39,12 +39,23 @@ type Receipt struct {
 	Received     time.Time `json:"received_time"`
 	Encoded      string    `json:"encoded_request"`
 	ID           string    `json:"subject_request_id"`
+
+	Extensions map[string]ReceiptExtension `json:"extensions"`
 }
 
-// ReceiptOf is the same each time that a request is sent. What it repeats of the
-// request names nobody.
-func ReceiptOf(sent *Request, r *erasure.Request, a *erasure.Asked) Receipt {
-	return Receipt{ControllerID: r.Tenant, Expected: a.Due.UTC(), Received: a.At, Encoded: sent.encoded, ID: sent.ID}
+// ReceiptExtension is what OpenDSR has no words for, under our domain.
+type ReceiptExtension struct {
+	RequestID string `json:"request_id"`     // ours
+	Salt      string `json:"salt,omitempty"` // of an erasure, until it is carried out: see package receipt
+}
+
+// ReceiptOf is the same each time that a request is sent, but for the salt, which goes
+// with the person. What it repeats of the request names nobody.
+func (s *Signer) ReceiptOf(sent *Request, r *erasure.Request, a *erasure.Asked) Receipt {
+	return Receipt{
+		ControllerID: r.Tenant, Expected: a.Due.UTC(), Received: a.At, Encoded: sent.encoded, ID: sent.ID,
+		Extensions: map[string]ReceiptExtension{s.domain: {r.ID, r.Salt}},
+	}
 }
 
 // redacted is the request in base64, without what it says of a person: the values

@@ -11,15 +11,19 @@
 // # Guarantees
 //
 //   - A request that cannot be carried out as it stands is refused, and none of what
-//     it says is passed over: a member that is not known, is there twice or is in
-//     capitals, an identity that nobody can be found by, several people.
+//     it says is passed over: a member that is not known, is there twice or is
+//     another spelling of one of ours, an identity that nobody can be found by, several people.
 //   - Identities as md5 or sha1 are refused, and told apart from sha256, which is too:
 //     a hash of a name is found by trying, and finds nobody here.
 //   - What a request says always reads the same, however its JSON is written.
 //   - No answer, callback or error repeats the value of an identity. A receipt repeats
-//     the request without it, and without callbacks and the extensions of others.
+//     the request without it, and without callbacks and the extensions of others. That of
+//     an erasure gives its sender the salt of what it will leave (package receipt), as
+//     long as the person is not erased.
 //   - Every answer and callback verifies under the certificate, over the very bytes of
 //     its body, with nothing but a standard library.
+//   - Of what is configured as the certificate only certificates are shown, and
+//     never a private key that is in the same file.
 //   - Every state of a request has one status in each protocol. What was denied is never
 //     completed or fulfilled; erased, already_erased and no_match are told apart.
 //

@@ -119,6 +119,7 @@ func TestParseRefuses(t *testing.T) {
 		"twice, escaped":      {`"api_version"`, `"\u0072egulation":"ccpa","api_version"`, "body", "twice"},
 		"in capitals":         {`"regulation"`, `"Regulation"`, "body", "lower case"},
 		"in capitals, within": {`"identity_value"`, `"Identity_Value"`, "body", "lower case"},
+		"twice, folded":       {`"status_callback_urls"`, `"ſubject_identities":[` + identity(CustomerID, "bob", Raw) + `],"status_callback_urls"`, "body", "lower case"},
 		"twice within":        {`"identity_format":"raw"`, `"identity_format":"raw","identity_format":"raw"`, "body", "twice"},
 		"twice, of others":    {`{"Anything"`, `{"x":1,"x":2,"Anything"`, "body", "twice"},
 		"not known of ours":   {`{"iss"`, `{"sub":"x","iss"`, "extensions", "nothing else"},
@@ -127,7 +128,7 @@ func TestParseRefuses(t *testing.T) {
 		"something behind":    {"}}}", "}}}{}", "body", "follows"},
 		"not complete":        {"}}}", "}}", "body", "object"},
 		"another shape":       {`["https://controller.example/cb?alice@example.com"]`, `"alice"`, "status_callback_urls", "shape"},
-		"too deep":            {"1.50", strings.Repeat("[", 20) + strings.Repeat("]", 20), "body", "nested"},
+		"too deep":            {"1.50", strings.Repeat("[", 40) + strings.Repeat("]", 40), "body", "nested"},
 	} {
 		body := strings.Replace(good, c.old, c.put, 1)
 		_, err := Parse([]byte(body), "dsr.example", "")
@@ -281,6 +282,22 @@ func TestSign(t *testing.T) {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// TestCertificateIsAllThatIsShown: a certificate and its key are often in one file.
+func TestCertificateIsAllThatIsShown(t *testing.T) {
+	t.Parallel()
+	all := keys(t)
+	cert, key := certify(t, all["ECDSA"], "dsr.example")
+	issuer, _ := certify(t, all["RSA"], "authority.example")
+	together := slices.Concat([]byte("Bag Attributes: alice\n"), key, cert, issuer)
+	s, err := New(Config{Certificate: together, Key: together})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(s.Certificate()), string(cert)+string(issuer); got != want {
+		t.Errorf("%d bytes of something else than the %d of the chain; a private key: %t", len(got), len(want), strings.Contains(got, "PRIVATE KEY"))
 	}
 }
 

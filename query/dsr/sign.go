@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,7 +37,7 @@ const Kind = "opendsr.status"
 type Config struct {
 	// Certificate and Key are PEM: of a certificate that an authority issued for
 	// Domain, the leaf first, and its key: RSA of at least 2048 bits, or ECDSA on
-	// P-256, P-384 or P-521 (FIPS 186-4). Required.
+	// P-256, P-384 or P-521 (FIPS 186-4). Both may be in one file. Required.
 	Certificate, Key []byte
 
 	// Domain is the one on which requests are received. Default the first name in
@@ -74,7 +75,16 @@ func New(cfg Config) (*Signer, error) {
 	if cfg.URL == "" {
 		cfg.URL = "https://" + cfg.Domain + "/v1/opendsr"
 	}
-	return &Signer{domain: cfg.Domain, url: strings.TrimSuffix(cfg.URL, "/"), certificate: cfg.Certificate, key: key}, nil
+	return &Signer{domain: cfg.Domain, url: strings.TrimSuffix(cfg.URL, "/"), certificate: encode(pair.Certificate), key: key}, nil
+}
+
+// encode is a chain in PEM, and nothing else of the file that it came from: the key
+// is often in there too.
+func encode(chain [][]byte) (out []byte) {
+	for _, der := range chain {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
 }
 
 func suits(leaf *x509.Certificate) bool {
@@ -91,7 +101,7 @@ func suits(leaf *x509.Certificate) bool {
 // Domain is the one that signs, and whose extensions are ours.
 func (s *Signer) Domain() string { return s.domain }
 
-// Certificate is PEM: what signatures are verified with.
+// Certificate is PEM: what signatures are verified with, which anybody may have.
 func (s *Signer) Certificate() []byte { return s.certificate }
 
 // Sign is the header of what has this body: a signature over its SHA-256, RSA as

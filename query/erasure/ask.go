@@ -49,7 +49,7 @@ type Asked struct {
 	said     events.Ref
 	position uint64
 	ended    uint64   // where it was withdrawn
-	told     []uint64 // of each callback: the position of the last step that it needs no more
+	done     []uint64 // of each callback: the position of the last step that it needs no more
 }
 
 // askKey finds a request by an ask.
@@ -69,7 +69,7 @@ func askOf(e lane.Entry) Asked {
 	}
 	n, _ := strconv.Atoi(a[attrCallbacks])
 	n = min(max(n, 0), MaxCallbacks)
-	return Asked{Ref: ref, At: time.UnixMicro(e.Record.Received).UTC(), Callbacks: n, said: said, position: e.Index, told: make([]uint64, n)}
+	return Asked{Ref: ref, At: time.UnixMicro(e.Record.Received).UTC(), Callbacks: n, said: said, position: e.Index, done: make([]uint64, n)}
 }
 
 // ask adds a to r. One ask too many is recorded all the same, and not told.
@@ -80,7 +80,7 @@ func (b *book) ask(r *Request, a Asked) {
 	}
 	a.Due = r.Due
 	if len(r.Asks) >= MaxAsks {
-		a.Callbacks, a.told = 0, nil
+		a.Callbacks, a.done = 0, nil
 	}
 	r.Asks = append(r.Asks, a)
 	b.asks[askKey{r.Tenant, a.Ref}] = r
@@ -136,7 +136,8 @@ func (r *Request) judgeWithdrawal(record *events.Record) (State, error) {
 
 // AskFor records a request that came by an ask. Sent again it is the same request
 // and nothing more; the error wraps ErrTaken where it says something else under
-// the same id of the same sender.
+// the same id of the same sender. The salt is theirs as it is of who calls Receive, until
+// the subject is erased.
 func (w *Workflow) AskFor(ctx context.Context, in Input, a Ask) (Request, Asked, error) {
 	t, err := w.tenant(ctx, in.Tenant)
 	if err != nil {
@@ -152,6 +153,9 @@ func (w *Workflow) AskFor(ctx context.Context, in Input, a Ask) (Request, Asked,
 		return Request{}, Asked{}, err
 	case got.said != said:
 		return Request{}, Asked{}, ErrTaken
+	}
+	if r.Type == Erasure {
+		r.Salt = w.saltOf(ctx, &r)
 	}
 	return r, got, w.keepTarget(ctx, &r, &got, a)
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/query/deadline"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
 
@@ -92,12 +94,54 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestSoonerIsTold: who asked before is told that the deadline has moved, who moved it
+// knows.
+func TestSoonerIsTold(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	r := s.askedBy("r", 1, 1)
+	s.askedBy("q", 2, 1)
+	s.receivedAt("p", start.AddDate(0, 0, -25))
+	for n := range r.Asks {
+		if got := r.steps(&r.Asks[n]); len(got) != 1 || got[0].What != StepJoined {
+			t.Errorf("ask %d is told %+v", n, got)
+		}
+	}
+	if first, _, found := r.next(&r.Asks[0], 0); !found || first.Position != 3 {
+		t.Errorf("%+v", first)
+	}
+}
+
 func ask(by, id, said string, urls ...string) Ask {
 	return Ask{By: by, ID: id, Said: said, Callbacks: urls}
 }
 
 func input(subject string) Input {
 	return Input{Tenant: "acme", Issuer: "https://id.acme", Subject: subject, Type: Erasure, Regulation: GDPR, Actor: "agent"}
+}
+
+// TestDeadlineRunsFromTheFirstReceipt: a request that was recorded today was received
+// before by who joins it.
+func TestDeadlineRunsFromTheFirstReceipt(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	o := open(t, kit, nil)
+	today := o.receive("alice")
+	in := input("alice")
+	in.Received = time.Now().AddDate(0, 0, -25).Truncate(time.Second)
+	due := deadline.Default().Answer(in.Received, GDPR)
+	joined, a := o.askFor(in, ask("agent", "id-1", "erase alice"))
+	if joined.ID != today.ID || !joined.Received.Equal(in.Received) || !joined.Due.Equal(due) || !a.Due.Equal(due) {
+		t.Errorf("received %s, due %s, told %s, want %s and %s", joined.Received, joined.Due, a.Due, in.Received, due)
+	}
+	kit.Run(o.Run)
+	o.act(today.ID, Verified, "handler")
+	o.act(today.ID, Approved, "approver")
+	o.until(today.ID, Completed)
+	if got, _ := o.receipt(today.ID); !got.Received.Equal(in.Received) || !got.Due.Equal(due) {
+		t.Errorf("the receipt says received %s, due %s", got.Received, got.Due)
+	}
 }
 
 // TestAskFor: an id of a sender's is one request, in every process, and says one
@@ -125,6 +169,17 @@ func TestAskFor(t *testing.T) {
 		t.Errorf("another request under the same id: %v", err)
 	}
 	joined, a, err := one.AskFor(t.Context(), input("alice"), ask("another", "id-1", "erase alice"))
+	if again, _ := one.askFor(input("alice"), ask("agent", "id-1", "erase alice")); got[0].Salt == "" || again.Salt != got[0].Salt || joined.Salt != got[0].Salt {
+		t.Errorf("who asked is given the salt %q, asking again %q, joining %q", got[0].Salt, again.Salt, joined.Salt)
+	}
+	if found, _, _ := one.FindAsk(t.Context(), "acme", "agent", "id-1"); found.Salt != "" {
+		t.Errorf("who looks is given the salt %q", found.Salt)
+	}
+	access := input("alice")
+	access.Type = Access
+	if r, _ := one.askFor(access, ask("agent", "id-4", "what of alice")); r.Salt != "" {
+		t.Errorf("of what leaves no receipt, the salt is %q", r.Salt)
+	}
 	if err != nil || joined.ID != got[0].ID || len(joined.Asks) != 2 || joined.Last().What != StepJoined || a.Ref == joined.Asks[0].Ref {
 		t.Errorf("another sender under the same id: %v %+v", err, joined)
 	}

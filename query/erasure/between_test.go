@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/erasure/ledger"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/receipt"
 	"github.com/rescindhq/rescind/query/recipient"
@@ -49,6 +50,7 @@ func TestHoldsMeetRecipients(t *testing.T) {
 	t.Run("more recipients than can be named", func(t *testing.T) { h.in(t).manyUntold(c, many) })
 	t.Run("a clock that was wrong", func(t *testing.T) { h.in(t).wrongClock(c, crm) })
 	t.Run("an audience that many come upon", func(t *testing.T) { h.in(t).sameStranger(c) })
+	t.Run("the end of what was kept to tell them", func(t *testing.T) { h.in(t).noticesEnd(c, crm) })
 	t.Run("what was disclosed in flight", func(t *testing.T) { h.in(t).toldFromFlight(c) })
 }
 
@@ -189,6 +191,28 @@ func (h *house) sameStranger(c *circle) {
 		if !ev.Time.Equal(writes.all[0].Time) {
 			h.t.Fatalf("%d findings about it under one id, and not the same", len(writes.all))
 		}
+	}
+}
+
+// noticesEnd: the ledger says that the key of the notices is gone, so that no restored
+// keyring brings it back.
+func (h *house) noticesEnd(c *circle, up *receiver) {
+	h.t.Helper()
+	book, err := ledger.Open(h.t.TempDir(), ledger.Key{ID: "0123abcd"})
+	h.check(err)
+	h.disclosed("zoe", up.id)
+	id := h.approve("zoe")
+	_, stop := h.process(c, func(cfg *erasure.Config) { cfg.Ledger = book })
+	defer stop()
+	h.until(id, erasure.Completed)
+	entered := false
+	h.check(book.Read(h.t.Context(), func(e ledger.Entry) error {
+		line, is := e.(ledger.Hold)
+		entered = entered || is && line == ledger.Hold{Tenant: "acme", Key: erasure.NoticesOf("acme", id), Request: ledger.DigestOf(id), At: line.At}
+		return nil
+	}))
+	if !entered {
+		h.t.Error("the key of the notices is not in the ledger")
 	}
 }
 

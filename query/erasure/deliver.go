@@ -43,7 +43,7 @@ func (n *notifier) tellOne(ctx context.Context, r *Request, to string) (answered
 	if now, err := n.Get(r.ID, r.isOf); err != nil || !slices.Contains(now.unanswered(), to) {
 		return true, err
 	}
-	if a, there := n.answered(place); there {
+	if a, there := n.replyOf(place); there {
 		return true, n.settled(ctx, r, place, a) // they are not asked again because we could not write it down
 	}
 	tried, err := n.triedOf(ctx, place)
@@ -89,7 +89,7 @@ func (n *notifier) settled(ctx context.Context, r *Request, place stream.Notice,
 	return nil
 }
 
-func (n *notifier) answered(place stream.Notice) (reply, bool) {
+func (n *notifier) replyOf(place stream.Notice) (reply, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a, there := n.said[place]

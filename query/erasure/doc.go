@@ -28,9 +28,11 @@
 //   - A denial names one of [DenialReasons].
 //   - Where the same subject asks for the same under the same regulation while
 //     that is open, the second joins the first, and brings it no step further.
-//   - A deadline is stated when a request is received, by the rules of that day,
-//     and moves by an extension alone: once, with a reason, of which the subject
-//     was told, told and recorded within the first period.
+//   - A deadline is stated when a request is received, by the rules of that day. It
+//     moves by an extension: once, with a reason, of which the subject
+//     was told, told and recorded within the first period. And while a request is not
+//     carried out, by who joins it with an ask that had reached the controller before: it runs
+//     from there.
 //   - A request that is due within [SoonDays], late, or whose receipt was not
 //     confirmed in time, and a hold whose review is overdue, is found: once for
 //     each deadline, however many processes look and start. What was found of a
@@ -42,7 +44,8 @@
 //   - What a hold matches of a subject opens, at every moment of their erasure,
 //     until the last hold that keeps it is released; nothing else of theirs does. A hold that is on the log before
 //     the key goes is heeded, also one that is placed while an erasure is
-//     carried out. A hold that is placed later keeps what others still keep.
+//     carried out. A hold that is placed later keeps what others still keep; one that
+//     names somebody whose key goes is refused.
 //     What an intake had sealed before the fence is kept too, however late it
 //     logs it.
 //   - A request that a hold keeps from being complete is partial and says by
@@ -59,11 +62,11 @@
 //     and no other recipient waits for them. Up to 64 are told at once, half of them such
 //     of whom the last attempt failed; each of one thing after the other, the oldest
 //     request first. Nothing is remembered of what was settled. A process that has lost
-//     Notifying.Lock sends no more.
+//     Notifying.Lock or Telling.Lock sends no more.
 //   - When all are settled no byte of ours opens to a notice. Before that nobody
 //     but its recipient can read it.
 //   - What was destroyed is in the erasure ledger before the request is said to be
-//     carried out.
+//     carried out, and keys of callbacks and notices before the log says the last of them.
 //   - However many requests wait, some of them are carried out at a time, those of
 //     one person in their order.
 //   - Stopped at any step, the worker resumes and the request is completed
@@ -95,7 +98,8 @@
 //     first) and no_match (nothing was known of the subject when the request
 //     came; what the request itself said is destroyed all the same).
 //   - A renewal that was stopped between the new key and its event is completed by the
-//     next one of the same person on the same basis, and is one.
+//     next one of the same person on the same basis, and is one. Nobody waits for one that
+//     was stopped before the key: it has no deadline, and is not counted as open.
 //   - Who was forgotten is known again only after [Workflow.Renew], which is on
 //     the log with who, why and on what basis, before and after; under a new
 //     reference, and what was erased stays so.
@@ -126,7 +130,9 @@
 //
 // Without [Config.Exports] it does not carry out access and portability, which are
 // recorded and their deadlines kept. It tells recipients of erasures alone, and does not know whom
-// somebody told by other ways than tokens and exports. Deleting sealed bytes is left to their
+// somebody told by other ways than tokens and exports. A hold that names nobody, but a
+// client or a time, can be placed while a person's key goes: it keeps what else it matches, and nothing of theirs;
+// so does one by subject that an intake had taken before the fence and logs after the key has gone. Deleting sealed bytes is left to their
 // retention: this is erasure by destruction of the only key.
 //
 // # Sources

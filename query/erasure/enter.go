@@ -3,6 +3,7 @@ package erasure
 import (
 	"context"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/erasure/ledger"
 )
@@ -21,17 +22,21 @@ func (w *Workflow) enter(ctx context.Context, r *Request, gone seal.Destroyed, k
 	if w.cfg.Ledger == nil {
 		return nil
 	}
-	now, err := w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant }) // it was revoked since
+	now, err := w.Get(r.ID, r.isOf) // it was revoked since
 	if err != nil {
 		return err
 	}
-	request, at := ledger.DigestOf(r.ID), w.cfg.Now().UTC()
-	entries := []ledger.Entry{ledger.Person{
-		Tenant: r.Tenant, Ref: r.subject, Key: gone.KeyFingerprint, Request: request, Shard: r.Shard, Index: now.Last().Position, At: at,
-		Held: k.parts > 0, Refused: now.refused,
-	}}
-	for _, h := range w.released(r) {
-		entries = append(entries, ledger.Hold{Tenant: r.Tenant, Key: h.KeyOf(r.subject), Request: request, At: at})
+	return w.cfg.Ledger.Append(ctx, ledger.Person{
+		Tenant: r.Tenant, Ref: r.subject, Key: gone.KeyFingerprint, Request: ledger.DigestOf(r.ID), Shard: r.Shard, Index: now.Last().Position,
+		At: w.cfg.Now().UTC(), Held: k.parts > 0, Refused: now.refused,
+	})
+}
+
+// destroyBeside destroys a key that something about r is sealed under beside the person's
+// own, and enters that into the ledger as enter does.
+func (w *Workflow) destroyBeside(ctx context.Context, r *Request, key events.Ref) error {
+	if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, key); err != nil || w.cfg.Ledger == nil {
+		return err
 	}
-	return w.cfg.Ledger.Append(ctx, entries...)
+	return w.cfg.Ledger.Append(ctx, ledger.Hold{Tenant: r.Tenant, Key: key, Request: ledger.DigestOf(r.ID), At: w.cfg.Now().UTC()})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/lane"
+	"github.com/rescindhq/rescind/query/receipt"
 )
 
 // The attributes of request.executed: what is known when a key has gone, and
@@ -22,7 +23,7 @@ const (
 	attrKeptBy    = "kept"       // of request.executed: <hold>:<parts>, separated by spaces
 	attrKeptParts = "kept_parts" // of the same
 	attrKeptHolds = "kept_holds" // of the same: how many holds keep something
-	attrResidue   = "residue"    // of the same: RFC 3339, or never
+	attrResidue   = "residue"    // of the same: RFC 3339, or never; left out where nobody can say
 	attrTokens    = "tokens"     // of the same: how many lived
 )
 
@@ -40,7 +41,7 @@ type execution struct {
 	keeps   []keeps // the first of them
 	holds   int
 	parts   int
-	residue time.Time // zero: never
+	residue *receipt.Residue // nil where nobody could say
 	tokens  *uint64
 }
 
@@ -53,7 +54,7 @@ type keeps struct {
 // execute folds a request.executed.
 func (r *Request) execute(e lane.Entry) {
 	a := e.Record.Attributes
-	x := &execution{at: r.Last().At, place: e.Place, heeded: a[attrHolds], residue: instant(e.Record, attrResidue)}
+	x := &execution{at: r.Last().At, place: e.Place, heeded: a[attrHolds], residue: residueOf(a[attrResidue])}
 	x.parts, _ = strconv.Atoi(a[attrKeptParts])
 	x.holds, _ = strconv.Atoi(a[attrKeptHolds])
 	for _, field := range strings.Fields(a[attrKeptBy]) {
@@ -86,23 +87,37 @@ func (w *Workflow) execute(ctx context.Context, r Request, k kept) (Request, err
 			return now, fmt.Errorf("state what was destroyed: %w", err)
 		}
 		step := ".executed." + strconv.Itoa(now.rounds)
-		if err := w.recordAt(ctx, &now, events.RequestExecuted, step, now.Last().At, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
+		if err := w.record(ctx, &now, events.RequestExecuted, step, events.Data{Actor: Worker, Attributes: attributes}); err != nil {
 			return now, err
 		}
 	}
+}
+
+// residueOf is what a receipt says of a residue as the log has it.
+func residueOf(said string) *receipt.Residue {
+	if said == never {
+		return &receipt.Residue{Never: true}
+	}
+	until, err := time.Parse(time.RFC3339, said)
+	if err != nil {
+		return nil
+	}
+	return &receipt.Residue{UnreadableFrom: until}
 }
 
 func (r *Request) isOf(tenant string) bool { return tenant == r.Tenant }
 
 func (w *Workflow) execution(ctx context.Context, r *Request, k kept) (map[string]string, error) {
 	out := map[string]string{
-		attrRequest: r.ID, attrHolds: k.heeded, attrKeptParts: strconv.Itoa(k.parts), attrKeptHolds: strconv.Itoa(len(k.holds)), attrResidue: never,
+		attrRequest: r.ID, attrHolds: k.heeded, attrKeptParts: strconv.Itoa(k.parts), attrKeptHolds: strconv.Itoa(len(k.holds)),
 	}
 	until, err := w.cfg.Keyring.Residue(ctx)
 	switch {
 	case err == nil:
 		out[attrResidue] = until.UTC().Format(time.RFC3339)
-	case !errors.Is(err, seal.ErrPermanent):
+	case errors.Is(err, seal.ErrPermanent):
+		out[attrResidue] = never
+	case !errors.Is(err, seal.ErrOverdue): // else a date would be signed that is known not to hold
 		return nil, err
 	}
 	var by []string

@@ -112,10 +112,14 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 		return err
 	}
 	due := w.exportsDue()
-	faults := []error{w.dropOthers(ctx, due)}
+	faults, behind := []error{w.dropOthers(ctx, due)}, map[uint16]bool{} // shards
 	for _, r := range due {
+		if behind[r.Shard] {
+			continue // it was waited for: the others are tried in the next round
+		}
 		if err := w.answer(ctx, &r); err != nil {
 			faults = append(faults, fmt.Errorf("export for request index=%d: %w", r.Position, err))
+			behind[r.Shard] = errors.Is(err, export.ErrBehind)
 		}
 	}
 	return errors.Join(faults...)
@@ -165,7 +169,7 @@ func (w *Workflow) answer(ctx context.Context, r *Request) (err error) {
 		return err
 	}
 	delete(w.answers, r.name())
-	there, err := w.Export(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	there, err := w.Export(r.ID, r.isOf)
 	if a.Place.Export.IsZero() || err == nil && there == a.Place {
 		return nil
 	}
@@ -178,7 +182,7 @@ func (w *Workflow) stateExport(ctx context.Context, r *Request, made answer) err
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
-	now, err := w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	now, err := w.Get(r.ID, r.isOf)
 	if err != nil || now.State != Approved {
 		return err
 	}

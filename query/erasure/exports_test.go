@@ -3,9 +3,11 @@ package erasure_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rescindhq/rescind/events"
@@ -214,6 +216,45 @@ func TestExportIsTriedAgain(t *testing.T) {
 	d.until(d.approve("bob"), erasure.Completed)
 	if r := d.until(never, erasure.Completed); r.Outcome != erasure.AlreadyErased {
 		t.Errorf("outcome %s", r.Outcome)
+	}
+}
+
+// TestExportsOfAShardThatStandsStill wait together, once a round: those of other shards
+// come after one of them, and not after each.
+func TestExportsOfAShardThatStandsStill(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.meet("alice", events.Event{Type: events.TokenIssued})
+	d.meet("bob", events.Event{Type: events.TokenIssued})
+	ids := []string{d.ask(erasure.Access, "alice"), d.ask(erasure.Access, "bob")}
+	var stands atomic.Bool
+	var round, tried atomic.Int64 // how often one was tried in this round
+	stands.Store(true)
+	rounds := make(chan struct{}, 1000)
+	d.before = func(export.Order) error {
+		if !stands.Load() {
+			return nil
+		}
+		if n := tried.Add(1); n > 1 {
+			t.Errorf("round %d: the shard is waited for %d times", round.Load(), n)
+		}
+		return fmt.Errorf("injected: %w", export.ErrBehind)
+	}
+	worker := d.worker(func(c *erasure.Config) {
+		c.ExportLock = func(context.Context) (func(), error) {
+			round.Add(1)
+			tried.Store(0)
+			rounds <- struct{}{}
+			return func() {}, nil
+		}
+	})
+	d.kit.Run(worker.Run)
+	for range 3 {
+		<-rounds
+	}
+	stands.Store(false)
+	for _, id := range ids {
+		d.answered(id, erasure.Exported)
 	}
 }
 

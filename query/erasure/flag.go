@@ -15,8 +15,8 @@ type flag struct {
 	closed    bool
 }
 
-// note folds a finding about r that was opened or closed.
-func (r *Request) note(record *events.Record) {
+// foldFinding folds a finding about r that was opened or closed.
+func (r *Request) foldFinding(record *events.Record) {
 	id := record.Attributes["finding"]
 	f := r.flagged[id]
 	if record.Type == events.FindingOpened {

@@ -1,6 +1,7 @@
 package erasure_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -377,6 +378,30 @@ func TestHoldPlacedWhileExecuting(t *testing.T) {
 	}
 }
 
+// TestHoldWhileTheKeyGoes: where nothing is held, a hold that names the subject is
+// refused once nobody would look for it any more.
+func TestHoldWhileTheKeyGoes(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon})
+	id := h.approve("alice")
+	late := make(chan error, 1)
+	f := &faulty{Keyring: h.kit.Keyring, before: map[string]func() error{"destroy": func() error {
+		_, err := h.PlaceHold(t.Context(), erasure.HoldInput{
+			Tenant: "acme", Issuer: issuer, Subject: "alice", Article: "GDPR 17(3)(e)", Owner: "legal", Review: "2099-12-31", Reason: "lawsuit", Actor: "officer",
+		})
+		late <- err
+		return nil
+	}}}
+	worker := h.workflow(func(c *erasure.Config) { c.Keyring = f })
+	h.kit.Run(worker.Run)
+	h.until(id, erasure.Completed)
+	err := <-late
+	if member, is := errors.AsType[*hold.MemberError](err); !is || member.Member != "subject" {
+		t.Errorf("a hold was placed that keeps nothing: %v", err)
+	}
+}
+
 // TestHoldOnTheForgotten and holds of nobody are refused.
 func TestHoldRefusals(t *testing.T) {
 	t.Parallel()
@@ -412,6 +437,33 @@ func TestHoldRefusals(t *testing.T) {
 	}
 	if _, err := h.ReleaseHold(t.Context(), erasure.HoldRelease{ID: "none", Actor: "other", Reason: "over", Reaches: all}); !errors.Is(err, hold.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// TestExecutedWhenItWas: what is destroyed when a hold is released is stated as of then,
+// and not of when the rest was.
+func TestExecutedWhenItWas(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	h.kit.Run(h.Run)
+	h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon})
+	placed := h.place(erasure.HoldInput{Subject: "alice"})
+	id := h.approve("alice")
+	h.until(id, erasure.Partial)
+	partial := time.Now()
+	h.release(placed.ID)
+	h.until(id, erasure.Completed)
+	h.check(h.archive.CatchUp(t.Context(), 0))
+	rows, err := h.archive.Store.Search(t.Context(), query.Search{Tenant: "acme", Types: []events.Type{events.RequestExecuted}})
+	h.check(err)
+	slices.SortFunc(rows, func(a, b query.Row) int { return cmp.Compare(a.Index, b.Index) })
+	if len(rows) != 2 {
+		t.Fatalf("%d statements", len(rows))
+	}
+	for i, after := range []bool{false, true} {
+		if at := time.UnixMicro(rows[i].Record.Time); at.After(partial) != after {
+			t.Errorf("statement %d is of %s; it was partial at %s", i, at, partial)
+		}
 	}
 }
 

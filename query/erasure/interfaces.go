@@ -54,7 +54,8 @@ type Keyring interface {
 	// seal.ErrDestroyed where the key is gone.
 	KeyMark(ctx context.Context, tenant string, ref events.Ref) (string, error)
 	// Residue is from when copies of the keyring that were made before now open
-	// nothing; it wraps seal.ErrPermanent where that is never so.
+	// nothing; it wraps seal.ErrPermanent where that is never so, and seal.ErrOverdue
+	// where nobody can say.
 	Residue(ctx context.Context) (time.Time, error)
 	// ReceiptKeys is what receipts are or were signed with, the oldest first. It
 	// makes the first.

@@ -211,5 +211,5 @@ func revokes(r *Request, record *events.Record) bool {
 	if record.Source != Source || v == nil || v.Scope != events.ScopeSubject || r.subject.IsZero() || record.SubjectRef != r.subject {
 		return false
 	}
-	return v.IssuedBefore == 0 || v.IssuedBefore >= events.TimestampOf(r.Last().At)
+	return v.IssuedBefore == 0 || v.IssuedBefore >= events.TimestampOf(r.approvedAt())
 }

@@ -81,18 +81,16 @@ func (w *Workflow) keep(ctx context.Context, r *Request) (kept, error) {
 }
 
 // keepUnder keeps under each of the active holds, and finds what it keeps under
-// the person's key or under any of all. The fence goes first; then it waits for
+// the person's key or under any of all. The fence goes first, also where nothing is
+// held: behind it a hold that names the person is refused. Then it waits for
 // what was sealed before the fence, which may still be on its way to the log and
 // from there to the archive.
 func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold.Hold) (kept, error) {
 	got := kept{heeded: digestOf(active, nil)}
-	if len(active) == 0 {
-		return got, nil
-	}
-	if !w.canHold() {
+	if len(active) > 0 && !w.canHold() {
 		return got, errNoArchive
 	}
-	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
+	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil || len(active) == 0 {
 		return got, err
 	}
 	if err := w.landed(ctx, r); err != nil {
@@ -254,15 +252,14 @@ func (w *Workflow) OpenHeld(ctx context.Context, shard uint16, index uint64, rec
 // released is the holds that were released since r was approved. One that was
 // before was not heeded: there was nothing to erase yet.
 func (w *Workflow) released(r *Request) []hold.Hold {
-	approved, _ := r.step(string(Approved))
 	_, all := w.holdsOf(r)
-	return slices.DeleteFunc(slices.Clone(all), func(h hold.Hold) bool { return h.Released.Before(approved.At) })
+	return slices.DeleteFunc(slices.Clone(all), func(h hold.Hold) bool { return h.Released.Before(r.approvedAt()) })
 }
 
 // letGo destroys what holds kept that were released since r was approved.
 func (w *Workflow) letGo(ctx context.Context, r *Request) error {
 	for _, h := range w.released(r) {
-		if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, h.KeyOf(r.subject)); err != nil {
+		if err := w.destroyBeside(ctx, r, h.KeyOf(r.subject)); err != nil {
 			return err
 		}
 		if w.cfg.Held == nil {
@@ -309,6 +306,6 @@ func (w *Workflow) remain(ctx context.Context, r *Request, k kept) error {
 		return err
 	}
 	writeReceipt(attributes, signed)
-	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.answers())
+	step := fmt.Sprintf(".partial.%d.%d", r.rounds, r.settledTellings())
 	return w.recordAt(ctx, r, events.RequestCompleted, step, r.settled(), events.Data{Actor: Worker, Reason: k.reason(), Attributes: attributes})
 }

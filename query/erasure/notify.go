@@ -65,9 +65,19 @@ func (n *Notifying) withDefaults() *Notifying {
 		}
 	}
 	if c.Lock == nil {
-		c.Lock = func(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
+		c.Lock = unlocked
 	}
 	return &c
+}
+
+// unlocked is a lock that is not there.
+func unlocked(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
+
+// inTerm is ctx until term ends.
+func inTerm(ctx, term context.Context) (context.Context, func()) {
+	ctx, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(term, end)
+	return ctx, func() { stop(); end() }
 }
 
 func (n *Notifying) validate(archive Archive) error {
@@ -152,7 +162,7 @@ func (w *Workflow) prepare(ctx context.Context, r *Request) error {
 			return fmt.Errorf("prepare the notice to %s: %w", id, err)
 		}
 	}
-	*r, err = w.Get(r.ID, func(tenant string) bool { return tenant == r.Tenant })
+	*r, err = w.Get(r.ID, r.isOf)
 	return err
 }
 
@@ -237,7 +247,7 @@ func (w *Workflow) closeNotices(ctx context.Context, r *Request) (untold []strin
 	if untold = r.unanswered(); len(untold) > 0 || len(r.Recipients) == 0 {
 		return untold, nil
 	}
-	if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, NoticesOf(r.Tenant, r.ID)); err != nil {
+	if err := w.destroyBeside(ctx, r, NoticesOf(r.Tenant, r.ID)); err != nil {
 		return nil, err
 	}
 	if w.cfg.Notifying == nil {

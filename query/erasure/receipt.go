@@ -44,10 +44,9 @@ func (w *Workflow) signer(ctx context.Context, r *Request) (ed25519.PrivateKey, 
 	if err != nil || len(keys) == 0 {
 		return nil, errors.Join(err, errNoKey)
 	}
-	approved, _ := r.step(string(Approved))
 	use := keys[0]
 	for _, k := range keys {
-		if k.Created.Before(approved.At) {
+		if k.Created.Before(r.approvedAt()) {
 			use = k
 		}
 	}
@@ -65,13 +64,13 @@ func (w *Workflow) said(ctx context.Context, r *Request, outcome Outcome) (recei
 	out := receipt.Receipt{
 		Request: r.ID, Tenant: r.Tenant, Environment: w.cfg.Policy.Environment, Regulation: r.Regulation, Commitment: r.commitment,
 		Received: r.Received, Due: r.Due, Extended: r.Extended, Decisions: decisions(r, who), Outcome: string(outcome),
-		Recipients: r.told(), Remains: receipt.Remains(), Issued: r.settled(), Log: r.checkpoints(),
+		Recipients: r.tellings(), Remains: receipt.Remains(), Issued: r.settled(), Log: r.checkpoints(),
 	}
 	if r.cutoff != 0 {
 		out.Tokens = &receipt.Tokens{IssuedUntil: r.cutoff.Time()}
 	}
 	if x := r.executed; x != nil {
-		out.Residue = &receipt.Residue{UnreadableFrom: x.residue, Never: x.residue.IsZero()}
+		out.Residue = x.residue
 		out.Kept = w.keptBy(r, x)
 		if outcome != AlreadyErased {
 			out.Destroyed = r.gone()
@@ -94,12 +93,11 @@ func (r *Request) gone() *receipt.Destroyed {
 
 // settled is when the last of what a receipt tells of was logged.
 func (r *Request) settled() time.Time {
-	approved, _ := r.step(string(Approved))
-	at := approved.At
+	at := r.approvedAt()
 	if r.executed != nil {
 		at = r.executed.at
 	}
-	for _, to := range r.told() {
+	for _, to := range r.tellings() {
 		if to.At.After(at) {
 			at = to.At
 		}
@@ -107,18 +105,18 @@ func (r *Request) settled() time.Time {
 	return at
 }
 
-// told is the recipients of the subject's data, and what they answered when they
+// tellings is the recipients of the subject's data, and what they answered when they
 // were told, as the log says.
-func (r *Request) told() (out []receipt.Recipient) {
+func (r *Request) tellings() (out []receipt.Recipient) {
 	for _, p := range r.Recipients {
 		out = append(out, receipt.Recipient{ID: p.ID, State: string(p.Delivery), At: p.Settled, Answer: p.Reason})
 	}
 	return out
 }
 
-// answers is how many of them have answered.
-func (r *Request) answers() (n int) {
-	for _, to := range r.told() {
+// settledTellings is how many of them have answered.
+func (r *Request) settledTellings() (n int) {
+	for _, to := range r.tellings() {
 		if !to.At.IsZero() {
 			n++
 		}

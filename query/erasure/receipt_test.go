@@ -3,6 +3,7 @@ package erasure
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -10,13 +11,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/receipt"
@@ -90,6 +94,78 @@ func TestE16Receipt(t *testing.T) {
 		t.Errorf("%+v", got.Residue)
 	}
 	wantNothingOf(t, j, subject, "https://id.acme", "handler", "Approver@acme.example", early.Salt, r.subject.String())
+}
+
+// renewedKeys is a keyring with one more key for receipts.
+type renewedKeys struct {
+	Keyring
+	second func() (seal.ReceiptKey, bool)
+}
+
+func (k renewedKeys) ReceiptKeys(ctx context.Context) ([]seal.ReceiptKey, error) {
+	keys, err := k.Keyring.ReceiptKeys(ctx)
+	if second, there := k.second(); there {
+		keys = append(keys, second)
+	}
+	return keys, err
+}
+
+// TestReceiptIsSignedAsOfTheApproval: with the key that was the newest then, however late
+// it is carried out.
+func TestReceiptIsSignedAsOfTheApproval(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	var second atomic.Pointer[seal.ReceiptKey]
+	o := open(t, kit, func(c *Config) {
+		c.Keyring = renewedKeys{c.Keyring, func() (seal.ReceiptKey, bool) {
+			if k := second.Load(); k != nil {
+				return *k, true
+			}
+			return seal.ReceiptKey{}, false
+		}}
+	})
+	meet(kit, "alice")
+	meet(kit, "bob")
+	if _, err := o.ReceiptKeys(t.Context()); err != nil { // which makes the first
+		t.Fatal(err)
+	}
+	before := o.approved("alice")
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Store(&seal.ReceiptKey{Number: 2, Created: time.Now(), Private: private})
+	after := o.approved("bob")
+	kit.Run(o.Run)
+	keys, err := o.ReceiptKeys(t.Context())
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%d keys: %v", len(keys), err)
+	}
+	for i, r := range []Request{before, after} {
+		_, j := o.receipt(o.until(r.ID, Completed).ID)
+		if _, by, err := receipt.Verify([]byte(j.Compact()), keys); err != nil || by.ID != keys[i].ID {
+			t.Errorf("request %d is signed by %s, want %s: %v", i, by.ID, keys[i].ID, err)
+		}
+	}
+}
+
+// overdueKeys is a keyring of which an epoch keeps its key beyond its time.
+type overdueKeys struct{ Keyring }
+
+func (overdueKeys) Residue(context.Context) (time.Time, error) {
+	return time.Time{}, fmt.Errorf("residue of epoch 1: %w", seal.ErrOverdue)
+}
+
+// TestReceiptGivesNoDateThatDoesNotHold: an erasure is carried out all the same.
+func TestReceiptGivesNoDateThatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	o := open(t, kit, func(c *Config) { c.Keyring = overdueKeys{c.Keyring} })
+	kit.Run(o.Run)
+	if got, _ := o.receipt(o.until(o.approved("alice").ID, Completed).ID); got.Residue != nil || got.Destroyed == nil {
+		t.Errorf("residue %+v of %+v", got.Residue, got)
+	}
 }
 
 // wantMark: what the receipt calls the key is what the keyring says was destroyed.

@@ -70,7 +70,7 @@ type Request struct {
 	ID, Tenant, Type, Regulation string
 
 	State       State
-	Received    time.Time // when it reached the controller
+	Received    time.Time // when it reached the controller, or what joined it did before
 	Due         time.Time // last second of the day by which it has to be answered
 	ConfirmBy   time.Time // the same for confirming its receipt; zero where no rule says so, or it was
 	Answered    time.Time // zero while it is open
@@ -79,7 +79,7 @@ type Request struct {
 	Reason      string    // of a denial
 	Missing     []string  // of a partial one
 	ExportUntil time.Time // when its export can be fetched no longer; zero where there is none
-	Salt        string    // of what Receive returned, and nowhere else: it ties the receipt to the subject
+	Salt        string    // of what Receive and AskFor returned, and nowhere else: it ties the receipt to the subject
 	Shard       uint16    // of the tenant
 	Position    uint64    // log index, in the shard, of the event that it came with
 	History     []Step
@@ -133,7 +133,8 @@ type Step struct {
 	Recipient string   // of a step of telling somebody
 	Delivery  Delivery // of the same
 
-	event events.Ref
+	event  events.Ref
+	sooner bool // it brought the deadline forward
 }
 
 // Last is the last step.
@@ -151,9 +152,16 @@ const (
 // SoonDays is how many days before it is due a request is due soon.
 const SoonDays = 7
 
+// AwaitsAnswer reports whether somebody waits for r. Nobody does for a renewal, which
+// stays open where it was stopped before its key.
+func (r *Request) AwaitsAnswer() bool { return r.Answered.IsZero() && r.Type != typeRenewal }
+
 // Urgency is how it stands with the deadline of r now, or stood when r was
 // answered.
 func (r *Request) Urgency(now time.Time) Urgency {
+	if r.Type == typeRenewal {
+		return "" // no law sets one
+	}
 	if !r.Answered.IsZero() {
 		now = r.Answered
 	}
@@ -176,7 +184,7 @@ func (r *Request) clone() Request {
 	c.Recipients = slices.Clone(r.Recipients)
 	c.Asks = slices.Clone(r.Asks)
 	for i := range c.Asks {
-		c.Asks[i].told = slices.Clone(c.Asks[i].told)
+		c.Asks[i].done = slices.Clone(c.Asks[i].done)
 	}
 	return c
 }
@@ -188,6 +196,12 @@ func (r *Request) step(what string) (Step, bool) {
 		return Step{}, false
 	}
 	return r.History[i], true
+}
+
+// approvedAt is when r was approved, zero where it was not.
+func (r *Request) approvedAt() time.Time {
+	approved, _ := r.step(string(Approved))
+	return approved.At
 }
 
 // took reports whether the event changed r.

@@ -72,10 +72,10 @@ func (b *book) apply(e lane.Entry) *Request {
 	case r == nil:
 		return nil
 	case e.Record.Type == events.FindingOpened, e.Record.Type == events.FindingClosed:
-		r.note(e.Record)
+		r.foldFinding(e.Record)
 		return nil
-	case isTold(e.Record):
-		b.told(r, e.Record)
+	case isReport(e.Record):
+		b.reported(r, e.Record)
 		return nil
 	}
 	to, err := r.judge(e.Record)
@@ -129,6 +129,7 @@ func (b *book) receive(there *Request, id string, e lane.Entry) *Request {
 	r := newRequest(id, e)
 	if first := b.open[r.asked()]; first != nil && !r.subject.IsZero() {
 		first.move(first.State, StepJoined, e)
+		first.bringForward(r)
 		b.ask(first, a)
 		b.byID[id] = append(b.byID[id], first)
 		return first
@@ -139,6 +140,25 @@ func (b *book) receive(there *Request, id string, e lane.Entry) *Request {
 	b.order = append(b.order, r)
 	b.open[r.asked()] = r
 	return r
+}
+
+// bringForward is that what joins r had reached the controller before it: then the
+// deadline runs from there, also where r was extended, of which nobody spoke to who asked
+// first. Once r is carried out its receipt says both, and it stays so.
+func (r *Request) bringForward(joins *Request) {
+	if !r.Answered.IsZero() || r.rounds > 0 || !joins.Received.Before(r.Received) {
+		return
+	}
+	r.History[len(r.History)-1].sooner = joins.Due.Before(r.Due)
+	r.Received, r.Due, r.ConfirmBy = joins.Received, earlier(r.Due, joins.Due), earlier(r.ConfirmBy, joins.ConfirmBy)
+}
+
+// earlier is a, where b is not before it.
+func earlier(a, b time.Time) time.Time {
+	if !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func newRequest(id string, e lane.Entry) *Request {

@@ -141,6 +141,70 @@ func TestWhatChangesNothing(t *testing.T) {
 	}
 }
 
+// receivedAt is one more ask for the erasure of alice, which reached the controller then.
+func (s *script) receivedAt(id string, at time.Time) {
+	s.add(events.Record{Type: events.RequestReceived, Tenant: "acme", Actor: "other", SubjectRef: alice, Issuer: "i", Attributes: map[string]string{
+		attrRequest: id, attrType: Erasure, attrRegulation: GDPR, attrReceived: at.Format(time.RFC3339), attrDue: deadline.Default().Answer(at, GDPR).Format(time.RFC3339),
+	}})
+}
+
+// TestJoinWithAnEarlierReceipt brings the deadline forward, until the request is
+// carried out: the receipt says both, whoever signs it.
+func TestJoinWithAnEarlierReceipt(t *testing.T) {
+	t.Parallel()
+	earlier, due := start.AddDate(0, 0, -25), deadline.Default().Answer(start.AddDate(0, 0, -25), GDPR)
+	approved := func(s *script) {
+		s.step(events.RequestVerified, "acme", "r", "verifier")
+		s.step(events.RequestApproved, "acme", "r", "approver")
+	}
+	executed := func(s *script) {
+		approved(s)
+		s.revoke("acme", "r", alice, farFuture())
+		s.step(events.RequestExecuted, "acme", "r", Worker)
+	}
+	for name, c := range map[string]struct {
+		before func(*script)
+		at     time.Time
+		moves  bool
+	}{
+		"at once":                    {func(*script) {}, earlier, true},
+		"later than the first":       {func(*script) {}, start.Add(2 * time.Second), false},
+		"later, once it is extended": {func(s *script) { s.step(events.RequestExtended, "acme", "r", "x") }, start.Add(2 * time.Second), false},
+		"once it is extended":        {func(s *script) { s.step(events.RequestExtended, "acme", "r", "x") }, earlier, true},
+		"before it is carried out":   {approved, earlier, true},
+		"when it was":                {executed, earlier, false},
+		"of a time nobody believes":  {func(*script) {}, start.AddDate(-2, 0, 0), false},
+	} {
+		s := newScript()
+		r := s.receive("acme", "r", alice)
+		c.before(s)
+		was := r.clone()
+		s.receivedAt("again", c.at)
+		moved := r.Received.Equal(earlier) && r.Due.Equal(due)
+		same := r.Received.Equal(was.Received) && r.Due.Equal(was.Due)
+		if r.Last().What != StepJoined || moved != c.moves || same == c.moves {
+			t.Errorf("%s: %s, due %s, was %s, due %s", name, r.Received, r.Due, was.Received, was.Due)
+		}
+	}
+}
+
+// TestRevocationAfterAJoin: what was issued until the approval has to be refused, and
+// no later step asks for more.
+func TestRevocationAfterAJoin(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[time.Duration]State{3: Executing, 2: Approved} { // approved is the third event, of second 3
+		s := newScript()
+		s.receive("acme", "r", alice)
+		s.step(events.RequestVerified, "acme", "r", "verifier")
+		s.step(events.RequestApproved, "acme", "r", "approver")
+		s.receive("acme", "again", alice)
+		s.revoke("acme", "r", alice, events.TimestampOf(start.Add(at*time.Second)))
+		if got := s.book.byID["r"][0]; got.State != want || len(got.History) < 4 || got.History[3].What != StepJoined {
+			t.Errorf("revoked until second %d: %s, want %s: %+v", at, got.State, want, got.History)
+		}
+	}
+}
+
 func TestOutcome(t *testing.T) {
 	t.Parallel()
 	s := newScript()

@@ -115,7 +115,7 @@ func (w *Workflow) target(ctx context.Context, r *Request, a *Asked) (Target, er
 
 // dropTarget destroys where a is told.
 func (w *Workflow) dropTarget(ctx context.Context, r *Request, a *Asked) error {
-	if err := w.cfg.Keyring.DestroyHold(ctx, r.Tenant, a.Ref); err != nil {
+	if err := w.destroyBeside(ctx, r, a.Ref); err != nil {
 		return fmt.Errorf("drop callbacks: %w", err)
 	}
 	if err := w.cfg.Held.Purge(ctx, a.place(r)); err != nil {

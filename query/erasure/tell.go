@@ -87,11 +87,13 @@ func (t *teller) all(ctx context.Context) error {
 	if len(t.due()) == 0 {
 		return nil
 	}
-	release, err := t.cfg.Telling.Lock(ctx)
+	term, release, err := t.cfg.Telling.Lock(ctx)
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
 	defer release()
+	ctx, end := inTerm(ctx, term)
+	defer end()
 	if err := t.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
@@ -111,6 +113,9 @@ func (t *teller) all(ctx context.Context) error {
 		})
 	}
 	telling.Wait()
+	if ctx.Err() != nil {
+		return errors.New("the lock is lost: another process tells them")
+	}
 	return errors.Join(errs...)
 }
 
@@ -138,7 +143,7 @@ func (t *teller) due() (out []call) {
 // isDue reports whether a URL of a is to be called now, and how often one failed, and
 // moves what was tried of it from one list to another.
 func (r *Request) isDue(a *Asked, now time.Time, from, to map[string]attempts) (failed int, due bool) {
-	for n := range a.told {
+	for n := range a.done {
 		s, _, found := r.next(a, n)
 		if !found {
 			continue
@@ -182,7 +187,7 @@ func (t *teller) one(ctx context.Context, c call) error {
 // step tells a URL the next step, and says whether another may follow now.
 func (t *teller) step(ctx context.Context, c call, n int) (again bool, err error) {
 	r, a, err := t.findAsk(c.tenant, c.ref)
-	if err != nil || n >= len(a.told) {
+	if err != nil || n >= len(a.done) {
 		return false, err
 	}
 	s, more, found := r.next(&a, n)
@@ -269,7 +274,7 @@ func (t *teller) rest(id string) {
 // conclude records what telling a URL came to. Where it was the last, the key of
 // what a was told by goes first: a record that says so then has nothing behind it.
 func (t *teller) conclude(ctx context.Context, r *Request, a *Asked, n int, s Step, answer string) error {
-	a.told[n] = s.Position
+	a.done[n] = s.Position
 	if r.finished(a) {
 		if err := t.dropTarget(ctx, r, a); err != nil {
 			return err

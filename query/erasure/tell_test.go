@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
@@ -74,6 +75,13 @@ func (r *receiver) states(path string) (out []State) {
 	return slices.Compact(out)
 }
 
+// calls is how often it was called.
+func (r *receiver) calls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
 // telling has an office tell r.
 func telling(t *testing.T, kit *lanetest.Kit, r *receiver) func(*Config) {
 	t.Helper()
@@ -135,7 +143,8 @@ func TestReported(t *testing.T) {
 	kit := lanetest.Start(t)
 	meet(kit, "alice")
 	hears := listen(t)
-	change := telling(t, kit, hears)
+	book := openLedger(t, t.TempDir())
+	change := func(c *Config) { telling(t, kit, hears)(c); c.Ledger = book }
 	o := open(t, kit, change)
 	stop := kit.Run(o.Run)
 	r, a := o.askFor(input("alice"), ask("agent", "id-1", "erase alice", hears.URL+"/a?who=alice", hears.URL+"/b"))
@@ -150,6 +159,9 @@ func TestReported(t *testing.T) {
 	o.eventually(func() bool { return len(o.of(events.RequestReported)) == 3*len(want) })
 	o.wantNoTarget(&r, &a)
 	o.wantNoTarget(&r, &b)
+	if keys := enteredKeys(t, book); !slices.Contains(keys, a.Ref) || !slices.Contains(keys, b.Ref) {
+		t.Errorf("a restored keyring may bring back where they were told: in the ledger is %v", keys)
+	}
 	if m := hears.got[0]; m.Kind != "test.status" || !strings.HasPrefix(m.Key, `"callback-`) || m.ID != "id-1" && m.ID != "id-9" {
 		t.Errorf("%+v", m)
 	}
@@ -225,7 +237,8 @@ func TestErasureEndsCallbacks(t *testing.T) {
 	kit := lanetest.Start(t)
 	meet(kit, "alice")
 	hears := listen(t)
-	o := open(t, kit, telling(t, kit, hears))
+	book := openLedger(t, t.TempDir())
+	o := open(t, kit, func(c *Config) { telling(t, kit, hears)(c); c.Ledger = book })
 	in := input("alice")
 	in.Type = Access
 	access, a := o.askFor(in, ask("agent", "id-1", "x", hears.URL+"/access"))
@@ -241,6 +254,9 @@ func TestErasureEndsCallbacks(t *testing.T) {
 	kit.Run(o.Run)
 	o.until(r.ID, Completed)
 	o.wantNoTarget(&access, &a)
+	if keys := enteredKeys(t, book); !slices.Equal(keys, []events.Ref{a.Ref}) {
+		t.Errorf("in the ledger is %v, want %v", keys, a.Ref)
+	}
 	o.act(access.ID, Denied, "approver")
 	o.eventually(func() bool { return slices.Equal(o.answers("0"), []string{answerGone}) })
 	if got := hears.states("/access"); got != nil {
@@ -278,6 +294,79 @@ func TestForgottenIsToldToo(t *testing.T) {
 	o.eventually(func() bool { return slices.Equal(hears.states("/again"), []State{Verified, Approved, Completed}) })
 	o.eventually(func() bool { return o.called() == 0 })
 	o.wantNoTarget(&r, &a)
+}
+
+// TestStoppedBeforeTheLastReport: where somebody was told is destroyed before the log says
+// that they were told the last of it. Whoever goes on after a stop in between says
+// that it is not known any more, and calls nobody.
+func TestStoppedBeforeTheLastReport(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	hears := listen(t)
+	reporting := make(chan struct{})
+	once := sync.OnceFunc(func() { close(reporting) })
+	o := open(t, kit, func(c *Config) {
+		telling(t, kit, hears)(c)
+		c.Publisher = &faultyPublisher{c.Publisher, events.RequestReported, func() error { once(); return errors.New("injected") }, nil}
+	})
+	in := input("alice")
+	in.Type = Access
+	r, a := o.askFor(in, ask("agent", "id-1", "x", hears.URL+"/a"))
+	stop := kit.Run(o.Run)
+	o.act(r.ID, Denied, "approver") // the one step that they are told
+	<-reporting
+	stop()
+	o.wantNoTarget(&r, &a)
+	heard := hears.calls()
+	o = open(t, kit, telling(t, kit, hears))
+	kit.Run(o.Run)
+	o.eventually(func() bool { return o.called() == 0 && len(o.of(events.RequestReported)) == 1 })
+	if got := o.answers("0"); !slices.Equal(got, []string{answerGone}) || heard == 0 || hears.calls() != heard {
+		t.Errorf("the log says %v; %d calls before the stop, %d after", got, heard, hears.calls()-heard)
+	}
+	o.wantNoTarget(&r, &a)
+}
+
+// TestNobodyIsCalledWithoutTheLock: whose lock is lost calls nobody any more, and does not
+// wait for an answer that is still to come.
+func TestNobodyIsCalledWithoutTheLock(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	hears := listen(t)
+	hangs, letGo, released := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	hears.answer = func(m told) int {
+		if m.Path == "/hangs" {
+			close(hangs)
+			<-letGo
+		}
+		return http.StatusAccepted
+	}
+	term, lose := context.WithCancel(t.Context())
+	o := open(t, kit, func(c *Config) {
+		telling(t, kit, hears)(c)
+		held := false // of the teller's goroutine
+		c.Telling.Lock = func(ctx context.Context) (context.Context, func(), error) {
+			if held { // by another, from then on
+				<-ctx.Done()
+				return nil, nil, ctx.Err()
+			}
+			held = true
+			return term, func() { close(released) }, nil
+		}
+	})
+	kit.Run(o.Run)
+	r, _ := o.askFor(input("alice"), ask("agent", "id-1", "x", hears.URL+"/hangs", hears.URL+"/after"))
+	o.act(r.ID, Verified, "handler")
+	<-hangs
+	lose()
+	<-released
+	close(letGo)
+	hears.Close() // when it has answered all
+	if got := hears.states("/after"); got != nil {
+		t.Errorf("it tells on: %v", got)
+	}
 }
 
 // needsItsParts: a workflow that could not tell is not made.

@@ -17,9 +17,10 @@ type Telling struct {
 	// Its ID and URL are set here. Required.
 	Message func(r *Request, s Step, id, url string) (callback.Message, error)
 
-	// Lock is held while something is sent, so that one process at a time does.
-	// Default none: it is sent by each, under one id.
-	Lock func(ctx context.Context) (release func(), err error)
+	// Lock is held while something is sent, so that one process at a time does. It is
+	// as Notifying.Lock: nothing is sent any more once term ends. Default none: it is
+	// sent by each, under one id.
+	Lock func(ctx context.Context) (term context.Context, release func(), err error)
 
 	// For is how long a step is told to somebody who does not answer. Default 72 h;
 	// above 0. Where they are told is forgotten then, at the latest, once there is no
@@ -41,7 +42,7 @@ type Posts interface {
 
 func (t *Telling) defaults() {
 	if t.Lock == nil {
-		t.Lock = func(context.Context) (func(), error) { return func() {}, nil }
+		t.Lock = unlocked
 	}
 	if t.For == 0 {
 		t.For = 72 * time.Hour

@@ -91,9 +91,8 @@ func (n *notifier) session(ctx context.Context, tick <-chan time.Time) error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	defer release()
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := inTerm(ctx, term)
 	defer end()
-	defer context.AfterFunc(term, end)()
 	defer n.forget()
 	defer n.under.Wait()
 	if err := n.cfg.Lane.Sync(ctx); err != nil {

@@ -40,7 +40,7 @@ type alarm struct {
 
 // alarms lists what holds of r now.
 func (r *Request) alarms(now time.Time) (out []alarm) {
-	if !r.Answered.IsZero() {
+	if !r.AwaitsAnswer() {
 		return nil
 	}
 	logged := r.History[0].At
@@ -118,7 +118,7 @@ func (w *Workflow) Stats() (s Stats) {
 		switch {
 		case r.State == Partial:
 			s.Partial++
-		case !r.ended():
+		case r.AwaitsAnswer():
 			s.Open++
 			s.count(r.Urgency(now))
 		}

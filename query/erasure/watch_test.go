@@ -129,6 +129,23 @@ func TestExtensionMovesTheAlarm(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForARenewal: one that was stopped before its key stays open, and no law
+// sets it a deadline.
+func TestNobodyWaitsForARenewal(t *testing.T) {
+	t.Parallel()
+	s := newScript()
+	r := s.ask("acme", "renewal", events.Ref{}, typeRenewal, Other, "approver")
+	later := r.Due.AddDate(1, 0, 0)
+	w := &Workflow{book: s.book, cfg: Config{Now: func() time.Time { return later }}}
+	if evs, stats, u := w.findings(later), w.Stats(), r.Urgency(later); len(evs) != 0 || stats != (Stats{}) || u != "" {
+		t.Errorf("%d findings, %+v, urgency %q", len(evs), stats, u)
+	}
+	s.ask("acme", "erasure", alice, Erasure, Other, "handler")
+	if evs, stats := w.findings(later), w.Stats(); len(evs) != 2 || stats != (Stats{Open: 1, Overdue: 1}) {
+		t.Errorf("an erasure beside it: %d findings, %+v", len(evs), stats)
+	}
+}
+
 // TestFindingsAreTheSame whoever makes them, and when.
 func TestFindingsAreTheSame(t *testing.T) {
 	t.Parallel()

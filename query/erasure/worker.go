@@ -244,7 +244,7 @@ func (w *Workflow) revoke(ctx context.Context, r *Request) error {
 	if mark != "" {
 		attributes[attrKeyMark] = mark
 	}
-	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.Last().At))
+	cutoff := max(events.TimestampOf(w.cfg.Now()), events.TimestampOf(r.approvedAt()))
 	return w.record(ctx, r, events.SubjectRevoked, ".revoked", events.Data{
 		Issuer: r.origin.Record.Issuer, Subject: p.Subject, IssuedBefore: cutoff,
 		Actor: Worker, Reason: Erasure, Attributes: attributes,
@@ -329,8 +329,8 @@ func (w *Workflow) idOf(ctx context.Context, r *Request, step string) (string, e
 	return "e" + hex.EncodeToString(sum[:]), nil
 }
 
-// note is what is kept of an event on the log that says it is ours.
-type note struct {
+// sighting is what is kept of an event on the log that says it is ours.
+type sighting struct {
 	kind    events.Type
 	request string
 	revoked bool // for this request, as it had to be
@@ -339,7 +339,7 @@ type note struct {
 // isLogged reports whether the log holds ev, which is about r, under its id.
 func (w *Workflow) isLogged(r *Request, ev events.Event) bool {
 	w.mu.RLock()
-	n := w.notes[events.EventRef(ev.Tenant, ev.Source, ev.ID)]
+	n := w.seen[events.EventRef(ev.Tenant, ev.Source, ev.ID)]
 	w.mu.RUnlock()
 	return n.kind == ev.Type && n.request == r.ID && (n.revoked || ev.Type != events.SubjectRevoked)
 }

@@ -179,12 +179,28 @@ func openLedger(t *testing.T, dir string) *ledger.Ledger {
 func entered(t *testing.T, l *ledger.Ledger) (lines []ledger.Person) {
 	t.Helper()
 	if err := l.Read(t.Context(), func(e ledger.Entry) error {
-		lines = append(lines, e.(ledger.Person))
+		if p, is := e.(ledger.Person); is {
+			lines = append(lines, p)
+		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return lines
+}
+
+// enteredKeys is the keys beside people's that a ledger says are destroyed.
+func enteredKeys(t *testing.T, l *ledger.Ledger) (keys []events.Ref) {
+	t.Helper()
+	if err := l.Read(t.Context(), func(e ledger.Entry) error {
+		if h, is := e.(ledger.Hold); is {
+			keys = append(keys, h.Key)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // drained returns when everything that was published before is on the log.
@@ -308,6 +324,35 @@ func TestIntakeAway(t *testing.T) {
 	kit.Intake()
 	o.until(r.ID, Completed)
 	seen.wantOneForm(t)
+}
+
+// TestJoinedBehindTheRevocation: who asks for the same between the approval and the
+// revocation comes to the log with the revocation, and later than its cut-off. It stands
+// all the same.
+func TestJoinedBehindTheRevocation(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	meet(kit, "alice")
+	tried := make(chan struct{})
+	once := sync.OnceFunc(func() { close(tried) })
+	first := open(t, kit, nil)
+	r := first.approved("alice")
+	joins := open(t, kit, func(c *Config) { c.WaitFor = time.Millisecond })
+	o := open(t, kit, func(c *Config) {
+		c.WaitFor = 500 * time.Millisecond
+		c.Publisher = &faultyPublisher{kit.Publisher, events.SubjectRevoked, nil, func() error { once(); return nil }}
+	})
+	kit.StopIntake()
+	if _, _, err := joins.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "https://id.acme", Subject: "alice", Actor: "other"}); !errors.Is(err, ErrPending) {
+		t.Fatalf("asked while no intake is there: %v", err)
+	}
+	kit.Run(o.Run)
+	<-tried
+	kit.Intake()
+	r = o.until(r.ID, Completed)
+	if joined, is := r.step(StepJoined); !is || r.cutoff >= events.TimestampOf(joined.At) {
+		t.Errorf("nobody joined behind the cut-off %s: %+v", r.cutoff.Time(), r.History)
+	}
 }
 
 // TestTwoWorkersAtOnce do no more than one.

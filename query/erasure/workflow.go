@@ -40,7 +40,7 @@ type Workflow struct {
 	mu    sync.RWMutex // for the rest
 	book  *book
 	holds *hold.Book
-	notes map[events.Ref]note // of what is on the log as the worker's
+	seen  map[events.Ref]sighting // of what is on the log as the worker's
 }
 
 // New is a workflow that follows cfg.Lane.
@@ -52,7 +52,7 @@ func New(cfg Config) (*Workflow, error) {
 	cfg.Lane = patient{cfg.Lane, syncTimes * cfg.WaitFor}
 	w := &Workflow{
 		cfg: cfg, work: make(chan struct{}, 1), asked: make(chan struct{}, 1), look: make(chan struct{}, 1), post: make(chan struct{}, 1), news: make(chan struct{}, 1),
-		tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), notes: make(map[events.Ref]note),
+		tried: make(map[string]events.Event), answers: make(map[named]answer), book: newBook(), holds: hold.NewBook(), seen: make(map[events.Ref]sighting),
 	}
 	cfg.Lane.Handle(w.apply)
 	return w, nil
@@ -60,7 +60,7 @@ func New(cfg Config) (*Workflow, error) {
 
 func (w *Workflow) apply(e lane.Entry) {
 	w.mu.Lock()
-	w.note(e.Record)
+	w.see(e.Record)
 	r := w.book.apply(e)
 	held := w.holds.Apply(e)
 	called := r != nil && w.book.called[r]
@@ -82,16 +82,16 @@ func (w *Workflow) apply(e lane.Entry) {
 	}
 }
 
-// note keeps what isLogged needs of a record that may be the worker's, before it
+// see keeps what isLogged needs of a record that may be the worker's, before it
 // changes its request.
-func (w *Workflow) note(record *events.Record) {
+func (w *Workflow) see(record *events.Record) {
 	if record.Source != Source || !recorded(record.Type) {
 		return
 	}
-	n := note{kind: record.Type, request: record.Attributes[attrRequest]}
+	n := sighting{kind: record.Type, request: record.Attributes[attrRequest]}
 	r := w.book.find(n.request, func(tenant string) bool { return tenant == record.Tenant })
 	n.revoked = r != nil && revokes(r, record)
-	w.notes[record.Ref()] = n
+	w.seen[record.Ref()] = n
 }
 
 // recorded reports whether events of a type are the worker's.

@@ -1,7 +1,9 @@
 package export_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -253,4 +255,24 @@ func (u unpacked) facts(t testing.TB) map[uint64]fact {
 		out[index] = f
 	}
 	return out
+}
+
+// TestArchiveThatStandsStill delays its own exports, and ends with an error that says
+// so: behind them wait others.
+func TestArchiveThatStandsStill(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	alice := person("acme", "alice@example.com")
+	h.meet(alice, 1)
+	h.standStill()
+	h.kit.Publish(plenty(alice, 2)[1:]...)
+	h.logged(published(2))
+	h.cfg.CatchUp = 100 * time.Millisecond
+	office, err := export.New(h.cfg)
+	h.check(err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := office.Make(ctx, h.order(export.Access, alice)); ctx.Err() != nil || !errors.Is(err, export.ErrBehind) || !strings.Contains(err.Error(), "shard=0") {
+		t.Errorf("gave up by itself: %t; %v", ctx.Err() == nil, err)
+	}
 }

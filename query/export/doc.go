@@ -24,6 +24,8 @@
 //     text on a page: it neither is taken for markup nor hides or reorders text.
 //   - An export is stored whole or is none: stopped at any step of making it, or
 //     where a store fails, there is nothing to be had of it.
+//   - An archive that stands still delays the exports of its shard, and no other for
+//     longer than Config.CatchUp.
 //   - Memory is bounded, however long an export is, when it is made and when it is
 //     sent.
 //   - Only who has the passphrase, or the private key, opens an export; neither the
@@ -45,7 +47,7 @@
 //
 // # Errors
 //
-// [ErrGone] and [ErrRecipient] are for callers to branch on; anything else may
+// [ErrGone], [ErrBehind] and [ErrRecipient] are for callers to branch on; anything else may
 // pass.
 //
 // # Concurrency

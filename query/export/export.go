@@ -21,6 +21,10 @@ const (
 // too old, or the person was forgotten.
 var ErrGone = errors.New("no such export")
 
+// ErrBehind says that the archive of a shard stands still. Exports of other shards may
+// be made.
+var ErrBehind = errors.New("the archive is behind its log")
+
 // Keyring knows people's keys: *seal.Keyring.
 type Keyring interface {
 	// Lookup never makes a key; Erased is set where the person was forgotten.
@@ -87,6 +91,10 @@ type Config struct {
 	// stream.ExportsKept.
 	LinkTTL time.Duration
 
+	// CatchUp is how long an export waits for the archive to have what is on the log:
+	// behind it wait others, whose shards may be up to date. Default 10 s.
+	CatchUp time.Duration
+
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -102,6 +110,9 @@ func (c Config) Validate() error {
 	}
 	if c.LinkTTL < 0 || c.LinkTTL > stream.ExportsKept {
 		faults = append(faults, fmt.Errorf("link ttl %s: want more than 0, and at most %s", c.LinkTTL, stream.ExportsKept))
+	}
+	if c.CatchUp < 0 {
+		faults = append(faults, fmt.Errorf("catch up %s: want more than 0", c.CatchUp))
 	}
 	if len(c.Statement) > MaxStatementBytes {
 		faults = append(faults, fmt.Errorf("statement of %d bytes: want at most %d", len(c.Statement), MaxStatementBytes))
@@ -122,6 +133,9 @@ func New(cfg Config) (*Office, error) {
 	}
 	if cfg.LinkTTL == 0 {
 		cfg.LinkTTL = 7 * 24 * time.Hour
+	}
+	if cfg.CatchUp == 0 {
+		cfg.CatchUp = 10 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

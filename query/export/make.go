@@ -60,8 +60,8 @@ func (o *Office) make(ctx context.Context, order *Order) (Made, error) {
 	if _, err := o.keyOf(ctx, order); err != nil {
 		return Made{}, err
 	}
-	if err := o.cfg.Archive.CatchUp(ctx, order.Shard); err != nil {
-		return Made{}, fmt.Errorf("catch up with the log: %w", err)
+	if err := o.catchUp(ctx, order.Shard); err != nil {
+		return Made{}, err
 	}
 	end, err := o.cfg.Archive.Recorded(ctx, order.Shard)
 	if err != nil {
@@ -73,6 +73,17 @@ func (o *Office) make(ctx context.Context, order *Order) (Made, error) {
 		return Made{}, errors.Join(err, o.cfg.Store.Drop(context.WithoutCancel(ctx), out.Place))
 	}
 	return out, nil
+}
+
+// catchUp gives up on an archive that stands still: whoever asked for the export
+// tries again, and goes on with those of other shards.
+func (o *Office) catchUp(ctx context.Context, shard uint16) error {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.CatchUp)
+	defer cancel()
+	if err := o.cfg.Archive.CatchUp(ctx, shard); err != nil {
+		return fmt.Errorf("catch up with the log: %w: %w", ErrBehind, err)
+	}
+	return nil
 }
 
 func newPlace(order *Order) stream.ExportPlace {

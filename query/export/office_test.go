@@ -43,6 +43,8 @@ type house struct {
 	t   *testing.T
 	kit *lanetest.Kit
 	cfg export.Config
+	// standStill ends the projector that keeps the archive up with the log.
+	standStill func()
 	*export.Office
 	*shared
 }
@@ -57,7 +59,8 @@ type shared struct {
 func build(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, kit: lanetest.Start(t), shared: &shared{fences: map[string]string{}}}
-	conn, _ := storetest.Follow(h.kit, patience)
+	conn, stop := storetest.Follow(h.kit, patience)
+	h.standStill = stop
 	_, err := h.kit.Conn.Subscribe(stream.LiveErasures+".>", h.fenced)
 	h.check(err)
 	h.cfg = export.Config{

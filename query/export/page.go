@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func lines(it *Item) (out []line) {
 			out = append(out, line{name, value})
 		}
 	}
-	add("about", map[Relation]string{OfToken: "a token, session or grant of yours", ReadingOf: "data of yours and of others"}[it.Relation])
+	add("about", map[Relation]string{OfPerson: "you", OfToken: "a token, session or grant of yours", ReadingOf: "data of yours and of others"}[it.Relation])
 	add("issuer", it.Issuer)
 	add("subject", it.Subject)
 	add("token", it.TokenID)
@@ -63,8 +64,29 @@ func lines(it *Item) (out []line) {
 	add("note", it.Note)
 	add("consent", it.Consent)
 	add("purposes", strings.Join(it.Purposes, ", "))
+	add("revokes", it.Revokes.text())
 	add("missing", it.Sealed)
+	add("personal", strings.Join(it.Claims, ", "))
+	add("recorded", when(it.Received))
+	add("by way of", it.Source)
+	add("event", it.ID)
+	add("position", strconv.FormatUint(it.Index, 10))
 	return append(out, members(it)...)
+}
+
+// text is r in words.
+func (r *Revokes) text() string {
+	if r == nil {
+		return ""
+	}
+	out := string(r.Scope)
+	if r.IssuedBefore != 0 {
+		out += ", issued until " + date(r.IssuedBefore)
+	}
+	if r.Lifts {
+		out += ", no longer"
+	}
+	return out
 }
 
 // members are what an event says under names of its own.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -65,6 +66,41 @@ func TestPagesEscape(t *testing.T) {
 			if !strings.Contains(page, `content="default-src 'none'; style-src 'unsafe-inline'"`) || strings.Count(page, "<style>") != 1 {
 				t.Error("the page may load something")
 			}
+		}
+	}
+}
+
+// TestPagesSayAllOfIt: whatever of an event is in the JSON is on its page.
+func TestPagesSayAllOfIt(t *testing.T) {
+	t.Parallel()
+	full := everywhere("text")
+	full.Index, full.Received, full.Actor, full.Sealed = 7, time.Unix(1, 0).UTC(), byStaff, Dropped
+	full.IssuedAt, full.NotBefore, full.Expires = 1000, 2000, 3000
+	full.Revokes = &Revokes{Scope: events.ScopeSubject, IssuedBefore: 4000, Lifts: true}
+	page := func(it Item) string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := eventsPage(&b, []Item{it}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	whole := page(full)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Item]()) {
+		it := full
+		v := reflect.ValueOf(&it).Elem().FieldByIndex(f.Index)
+		if v.IsZero() {
+			t.Errorf("nothing is in %s", f.Name)
+		}
+		if v.SetZero(); page(it) == whole {
+			t.Errorf("the page is the same without %s", f.Name)
+		}
+	}
+	for i := range reflect.TypeFor[Revokes]().NumField() {
+		it, revokes := full, *full.Revokes
+		it.Revokes = &revokes
+		if reflect.ValueOf(&revokes).Elem().Field(i).SetZero(); page(it) == whole {
+			t.Errorf("the page is the same without %s of what is revoked", reflect.TypeFor[Revokes]().Field(i).Name)
 		}
 	}
 }

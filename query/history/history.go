@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -56,8 +57,8 @@ type History struct {
 	cfg    Config
 	passes chan struct{} // has an element for each pass that goes on
 
-	mu     sync.Mutex        // for the rest
-	newest map[string]uint32 // tenant -> the newest generation of its feed key on the log
+	mu     sync.Mutex          // for the rest
+	logged map[string][]uint32 // tenant -> the generations of its feed key on the log
 }
 
 // New is a history that follows cfg.Lane.
@@ -68,18 +69,22 @@ func New(cfg Config) (*History, error) {
 	if cfg.AtOnce <= 0 {
 		cfg.AtOnce = 2
 	}
-	h := &History{cfg: cfg, passes: make(chan struct{}, cfg.AtOnce), newest: make(map[string]uint32)}
+	h := &History{cfg: cfg, passes: make(chan struct{}, cfg.AtOnce), logged: make(map[string][]uint32)}
 	cfg.Lane.Handle(h.apply)
 	return h, nil
 }
 
-// apply notes which feed keys the log speaks of: one of them may be newer than
-// the keyring's cache.
+// apply notes which feed keys the log speaks of: one of them may be destroyed, or
+// newer than the keyring's cache.
 func (h *History) apply(e lane.Entry) {
-	if v := e.Record.Revocation; v != nil {
-		h.mu.Lock()
-		h.newest[e.Record.Tenant] = max(h.newest[e.Record.Tenant], v.FeedKey)
-		h.mu.Unlock()
+	v := e.Record.Revocation
+	if v == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if of := h.logged[e.Record.Tenant]; !slices.Contains(of, v.FeedKey) {
+		h.logged[e.Record.Tenant] = append(of, v.FeedKey)
 	}
 }
 
@@ -127,7 +132,7 @@ func (h *History) keys(ctx context.Context, p *pass) error {
 		return err
 	}
 	h.mu.Lock()
-	newest := h.newest[p.claims.Tenant]
+	logged := slices.Clone(h.logged[p.claims.Tenant])
 	h.mu.Unlock()
 	t, err := h.cfg.Keys.LookupTenant(ctx, p.claims.Tenant)
 	if err != nil && !errors.Is(err, seal.ErrNotFound) {
@@ -137,26 +142,9 @@ func (h *History) keys(ctx context.Context, p *pass) error {
 		p.held = t.FeedKeys()
 	}
 	p.set.SetKeys(p.held)
-	for g := uint32(1); g <= newest; g++ {
-		p.gone = p.gone || !p.holds(g)
-	}
-	for i := range p.held {
-		p.hashes = append(p.hashes, hashes(p.claims, &p.held[i])...)
-	}
+	p.gone = slices.ContainsFunc(logged, func(g uint32) bool { return !p.holds(g) })
+	p.hashes = p.set.AppendHashes(nil, p.claims)
 	return nil
-}
-
-// hashes is what revocations that reach a token with claims c stand under, under
-// one key.
-func hashes(c *revocation.Claims, key *events.FeedKey) (out []events.Ref) {
-	d := events.Data{TokenID: c.TokenID, SessionID: c.SessionID, Subject: c.Subject, ClientID: c.ClientID, KeyID: c.KeyID, GrantID: c.GrantID}
-	for _, scope := range revocation.Scopes() {
-		id := d.RevokedID(scope)
-		if id != "" && c.Issuer != "" || scope == events.ScopeTenant || scope == events.ScopeIssuer && c.Issuer != "" {
-			out = append(out, key.Hash(scope, c.Issuer, id))
-		}
-	}
-	return out
 }
 
 // pass is one reading of the log for one token.

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/projector/intake"
 	"github.com/rescindhq/rescind/query/history"
 	"github.com/rescindhq/rescind/query/lane"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
@@ -337,6 +339,24 @@ func TestBeforeEverythingNothingIsRevoked(t *testing.T) {
 	}
 }
 
+// later is the keyring of the projector when a feed key that is made now is in use.
+func (p *past) later() *seal.Keyring {
+	p.T.Helper()
+	js, err := jetstream.New(p.Projector)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	store, err := stream.OpenKeyStore(p.T.Context(), js)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: lanetest.Root(), Now: func() time.Time { return time.Now().Add(seal.FeedKeyAhead) }})
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	return keys
+}
+
 // TestWithoutTheKeyThePastIsUnknown: never active, where an entry of the tenant
 // was made with a key that was destroyed since, or that is newer than what the
 // keyring remembers; and still revoked where another entry says so.
@@ -357,21 +377,23 @@ func TestWithoutTheKeyThePastIsUnknown(t *testing.T) {
 		}
 	}
 	expect("with all keys", before, c, revocation.Active)
-	if _, err := p.Keys.RotateFeedKey(t.Context(), "acme"); err != nil {
+	newer, err := p.Keys.RotateFeedKey(t.Context(), "acme", 1)
+	if err != nil {
 		t.Fatal(err)
 	}
-	p.StopIntake() // its keyring remembers the key of before
-	p.Intake()
+	p.StopIntake()
+	later := p.later()
+	p.IntakeWith(func(c *intake.Config) { c.Keyring = later })
 	after := revoke("under the new key", "j-1")
-	if v := p.entries[len(p.entries)-2].record.Revocation; v == nil || v.FeedKey != 2 {
+	if v := p.entries[len(p.entries)-2].record.Revocation; v == nil || v.FeedKey != newer.Generation {
 		t.Fatalf("%+v", v)
 	}
 	p.open(p.Keyring) // its cache was filled before
 	expect("a key that the keyring does not remember", after, c, revocation.Unknown)
-	if err := p.Keys.DestroyFeedKey(t.Context(), "acme", 1); err != nil {
+	if err := later.DestroyFeedKey(t.Context(), "acme", 1); err != nil {
 		t.Fatal(err)
 	}
-	p.open(p.Keys)
+	p.open(later)
 	expect("before the rotation", before, c, revocation.Unknown)
 	expect("after, of what the new key says", after, c, revocation.Revoked)
 	expect("after, of another", after, revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "j-3"}, revocation.Unknown)

@@ -87,6 +87,12 @@ func TestReviewThatIsOver(t *testing.T) {
 	if !is || member.Member != AttrReview || !strings.Contains(member.Detail, "2026-06-30 is over") {
 		t.Errorf("after it: %v", member)
 	}
+	example := member.Detail[strings.LastIndex(member.Detail, " ")+1:]
+	late.Attributes[AttrReview] = example
+	if err := Check(late); err != nil {
+		t.Errorf("the example that the refusal gives: %v", err)
+	}
+	late = at(end.Add(time.Second))
 	if b := NewBook(); !b.Apply(lane.Entry{Record: late}) || len(b.Overdue(end.Add(time.Minute))) != 1 {
 		t.Errorf("on the log: %+v", b.List(all, true))
 	}

@@ -99,7 +99,7 @@ type Hold struct {
 func Check(r *events.Record) error {
 	h, err := read(r)
 	if err == nil && h.Review.Before(h.Placed.Truncate(time.Second)) {
-		err = &MemberError{AttrReview, h.Review.Format(time.DateOnly) + " is over: want today or a later day (UTC), as 2026-03-31"}
+		err = &MemberError{AttrReview, h.Review.Format(time.DateOnly) + " is over: want today or a later day (UTC), as " + h.Placed.AddDate(1, 0, 0).Format(time.DateOnly)}
 	}
 	return err
 }

@@ -100,7 +100,8 @@ type Recipient struct {
 }
 
 // Residue is until when copies of the keyring from before can be read by whoever
-// has them and the root's keys as well.
+// has them and the root's keys as well. An erasure without one was carried out while an
+// epoch of the keyring kept its key beyond its time: then nobody could say.
 type Residue struct {
 	UnreadableFrom time.Time `json:"unreadable_from,omitzero"`
 	Never          bool      `json:"never,omitempty"` // the root cannot destroy keys

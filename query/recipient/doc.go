@@ -12,7 +12,8 @@
 //   - Whoever the file names for an audience, or an export names, is among those
 //     that [Registry.Of] lists, in the order of their ids, once; and nobody else.
 //   - An audience that nobody in the file is for, and that is not the
-//     controller's own, is named.
+//     controller's own, is named. Of a person who has more of them than are looked
+//     at, it is named that there are more.
 //   - A file that says something it cannot mean is refused, with every fault and
 //     its place: a member that is not known, an id or an audience that is there
 //     twice, a URL that would never be called, a key that is no

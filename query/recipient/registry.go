@@ -44,6 +44,21 @@ func (g *Registry) Get(id string) (Recipient, bool) {
 type Disclosed struct {
 	Audiences []string // aud of the tokens that were issued about them
 	Exports   []string // ids of recipients that exports name
+	More      bool     // there were others, that lead to nobody of Names
+}
+
+// others stands for what in Disclosed was left out.
+const others = "more than are listed"
+
+// Names is all that leads to a recipient: audiences, and ids.
+func (g *Registry) Names() (out []string) {
+	if g == nil {
+		return nil
+	}
+	for id, r := range g.byID {
+		out = append(append(out, id), r.Audiences...)
+	}
+	return out
 }
 
 // Of is the ids of the recipients to whom a tenant has disclosed what d says,
@@ -62,6 +77,9 @@ func (g *Registry) Of(tenant string, d Disclosed) (ids, unknown []string) {
 		r, there := g.Get(id)
 		there = there && r.serves(tenant)
 		found[id], strange[id] = found[id] || there, strange[id] || !there
+	}
+	if d.More {
+		strange[others] = true
 	}
 	return sorted(found), sorted(strange)
 }

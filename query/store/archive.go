@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/recipient"
 )
 
 // Log is the log of a shard, as an archive compares itself with it: *stream.Log.
@@ -22,6 +23,10 @@ type Log interface {
 type Archive struct {
 	Store *Store
 	Logs  []Log // of the shards, in their order
+
+	// Recipients is whom Disclosed finds however many others there are. Nil finds
+	// nobody beyond its bound, which is an error.
+	Recipients *recipient.Registry
 
 	// Poll is how often CatchUp looks. Default 20 ms.
 	Poll time.Duration

@@ -22,7 +22,9 @@
 //     nothing is missing, and nothing in it was left there by an insert whose
 //     outcome is not known.
 //   - Every query is bounded in time and rows; one that passes the bound is
-//     an error, never a shortened answer.
+//     an error, never a shortened answer. Where a person's data went is no
+//     exception where recipients are known: each of them is found, however many
+//     audiences lead to nobody, and of those beyond 10,000 it is said that there are.
 //   - What a revocation would hit is counted exactly up to two million events,
 //     and as a lower bound that says so above; and so is how many of that is
 //     refused already, as the set would decide, of tokens of the forgotten as far

@@ -37,8 +37,8 @@ func questions() map[string]question {
 		"recorded":             recorded{},
 		"duplicates":           duplicates{indices: []uint64{1, 2}},
 		"issuers":              issuers{"acme", 0, 100, 33},
-		"audiences":            audiences{"acme", 2, events.Ref{1}},
-		"exported to":          exportedTo{audiences{"acme", 2, events.Ref{1}}},
+		"audiences":            audiences{"acme", 2, events.Ref{1}, []string{"crm"}},
+		"exported to":          exportedTo{audiences{"acme", 2, events.Ref{1}, nil}},
 	}
 	r := leak.Revoked{Index: 7, Record: &events.Record{Tenant: "acme", Issuer: "i", SubjectRef: events.Ref{1}, TokenRef: events.Ref{2}, SessionRef: events.Ref{3}, GrantRef: events.Ref{4},
 		Client: "c", KeyID: "k", Received: 5, Revocation: &events.Revocation{Scope: events.ScopeSubject, IssuedBefore: 1700000000_500, Starts: 1700000000_500, Expires: 1700001000_000}}}

@@ -18,8 +18,9 @@ type Call struct {
 // a *Refusal. It is what the middleware is made of, and for protocols that have
 // none here.
 func (g *Guard) Admit(ctx context.Context, call Call) (*Token, error) {
+	at := g.cfg.Now() // not later: it is judged by when the revocation started
 	t, r := g.admit(ctx, call)
-	g.report(call, t, r)
+	g.report(at, call, t, r)
 	if r != nil {
 		return nil, r
 	}

@@ -67,7 +67,9 @@ type Config struct {
 	// Tenant is whose tokens these are. Required, unless TenantOf says.
 	Tenant string
 	// TenantOf takes the tenant from the claims of a valid token, for an issuer
-	// that serves several. "" refuses the token. Nil means Tenant.
+	// that serves several. "" refuses the token. Nil means Tenant. Where Tenant is
+	// empty, a token whose signature was not good is of nobody: the report of it
+	// cannot be published, and counts as dropped.
 	TenantOf func(*Claims) string
 
 	// Algorithms lists the values of alg that are accepted. Default all of
@@ -112,6 +114,11 @@ type Config struct {
 	// counts the others. Whoever asks later which tokens were accepted after
 	// they were revoked sees one token in so many.
 	VerifiedOneIn int
+	// UnverifiedPerSecond bounds how many refusals a second are told of where the
+	// signature was not good, or there was no token: anybody can cause them, and
+	// events are kept. Default 10, up to 1000, for all routes together. The next
+	// that is told says how many were not (untold); Untold counts them.
+	UnverifiedPerSecond int
 	// ReportClient adds the address and user agent of the caller to reports:
 	// personal data that is sealed at the intake. Default false.
 	ReportClient bool
@@ -131,6 +138,9 @@ const (
 	longestLeeway   = time.Minute
 	defaultGrace    = 10 * time.Second
 	longestGrace    = 5 * time.Minute
+
+	defaultUnverified = 10
+	mostUnverified    = 1000
 )
 
 func (c Config) withDefaults() Config {
@@ -152,6 +162,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.VerifiedOneIn == 0 {
 		c.VerifiedOneIn = 1
+	}
+	if c.UnverifiedPerSecond == 0 {
+		c.UnverifiedPerSecond = defaultUnverified
 	}
 	if c.TenantOf == nil {
 		tenant := c.Tenant
@@ -185,6 +198,7 @@ func (c Config) Validate() error {
 	f.Check(c.Leeway >= 0 && c.Leeway <= longestLeeway, "leeway %s: want 0 to %s", c.Leeway, longestLeeway)
 	f.Check(c.MaxLifetime >= 0 && c.MaxLifetime <= longestLifetime, "max lifetime %s: want up to %s", c.MaxLifetime, longestLifetime)
 	f.Check(c.VerifiedOneIn >= 0, "verified one in %d: want at least 1", c.VerifiedOneIn)
+	f.Check(c.UnverifiedPerSecond >= 0 && c.UnverifiedPerSecond <= mostUnverified, "unverified per second %d: want 1 to %d", c.UnverifiedPerSecond, mostUnverified)
 	f.Check(c.StreamGrace >= 0 && c.StreamGrace <= longestGrace, "stream grace %s: want up to %s", c.StreamGrace, longestGrace)
 	f.Check(c.Policy == Strict || c.Policy == BestEffort, "policy %d: want strict or best_effort", c.Policy)
 	return f.Err()

@@ -67,6 +67,7 @@ type Verifier struct {
 	reports   *Async            // nil likewise
 	log       *slog.Logger
 	stop      context.CancelFunc
+	giveUp    context.CancelFunc // on the reports that wait
 	running   sync.WaitGroup
 }
 
@@ -163,10 +164,11 @@ func (v *Verifier) publish(cfg *DialConfig) (err error) {
 
 func (v *Verifier) start() {
 	ctx, stop := context.WithCancel(context.Background())
-	v.stop = stop
+	living, giveUp := context.WithCancel(context.Background())
+	v.stop, v.giveUp = stop, giveUp
 	v.run(ctx, v.Feed.Run)
 	if v.reports != nil {
-		v.run(ctx, v.reports.Run)
+		v.running.Go(func() { v.reports.run(ctx, living) })
 	}
 }
 
@@ -181,7 +183,8 @@ func (v *Verifier) run(ctx context.Context, f func(context.Context) error) {
 // ReadyHandler is that of the feed.
 func (v *Verifier) ReadyHandler() http.Handler { return v.Feed.ReadyHandler() }
 
-// Dropped is how many reports were not published.
+// Dropped is how many reports were not published. What NATS did not take is known
+// some seconds after, and when Close has returned.
 func (v *Verifier) Dropped() uint64 {
 	if v.reports == nil {
 		return 0
@@ -192,10 +195,13 @@ func (v *Verifier) Dropped() uint64 {
 // Close publishes the reports that wait, for as long as ctx lasts, and ends the
 // rest. The Guard is not to be used after it: it would find its view stale.
 func (v *Verifier) Close(ctx context.Context) (err error) {
+	defer v.giveUp()
+	defer context.AfterFunc(ctx, v.giveUp)()
 	v.stop()
 	v.running.Wait()
 	if v.publisher != nil {
 		err = v.publisher.Close(ctx)
+		v.reports.settle(err)
 	}
 	v.conn.Close()
 	return err

@@ -43,9 +43,14 @@
 //     part of it sees that it is not whole.
 //   - A revocation costs the feed one lookup for each entry, however many
 //     streams are open, and the streams that it is about a decision each.
-//   - Reporting never delays a request. What does not fit is counted, and so is
-//     what VerifiedOneIn left out: of one token all is reported or nothing.
-//     Refusals, cuts and what passed in doubt are always reported.
+//   - Reporting never delays a request. What does not fit, or could not be
+//     published, is counted and not kept, and so is what VerifiedOneIn left out: of
+//     one token all is reported or nothing. Cuts, what passed in doubt and refusals
+//     of tokens whose signature was good are always reported. Other refusals, which
+//     anybody can cause, are reported UnverifiedPerSecond times a second at most: the
+//     next one says how many were not, and [Guard.Untold] counts them.
+//   - The time of a report is from right before its token was decided: where it is
+//     after the start of a revocation, so was the decision.
 //   - An answer holds nothing of the token.
 //
 // # Shapes and units
@@ -64,7 +69,7 @@
 //
 // All of it may be used from any goroutine. Every watched call has a timer; no
 // goroutine waits for it. A Guard and its routes have one place in the feed, until
-// Close.
+// Close. [Verifier.Close] waits for reports no longer than its context lasts.
 //
 // # What it does not do
 //

@@ -17,8 +17,9 @@ type Guard struct {
 	policy Policy // of the route, and stricter than cfg.Policy or the same
 	parser *jwt.Parser
 
-	streams *streams
-	skipped *atomic.Uint64
+	streams    *streams
+	skipped    *atomic.Uint64
+	unverified *unverified
 }
 
 // Token is a token that passed.
@@ -44,7 +45,7 @@ func New(cfg Config) (*Guard, error) {
 		jwt.WithIssuer(cfg.Issuer), jwt.WithAudience(cfg.Audience...),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(cfg.Leeway), jwt.WithTimeFunc(cfg.Now), jwt.WithStrictDecoding(),
 	)
-	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64)}, nil
+	return &Guard{cfg: cfg, policy: cfg.Policy, parser: parser, streams: newStreams(cfg.Feed), skipped: new(atomic.Uint64), unverified: &unverified{most: cfg.UnverifiedPerSecond}}, nil
 }
 
 // Close has the feed not tell g and its routes of changes any more. Streams that are

@@ -209,11 +209,11 @@ func TestPolicyNames(t *testing.T) {
 
 func TestConfigIsValidated(t *testing.T) {
 	t.Parallel()
-	_, err := guard.New(guard.Config{Audience: []string{""}, Tenant: "a b", Algorithms: []string{"HS256", "none"}, Leeway: time.Hour, MaxLifetime: -1, Policy: 9})
+	_, err := guard.New(guard.Config{Audience: []string{""}, Tenant: "a b", Algorithms: []string{"HS256", "none"}, Leeway: time.Hour, MaxLifetime: -1, Policy: 9, UnverifiedPerSecond: 1001})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"issuer", "audience", "keys", "feed", "tenant", "HS256", "none", "leeway", "lifetime", "policy"} {
+	for _, want := range []string{"issuer", "audience", "keys", "feed", "tenant", "HS256", "none", "leeway", "lifetime", "policy", "unverified per second"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %v", want, err)
 		}

@@ -189,6 +189,8 @@ func (s *stuck) Queue(ctx context.Context, ev events.Event) error {
 	}
 }
 
+func (*stuck) Flush(context.Context) error { return nil }
+
 func TestReportsNeverDelayAndAreCounted(t *testing.T) {
 	t.Parallel()
 	p := &stuck{release: make(chan struct{}), got: make(chan events.Event, 100)}
@@ -216,6 +218,8 @@ func TestReportsNeverDelayAndAreCounted(t *testing.T) {
 type prompt struct{}
 
 func (prompt) Queue(ctx context.Context, _ events.Event) error { return ctx.Err() }
+
+func (prompt) Flush(context.Context) error { return nil }
 
 func TestReportsInHandAtTheEndArePassedOn(t *testing.T) {
 	t.Parallel()

@@ -2,29 +2,30 @@ package guard
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"log/slog"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/revocation"
 )
 
-// report tells of one request. The claims of a token are told only where its
-// signature was good: others are whatever somebody wrote.
-func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
-	if g.cfg.Report == nil {
+// report tells of one request, which was decided at that time or right after.
+// The claims of a token are told only where its signature was good: others are
+// whatever somebody wrote.
+func (g *Guard) report(at time.Time, call Call, t *Token, refusal *Refusal) {
+	switch {
+	case g.cfg.Report == nil:
 		return
-	}
-	if refusal == nil && !g.sampled(t) {
+	case t == nil:
+		g.reportUnverified(at, call, refusal)
+		return
+	case refusal == nil && !g.sampled(t):
 		g.skipped.Add(1)
 		return
 	}
-	ev := g.event(call, t, refusal)
+	ev := g.event(at, call, t, refusal)
 	if g.cfg.VerifiedOneIn > 1 && refusal == nil && t.Decision.State == revocation.Active {
 		ev.Data.Attributes["one_in"] = strconv.Itoa(g.cfg.VerifiedOneIn)
 	}
@@ -32,13 +33,13 @@ func (g *Guard) report(call Call, t *Token, refusal *Refusal) {
 }
 
 // reportCut tells of a stream that was cut.
-func (g *Guard) reportCut(t *Token, refusal *Refusal) {
+func (g *Guard) reportCut(at time.Time, t *Token, refusal *Refusal) {
 	if g.cfg.Report == nil {
 		return
 	}
 	told := *t
 	told.Decision = refusal.Decision
-	ev := g.event(t.call, &told, refusal)
+	ev := g.event(at, t.call, &told, refusal)
 	if ev.Data.Attributes == nil {
 		ev.Data.Attributes = make(map[string]string)
 	}
@@ -46,8 +47,8 @@ func (g *Guard) reportCut(t *Token, refusal *Refusal) {
 	g.cfg.Report.Report(ev)
 }
 
-func (g *Guard) event(call Call, t *Token, refusal *Refusal) events.Event {
-	ev := events.Event{Type: events.TokenVerified, Time: g.cfg.Now(), Tenant: g.cfg.Tenant}
+func (g *Guard) event(at time.Time, call Call, t *Token, refusal *Refusal) events.Event {
+	ev := events.Event{Type: events.TokenVerified, Time: at, Tenant: g.cfg.Tenant}
 	ev.Data.Outcome = "success"
 	if refusal != nil {
 		ev.Type, ev.Data.Outcome, ev.Data.Reason = events.TokenRejected, "failure", string(refusal.Reason)
@@ -94,97 +95,5 @@ func describe(ev *events.Event, t *Token) {
 	ev.Data.Attributes = map[string]string{"decision": string(t.Decision.State), "age_ms": strconv.FormatInt(t.Decision.Age.Milliseconds(), 10)}
 	if t.Decision.State == revocation.Unknown {
 		ev.Data.Attributes["cause"] = string(t.Decision.Cause)
-	}
-}
-
-// Publisher is where reports go: *stream.Publisher. Queue may block.
-type Publisher interface {
-	Queue(ctx context.Context, ev events.Event) error
-}
-
-// Async is a Reporter between requests and a Publisher that may block.
-type Async struct {
-	to      Publisher
-	log     *slog.Logger
-	waiting chan events.Event
-	dropped atomic.Uint64
-}
-
-// NewAsync is an Async in which up to size reports wait. Run passes them on.
-func NewAsync(to Publisher, size int, log *slog.Logger) *Async {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &Async{to: to, log: log, waiting: make(chan events.Event, max(size, 1))}
-}
-
-// Report implements Reporter. Where no place is free the report is dropped and
-// counted.
-func (a *Async) Report(ev events.Event) {
-	select {
-	case a.waiting <- ev:
-	default:
-		a.dropped.Add(1)
-	}
-}
-
-// Dropped is how many reports were not passed on.
-func (a *Async) Dropped() uint64 { return a.dropped.Load() }
-
-const (
-	drainWait   = 5 * time.Second
-	complainAll = 10 * time.Second
-)
-
-// Run passes reports on until ctx is done, then those that wait, for up to 5 s,
-// and returns nil.
-func (a *Async) Run(ctx context.Context) error {
-	living, stop := outlive(ctx, drainWait)
-	defer stop()
-	complain := time.NewTicker(complainAll)
-	defer complain.Stop()
-	told := uint64(0)
-	for {
-		select {
-		case ev := <-a.waiting:
-			a.pass(living, ev)
-		case <-complain.C:
-			if n := a.Dropped(); n > told {
-				a.log.Warn("reports of tokens dropped", "count", n-told)
-				told = n
-			}
-		case <-ctx.Done():
-			a.drain(living)
-			return nil
-		}
-	}
-}
-
-// outlive is ctx that ends a while later: what is in hand when ctx ends is
-// passed on like what waits behind it.
-func outlive(ctx context.Context, while time.Duration) (context.Context, func()) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
-	return out, func() {
-		stop()
-		cancel()
-	}
-}
-
-func (a *Async) drain(ctx context.Context) {
-	for {
-		select {
-		case ev := <-a.waiting:
-			a.pass(ctx, ev)
-		default:
-			return
-		}
-	}
-}
-
-func (a *Async) pass(ctx context.Context, ev events.Event) {
-	if err := a.to.Queue(ctx, ev); err != nil {
-		a.dropped.Add(1)
-		a.log.Warn("report of a token not queued", "err", err)
 	}
 }

@@ -73,11 +73,12 @@ func (g *Guard) watch(t *Token, cut func(*Refusal)) *watch {
 
 // look decides anew.
 func (w *watch) look() {
+	at := w.guard.cfg.Now()
 	w.mu.Lock()
 	r := w.lookLocked()
 	w.mu.Unlock()
 	if r != nil {
-		w.guard.reportCut(w.token, r)
+		w.guard.reportCut(at, w.token, r)
 		w.cut(r)
 	}
 }

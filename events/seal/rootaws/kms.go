@@ -78,7 +78,8 @@ func (k *KMS) Wrap(ctx context.Context, secret []byte) (seal.Wrapped, error) {
 		return err
 	})
 	if err != nil {
-		return seal.Wrapped{}, fmt.Errorf("aws kms: wrap under %s: %w", key, err)
+		_, left := k.Destroy(context.WithoutCancel(ctx), key) // it costs something, and would do so for ever
+		return seal.Wrapped{}, fmt.Errorf("aws kms: wrap under %s: %w", key, errors.Join(err, left))
 	}
 	return seal.Wrapped{Key: key, Secret: sealed.CiphertextBlob}, nil
 }

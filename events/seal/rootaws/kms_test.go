@@ -35,6 +35,7 @@ type imitation struct {
 	keys   map[string]*key
 	unsaid int // requests for a key that is there that are answered as if it were not
 	denied bool
+	deny   string // this operation
 }
 
 type key struct {
@@ -63,6 +64,10 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
+	if operation == i.deny {
+		refuse(w, "AccessDeniedException")
+		return
+	}
 	if operation == "CreateKey" {
 		arn := fmt.Sprintf("arn:aws:kms:%s:111122223333:key/%s", region, uuid.NewString())
 		i.keys[arn] = &key{kek: seal.GenerateKEK(), state: "Enabled"}
@@ -152,6 +157,24 @@ func start(t *testing.T) (*imitation, func() *rootaws.KMS) {
 			t.Fatal(err)
 		}
 		return k
+	}
+}
+
+// TestAKeyThatWrapsNothingIsDestroyed: the policy lets keys be made and not used.
+func TestAKeyThatWrapsNothingIsDestroyed(t *testing.T) {
+	t.Parallel()
+	i, open := start(t)
+	i.deny = "Encrypt"
+	if _, err := open().Wrap(t.Context(), make([]byte, 32)); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("wrapped: %v", err)
+	}
+	for arn, k := range i.keys {
+		if k.state != "PendingDeletion" {
+			t.Errorf("%s is %s", arn, k.state)
+		}
+	}
+	if len(i.keys) != 1 {
+		t.Errorf("%d keys were made", len(i.keys))
 	}
 }
 

@@ -115,6 +115,15 @@ func (k *KMS) Wrap(ctx context.Context, secret []byte) (seal.Wrapped, error) {
 	if err := k.ours(v.Name); err != nil {
 		return seal.Wrapped{}, err
 	}
+	w, err := k.wrapUnder(ctx, v, secret)
+	if err != nil { // it costs something, and would do so for ever
+		_, left := k.Destroy(context.WithoutCancel(ctx), v.Name)
+		err = errors.Join(err, left)
+	}
+	return w, err
+}
+
+func (k *KMS) wrapUnder(ctx context.Context, v version, secret []byte) (seal.Wrapped, error) {
 	if err := k.generated(ctx, v); err != nil {
 		return seal.Wrapped{}, fmt.Errorf("google kms: make %s: %w", v.Name, err)
 	}

@@ -32,6 +32,7 @@ type imitation struct {
 	down     int  // status of every answer, if there is one
 	flips    bool // a bit of the answers
 	slow     int  // how often a new version is still being generated
+	denied   bool // the role lets versions be made and not used
 }
 
 type version struct {
@@ -71,6 +72,8 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "NOT_FOUND")
 	case r.Method == http.MethodGet:
 		i.say(w, name)
+	case do == "encrypt" && i.denied:
+		refuse(w, http.StatusForbidden, "PERMISSION_DENIED")
 	case do == "encrypt" && v.state == "ENABLED":
 		i.encrypt(w, name, in)
 	case do == "destroy" && v.gone.IsZero():
@@ -159,6 +162,25 @@ func start(t *testing.T) (*imitation, func() *rootgcp.KMS) {
 			t.Fatal(err)
 		}
 		return k
+	}
+}
+
+// TestAVersionThatWrapsNothingIsDestroyed: the role lets versions be made and not
+// used.
+func TestAVersionThatWrapsNothingIsDestroyed(t *testing.T) {
+	t.Parallel()
+	i, open := start(t)
+	i.denied = true
+	if _, err := open().Wrap(t.Context(), secret); err == nil || !strings.Contains(err.Error(), "PERMISSION_DENIED") {
+		t.Errorf("wrapped: %v", err)
+	}
+	for name, v := range i.versions {
+		if v.state != "DESTROY_SCHEDULED" {
+			t.Errorf("%s is %s", name, v.state)
+		}
+	}
+	if len(i.versions) != 1 {
+		t.Errorf("%d versions were made", len(i.versions))
 	}
 }
 

@@ -8,8 +8,9 @@
 // # Guarantees
 //
 //   - Vault keeps the contract of seal.Root.
-//   - A key is gone only where the engine says that there is no such key: a
-//     refusal, a sealed server, a missing mount or no answer is an error.
+//   - A key is gone only where the engine says that there is no such key (404, and
+//     an empty list of errors): a refusal, a sealed server, a missing mount, an
+//     answer of something that stands before the server, or none, is an error.
 //   - The token is read anew for each request, so that whoever renews it need
 //     tell nobody, and is in no error.
 //

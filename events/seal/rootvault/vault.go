@@ -69,7 +69,8 @@ func (v *Vault) Wrap(ctx context.Context, secret []byte) (seal.Wrapped, error) {
 	var made struct{ Ciphertext string }
 	plain := map[string]any{"plaintext": base64.StdEncoding.EncodeToString(secret)}
 	if err := v.call(ctx, http.MethodPost, "encrypt/"+name, plain, &made); err != nil {
-		return seal.Wrapped{}, fmt.Errorf("vault: wrap: %w", err)
+		_, left := v.Destroy(context.WithoutCancel(ctx), name)
+		return seal.Wrapped{}, fmt.Errorf("vault: wrap: %w", errors.Join(err, left))
 	}
 	return seal.Wrapped{Key: name, Secret: []byte(made.Ciphertext)}, nil
 }
@@ -106,7 +107,7 @@ func (v *Vault) Unwrap(ctx context.Context, w seal.Wrapped) ([]byte, error) {
 func (v *Vault) there(ctx context.Context, key string) error {
 	err := v.call(ctx, http.MethodGet, "keys/"+key, nil, nil)
 	var a *answerError
-	if errors.As(err, &a) && a.status == http.StatusNotFound && len(a.reasons) == 0 { // with a reason, it is the mount that is not there
+	if errors.As(err, &a) && a.status == http.StatusNotFound && a.reasons != nil && len(a.reasons) == 0 { // with a reason, it is the mount that is not there
 		return seal.ErrRootKey
 	}
 	return err
@@ -140,10 +141,13 @@ func (v *Vault) Delay() (time.Duration, error) { return 0, nil }
 // answerError is an answer that is not the one that was asked for.
 type answerError struct {
 	status  int
-	reasons []string
+	reasons []string // nil where it is not the server's own: something before it has answered
 }
 
 func (e *answerError) Error() string {
+	if e.reasons == nil {
+		return fmt.Sprintf("status %d, and not from Vault: look at what stands before it", e.status)
+	}
 	return fmt.Sprintf("status %d: %s", e.status, strings.Join(e.reasons, "; "))
 }
 
@@ -151,7 +155,7 @@ func (e *answerError) Error() string {
 // it was given.
 func refused(err error) bool {
 	var a *answerError
-	return errors.As(err, &a) && (a.status == http.StatusBadRequest || a.status == http.StatusNotFound)
+	return errors.As(err, &a) && a.reasons != nil && (a.status == http.StatusBadRequest || a.status == http.StatusNotFound)
 }
 
 const maxAnswer = 1 << 20
@@ -191,6 +195,8 @@ func read(status int, text []byte, out any) error {
 	}
 	err := json.Unmarshal(text, &answer)
 	switch {
+	case status >= http.StatusMultipleChoices && err != nil:
+		return &answerError{status: status}
 	case status >= http.StatusMultipleChoices:
 		return &answerError{status, answer.Errors}
 	case out == nil:

@@ -26,6 +26,8 @@ type imitation struct {
 	keys    map[string]*transitKey
 	sealed  bool // 503, as while an operator has not unsealed it
 	unmount bool
+	denied  bool   // the policy lets keys be made and not used
+	before  string // what stands before it answers 404 with, instead of it
 }
 
 type transitKey struct {
@@ -40,6 +42,8 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer i.mu.Unlock()
 	path, ours := strings.CutPrefix(r.URL.Path, "/v1/keyring/transit/")
 	switch {
+	case i.before != "":
+		http.Error(w, i.before, http.StatusNotFound)
 	case i.sealed:
 		refuse(w, http.StatusServiceUnavailable, "Vault is sealed")
 	case r.Header.Get("X-Vault-Token") != token:
@@ -85,6 +89,8 @@ func (i *imitation) serve(w http.ResponseWriter, method string, path []string, i
 	case what == "DELETE keys":
 		delete(i.keys, name)
 		w.WriteHeader(http.StatusNoContent)
+	case what == "POST encrypt" && i.denied:
+		refuse(w, http.StatusForbidden, "permission denied")
 	case what == "POST encrypt":
 		plain, _ := base64.StdEncoding.DecodeString(in["plaintext"].(string))
 		answer(w, map[string]any{"ciphertext": "vault:v1:" + base64.RawURLEncoding.EncodeToString(k.kek.Encrypt(plain)), "key_version": 1})
@@ -158,6 +164,9 @@ func TestAServerThatCannotSayIsNoKeyThatIsGone(t *testing.T) {
 	for name, c := range map[string]func(*imitation){
 		"sealed":    func(i *imitation) { i.sealed = true },
 		"unmounted": func(i *imitation) { i.unmount = true },
+		"a page":    func(i *imitation) { i.before = "<html>default backend - 404</html>" },
+		"a gateway": func(i *imitation) { i.before = `{"message":"no Route matched"}` },
+		"null":      func(i *imitation) { i.before = `{"errors":null}` },
 	} {
 		i, open := start(t)
 		w, err := open().Wrap(t.Context(), bytes.Repeat([]byte("k"), 32))
@@ -174,6 +183,18 @@ func TestAServerThatCannotSayIsNoKeyThatIsGone(t *testing.T) {
 		if _, err := open().Wrap(t.Context(), make([]byte, 32)); err == nil {
 			t.Errorf("%s: it says that there is a key", name)
 		}
+	}
+}
+
+func TestAKeyThatWrapsNothingIsDestroyed(t *testing.T) {
+	t.Parallel()
+	i, open := start(t)
+	i.denied = true
+	if _, err := open().Wrap(t.Context(), make([]byte, 32)); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("wrapped: %v", err)
+	}
+	if len(i.keys) != 0 {
+		t.Errorf("%d keys are left", len(i.keys))
 	}
 }
 

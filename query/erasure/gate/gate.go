@@ -81,7 +81,7 @@ type Report struct {
 	Added     int // of them, written into it now, as a log says so
 	Destroyed int // people whose key was back
 	Fenced    int // those of whom a hold may keep a part
-	Holds     int // keys of released holds that were back
+	Holds     int // keys of released holds, callbacks and notices that were back
 	Exports   int // people of whom exports were there
 	Revoked   int // revocations that a log had lost
 	Stated    int // requests that a restored log does not say to be carried out, of people who were erased

@@ -175,7 +175,7 @@ func (g *gate) destroy(ctx context.Context, s *survey) error {
 	}
 	for r := range s.holds {
 		if err := g.Keyring.DestroyHold(ctx, r.Tenant, r.Ref); err != nil {
-			return fmt.Errorf("the key of a released hold came back and cannot be destroyed: %w", err)
+			return fmt.Errorf("a key of a released hold, of callbacks or of notices came back and cannot be destroyed: %w", err)
 		}
 	}
 	g.report.Destroyed, g.report.Fenced, g.report.Holds = len(gone), len(s.back)-len(gone), len(s.holds)

@@ -1,5 +1,5 @@
-// Package ledger is the erasure ledger: which keys of people, and of legal holds,
-// were destroyed, in a file that no backup of the data brings back.
+// Package ledger is the erasure ledger: which keys of people, of legal holds, and of
+// what others are told, were destroyed, in a file that no backup of the data brings back.
 //
 // # What it is
 //
@@ -29,7 +29,7 @@
 // names the format and the ledger. A line of a person has some 230 bytes:
 //
 //	person <tenant> <reference> <key fingerprint> <request> <shard> <index> <µs> <held> <hash> <feed key> <issued before> <expires>
-//	hold <tenant> <key of the hold and person> <request> <µs>
+//	hold <tenant> <key of the hold and person, of an ask, or of notices> <request> <µs>
 //	seen <shard> <sequence> <digest> <µs>
 //
 // Request is the first 16 bytes of the SHA-256 of its id.

@@ -40,11 +40,12 @@ type Person struct {
 	Refused events.Revocation // of their tokens; Hash is zero where there is none
 }
 
-// Hold says that the key under which a hold kept something of a person was
-// destroyed, as it was released.
+// Hold says that a key beside those of people was destroyed: under which a hold kept
+// something of a person, as it was released, or something was kept to tell others, as they
+// were told.
 type Hold struct {
 	Tenant  string
-	Key     events.Ref // names the key: of the hold and the person
+	Key     events.Ref // names the key: of the hold and the person, the ask, or the notices
 	Request Digest
 	At      time.Time
 }

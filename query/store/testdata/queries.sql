@@ -1,15 +1,19 @@
 -- audiences
-SELECT DISTINCT arrayJoin(aud) AS to
-FROM events
-WHERE tenant = {tenant:String}
+SELECT groupArray(to)
+FROM (
+  SELECT DISTINCT arrayJoin(aud) AS to
+  FROM events
+  WHERE tenant = {tenant:String}
   AND subject_ref = unhex({subject_ref:String})
   AND shard = {shard:UInt16}
-ORDER BY to
-LIMIT {limit:UInt32};
+  ORDER BY has({known:Array(String)}, to) DESC, to
+  LIMIT {limit:UInt32}
+);
 --   tenant = acme
 --   subject_ref = 01000000000000000000000000000000
 --   shard = 2
---   limit = 10001
+--   known = [crm]
+--   limit = 10002
 
 -- by indices, any tenant
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
@@ -70,19 +74,23 @@ WHERE shard = {shard:UInt16}
 --   index = 7
 
 -- exported to
-SELECT DISTINCT attributes['recipient'] AS to
-FROM events
-WHERE tenant = {tenant:String}
+SELECT groupArray(to)
+FROM (
+  SELECT DISTINCT attributes['recipient'] AS to
+  FROM events
+  WHERE tenant = {tenant:String}
   AND subject_ref IN (unhex({subject_ref:String}), toFixedString('', 16))
   AND shard = {shard:UInt16}
   AND type = {type:String}
   AND to != ''
-ORDER BY to
-LIMIT {limit:UInt32};
+  ORDER BY has({known:Array(String)}, to) DESC, to
+  LIMIT {limit:UInt32}
+);
 --   tenant = acme
 --   subject_ref = 01000000000000000000000000000000
 --   shard = 2
 --   type = dev.rescind.audit.exported.v1
+--   known = []
 --   limit = 10001
 
 -- exported, reading

@@ -7,21 +7,21 @@ import (
 	"github.com/rescindhq/rescind/events"
 )
 
-// isTold reports whether the record says what telling whoever asked came to.
-func isTold(record *events.Record) bool {
+// isReport reports whether the record says what telling whoever asked came to.
+func isReport(record *events.Record) bool {
 	return record.Type == events.RequestReported && record.Attributes[attrAsk] != ""
 }
 
-// told folds that one URL needs a step, and those before, no more.
-func (b *book) told(r *Request, record *events.Record) {
+// reported folds that one URL needs a step, and those before, no more.
+func (b *book) reported(r *Request, record *events.Record) {
 	ref, err := events.ParseRef(record.Attributes[attrAsk])
 	a := r.asking(ref)
 	n, errN := strconv.Atoi(record.Attributes[attrCallback])
 	step, errStep := strconv.ParseUint(record.Attributes[attrStep], 10, 64)
-	if err != nil || errN != nil || errStep != nil || a == nil || n < 0 || n >= len(a.told) {
+	if err != nil || errN != nil || errStep != nil || a == nil || n < 0 || n >= len(a.done) {
 		return
 	}
-	a.told[n] = max(a.told[n], step)
+	a.done[n] = max(a.done[n], step)
 	if !slices.ContainsFunc(r.Asks, func(a Asked) bool { return !r.finished(&a) }) {
 		delete(b.called, r)
 	}
@@ -37,7 +37,7 @@ func (r *Request) steps(a *Asked) (out []Step) {
 		if a.Withdrawn && h.Position == a.ended {
 			h.State = Cancelled // for them
 		}
-		if h.State != r.History[i-1].State || h.What == StepExtended {
+		if h.State != r.History[i-1].State || h.What == StepExtended || h.sooner {
 			out = append(out, h)
 		}
 	}
@@ -51,13 +51,13 @@ func (r *Request) finished(a *Asked) bool {
 		return a.Callbacks == 0
 	}
 	last := steps[len(steps)-1].Position
-	return !slices.ContainsFunc(a.told, func(told uint64) bool { return told < last })
+	return !slices.ContainsFunc(a.done, func(done uint64) bool { return done < last })
 }
 
 // next is what the nth URL of a is told next, and whether more comes after it.
 func (r *Request) next(a *Asked, n int) (s Step, more, found bool) {
 	steps := r.steps(a)
-	i := slices.IndexFunc(steps, func(s Step) bool { return s.Position > a.told[n] })
+	i := slices.IndexFunc(steps, func(s Step) bool { return s.Position > a.done[n] })
 	if i < 0 {
 		return Step{}, false, false
 	}

@@ -1,0 +1,193 @@
+package seal_test
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/events/seal/sealtest"
+)
+
+// openAt is open with a clock.
+func openAt(t testing.TB, store seal.Store, now *time.Time) *seal.Keyring {
+	t.Helper()
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, Now: func() time.Time { return *now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func generations(t testing.TB, k *seal.Keyring) (out []uint32) {
+	t.Helper()
+	tenant, err := k.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tenant.FeedKeys() {
+		if f.Tenant != "acme" {
+			t.Errorf("key of tenant %q", f.Tenant)
+		}
+		out = append(out, f.Generation)
+	}
+	return out
+}
+
+func current(t testing.TB, k *seal.Keyring) uint32 {
+	t.Helper()
+	tenant, err := k.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenant.FeedKey().Generation
+}
+
+func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
+	t.Parallel()
+	store, ctx := new(sealtest.Memory), t.Context()
+	now := time.Unix(60*29_000_000, 0)
+	k := openAt(t, store, &now)
+	_, err := k.RotateFeedKey(ctx, "acme", 1)
+	wantErr(t, err, seal.ErrNotFound)
+	tenant, err := k.Tenant(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := tenant.FeedKey()
+	second, err := k.RotateFeedKey(ctx, "acme", 1)
+	if err != nil || second.Generation != 29_000_000 || second.Key == first.Key {
+		t.Fatalf("rotate: generation %d, %v", second.Generation, err)
+	}
+	third, err := k.RotateFeedKey(ctx, "acme", second.Generation)
+	if err != nil || third.Generation != 29_000_001 {
+		t.Fatalf("rotate in the same minute: generation %d, %v", third.Generation, err)
+	}
+	now = now.Add(time.Hour)
+	if again, err := k.RotateFeedKey(ctx, "acme", 1); err != nil || again != third {
+		t.Errorf("behind the first there is one already: generation %d, %v", again.Generation, err)
+	}
+	now = now.Add(seal.FeedKeyAhead - time.Hour - time.Second)
+	if got := current(t, k); got != 1 {
+		t.Errorf("generation %d is in use before others can have read it", got)
+	}
+	if err := k.DestroyFeedKey(ctx, "acme", 1); err == nil {
+		t.Error("the one in use was destroyed")
+	}
+	now = now.Add(time.Hour)
+	for _, g := range []uint32{third.Generation, third.Generation + 1, events.StandingGeneration} {
+		if err := k.DestroyFeedKey(ctx, "acme", g); err == nil {
+			t.Errorf("generation %d was destroyed while %d is current", g, third.Generation)
+		}
+	}
+	for _, g := range []uint32{1, 1} {
+		if err := k.DestroyFeedKey(ctx, "acme", g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []*seal.Keyring{k, openAt(t, store, &now)} {
+		if got := generations(t, k); !slices.Equal(got, []uint32{second.Generation, third.Generation, events.StandingGeneration}) || current(t, k) != third.Generation {
+			t.Errorf("generations %v, current %d", got, current(t, k))
+		}
+	}
+	all, err := k.FeedGenerations(ctx)
+	if err != nil || len(all) != 2 || all[0].Generation != second.Generation || all[1].Tenant != "acme" || !all[0].Created.Equal(time.Unix(60*29_000_000, 0)) {
+		t.Errorf("%+v %v", all, err)
+	}
+}
+
+// TestWhatHasNoEndIsUnderTheStandingKey: it would keep the hashes of people under
+// the same key guessable for ever. That key is in every keyring that has the tenant.
+func TestWhatHasNoEndIsUnderTheStandingKey(t *testing.T) {
+	t.Parallel()
+	store := new(sealtest.Memory)
+	one, err := open(t, store).Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := open(t, store).Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := open(t, store).Tenant(t.Context(), "globex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing := one.FeedKeyFor(events.ScopeKey)
+	if standing.Generation != events.StandingGeneration || standing != two.FeedKeyFor(events.ScopeKey) || standing.Key == other.FeedKeyFor(events.ScopeKey).Key {
+		t.Errorf("standing key of generation %d: the same for everybody, and no other tenant's", standing.Generation)
+	}
+	if !slices.Contains(one.FeedKeys(), standing) {
+		t.Error("verifiers are not given the standing key")
+	}
+	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant, events.ScopeGrant} {
+		if one.FeedKeyFor(scope) != one.FeedKey() || one.FeedKey() == standing {
+			t.Errorf("a %s would stay guessable for ever", scope)
+		}
+	}
+}
+
+func TestRotatingAtOnceMakesOneKey(t *testing.T) {
+	t.Parallel()
+	store, now := new(sealtest.Memory), time.Unix(1_800_000_000, 0)
+	if _, err := openAt(t, store, &now).Tenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			if _, err := openAt(t, store, &now).RotateFeedKey(t.Context(), "acme", 1); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{1, 30_000_000, events.StandingGeneration}) {
+		t.Errorf("generations %v", got)
+	}
+}
+
+// TestFeedKeysAreWhatTenantsHave now, and none is left out in silence.
+func TestFeedKeysAreWhatTenantsHave(t *testing.T) {
+	t.Parallel()
+	store, now, ctx := new(sealtest.Memory), time.Unix(1_800_000_000, 0), t.Context()
+	k, reader := openAt(t, store, &now), openAt(t, store, &now)
+	tenants := []string{"acme", "globex"}
+	same := func(what string, keys int) {
+		t.Helper()
+		var want []events.FeedKey
+		for _, name := range tenants {
+			tenant, err := openAt(t, store, &now).Tenant(ctx, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, tenant.FeedKeys()...)
+		}
+		got, err := reader.FeedKeys(ctx)
+		slices.SortFunc(got, func(a, b events.FeedKey) int {
+			return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Generation, b.Generation))
+		})
+		if err != nil || !slices.Equal(got, want) || len(got) != keys {
+			t.Errorf("%s: %d keys, want %d: %v", what, len(got), keys, err)
+		}
+	}
+	same("at first", 4)
+	tenants = append(tenants, "umbrella")
+	same("a new tenant", 6)
+	if _, err := k.RotateFeedKey(ctx, "globex", 1); err != nil {
+		t.Fatal(err)
+	}
+	same("a new generation", 7)
+	now = now.Add(seal.FeedKeyAhead)
+	if err := k.DestroyFeedKey(ctx, "globex", 1); err != nil {
+		t.Fatal(err)
+	}
+	same("one that is destroyed", 6)
+	store.Tamper("f.acme.1", []byte("not what it was"))
+	if got, err := openAt(t, store, &now).FeedKeys(ctx); err == nil {
+		t.Errorf("%d keys, and acme's is taken for destroyed", len(got))
+	}
+}
