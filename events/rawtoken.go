@@ -3,29 +3,53 @@ package events
 import (
 	"encoding/base64"
 	"encoding/json"
-	"regexp"
 	"strings"
 )
 
-// compactToken finds what can be a JWS or JWE in compact form: the base64url
-// of something that starts with a brace and at most one space or line break
-// after it, a dot, and another dot. The second part of a JWE may be empty.
-var compactToken = regexp.MustCompile(`e[yw][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*\.`)
-
-// holdsToken reports whether s holds a raw token. A header that begins with {"
-// is taken for one as it stands, cut or damaged; any other must be JSON.
+// holdsToken reports whether s holds a raw token: what can be a JWS or JWE in
+// compact form. That is the base64url of something that starts with a brace and
+// at most one space or line break after it, a dot, and another dot; the second
+// part of a JWE may be empty. A header that begins with {" is taken for one as it
+// stands, cut or damaged; any other must be JSON.
 func holdsToken(s string) bool {
 	if !strings.Contains(s, "ey") && !strings.Contains(s, "ew") {
 		return false
 	}
-	for at := compactToken.FindStringIndex(s); at != nil; at = compactToken.FindStringIndex(s) {
-		header, rest, _ := strings.Cut(s[at[0]:], ".")
-		if strings.Contains(header, "eyJ") || endsInObject(header) {
+	for {
+		before, rest, dotted := strings.Cut(s, ".")
+		second, _, twice := strings.Cut(rest, ".")
+		if !dotted || !twice {
+			return false
+		}
+		if afterLastOdd(second) == second && isHeader(afterLastOdd(before)) {
 			return true
 		}
-		s = rest // what was taken for the second part can be the header
+		s = rest // what was the second part can be a header
 	}
-	return false
+}
+
+// afterLastOdd is the end of s that has nothing but characters of base64url.
+func afterLastOdd(s string) string {
+	i := len(s)
+	for i > 0 && isBase64URL(s[i-1]) {
+		i--
+	}
+	return s[i:]
+}
+
+func isBase64URL(c byte) bool {
+	return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' || c == '_'
+}
+
+// isHeader reports whether s, in characters of base64url, is a header from some
+// place on: a name before it may run into it.
+func isHeader(s string) bool {
+	const least = len("ey") + 8
+	at := strings.Index(s, "ey")
+	if w := strings.Index(s, "ew"); at < 0 || w >= 0 && w < at {
+		at = w
+	}
+	return at >= 0 && len(s)-at >= least && (strings.Contains(s[at:], "eyJ") || endsInObject(s[at:]))
 }
 
 // maxStarts is how many places of a header are tried. In what is no token one
