@@ -135,9 +135,9 @@ func covers(evs, before []client.Event) bool {
 	return len(before) > 0
 }
 
-// poll asks every 100 ms until the answer is yes, for at most 10 s.
+// poll asks every 100 ms until the answer is yes, as long as there is patience.
 func poll(ctx context.Context, done func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, fmt.Errorf("not within 10 s: %w", errUnexpected))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %s: %w", patience, errUnexpected))
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -67,8 +67,8 @@ func (v *verifier) start(ctx context.Context, s *dev.Stack, i *issuer, n int) er
 		return v.listen()
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(10 * time.Second):
-		return errors.New("the feed is not ready within 10 s")
+	case <-time.After(patience):
+		return fmt.Errorf("the feed is not ready within %s", patience)
 	}
 }
 
