@@ -60,16 +60,20 @@ func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	return r
 }
 
+// shown is how many bytes of an identifier a refusal repeats.
+const shown = 128
+
 // clip is an identifier as a refusal may repeat it: short, and withheld where
-// it holds what must not be stored, or one of values.
+// it holds what must not be stored, or one of values. Those are looked for near
+// what is shown: this comes before anything has said how long s may be.
 func clip(s string, values []string) string {
-	if offence("", s) != nil || mentions(s, values) {
+	if offence("", s) != nil || mentions(s[:min(len(s), shown+MaxTextBytes)], values) {
 		return "[withheld]"
 	}
-	if len(s) <= 128 {
+	if len(s) <= shown {
 		return s
 	}
-	s = s[:128]
+	s = s[:shown]
 	for !utf8.ValidString(s) {
 		s = s[:len(s)-1]
 	}
