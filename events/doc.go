@@ -30,13 +30,14 @@
 //   - A record never holds sub, jti, sid, grant_id, ip, user_agent, note or a member of
 //     personal{}: they are in [Personal], which is sealed before it is stored.
 //     An event that repeats sub, jti, sid, grant_id or ip, or an e-mail address or
-//     telephone number among the texts of personal{} (64 of them at most), of six
+//     telephone number (with its +) among the texts of personal{} (64 of them at most), of six
 //     bytes or more, in a member that is kept in clear is refused. But for its id,
 //     which may be made of a jti, sid or grant_id; the id of a consent, which is
 //     the publisher's to choose; what names services: source, rescindenv, iss,
 //     client_id, kid, alg and outcome, which are not looked into, as whoever is
 //     called as a word in one could not be revoked; and actor, who is "subject" in
-//     the record where it is the person. Other texts of personal{} and user_agent
+//     the record where it is the person, and "[withheld]" where it is named by one of
+//     those addresses. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
 //     about them are refused.
 //   - A revocation with a cut-off that its scope does not have is refused: it would

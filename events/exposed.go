@@ -105,10 +105,14 @@ func appendAddresses(to []string, v any) []string {
 }
 
 // isAddress reports whether s reads as an address with an @ or as a telephone
-// number: seven digits or more with what is written between them.
+// number: a plus, and seven digits or more with what is written between them.
+// Without the plus it may as well be a date or a number that others have too.
 func isAddress(s string) bool {
 	if strings.IndexByte(s, '@') >= 0 {
 		return true
+	}
+	if !strings.HasPrefix(s, "+") {
+		return false
 	}
 	digits := 0
 	for i := range len(s) {
@@ -129,7 +133,7 @@ type kept struct{ member, name, text string }
 // and not people: iss, client_id, kid, alg and outcome, as source and rescindenv
 // beside it. Whoever is called as a word in one of them could not be revoked any
 // more. Nor the id of a consent, which others refer to, and an actor:
-// [Record.Set] replaces one who is the person.
+// [Record.Set] replaces one who is or may be the person.
 func (d *Data) inClear(yield func(kept) bool) {
 	for k, v := range d.Attributes {
 		if !yield(kept{"a name in data.attributes", "", k}) || !yield(kept{"data.attributes.", k, v}) {

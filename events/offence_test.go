@@ -258,6 +258,9 @@ func TestExposedValues(t *testing.T) {
 		"a telephone number": {func(ev *Event) {
 			ev.Data.Personal, ev.Data.Reason = map[string]any{"tel": "+44 (20) 7946-0018"}, "call +44 (20) 7946-0018"
 		}, ReasonExposed},
+		"a date": {func(ev *Event) {
+			ev.Data.Personal, ev.Data.Reason = map[string]any{"hired": "2026-11-22", "zip": "12345-6789", "number": "20261122"}, "leaver 2026-11-22, 12345-6789, 20261122"
+		}, ""},
 		"what many are called": {func(ev *Event) {
 			ev.Data.Personal, ev.Data.Scope = map[string]any{"name": "openid profile", "zoneinfo": "Europe/Berlin", "birthday": "12-31"}, "openid profile"
 			ev.Data.Attributes = map[string]string{"zone": "Europe/Berlin", "day": "12-31"}
@@ -321,6 +324,23 @@ func TestARecordHoldsNothingPersonal(t *testing.T) {
 			t.Fatalf("the record holds a canary (%s): %q", place, b)
 		}
 	})
+}
+
+// TestWhoActs: the person is the subject, and who is named among what is told of
+// the person is somebody whom the record does not name.
+func TestWhoActs(t *testing.T) {
+	t.Parallel()
+	for actor, want := range map[string]string{
+		"user-112233": ActorSubject, "user:user-112233": ActorSubject, "10.1.2.3": ActorSubject,
+		"boss@x.org": ActorWithheld, "mailto:boss@x.org": ActorWithheld, "somebody": "somebody", "": "",
+	} {
+		ev := wantIssued()
+		ev.Data.Subject, ev.Data.IP, ev.Data.Actor = "user-112233", "10.1.2.3", actor
+		ev.Data.Personal = map[string]any{"manager_email": "boss@x.org"}
+		if got := NewRecord(&ev, "dev", now).Actor; got != want {
+			t.Errorf("%q: %q, want %q", actor, got, want)
+		}
+	}
 }
 
 func FuzzOffends(f *testing.F) {

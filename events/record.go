@@ -133,6 +133,10 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // the record does not name them.
 const ActorSubject = "subject"
 
+// ActorWithheld stands for an actor named by an address that stands among the
+// personal claims, whose that may be: the person's or another's.
+const ActorWithheld = "[withheld]"
+
 // NewRecord is the record of ev, received at the given time, without what
 // needs keys: references, payload hash and revocation.
 func NewRecord(ev *Event, environment string, received time.Time) *Record {
@@ -152,8 +156,8 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 		Actor: d.Actor, Outcome: d.Outcome, Reason: d.Reason, Attributes: d.Attributes, View: d.View,
 		Ticket: d.Ticket,
 	}
-	if d.Actor != "" && d.actsForItself() {
-		r.Actor = ActorSubject
+	if d.Actor != "" {
+		r.Actor = d.actor()
 	}
 	if d.Consent != nil {
 		r.Consent, r.Purposes = d.Consent.ID, d.Consent.Purposes
@@ -164,10 +168,18 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 	slices.Sort(r.Claims)
 }
 
-// actsForItself reports whether the actor is the person that d is about.
-func (d *Data) actsForItself() bool {
+// actor is who acts as a record may say it: not by what names the person that d
+// is about, or an address of theirs.
+func (d *Data) actor() string {
 	var room [16]string
-	return d.Actor == d.Subject || mentions(d.Actor, d.addresses(append(room[:0], d.Subject, d.IP)))
+	switch {
+	case d.Actor == d.Subject || mentions(d.Actor, append(room[:0], d.Subject, d.IP)):
+		return ActorSubject
+	case mentions(d.Actor, d.addresses(room[:0])):
+		return ActorWithheld
+	default:
+		return d.Actor
+	}
 }
 
 // Ref is the identity of the event that r records.

@@ -98,7 +98,7 @@ func (w *Workflow) holdable(ctx context.Context, in *HoldInput) error {
 // checkHold says what the fold will say. The references come from the intake.
 func (w *Workflow) checkHold(ev *events.Event) error {
 	record := events.NewRecord(ev, ev.Environment, w.cfg.Now())
-	if record.Actor == events.ActorSubject { // the log would not say who must not release it
+	if record.Actor != ev.Data.Actor { // the log would not say who must not release it
 		return &hold.MemberError{Member: "subject", Detail: "whose name is in yours: have somebody else place the hold"}
 	}
 	if ev.Data.Subject != "" {
