@@ -41,7 +41,8 @@
 //     are not looked for: whoever may choose theirs would choose which events
 //     about them are refused.
 //   - A revocation with a cut-off that its scope does not have is refused: it would
-//     reach more than it says.
+//     reach more than it says. The intake, where it may have come from an earlier
+//     publisher, takes it as though it had none.
 //   - What is accepted can be kept: its record is smaller than 64 KiB, and its
 //     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member

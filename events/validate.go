@@ -116,14 +116,20 @@ func checkTimes(d *Data) *Refusal {
 	return nil
 }
 
+// StrayCutoff reports whether ev revokes, and says a cut-off that its scope does not
+// have.
+func (ev *Event) StrayCutoff() bool {
+	scope := ev.Type.RevokedScope()
+	return ev.Data.IssuedBefore != 0 && scope != "" && !scope.HasCutoff()
+}
+
 // checkCutoff refuses a cut-off that would have no effect: what is revoked would be
 // more than the event says, and more than was counted for it.
 func checkCutoff(ev *Event) *Refusal {
-	scope := ev.Type.RevokedScope()
-	if ev.Data.IssuedBefore == 0 || scope == "" || scope.HasCutoff() {
+	if !ev.StrayCutoff() {
 		return nil
 	}
-	return refuse(ReasonSchema, "data.issued_before: scope %s has no cut-off: leave it out, and whatever was issued is revoked", scope)
+	return refuse(ReasonSchema, "data.issued_before: scope %s has no cut-off: leave it out, and whatever was issued is revoked", ev.Type.RevokedScope())
 }
 
 func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {

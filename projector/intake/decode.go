@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/controls"
 )
 
@@ -119,10 +120,23 @@ func (l *lane) validate(k *candidate, now time.Time) {
 		k.refuse(events.ReasonPlaintext, "personal data has to be encrypted to the intake: see docs/publishing.md")
 		return
 	}
-	k.refusal = l.cfg.Policy.Validate(k.event, now)
+	k.refusal = l.cfg.Policy.Validate(l.judged(k), now)
 	if k.refusal == nil && ownSource(k) {
 		k.refuse(events.ReasonReserved, events.DetailOwnSource)
 	}
+}
+
+// judged is the event of k as it is judged: without a cut-off that its scope does
+// not have. That has no effect, and what revokes must not wait in quarantine for it:
+// earlier publishers did not refuse it.
+func (l *lane) judged(k *candidate) *events.Event {
+	if !k.event.StrayCutoff() {
+		return k.event
+	}
+	l.cfg.Logger.Warn("cut-off without effect", "stream", stream.IntakeStream, "seq", k.from.Seq, "type", string(k.event.Type))
+	without := *k.event
+	without.Data.IssuedBefore = 0
+	return &without
 }
 
 // exposed reports whether k holds personal data that was on the disk of the

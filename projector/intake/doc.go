@@ -92,7 +92,10 @@
 //
 // What a revocation carries: the hash under the tenant's current feed key; for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
-// that is missing, the event's time; and when it may be forgotten: for a token
+// that is missing, the event's time or when it starts, whichever is later; for
+// token, session, grant and key none, even where the event has issued_before, as an
+// earlier publisher may say: whatever was issued is revoked, and a line of the log
+// of this process tells of it; and when it may be forgotten: for a token
 // at exp, for a session or grant at exp but not before MaxLifetime has passed,
 // for a cut-off MaxLifetime after it, each plus Skew; for a key never, as
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
