@@ -12,6 +12,7 @@ import (
 
 // candidate is one event on its way through the steps.
 type candidate struct {
+	in      *Intake
 	from    *arrival
 	event   *events.Event
 	raw     []byte
@@ -46,9 +47,13 @@ func (c *candidate) hold() {
 	c.over, c.from.held = true, true
 }
 
-// refuse ends c for good.
+// refuse ends c for good, unnamed where our code fails on naming it.
 func (c *candidate) refuse(reason events.Reason, detail string) {
-	c.refusal = c.event.Refuse(reason, detail)
+	c.refusal = &events.Refusal{Reason: reason, Detail: detail}
+	_ = c.in.guard("name", func() error { // counted and logged there
+		c.refusal = c.event.Refuse(reason, detail)
+		return nil
+	})
 }
 
 func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on this event") }
@@ -63,7 +68,7 @@ func (l *lane) open(ctx context.Context, c *chunk) {
 	}, func(i int) { // parse guards what may fail on an event: this is for what nobody foresaw
 		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
-	c.enlist(each)
+	c.enlist(l.in, each)
 	l.step("validate", c, func(k *candidate) { l.validate(k, k.now(c.received)) })
 	l.unlock(ctx, c)
 	l.step("identify", c, identify)
@@ -79,7 +84,7 @@ func (l *lane) step(name string, c *chunk, do func(k *candidate)) {
 }
 
 // enlist makes the candidates of c, given the events of each message.
-func (c *chunk) enlist(each [][]events.Decoded) {
+func (c *chunk) enlist(in *Intake, each [][]events.Decoded) {
 	n := 0
 	for _, decoded := range each {
 		n += len(decoded)
@@ -91,7 +96,7 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 		a.waiting = len(decoded)
 		for i := range decoded {
 			k, d := &left[i], &decoded[i]
-			k.from, k.event, k.raw, k.refusal, k.person, k.over = a, &d.Event, d.Raw, d.Refusal, -1, a.held
+			k.in, k.from, k.event, k.raw, k.refusal, k.person, k.over = in, a, &d.Event, d.Raw, d.Refusal, -1, a.held
 			k.whole = d.Refusal == nil
 		}
 		left = left[len(decoded):]

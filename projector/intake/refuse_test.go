@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -296,6 +297,64 @@ func TestDefectInAnyStepSparesEverythingElse(t *testing.T) {
 				t.Errorf("%d facts after another start, want 4", got)
 			}
 		})
+	}
+}
+
+// unreadableText is a text that whoever looks into it panics on.
+func unreadableText() string {
+	var header struct {
+		at  *byte
+		len int
+	}
+	header.len = 100
+	return *(*string)(unsafe.Pointer(&header))
+}
+
+// TestNamingThatPanicsSparesEverythingElse: where our code fails on saying whose event
+// is refused, it is refused without.
+func TestNamingThatPanicsSparesEverythingElse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := r.start(func(in *Intake) {
+		in.decode = func(m events.Message) ([]events.Decoded, error) {
+			out, err := events.Decode(m)
+			for i := range out {
+				if out[i].Event.ID == "cursed" {
+					out[i].Event.ID = unreadableText()
+				}
+			}
+			return out, err
+		}
+	})
+	cursed := issued("cursed")
+	r.publishBatch(issued("left"), cursed, issued("right"))
+	r.publish(issued("after"))
+	r.drained()
+	if facts := r.facts(); len(facts) != 3 || facts["cursed"].Record != nil {
+		t.Errorf("facts: %v", facts)
+	}
+	got := r.quarantined()
+	if len(got) != 1 || got[0].Reason != events.ReasonDefect || got[0].Detail == "" || got[0].ID != "" || got[0].Source != "" || got[0].Tenant != "acme" {
+		t.Fatalf("quarantined: %+v", got)
+	}
+	body, err := events.MarshalEvent(&cursed)
+	r.check(err)
+	r.checkQuarantined(got[0], body)
+	if s := in.Stats(); s.Refused[events.ReasonDefect] != 1 || s.Defects < 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestParkingSparesTheWriter: what is refused behind the steps is named there.
+func TestParkingSparesTheWriter(t *testing.T) {
+	t.Parallel()
+	in, ev := newRig(t).build(), issued("cursed")
+	ev.ID = unreadableText()
+	w := &writer{state: &state{in: in.Intake}}
+	k := &candidate{in: in.Intake, event: &ev}
+	w.park(k, events.ReasonConflict, "why")
+	if d := cmp.Diff(&events.Refusal{Reason: events.ReasonConflict, Detail: "why"}, k.refusal); d != "" || len(w.parked) != 1 || in.Stats().Defects != 1 {
+		t.Errorf("parked %d, %+v: %s", len(w.parked), in.Stats(), d)
 	}
 }
 
