@@ -91,7 +91,7 @@ func (m *Message) mode() (string, error) {
 	case media == ContentTypeJSON:
 		return ContentTypeEvent, nil
 	default:
-		return "", refuse(ReasonContentType, "content type %.80q: want "+wantedTypes, media)
+		return "", refuse(ReasonContentType, "content type %q: want "+wantedTypes, label(media))
 	}
 }
 
@@ -322,7 +322,7 @@ func (m *Message) agree(e *envelope, ev *Event) *Refusal {
 	}
 	// An unknown type is left to Validate, which says so.
 	if m.Type != "" && m.Type != ev.Type && ev.Type.Known() {
-		return refuse(ReasonMismatch, "the subject says %.60q, the event another type", m.Type.Name())
+		return refuse(ReasonMismatch, "the subject says %q, the event another type", label(m.Type.Name()))
 	}
 	return nil
 }

@@ -50,7 +50,9 @@
 //     repeated in the refusal.
 //   - A [Refusal] names an event by its id and source, cut to 128 bytes, and
 //     withheld where they hold what must not be stored or what the record of the
-//     event may not repeat, whatever the event was refused for.
+//     event may not repeat, whatever the event was refused for. Its detail repeats
+//     names, types, environments and content types of at most 80 plain characters,
+//     withheld where they hold an address or such a value.
 //
 // # Shapes and units
 //

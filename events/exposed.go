@@ -21,19 +21,16 @@ func checkExposed(ev *Event) *Refusal {
 	if mentions(ev.ID, v.person()) {
 		return refuseExposed("id")
 	}
-	first, found := "", false
+	var first kept
 	for m := range ev.Data.inClear {
-		if !mentions(m.text, v.all) {
-			continue
-		}
-		if name := m.member + m.name; !found || name < first {
-			first, found = name, true
+		if mentions(m.text, v.all) && (first.member == "" || m.member+m.name < first.member+first.name) {
+			first = m
 		}
 	}
-	if !found {
+	if first.member == "" {
 		return nil
 	}
-	return refuseExposed(first)
+	return refuseExposed(first.member + label(first.name))
 }
 
 func refuseExposed(name string) *Refusal {

@@ -226,12 +226,12 @@ func readTimestamp(raw []byte) (t time.Time, ok bool) {
 func (r *eventProto) keep(name []byte, v attributeValue) {
 	i, to, _ := r.e.text(name)
 	if r.again(name, i, to != nil) || elsewhere(name) {
-		r.refuse("the event says %.40q twice, or where it does not belong", name)
+		r.refuse("the event says %q twice, or where it does not belong", label(string(name)))
 		return
 	}
 	switch {
 	case v.odd || v.kind == 0:
-		r.refuse("attribute %.40q: want one value", name)
+		r.refuse("attribute %q: want one value", label(string(name)))
 	case v.kind == attrTimestamp && string(name) == "time":
 		r.e.at = v.at
 	case to == nil:

@@ -67,7 +67,7 @@ func checkIdentity(ev *Event) *Refusal {
 	case ev.Type == "":
 		return refuse(ReasonMissing, "type is missing")
 	case !ev.Type.Known():
-		return refuse(ReasonType, "type %.80q is not one of ours", string(ev.Type))
+		return refuse(ReasonType, "type %q is not one of ours", label(string(ev.Type)))
 	case ev.Tenant == "":
 		return refuse(ReasonMissing, "tenant is missing: name it in the subject, in rescindtenant or in data.tenant")
 	case !ValidTenant(ev.Tenant):
@@ -100,7 +100,7 @@ func (p Policy) checkEnvironment(ev *Event) *Refusal {
 	case ev.Environment == "":
 		return refuse(ReasonEnvironment, "rescindenv is missing: this is %q", p.Environment)
 	default:
-		return refuse(ReasonEnvironment, "rescindenv is %.40q: this is %q", ev.Environment, p.Environment)
+		return refuse(ReasonEnvironment, "rescindenv is %q: this is %q", label(ev.Environment), p.Environment)
 	}
 }
 
