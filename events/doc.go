@@ -36,10 +36,13 @@
 //     the publisher's to choose; what names services: source, rescindenv, iss,
 //     client_id, kid, alg and outcome, which are not looked into, as whoever is
 //     called as a word in one could not be revoked; and actor, who is "subject" in
-//     the record where it is the person, and "[withheld]" where it is named by one of
-//     those addresses. Other texts of personal{} and user_agent
+//     the record where it is the person, whatever the capital letters, and "[withheld]"
+//     where it is named by one of those addresses. What is escaped as in a URL is
+//     looked for too, and an address with an @ in capital and small letters. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
-//     about them are refused.
+//     about them are refused. Nor is a sub or the like that is a standard scope, a
+//     word of a revocation's reason or one that verifiers use, for the same cause; an
+//     address that is the client_id; and an ip that begins with 127.
 //   - A revocation with a cut-off that its scope does not have is refused: it would
 //     reach more than it says. The intake, where it may have come from an earlier
 //     publisher, takes it as though it had none.
