@@ -67,8 +67,9 @@
 // # Errors
 //
 // [Decode] returns an error only where no event can be told apart from the
-// next (neither JSON nor protobuf, unknown content type, too large); everything
-// else is a [Refusal] with a [Reason].
+// next (neither JSON nor protobuf, unknown content type), or where a message is
+// too large or has more events than [MaxMessageEvents] or than its bytes can hold;
+// everything else is a [Refusal] with a [Reason].
 //
 // # Concurrency
 //

@@ -31,7 +31,7 @@ func checkExposed(ev *Event) *Refusal {
 	if first.member == "" {
 		return nil
 	}
-	return refuseExposed(first.member + label(first.name))
+	return refuseExposed(first.member + label(first.name).String())
 }
 
 func refuseExposed(name string) *Refusal {

@@ -73,9 +73,13 @@ const withheld = "[withheld]"
 // maxLabel is the longest name or value that a detail repeats.
 const maxLabel = 80
 
-// label is a name or value from outside as a detail may repeat it: whole, in plain
-// characters, and no address or what must not be stored.
-func label(s string) string {
+// label is a name or value from outside. A detail repeats it whole, in plain
+// characters, and no address or what must not be stored. It is looked into only
+// where a detail is made.
+type label string
+
+func (l label) String() string {
+	s := string(l)
 	if len(s) > maxLabel || strings.ContainsFunc(s, notPlain) || isAddress(s[strings.LastIndexByte(s, ':')+1:]) || offence("", s) != nil {
 		return withheld
 	}

@@ -67,7 +67,7 @@ func checkIdentity(ev *Event) *Refusal {
 	case ev.Type == "":
 		return refuse(ReasonMissing, "type is missing")
 	case !ev.Type.Known():
-		return refuse(ReasonType, "type %q is not one of ours", label(string(ev.Type)))
+		return refuse(ReasonType, "type %q is not one of ours", label(ev.Type))
 	case ev.Tenant == "":
 		return refuse(ReasonMissing, "tenant is missing: name it in the subject, in rescindtenant or in data.tenant")
 	case !ValidTenant(ev.Tenant):
