@@ -250,3 +250,26 @@ func TestCallsThatWaitedBeginNoSecond(t *testing.T) {
 		t.Errorf("%d of %d told in a second, %d not; want %d", len(r.got), 2*waiting, g.Untold(), perSecond)
 	}
 }
+
+// TestWhoIsCalledAsAVerifierSpeaksIsToldOf: a name that a person chose hides nothing
+// of what a verifier says.
+func TestWhoIsCalledAsAVerifierSpeaksIsToldOf(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []guard.Reason{
+		guard.ReasonMissing, guard.ReasonMalformed, guard.ReasonAlgorithm, guard.ReasonType, guard.ReasonCritical, guard.ReasonKey, guard.ReasonSignature,
+		guard.ReasonIssuer, guard.ReasonAudience, guard.ReasonExpired, guard.ReasonNotYet, guard.ReasonIncomplete, guard.ReasonLifetime, guard.ReasonTenant,
+		guard.ReasonRevoked, guard.ReasonUnknown, guard.ReasonKeys,
+	} {
+		for _, state := range []revocation.State{revocation.Active, revocation.Revoked, revocation.Unknown} {
+			for _, sub := range []string{string(reason), string(state), "decision", "age_ms", "stream", "one_in", "untold", "openid", "profile", "offline_access"} {
+				ev := report(events.TokenRejected, "j1")
+				ev.ID, ev.Source, ev.Time, ev.Tenant, ev.Environment = "e", "https://orders.example", time.Now(), "acme", "test"
+				ev.Data.Subject, ev.Data.Reason, ev.Data.Outcome, ev.Data.Scope = sub, string(reason), "failure", "openid profile address offline_access"
+				ev.Data.Attributes = map[string]string{"decision": string(state), "age_ms": "1", "stream": "cut", "one_in": "2", "untold": "3", "cause": "stale"}
+				if r := (events.Policy{Environment: "test"}).Validate(&ev, time.Now()); r != nil {
+					t.Errorf("%s, rejected as %s, %s: %v", sub, reason, state, r)
+				}
+			}
+		}
+	}
+}
