@@ -133,13 +133,10 @@ func (w *Workflow) notifies(r *Request) bool {
 }
 
 // prepare writes, while the person can still be named, the notices to all who
-// have to be told, and states on the log who that is. Behind the fence nothing
-// new is disclosed; what was sealed before it is waited for, and the archive is
-// looked at until it says the same twice.
+// have to be told, and states on the log who that is. Behind the fence, which keep
+// has set, nothing new is disclosed; what was sealed before it is waited for, and the
+// archive is looked at until it says the same twice.
 func (w *Workflow) prepare(ctx context.Context, r *Request) error {
-	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
-		return err
-	}
 	p, err := w.openFenced(ctx, r)
 	if errors.Is(err, seal.ErrDestroyed) {
 		return nil // whoever destroyed it had prepared them before
