@@ -126,6 +126,16 @@ func (k *Keyring) load(ctx context.Context, names []string) (got map[string][]by
 	return got, nil
 }
 
+// loadAll is load of every name that begins so. What is not there was destroyed since
+// it was listed.
+func (k *Keyring) loadAll(ctx context.Context, prefix string) (names []string, got map[string][]byte, err error) {
+	if names, err = k.store.List(ctx, prefix); err != nil {
+		return nil, nil, fmt.Errorf("list %s entries: %w", kind(prefix), err)
+	}
+	got, err = k.load(ctx, names)
+	return names, got, err
+}
+
 // decode unwraps and decodes into v the entry of that name out of what load
 // got. The error wraps ErrNotFound where there is none.
 func (k *Keyring) decode(got map[string][]byte, name string, v any) error {

@@ -80,16 +80,12 @@ func (t *Tenant) newestFeedKey() events.FeedKey {
 
 // loadFeed is the living feed keys of a tenant, oldest first.
 func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]storedFeedKey, error) {
-	names, err := k.store.List(ctx, feedPrefix(tenant))
-	if err != nil {
-		return nil, fmt.Errorf("list feed keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
+	_, got, err := k.loadAll(ctx, feedPrefix(tenant))
 	if err != nil {
 		return nil, err
 	}
 	var keys []storedFeedKey
-	for name := range got { // one that is not there was destroyed since it was listed
+	for name := range got {
 		key, err := k.feedKeyIn(got, name)
 		if err != nil {
 			return nil, err
@@ -184,11 +180,7 @@ type FeedGeneration struct {
 // the store has them now, by tenant and age. Beside an error are those that could be
 // read.
 func (k *Keyring) FeedGenerations(ctx context.Context) ([]FeedGeneration, error) {
-	names, err := k.store.List(ctx, allFeedKeys)
-	if err != nil {
-		return nil, fmt.Errorf("list feed keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
+	_, got, err := k.loadAll(ctx, allFeedKeys)
 	if err != nil {
 		return nil, err
 	}

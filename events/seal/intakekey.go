@@ -77,11 +77,7 @@ func byID(keys []envelope.PrivateKey) map[string]envelope.PrivateKey {
 // it says that there may be others.
 func (k *Keyring) IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error) {
 	read := k.now()
-	names, err := k.store.List(ctx, intakePrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list intake keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
+	_, got, err := k.loadAll(ctx, intakePrefix)
 	if err != nil {
 		return nil, err
 	}

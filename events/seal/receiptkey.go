@@ -53,11 +53,7 @@ func (k *Keyring) ReceiptKeys(ctx context.Context) ([]ReceiptKey, error) {
 }
 
 func (k *Keyring) receiptKeys(ctx context.Context) ([]ReceiptKey, error) {
-	names, err := k.store.List(ctx, receiptPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list keys for receipts: %w", err)
-	}
-	got, err := k.load(ctx, names)
+	names, got, err := k.loadAll(ctx, receiptPrefix)
 	if err != nil {
 		return nil, err
 	}

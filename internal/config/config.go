@@ -114,8 +114,9 @@ type HTTP struct {
 	// could tell otherwise how it is. The api has these routes at Addr. Metrics want
 	// a token as there where auth.issuer and auth.jwks are set, and are for callers
 	// over loopback otherwise. Production wants Cert and Key where this is not a
-	// loopback address. Each process on one host needs its own; port 0 is a free one,
-	// which is logged. Empty listens nowhere. Default 127.0.0.1:8081.
+	// loopback address. Each process on one host needs its own: where the default is
+	// taken, nobody can ask. Port 0 is a free one, which is logged. Empty listens
+	// nowhere. Default 127.0.0.1:8081.
 	OperationAddr string `koanf:"operation_addr" desc:"listen address of /healthz, /readyz and /metrics in a process without the api"`
 }
 
