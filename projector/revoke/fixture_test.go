@@ -126,11 +126,12 @@ func (d *desk) awaitPosition(t *testing.T, index uint64) {
 }
 
 // snapshot is the newest. It may be replaced while it is read: then the client
-// waits for chunks that are gone.
+// waits for chunks that are gone. It leaves a goroutine behind where its time ends
+// while it subscribes (nats.go v1.55), so it has enough of it.
 func (d *desk) snapshot(t *testing.T) (s *revocation.Snapshot) {
 	t.Helper()
 	feedtest.Eventually(t, "a snapshot that can be read", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		m, err := (&bucket{d.js}).Get(ctx)
 		if err == nil {
