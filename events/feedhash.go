@@ -69,15 +69,26 @@ func (k *FeedKey) sum(b []byte) (r Ref) {
 
 // HashPrefix is FeedKey.Hash on its way: done for a scope and an issuer, of which
 // one token after the other has the same. It is never changed.
-type HashPrefix struct{ behind sip }
-
-// Prefix begins hashes of a scope that is made of an issuer and an identifier.
-func (k *FeedKey) Prefix(scope Scope, issuer string) HashPrefix {
-	return HashPrefix{newSip(&k.Key, appendScoped(nil, scope, issuer))}
+type HashPrefix struct {
+	behind sip
+	alone  bool // no identifier follows
 }
 
-// Hash is FeedKey.Hash with that identifier.
-func (p *HashPrefix) Hash(id string) Ref { return p.behind.sum(id) }
+// Prefix begins the hashes of a scope and an issuer.
+func (k *FeedKey) Prefix(scope Scope, issuer string) HashPrefix {
+	if scope == ScopeTenant {
+		issuer = ""
+	}
+	return HashPrefix{newSip(&k.Key, appendScoped(nil, scope, issuer)), scope == ScopeIssuer || scope == ScopeTenant}
+}
+
+// Hash is what FeedKey.Hash is with that identifier.
+func (p *HashPrefix) Hash(id string) Ref {
+	if p.alone {
+		id = ""
+	}
+	return p.behind.sum(id)
+}
 
 // RevokedID is the identifier that a revocation of scope s is about, within
 // its issuer.

@@ -34,7 +34,6 @@ func TestFeedHash(t *testing.T) {
 	scopes := []events.Scope{
 		events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject, events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant,
 	}
-	const pair = 6 // so many begin with an issuer and an identifier
 	text := rapid.Custom(func(t *rapid.T) string {
 		return strings.Repeat("https://id.example/", 32)[:rapid.OneOf(rapid.IntRange(0, 24), rapid.IntRange(0, 600)).Draw(t, "bytes")]
 	})
@@ -49,7 +48,7 @@ func TestFeedHash(t *testing.T) {
 			if got := k.Hash(scopes[at], issuer, id); got != want {
 				t.Fatalf("%s %q %q: %x, want %x", scopes[at], issuer, id, got, want)
 			}
-			if got := prefix.Hash(id); at < pair && got != want {
+			if got := prefix.Hash(id); got != want {
 				t.Fatalf("from a prefix: %s %q %q: %x, want %x", scopes[at], issuer, id, got, want)
 			}
 		}

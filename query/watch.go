@@ -64,7 +64,7 @@ func fromHere(next echo.HandlerFunc) echo.HandlerFunc {
 		at, err := netip.ParseAddrPort(c.Request().RemoteAddr)
 		through := slices.ContainsFunc(proxied, func(name string) bool { return len(c.Request().Header.Values(name)) > 0 })
 		if err != nil || !at.Addr().Unmap().IsLoopback() || through {
-			return &tokenError{"no tokens are known here, so metrics are for callers on this host: set auth.issuer and auth.jwks"}
+			return &tokenError{"no tokens are known here, so metrics are for callers on this host, and not through a proxy: set auth.issuer and auth.jwks"}
 		}
 		return next(c)
 	}

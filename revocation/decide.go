@@ -8,8 +8,9 @@ import (
 
 // Decide answers for the token with claims c at the time now: Active, Revoked,
 // or Unknown where a key is missing to tell. It takes no lock, does not wait
-// for writers and does not allocate. The answer is that of the set at one
-// moment while it was made, of what has not expired by now.
+// for writers and does not allocate, but for the first token of an issuer. The
+// answer is that of the set at one moment while it was made, of what has not
+// expired by now.
 func (s *Set) Decide(c *Claims, now time.Time) Decision {
 	at := now.Unix()
 	var before, since uint64 // what the last look found, plus one, and what was taken by then

@@ -84,8 +84,14 @@ func Scopes() []events.Scope {
 
 var scopes = [...]events.Scope{
 	events.ScopeToken, events.ScopeSession, events.ScopeGrant, events.ScopeSubject,
-	events.ScopeClient, events.ScopeKey, events.ScopeIssuer, events.ScopeTenant,
+	events.ScopeClient, events.ScopeKey, ofIssuer: events.ScopeIssuer, ofTenant: events.ScopeTenant,
 }
+
+// Before ofIssuer are those that name something of an issuer.
+const (
+	ofIssuer = iota + 6
+	ofTenant
+)
 
 // rank is the place of s in Scopes, or -1.
 func rank(s events.Scope) int {

@@ -40,8 +40,10 @@
 //   - Decisions are linearizable: each is that of the set at one moment between
 //     its call and its return, however many pages it looked at.
 //   - Decide takes no lock, and does not allocate for identifiers within
-//     events.MaxTextBytes. It looks again where something was lifted, dropped
-//     or renumbered meanwhile.
+//     events.MaxTextBytes, but for the first token of an issuer after keys were
+//     set: of 16 issuers a feed key half a hash of each scope is kept, 400 bytes
+//     and a name for each. It looks again where something was lifted, dropped or
+//     renumbered meanwhile.
 //   - What Sweep drops has no effect at its time or later, and it keeps other
 //     writers waiting for no more than 64 pages or leaves at a time.
 //   - What is done for each tenant is done once for 256 entries, 64 pages or a

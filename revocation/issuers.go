@@ -10,7 +10,8 @@ import (
 // issuers remembers, of one feed key, the hashes of issuers: a tenant's tokens
 // come from one issuer or a few, and half of what is hashed for a token is the
 // same for all of an issuer. The first ones that are met are kept, and none
-// makes room for another, so that nobody can keep readers busy by naming many.
+// makes room for another, so that nobody can keep readers busy by naming many:
+// a decision for an issuer that is not kept hashes all of it.
 type issuers [maxIssuers]atomic.Pointer[issuer]
 
 const (
@@ -22,14 +23,14 @@ const (
 type issuer struct {
 	name  string
 	alone hash // of revocations of the issuer itself
-	of    [len(scopes)]events.HashPrefix
+	of    [ofIssuer]events.HashPrefix
 }
 
 func newIssuer(k *events.FeedKey, name string) *issuer {
 	h := k.Hash(events.ScopeIssuer, name, "")
 	i := &issuer{name: strings.Clone(name), alone: hashOf(&h)}
-	for rank, scope := range scopes {
-		i.of[rank] = k.Prefix(scope, name)
+	for rank := range i.of {
+		i.of[rank] = k.Prefix(scopes[rank], name)
 	}
 	return i
 }

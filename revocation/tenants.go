@@ -37,17 +37,17 @@ func newGeneration(k events.FeedKey, of *made) generation {
 // and how many. Parts of scopes that no revocation under the key is in are left
 // out. Their slots in d are asked for, so that they come while others are hashed.
 func (g *generation) hashes(d *directory, c *Claims, out *[len(scopes)]hash) (n int) {
-	of := g.issuers.get(&g.FeedKey, c.Issuer)
+	var of *issuer
+	asked := false
 	for i := range scopes {
 		held := g.made.held[i].Load()
 		if held == 0 {
 			continue
 		}
-		h, ok := g.hash(of, i, c)
-		if !ok {
-			continue
+		if !asked && i != ofTenant {
+			of, asked = g.issuers.get(&g.FeedKey, c.Issuer), true
 		}
-		if held>>h.part()&1 != 0 {
+		if h, ok := g.hash(of, i, c); ok && held>>h.part()&1 != 0 {
 			d.at(h.hi).prefetch()
 			out[n] = h
 			n++
@@ -59,17 +59,16 @@ func (g *generation) hashes(d *directory, c *Claims, out *[len(scopes)]hash) (n 
 // hash is that of a scope, if the token has an identifier for it. Nothing may be
 // kept of its issuer.
 func (g *generation) hash(of *issuer, rank int, c *Claims) (h hash, ok bool) {
-	scope := scopes[rank]
-	id, ok := c.id(scope)
+	id, ok := c.id(scopes[rank])
 	switch {
 	case !ok:
 		return hash{}, false
-	case scope == events.ScopeTenant:
+	case rank == ofTenant:
 		return g.tenant, true
 	case of == nil:
-		r := g.Hash(scope, c.Issuer, id)
+		r := g.Hash(scopes[rank], c.Issuer, id)
 		return hashOf(&r), true
-	case scope == events.ScopeIssuer:
+	case rank == ofIssuer:
 		return of.alone, true
 	default:
 		r := of.of[rank].Hash(id)
