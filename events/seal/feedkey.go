@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,9 +46,11 @@ func inUse(keys []storedFeedKey, now time.Time) events.FeedKey {
 }
 
 // standing is the tenant's feed key that does not rotate. It is made from what
-// stays as long as the tenant, so that every keyring that has the tenant has it.
+// stays as long as the tenant, so that every keyring that has the tenant has it. So is
+// its number: that of a tenant that was made anew is another.
 func (k *key) standing(tenant string) events.FeedKey {
-	return events.FeedKey{Tenant: tenant, Generation: events.StandingGeneration, Key: [16]byte(k.derive(ofTenant+"standing feed", 16))}
+	number := binary.BigEndian.Uint32(k.derive(ofTenant+"standing feed number", 4)) % (events.LastStanding - events.FirstStanding + 1)
+	return events.FeedKey{Tenant: tenant, Generation: events.FirstStanding + number, Key: [16]byte(k.derive(ofTenant+"standing feed", 16))}
 }
 
 // FeedKeys is every living generation of the feed key, oldest first, and behind
@@ -116,8 +119,12 @@ func (k *Keyring) feedKeyIn(got map[string][]byte, name string) (storedFeedKey, 
 	return storedFeedKey{events.FeedKey{Tenant: tenant, Generation: uint32(generation), Key: e.Key}, time.UnixMicro(e.Created)}, nil
 }
 
-func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32) error {
-	e := feedEntry{Created: k.now().UnixMicro()}
+// numberAt is the number of a generation that is made then: its minute, so that no
+// other key gets it, whatever backup is restored.
+func numberAt(now time.Time) uint32 { return uint32(max(now.Unix()/60, 1)) }
+
+func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32, now time.Time) error {
+	e := feedEntry{Created: now.UnixMicro()}
 	rand.Read(e.Key[:])
 	err := k.create(ctx, entry{feedName(tenant, generation), e})
 	if err != nil && !errors.Is(err, ErrExists) {
@@ -127,10 +134,10 @@ func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation u
 }
 
 // RotateFeedKey makes the generation behind after of a tenant's feed key, where
-// that is the newest, and returns the newest. It is used FeedKeyAhead later; the older
-// ones stay until [Keyring.DestroyFeedKey]. It is numbered by the minute in which it is
-// made, so that no other key gets its number, whatever backup is restored.
-func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32) (events.FeedKey, error) {
+// that is the newest, and returns the newest. It is made now, as the caller knows the
+// time, and used FeedKeyAhead later; the older ones stay until
+// [Keyring.DestroyFeedKey].
+func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32, now time.Time) (events.FeedKey, error) {
 	t, err := k.tenantAnew(ctx, tenant)
 	if err != nil {
 		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
@@ -138,8 +145,7 @@ func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32
 	if newest := t.newestFeedKey(); newest.Generation != after {
 		return newest, nil
 	}
-	next := max(after+1, uint32(k.now().Unix()/60))
-	if err := k.createFeedKey(ctx, tenant, next); err != nil {
+	if err := k.createFeedKey(ctx, tenant, max(after+1, numberAt(now)), now); err != nil {
 		return events.FeedKey{}, fmt.Errorf("rotate feed key of tenant %s: %w", tenant, err)
 	}
 	if t, err = k.tenantAnew(ctx, tenant); err != nil {

@@ -153,7 +153,7 @@ func (k *Keeper) tenant(ctx context.Context, of []seal.FeedGeneration, state str
 		var err error
 		switch last := i == len(of)-1; {
 		case last && k.due(g, now):
-			err = k.make(ctx, g)
+			err = k.make(ctx, g, now)
 		case !last && k.over(g, of[i+1], state, now):
 			err = k.destroy(ctx, g)
 		}
@@ -176,8 +176,8 @@ func (k *Keeper) due(newest seal.FeedGeneration, now time.Time) bool {
 	return used && !now.Before(newest.Created.Add(k.cfg.Period))
 }
 
-func (k *Keeper) make(ctx context.Context, newest seal.FeedGeneration) error {
-	next, err := k.cfg.Keyring.RotateFeedKey(ctx, newest.Tenant, newest.Generation)
+func (k *Keeper) make(ctx context.Context, newest seal.FeedGeneration, now time.Time) error {
+	next, err := k.cfg.Keyring.RotateFeedKey(ctx, newest.Tenant, newest.Generation, now)
 	if err != nil {
 		return err
 	}

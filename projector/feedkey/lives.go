@@ -98,7 +98,7 @@ func (l *lives) without(all []seal.FeedGeneration, now time.Time) (lost int) {
 		there[idOf(g)] = true
 	}
 	for id, until := range l.until {
-		if id.Generation != events.StandingGeneration && !there[id] && until > events.TimestampOf(now) {
+		if !events.Standing(id.Generation) && !there[id] && until > events.TimestampOf(now) {
 			lost++
 		}
 	}

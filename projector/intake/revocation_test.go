@@ -54,11 +54,8 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 	tenant, err := r.keyring.Tenant(t.Context(), "acme")
 	r.check(err)
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
-		feed, generation := tenant.FeedKeyFor(scope), uint32(1)
-		if scope == events.ScopeKey {
-			generation = events.StandingGeneration
-		}
-		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: generation}
+		feed := tenant.FeedKeyFor(scope)
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: feed.Generation}
 	}
 	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
 		r.Starts, r.NotAfter = starts, notAfter
