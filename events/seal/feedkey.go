@@ -21,6 +21,10 @@ import (
 // opens has every key that an entry was made with.
 const FeedKeyAhead = 8 * 24 * time.Hour
 
+// LongestFeedKey is how long a revocation may last that a publisher says the end of and
+// that is under a feed key which rotates.
+const LongestFeedKey = 400 * 24 * time.Hour
+
 // feedKeys is the feed keys of a tenant as they were when they were read.
 type feedKeys struct {
 	generations []storedFeedKey // living, oldest first; never empty
@@ -67,11 +71,13 @@ func (t *Tenant) FeedKeys() []events.FeedKey {
 // first FeedKeyAhead of that.
 func (t *Tenant) FeedKey() events.FeedKey { return t.feed.current }
 
-// FeedKeyFor is what a new revocation of a scope is hashed under. One of a key has no
-// end, and would keep a generation alive for ever, with the hashes of people in it: it
-// is under the feed key that does not rotate, and nothing of a person ever is.
-func (t *Tenant) FeedKeyFor(s events.Scope) events.FeedKey {
-	if s == events.ScopeKey {
+// FeedKeyFor is what a new revocation of a scope is hashed under that lasts so long. One
+// of a key, or one that lasts longer than LongestFeedKey, would keep a generation alive for as
+// long, with the hashes of people in it: it is under the feed key that does not rotate.
+// One with a cut-off, such as a subject's, never is: how long it lasts is no publisher's
+// to say.
+func (t *Tenant) FeedKeyFor(s events.Scope, lasts time.Duration) events.FeedKey {
+	if s == events.ScopeKey || lasts > LongestFeedKey && !s.HasCutoff() {
 		return t.feed.standing
 	}
 	return t.feed.current

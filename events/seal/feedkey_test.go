@@ -46,7 +46,7 @@ func current(t testing.TB, k *seal.Keyring) uint32 {
 	return tenant.FeedKey().Generation
 }
 
-func standing(t *seal.Tenant) events.FeedKey { return t.FeedKeyFor(events.ScopeKey) }
+func standing(t *seal.Tenant) events.FeedKey { return t.FeedKeyFor(events.ScopeKey, 0) }
 
 func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
 	t.Parallel()
@@ -122,15 +122,18 @@ func TestWhatHasNoEndIsUnderTheStandingKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	standing, others := standing(one), standing(other)
-	if !events.Standing(standing.Generation) || standing != two.FeedKeyFor(events.ScopeKey) || standing.Key == others.Key || standing.Generation == others.Generation {
+	if !events.Standing(standing.Generation) || standing != two.FeedKeyFor(events.ScopeKey, seal.LongestFeedKey+1) || standing.Key == others.Key || standing.Generation == others.Generation {
 		t.Errorf("standing key of generation %d: the same for everybody, and no other tenant's", standing.Generation)
 	}
 	if !slices.Contains(one.FeedKeys(), standing) {
 		t.Error("verifiers are not given the standing key")
 	}
 	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant, events.ScopeGrant} {
-		if one.FeedKeyFor(scope) != one.FeedKey() || one.FeedKey() == standing {
+		if one.FeedKeyFor(scope, seal.LongestFeedKey) != one.FeedKey() || one.FeedKey() == standing {
 			t.Errorf("a %s would stay guessable for ever", scope)
+		}
+		if got := one.FeedKeyFor(scope, seal.LongestFeedKey+1); (got == standing) == scope.HasCutoff() {
+			t.Errorf("a %s that lasts longer is under generation %d", scope, got.Generation)
 		}
 	}
 }

@@ -394,8 +394,11 @@ func TestWhatHasNoEnd(t *testing.T) {
 	h := newHouse(t, -75*day)
 	k := h.keeper()
 	key := h.publish("acme", events.KeyRevoked, events.Data{KeyID: "k9"})
-	if v := key.Revocation; !events.Standing(v.FeedKey) {
-		t.Errorf("%+v", v)
+	token := h.revoke("acme", "for ever", 3000*day)
+	for _, v := range []*events.Revocation{key.Revocation, token.Revocation} {
+		if !events.Standing(v.FeedKey) {
+			t.Errorf("%+v", v)
+		}
 	}
 	h.turn(k)
 	a := h.revoke("acme", "a", -3*day)
@@ -405,6 +408,9 @@ func TestWhatHasNoEnd(t *testing.T) {
 	h.at(400 * day)
 	h.turn(k)
 	h.wants("the lift keeps none", second)
+	if h.turn(k); k.Status().Lost != 0 {
+		t.Errorf("nothing is unknown: %+v", k.Status())
+	}
 	h.decides("acme", "a", revocation.Active)
 	c := revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "t", KeyID: "k9", IssuedAt: events.TimestampOf(time.Now())}
 	if d := h.set(h.now()).Decide(&c, h.now()); d.State != revocation.Revoked || d.Scope != events.ScopeKey {
