@@ -85,9 +85,11 @@ func (h *house) store() *stream.KeyStore {
 	return store
 }
 
-func (h *house) keyring() *seal.Keyring {
+func (h *house) keyring() *seal.Keyring { return h.keyringAt(h.now) }
+
+func (h *house) keyringAt(now func() time.Time) *seal.Keyring {
 	h.Helper()
-	k, err := seal.NewKeyring(seal.Config{Store: h.store(), Root: lanetest.Root(), Now: h.now, CacheTTL: time.Millisecond})
+	k, err := seal.NewKeyring(seal.Config{Store: h.store(), Root: lanetest.Root(), Now: now, CacheTTL: time.Millisecond})
 	h.check(err)
 	return k
 }

@@ -302,6 +302,23 @@ func TestARestoredKeyIsDestroyedAgain(t *testing.T) {
 	h.wants("destroyed again", second)
 }
 
+// TestAKeyIsMadeByTheKeepersClock: that of its process alone would have it wait in the
+// future.
+func TestAKeyIsMadeByTheKeepersClock(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, -75*day)
+	k := h.keeper()
+	k.cfg.Keyring = h.keyringAt(func() time.Time { return h.now().Add(1000 * day) })
+	h.revoke("acme", "a", time.Hour)
+	second := h.retire(k)
+	if made := time.Unix(int64(second)*60, 0); made.After(h.now()) {
+		t.Errorf("made at %s", made)
+	}
+	if got := h.revoke("acme", "b", time.Hour).Revocation.FeedKey; got != second {
+		t.Errorf("under generation %d, want %d", got, second)
+	}
+}
+
 // TestANumberIsNeverGivenAgain, also where the keyring that is restored does not know
 // that there was a second: what was made with that is unknown, and not active.
 func TestANumberIsNeverGivenAgain(t *testing.T) {

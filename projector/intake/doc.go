@@ -90,7 +90,8 @@
 // was taken. An event's time is judged by that clock, or by when its message was
 // stored where that is later.
 //
-// What a revocation carries: the hash under the tenant's current feed key; for
+// What a revocation carries: the hash under the tenant's current feed key, or where it
+// has no end that is near under the standing one (seal.Tenant.FeedKeyFor); for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
 // that is missing, the event's time; and when it may be forgotten: for a token
 // at exp, for a session or grant at exp but not before MaxLifetime has passed,
@@ -98,7 +99,7 @@
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
 // reference that it names, and lasts as long as the revocation could: until the
 // exp that it repeats, but not before MaxLifetime has passed, plus Skew; or, where
-// it repeats none and for a key, for ever.
+// it repeats none, for ever.
 //
 // # Errors
 //
