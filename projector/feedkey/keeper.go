@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -73,7 +74,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		if ctx.Err() == nil {
 			k.cfg.Logger.WarnContext(ctx, "turning of feed keys waits for its lock", "err", err)
-			pause(ctx, min(k.cfg.Every, time.Minute))
+			_ = sleep.For(ctx, min(k.cfg.Every, time.Minute))
 		}
 	}
 	return nil
@@ -90,18 +91,9 @@ func (k *Keeper) serve(ctx, term context.Context) {
 			k.cfg.Logger.ErrorContext(ctx, "feed keys not turned", "err", err)
 			wait = min(wait, time.Minute)
 		}
-		pause(ctx, wait)
+		_ = sleep.For(ctx, wait)
 	}
 	k.note(Status{})
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // turn does all that is due now.
