@@ -144,6 +144,30 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 	return nil
 }
 
+// loadAll is what in makes of every entry whose name begins with prefix, in no order.
+// Beside an error are those that could be read. One that is destroyed meanwhile is left
+// out.
+func loadAll[T any](ctx context.Context, k *Keyring, prefix string, in func(got map[string][]byte, name string) (T, error)) (all []T, err error) {
+	names, err := k.store.List(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("list %s entries: %w", kind(prefix), err)
+	}
+	got, err := k.load(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var faults []error
+	for name := range got {
+		one, err := in(got, name)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		all = append(all, one)
+	}
+	return all, errors.Join(faults...)
+}
+
 func (k *Keyring) unwrap(name string, stored []byte) ([]byte, error) {
 	n, err := epochOf(stored)
 	if err != nil {

@@ -89,23 +89,11 @@ func (t *Tenant) newestFeedKey() events.FeedKey {
 
 // loadFeed is the living feed keys of a tenant, oldest first.
 func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]storedFeedKey, error) {
-	names, err := k.store.List(ctx, feedPrefix(tenant))
-	if err != nil {
-		return nil, fmt.Errorf("list feed keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
-	if err != nil {
+	keys, err := loadAll(ctx, k, feedPrefix(tenant), k.feedKeyIn)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	var keys []storedFeedKey
-	for name := range got { // one that is not there was destroyed since it was listed
-		key, err := k.feedKeyIn(got, name)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
+	case len(keys) == 0:
 		return nil, fmt.Errorf("feed keys: %w", ErrNotFound)
 	}
 	slices.SortFunc(keys, func(a, b storedFeedKey) int { return cmp.Compare(a.Generation, b.Generation) })
@@ -196,26 +184,13 @@ type FeedGeneration struct {
 // the store has them now, by tenant and age. Beside an error are those that could be
 // read.
 func (k *Keyring) FeedGenerations(ctx context.Context) ([]FeedGeneration, error) {
-	names, err := k.store.List(ctx, allFeedKeys)
-	if err != nil {
-		return nil, fmt.Errorf("list feed keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
-	if err != nil {
-		return nil, err
-	}
+	keys, err := loadAll(ctx, k, allFeedKeys, k.feedKeyIn)
 	var out []FeedGeneration
-	var faults []error
-	for name := range got {
-		key, err := k.feedKeyIn(got, name)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
+	for _, key := range keys {
 		out = append(out, FeedGeneration{key.Tenant, key.Generation, key.created})
 	}
 	slices.SortFunc(out, func(a, b FeedGeneration) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Generation, b.Generation))
 	})
-	return out, errors.Join(faults...)
+	return out, err
 }

@@ -77,27 +77,13 @@ func byID(keys []envelope.PrivateKey) map[string]envelope.PrivateKey {
 // it says that there may be others.
 func (k *Keyring) IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error) {
 	read := k.now()
-	names, err := k.store.List(ctx, intakePrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list intake keys: %w", err)
-	}
-	got, err := k.load(ctx, names)
-	if err != nil {
+	keys, err := loadAll(ctx, k, intakePrefix, k.intakeKeyIn)
+	if err != nil && len(keys) == 0 { // nothing is known that could be kept
 		return nil, err
-	}
-	var keys []envelope.PrivateKey
-	var faults []error
-	for name := range got {
-		key, err := k.intakeKeyIn(got, name)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b envelope.PrivateKey) int { return a.NotBefore.Compare(b.NotBefore) })
 	k.intake.set(keys, read.Add(k.subjects.ttl))
-	return keys, errors.Join(faults...)
+	return keys, err
 }
 
 func (k *Keyring) intakeKeyIn(got map[string][]byte, name string) (envelope.PrivateKey, error) {

@@ -53,21 +53,9 @@ func (k *Keyring) ReceiptKeys(ctx context.Context) ([]ReceiptKey, error) {
 }
 
 func (k *Keyring) receiptKeys(ctx context.Context) ([]ReceiptKey, error) {
-	names, err := k.store.List(ctx, receiptPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("list keys for receipts: %w", err)
-	}
-	got, err := k.load(ctx, names)
+	keys, err := loadAll(ctx, k, receiptPrefix, k.receiptKeyIn)
 	if err != nil {
 		return nil, err
-	}
-	keys := make([]ReceiptKey, 0, len(names))
-	for _, name := range names {
-		key, err := k.receiptKeyIn(got, name)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b ReceiptKey) int { return cmp.Compare(a.Number, b.Number) })
 	return keys, nil
