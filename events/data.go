@@ -296,7 +296,7 @@ func (r *dataReader) attributes() {
 	for first := true; r.more(first, '}'); first = false {
 		name := intern(r.name())
 		if _, again := r.d.Attributes[name]; again {
-			r.refuse("data.attributes has two members %.40q", name)
+			r.refuse("data.attributes has two members %q", label(name))
 		}
 		switch {
 		case r.null():
@@ -362,7 +362,7 @@ func (r *dataReader) keepUnknown(name string) {
 	v, twice := r.value()
 	r.unknown[name] = v
 	if again || twice {
-		r.refuse("data has two members of one name, at or inside %.40q", name)
+		r.refuse("data has two members of one name, at or inside %q", label(name))
 	}
 }
 
@@ -374,7 +374,7 @@ func (r *dataReader) mergeUnknown() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.unknown)) {
 		if _, taken := r.d.Personal[name]; taken {
-			r.refuse("data and data.personal both have a member %.40q", name)
+			r.refuse("data and data.personal both have a member %q", label(name))
 			return
 		}
 		r.d.Personal[name] = r.unknown[name]

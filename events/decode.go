@@ -91,7 +91,7 @@ func (m *Message) mode() (string, error) {
 	case media == ContentTypeJSON:
 		return ContentTypeEvent, nil
 	default:
-		return "", refuse(ReasonContentType, "content type %.80q: want "+wantedTypes, media)
+		return "", refuse(ReasonContentType, "content type %q: want "+wantedTypes, label(media))
 	}
 }
 
@@ -146,10 +146,23 @@ func splitArray(body []byte) ([][]byte, *Refusal) {
 	if err := in.end(); err != nil {
 		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: %s", err)
 	}
-	if len(raws) > MaxMessageEvents {
-		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	if r := tooMany(len(raws), body); r != nil {
+		return nil, r
 	}
 	return raws, nil
+}
+
+// leastEvent is less than any valid event takes.
+const leastEvent = 48
+
+// tooMany refuses a batch of more events than there may be, or than its bytes can
+// hold but for a few: what is made of each is larger than some that are none.
+func tooMany(n int, body []byte) *Refusal {
+	const few = 4
+	if most := min(MaxMessageEvents, few+len(body)/leastEvent); n > most {
+		return refuse(ReasonTooLarge, "batch of %d events in %d bytes: the limit is %d", n, len(body), most)
+	}
+	return nil
 }
 
 // usualEvent is what nearly every event takes at least in JSON.
@@ -322,7 +335,7 @@ func (m *Message) agree(e *envelope, ev *Event) *Refusal {
 	}
 	// An unknown type is left to Validate, which says so.
 	if m.Type != "" && m.Type != ev.Type && ev.Type.Known() {
-		return refuse(ReasonMismatch, "the subject says %.60q, the event another type", m.Type.Name())
+		return refuse(ReasonMismatch, "the subject says %q, the event another type", label(m.Type.Name()))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,8 @@ func TestMessagesRefusedAsAWhole(t *testing.T) {
 		"batch: cut":         {Message{ContentType: ContentTypeBatch, Body: []byte("[" + issued)}, ReasonNotJSON},
 		"batch: two of them": {Message{ContentType: ContentTypeBatch, Body: []byte("[][]")}, ReasonNotJSON},
 		"batch: too many":    {Message{ContentType: ContentTypeBatch, Body: []byte("[" + strings.Repeat("0,", MaxMessageEvents) + "0]")}, ReasonTooLarge},
+		"batch: dense":       {Message{ContentType: ContentTypeBatch, Body: []byte("[" + strings.Repeat("{},", 99) + "{}]")}, ReasonTooLarge},
+		"protobuf: dense":    {Message{ContentType: ContentTypeProtobufBatch, Body: []byte(strings.Repeat("\x0a\x00", 100))}, ReasonTooLarge},
 	} {
 		got, err := Decode(c.m)
 		var r *Refusal
@@ -348,6 +351,28 @@ func TestCanonicalTellsContentAndNothingElse(t *testing.T) {
 	} {
 		if other == one {
 			t.Errorf("%s: another content has the same canonical form", name)
+		}
+	}
+}
+
+// TestABatchHoldsAsManyOfTheLeastEventsAsFit: what bounds the events of a batch by its
+// bytes refuses none that are valid.
+func TestABatchHoldsAsManyOfTheLeastEventsAsFit(t *testing.T) {
+	t.Parallel()
+	for _, typ := range Types() {
+		ev := Event{ID: "a", Source: "b", Type: typ, Time: time.Unix(1, 0).UTC()}
+		for _, name := range Required(typ) {
+			ev.Data.fill(name)
+		}
+		evs := slices.Repeat([]Event{ev}, 1000)
+		for contentType, marshal := range map[string]func([]Event) ([]byte, error){ContentTypeBatch: MarshalEvents, ContentTypeProtobufBatch: MarshalProtobufBatch} {
+			body, err := marshal(evs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Decode(Message{ContentType: contentType, Body: body, Tenant: "acme"}); err != nil || len(got) != len(evs) {
+				t.Errorf("%s, %s: %d bytes each: %d events, %v", typ, contentType, len(body)/len(evs), len(got), err)
+			}
 		}
 	}
 }

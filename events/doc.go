@@ -36,12 +36,16 @@
 //     the publisher's to choose; what names services: source, rescindenv, iss,
 //     client_id, kid, alg and outcome, which are not looked into, as whoever is
 //     called as a word in one could not be revoked; and actor, who is "subject" in
-//     the record where it is the person, and "[withheld]" where it is named by one of
-//     those addresses. Other texts of personal{} and user_agent
+//     the record where it is the person, whatever the capital letters, and "[withheld]"
+//     where it is named by one of those addresses. What is escaped as in a URL is
+//     looked for too, and an address with an @ in capital and small letters. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
-//     about them are refused.
+//     about them are refused. Nor is a sub or the like that is a standard scope, a
+//     word of a revocation's reason or one that verifiers use, for the same cause; an
+//     address that is the client_id; and an ip that begins with 127.
 //   - A revocation with a cut-off that its scope does not have is refused: it would
-//     reach more than it says.
+//     reach more than it says. The intake, where it may have come from an earlier
+//     publisher, takes it as though it had none.
 //   - What is accepted can be kept: its record is smaller than 64 KiB, and its
 //     personal part decodes to what was sealed.
 //   - A raw JWT, a payment card number or a listed health claim in any member
@@ -49,7 +53,9 @@
 //     repeated in the refusal.
 //   - A [Refusal] names an event by its id and source, cut to 128 bytes, and
 //     withheld where they hold what must not be stored or what the record of the
-//     event may not repeat, whatever the event was refused for.
+//     event may not repeat, whatever the event was refused for. Its detail repeats
+//     names, types, environments and content types of at most 80 plain characters,
+//     withheld where they hold an address or such a value.
 //
 // # Shapes and units
 //
@@ -61,8 +67,9 @@
 // # Errors
 //
 // [Decode] returns an error only where no event can be told apart from the
-// next (neither JSON nor protobuf, unknown content type, too large); everything
-// else is a [Refusal] with a [Reason].
+// next (neither JSON nor protobuf, unknown content type), or where a message is
+// too large or has more events than [MaxMessageEvents] or than its bytes can hold;
+// everything else is a [Refusal] with a [Reason].
 //
 // # Concurrency
 //

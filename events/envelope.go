@@ -88,7 +88,7 @@ func (r *envelopeReader) once(i int, name string) bool {
 // refuses the event where it must not be.
 func (r *envelopeReader) extension(name string) {
 	if _, again := r.other[name]; again {
-		r.refuse("the event has two attributes %.40q", name)
+		r.refuse("the event has two attributes %q", label(name))
 	}
 	if r.other == nil {
 		r.other = map[string]struct{}{}
@@ -103,7 +103,7 @@ func (r *envelopeReader) extension(name string) {
 		r.e.offence, r.e.offending = offence, name
 	}
 	if twice {
-		r.refuse("the event has two members of one name, inside %.40q", name)
+		r.refuse("the event has two members of one name, inside %q", label(name))
 	}
 }
 

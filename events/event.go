@@ -14,7 +14,7 @@ import (
 // a C2SP tile.
 const (
 	MaxMessageBytes    = 1 << 20 // one message or HTTP body, whatever its mode
-	MaxMessageEvents   = 10_000  // events in one batch: more than fit, were each of them valid
+	MaxMessageEvents   = 10_000  // events in one batch, and never more than its bytes can hold
 	MaxTextBytes       = 512     // id, source, iss, sub, jti, sid and the like
 	MaxNoteBytes       = 4 << 10 // note, user agent
 	MaxNameBytes       = 64      // name of an attribute or a personal claim

@@ -2,6 +2,7 @@ package events
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,19 +22,16 @@ func checkExposed(ev *Event) *Refusal {
 	if mentions(ev.ID, v.person()) {
 		return refuseExposed("id")
 	}
-	first, found := "", false
+	var first kept
 	for m := range ev.Data.inClear {
-		if !mentions(m.text, v.all) {
-			continue
-		}
-		if name := m.member + m.name; !found || name < first {
-			first, found = name, true
+		if mentions(m.text, v.all) && (first.member == "" || m.member+m.name < first.member+first.name) {
+			first = m
 		}
 	}
-	if !found {
+	if first.member == "" {
 		return nil
 	}
-	return refuseExposed(first)
+	return refuseExposed(first.member + label(first.name).String())
 }
 
 func refuseExposed(name string) *Refusal {
@@ -51,15 +49,19 @@ func (v *personalValues) person() []string { return v.all[:v.persons] }
 // values is the personal values of ev, in room as far as it goes.
 func (ev *Event) values(room []string) personalValues {
 	d := &ev.Data
-	all := append(room, d.IP)
+	all := room
+	if !strings.HasPrefix(d.IP, "127.") { // the machine itself is nobody's
+		all = append(all, d.IP)
+	}
 	if d.Subject != d.ClientID { // a client's own token names no person
 		all = append(all, d.Subject)
 	}
 	all = d.addresses(all)
 	persons := len(all)
 	all = append(all, d.TokenID, d.SessionID, d.GrantID)
+	own := OwnSource(ev.Source)
 	for i, v := range all {
-		if ownWords[v] && OwnSource(ev.Source) {
+		if commonWords[v] || own && ownWords[v] {
 			all[i] = "" // or whoever is called so could ask for nothing
 		}
 	}
@@ -79,11 +81,12 @@ func (d *Data) addresses(to []string) []string {
 	}
 	before := len(to)
 	to = appendAddresses(to, d.Personal)
-	if found := to[before:]; len(found) > maxAddresses {
+	found := slices.DeleteFunc(to[before:], func(s string) bool { return s == d.ClientID }) // a client's own
+	if len(found) > maxAddresses {
 		slices.Sort(found)
-		to = to[:before+maxAddresses]
+		found = found[:maxAddresses]
 	}
-	return to
+	return to[:before+len(found)]
 }
 
 func appendAddresses(to []string, v any) []string {
@@ -161,27 +164,63 @@ func (d *Data) inClear(yield func(kept) bool) {
 }
 
 // mentions reports whether one of values stands in s, alone or between what is
-// neither letter nor digit.
+// neither letter nor digit, as it is or escaped as in a URL.
 func mentions(s string, values []string) bool {
+	if mentionsPlain(s, values) {
+		return true
+	}
+	return strings.IndexByte(s, '%') >= 0 && mentionsPlain(percentDecoded(s), values)
+}
+
+// mentionsPlain is mentions of what is not escaped. Of addresses with an @, capital
+// letters and small ones are the same.
+func mentionsPlain(s string, values []string) bool {
+	lower := ""
+	if strings.IndexByte(s, '@') >= 0 {
+		lower = strings.ToLower(s)
+	}
 	for _, v := range values {
 		if len(v) < minExposed || len(v) > len(s) {
 			continue
 		}
-		for from := 0; ; {
-			i := strings.Index(s[from:], v)
-			if i < 0 {
-				break
-			}
-			start, end := from+i, from+i+len(v)
-			before, _ := utf8.DecodeLastRuneInString(s[:start])
-			after, _ := utf8.DecodeRuneInString(s[end:])
-			if (start == 0 || !inWord(before)) && (end == len(s) || !inWord(after)) {
-				return true
-			}
-			from = start + 1
+		if standsIn(s, v) || lower != "" && strings.IndexByte(v, '@') >= 0 && standsIn(lower, strings.ToLower(v)) {
+			return true
 		}
 	}
 	return false
+}
+
+// standsIn reports whether v stands in s, no part of a word.
+func standsIn(s, v string) bool {
+	for from := 0; ; {
+		i := strings.Index(s[from:], v)
+		if i < 0 {
+			return false
+		}
+		start, end := from+i, from+i+len(v)
+		before, _ := utf8.DecodeLastRuneInString(s[:start])
+		after, _ := utf8.DecodeRuneInString(s[end:])
+		if (start == 0 || !inWord(before)) && (end == len(s) || !inWord(after)) {
+			return true
+		}
+		from = start + 1
+	}
+}
+
+// percentDecoded is s without what is escaped in it as in a URL. What is no escape
+// stands for itself.
+func percentDecoded(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				c, i = byte(n), i+2
+			}
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }
 
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

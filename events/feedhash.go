@@ -32,54 +32,28 @@ func Standing(generation uint32) bool { return generation >= FirstStanding }
 // a tenant's revocation that also names an issuer hashes as every other one.
 // It does not allocate for identifiers within MaxTextBytes.
 func (k *FeedKey) Hash(scope Scope, issuer, id string) Ref {
-	var h IssuerHasher
-	h.Reset(k, issuer)
-	return h.Hash(scope, id)
+	switch scope {
+	case ScopeTenant:
+		issuer, id = "", ""
+	case ScopeIssuer:
+		id = ""
+	}
+	if len(issuer)+len(id) > shortHash {
+		return k.hashLong(scope, issuer, id)
+	}
+	var room [hashRoom + shortHash]byte
+	return k.sum(append(appendScoped(room[:0], scope, issuer), id...))
 }
 
 const (
-	scopeRoom = 1 + 7         // length of a scope and the longest scope
-	hashRoom  = scopeRoom + 4 // and the length of the issuer
-	shortHash = 192           // what nearly every pair of identifiers fits
+	hashRoom  = 1 + 7 + 4 // length of a scope, the longest scope, length of the issuer
+	shortHash = 180       // what nearly every pair of identifiers fits
 )
 
-// IssuerHasher makes the hashes that FeedKey.Hash does, of the identifiers of one
-// issuer, which it lays out once. It is of one goroutine, and needs Reset first.
-type IssuerHasher struct {
-	k      *FeedKey
-	issuer string
-	end    int // of the issuer in b
-	// The scope ends, with its length before it, where the length of the issuer
-	// begins; after the issuer comes the identifier.
-	b [shortHash]byte
-}
-
-// Reset prepares h for the identifiers of issuer.
-func (h *IssuerHasher) Reset(k *FeedKey, issuer string) {
-	h.k, h.issuer, h.end = k, issuer, hashRoom+len(issuer)
-	if h.end <= shortHash {
-		binary.LittleEndian.PutUint32(h.b[scopeRoom:], uint32(len(issuer)))
-		copy(h.b[hashRoom:], issuer)
-	}
-}
-
-// Hash is what FeedKey.Hash is.
-func (h *IssuerHasher) Hash(scope Scope, id string) Ref {
-	end := h.end + len(id)
-	switch {
-	case scope == ScopeIssuer:
-		end = h.end
-	case scope == ScopeTenant:
-		return h.k.sum([]byte("\x06tenant\x00\x00\x00\x00"))
-	}
-	if end > shortHash {
-		return h.k.hashLong(scope, h.issuer, id)
-	}
-	from := scopeRoom - 1 - len(scope)
-	h.b[from] = byte(len(scope))
-	copy(h.b[from+1:scopeRoom], scope)
-	copy(h.b[h.end:end], id)
-	return h.k.sum(h.b[from:end])
+// appendScoped is what is hashed of scope and issuer.
+func appendScoped(b []byte, scope Scope, issuer string) []byte {
+	b = append(append(b, byte(len(scope))), scope...)
+	return append(binary.LittleEndian.AppendUint32(b, uint32(len(issuer))), issuer...)
 }
 
 // hashLong has a stack frame for the longest identifiers, which the short ones
@@ -87,16 +61,8 @@ func (h *IssuerHasher) Hash(scope Scope, id string) Ref {
 //
 //go:noinline
 func (k *FeedKey) hashLong(scope Scope, issuer, id string) Ref {
-	if scope == ScopeIssuer {
-		id = ""
-	}
 	b := make([]byte, 0, hashRoom+2*MaxTextBytes)
-	b = append(b, byte(len(scope)))
-	b = append(b, scope...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(issuer)))
-	b = append(b, issuer...)
-	b = append(b, id...)
-	return k.sum(b)
+	return k.sum(append(appendScoped(b, scope, issuer), id...))
 }
 
 func (k *FeedKey) sum(b []byte) (r Ref) {
@@ -105,6 +71,18 @@ func (k *FeedKey) sum(b []byte) (r Ref) {
 	binary.LittleEndian.PutUint64(r[8:], hi)
 	return r
 }
+
+// HashPrefix is FeedKey.Hash on its way: done for a scope and an issuer, of which
+// one token after the other has the same. It is never changed.
+type HashPrefix struct{ behind sip }
+
+// Prefix begins hashes of a scope that is made of an issuer and an identifier.
+func (k *FeedKey) Prefix(scope Scope, issuer string) HashPrefix {
+	return HashPrefix{newSip(&k.Key, appendScoped(nil, scope, issuer))}
+}
+
+// Hash is FeedKey.Hash with that identifier.
+func (p *HashPrefix) Hash(id string) Ref { return p.behind.sum(id) }
 
 // RevokedID is the identifier that a revocation of scope s is about, within
 // its issuer.

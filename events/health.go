@@ -21,10 +21,11 @@ func HealthClaims() []string {
 	}
 }
 
-var healthClaims = func() map[string]bool {
-	m := map[string]bool{}
+// healthClaims is the listed name of each plain one.
+var healthClaims = func() map[string]string {
+	m := map[string]string{}
 	for _, name := range HealthClaims() {
-		m[plainName(name)] = true
+		m[plainName(name)] = name
 	}
 	return m
 }()
@@ -37,9 +38,9 @@ func healthClaim(name string) bool {
 	var buf [64]byte
 	plain, ok := plainASCII(buf[:0], name)
 	if !ok {
-		return healthClaims[plainName(name)]
+		return healthClaims[plainName(name)] != ""
 	}
-	return healthClaims[string(plain)]
+	return healthClaims[string(plain)] != ""
 }
 
 // plainASCII is plainName of a name in ASCII that fits b, without allocating.
@@ -83,7 +84,7 @@ func checkHealth(d *Data) *Refusal {
 }
 
 func refuseHealth(where, name string) *Refusal {
-	return refuse(ReasonHealth, "%s: %.40q is a health claim: a token must not carry it", where, name)
+	return refuse(ReasonHealth, "%s: %q is a health claim: a token must not carry it", where, healthClaims[plainName(name)])
 }
 
 // healthInside refuses a health claim among the names inside v.

@@ -112,7 +112,7 @@ func (ev *Event) walk(yield func(name, s string) bool) {
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Attributes)) {
-		if !yield("a name in data.attributes", k) || !yield("data.attributes."+k, d.Attributes[k]) {
+		if !yield("a name in data.attributes", k) || !yield("data.attributes."+label(k).String(), d.Attributes[k]) {
 			return
 		}
 	}
@@ -132,7 +132,7 @@ func within(name, k string) string {
 	if len(name)+len(k) > 100 {
 		return name
 	}
-	return name + "." + k
+	return name + "." + label(k).String()
 }
 
 // walkValue yields every text and number inside v.

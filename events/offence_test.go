@@ -356,3 +356,114 @@ func FuzzOffends(f *testing.F) {
 		}
 	})
 }
+
+// TestGoodEventsPass: what is no address, card or token, however it looks, and what
+// others have too, refuses nothing.
+func TestGoodEventsPass(t *testing.T) {
+	t.Parallel()
+	clear := func(s string) func(ev *Event) {
+		return func(ev *Event) {
+			ev.Data.Attributes, ev.Data.Reason, ev.Data.Ticket, ev.Data.Actor = map[string]string{"a": s, "b": "x " + s}, s, s, s
+		}
+	}
+	both := func(s string) func(ev *Event) {
+		return func(ev *Event) {
+			clear(s)(ev)
+			ev.Data.Personal = map[string]any{"c": s, "d": []any{s}}
+		}
+	}
+	good := map[string]func(ev *Event){
+		"a date":               both("2026-11-22"),
+		"a time":               both("2026-11-22T10:11:12.123456789+02:00"),
+		"two dates":            both("2026-11-22 - 2026-12-01"),
+		"a time zone":          both("+0200"),
+		"an expanded year":     both("+002026"),
+		"milliseconds":         both("1763806272123"),
+		"nanoseconds":          both("1763806272123456789"),
+		"a plain number":       both("12345678"),
+		"a delta":              both("+42"),
+		"a postal code":        both("12345-6789"),
+		"a version":            both("10.15.7"),
+		"a four-part version":  both("126.0.6478.127"),
+		"a version with build": both("v1.2.3-rc.1+20261122"),
+		"a UUID":               both("0198b7f3-8d2a-7c3e-9b1a-111111111111"),
+		"a ULID":               both("01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+		"a SHA":                both("da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+		"an IPv6 address":      both("2001:db8:4111:1111:1111:1111::1"),
+		"a network":            both("10.0.0.0/8"),
+		"a user agent":         both("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1"),
+		"a trace":              both("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+		"a resource":           both("arn:aws:iam::123456789012:role/deploy"),
+		"a URL":                both("https://api.example.com/v2/orders?limit=10"),
+		"a locale":             both("de-DE"),
+		"an e-mail domain":     both("example.com"),
+		"a host and port":      both("10.0.0.7:8443"),
+		"another's address":    clear("boss@example.org"),
+		"a client's own address": func(ev *Event) {
+			const client = "svc@project.iam.gserviceaccount.com"
+			ev.Data.ClientID, ev.Data.Subject, ev.Data.Audience = client, client, Audience{client}
+			ev.Data.Personal = map[string]any{"azp": client, "email": client}
+		},
+		"this machine": func(ev *Event) {
+			ev.Data.IP, ev.Data.Audience = "127.0.0.1", Audience{"http://127.0.0.1:8080"}
+		},
+		"whoever is called as one of our reasons": func(ev *Event) {
+			ev.Type, ev.Data.Subject, ev.Data.Reason = SubjectRevoked, "account", string(AccountDisabled)
+		},
+		"whoever is called as a standard scope": func(ev *Event) {
+			ev.Data.Subject, ev.Data.Scope = "profile", "openid profile email"
+		},
+		"whoever is called as a verifier says": func(ev *Event) {
+			ev.Data.Subject, ev.Data.Attributes = "decision", map[string]string{"decision": "active", "age_ms": "12"}
+		},
+		"a session that is called so": func(ev *Event) {
+			ev.Type, ev.Data.SessionID, ev.Data.Reason = SessionRevoked, "session", string(SessionEnded)
+		},
+	}
+	for name, change := range good {
+		ev := wantIssued()
+		ev.Data.Subject = "user-112233"
+		change(&ev)
+		wantReason(t, name, validate(ev), "")
+	}
+}
+
+// TestLeaksInOtherLetters: an address is the same in capital letters and escaped as
+// in a URL.
+func TestLeaksInOtherLetters(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"capitals": "user Alice@EXAMPLE.org", "escaped": "/users/alice%40example.org/orders", "escaped capitals": "mailto:Alice%40Example.org",
+		"all escaped": "%61lice%40example%2Eorg", "beside a percent sign": "100% of alice%40example.org", "between spaces": "\u00a0alice@example.org ",
+	} {
+		for place, put := range members() {
+			ev := wantIssued()
+			ev.Data.Subject = "alice@example.org"
+			put(&ev, text)
+			want := ReasonExposed
+			switch place {
+			case "aud", "attribute", "attribute name", "purpose", "personal name", "data.scope", "data.reason", "data.ticket", "id":
+			default:
+				continue
+			}
+			wantReason(t, name+" in "+place, validate(ev), want)
+		}
+		ev := wantIssued()
+		ev.Data.Subject, ev.Data.Actor = "alice@example.org", text
+		if got := NewRecord(&ev, "dev", now).Actor; got != ActorSubject {
+			t.Errorf("%s: actor %q", name, got)
+		}
+	}
+	for actor, want := range map[string]string{
+		"User-112233": ActorSubject, " user-112233 ": ActorSubject, "USER-112233\u00a0": ActorSubject, " ": " ", "user%2D112233": ActorSubject, "user-1122334": "user-1122334",
+	} {
+		ev := wantIssued()
+		ev.Data.Subject, ev.Data.Actor = "user-112233", actor
+		if actor == " " {
+			ev.Data.Subject = ""
+		}
+		if got := NewRecord(&ev, "dev", now).Actor; got != want {
+			t.Errorf("actor %q: %q, want %q", actor, got, want)
+		}
+	}
+}

@@ -216,8 +216,8 @@ func (m *oldMessage) decodeBatch() ([]Decoded, error) {
 	switch {
 	case raws == nil:
 		return nil, refuse(ReasonNotJSON, "batch is not a JSON array: it is null")
-	case len(raws) > MaxMessageEvents:
-		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	case tooMany(len(raws), m.Body) != nil:
+		return nil, tooMany(len(raws), m.Body)
 	}
 	out := make([]Decoded, len(raws))
 	for i, raw := range raws {

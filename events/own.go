@@ -13,6 +13,25 @@ const DetailOwnSource = "sources that begin with " + OwnSources + " are Rescind'
 // OwnSource reports whether source is one of Rescind's own.
 func OwnSource(source string) bool { return strings.HasPrefix(source, OwnSources) }
 
+// commonWords are what events are made of, whoever publishes them: the standard scopes,
+// why something is revoked, and what a verifier says of a token. Who is called so is
+// not looked for: whoever chose such a name would have no event taken about them.
+var commonWords = func() map[string]bool {
+	words := map[string]bool{}
+	for w := range strings.FieldsSeq(`openid profile address offline offline_access
+		decision active revoked unknown stream age_ms one_in untold
+		missing malformed algorithm critical signature issuer audience expired not_yet_valid incomplete lifetime tenant`) {
+		words[w] = true
+	}
+	for _, r := range revocationReasons {
+		words[string(r)] = true
+		for w := range strings.SplitSeq(string(r), "_") {
+			words[w] = true
+		}
+	}
+	return words
+}()
+
 // ownWords are what members of our own events are called and say, as far as they are
 // long enough to be taken for a personal value. Somebody may be called so.
 var ownWords = func() map[string]bool {

@@ -64,11 +64,11 @@ func splitProtobuf(body []byte) ([][]byte, *Refusal) {
 		raw := in.bytes()
 		raws = append(raws, raw[:len(raw):len(raw)])
 	}
-	switch {
-	case in.broken:
+	if in.broken {
 		return nil, refuse(ReasonNotProtobuf, "batch is not a CloudEventBatch: it is cut or malformed")
-	case len(raws) > MaxMessageEvents:
-		return nil, refuse(ReasonTooLarge, "batch of %d events: the limit is %d", len(raws), MaxMessageEvents)
+	}
+	if r := tooMany(len(raws), body); r != nil {
+		return nil, r
 	}
 	return raws, nil
 }
@@ -226,12 +226,12 @@ func readTimestamp(raw []byte) (t time.Time, ok bool) {
 func (r *eventProto) keep(name []byte, v attributeValue) {
 	i, to, _ := r.e.text(name)
 	if r.again(name, i, to != nil) || elsewhere(name) {
-		r.refuse("the event says %.40q twice, or where it does not belong", name)
+		r.refuse("the event says %q twice, or where it does not belong", label(name))
 		return
 	}
 	switch {
 	case v.odd || v.kind == 0:
-		r.refuse("attribute %.40q: want one value", name)
+		r.refuse("attribute %q: want one value", label(name))
 	case v.kind == attrTimestamp && string(name) == "time":
 		r.e.at = v.at
 	case to == nil:

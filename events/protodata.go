@@ -119,7 +119,7 @@ func (r *dataProto) attribute(entry []byte) {
 		r.d.Attributes = map[string]string{}
 	}
 	if _, again := r.d.Attributes[name]; again {
-		r.refuse("data.attributes has two members %.40q", name)
+		r.refuse("data.attributes has two members %q", label(name))
 	}
 	r.d.Attributes[name] = value
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -173,7 +174,7 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 func (d *Data) actor() string {
 	var room [16]string
 	switch {
-	case d.Actor == d.Subject || mentions(d.Actor, append(room[:0], d.Subject, d.IP)):
+	case d.Subject != "" && strings.EqualFold(strings.TrimSpace(d.Actor), d.Subject), mentions(d.Actor, append(room[:0], d.Subject, d.IP)):
 		return ActorSubject
 	case mentions(d.Actor, d.addresses(room[:0])):
 		return ActorWithheld

@@ -37,7 +37,8 @@ const (
 )
 
 // Refusal is one event that was not accepted. Detail is for people; it names
-// members and limits, never values.
+// members and limits. Of what came it repeats names, types, environments and
+// content types of up to 80 plain characters that hold nothing personal.
 type Refusal struct {
 	ID     string `json:"id"`
 	Source string `json:"source,omitempty"`
@@ -57,7 +58,36 @@ func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	v := ev.values(nil)
 	person := append(slices.Clone(v.person()), subject)
 	r.ID, r.Source = clip(ev.ID, person), clip(ev.Source, person)
+	if mentions(r.Detail, append(v.all, subject)) {
+		r.Detail = withheld
+	}
 	return r
+}
+
+// Repeats reports whether s, which is to be shown of ev, holds a personal value of it.
+func (ev *Event) Repeats(s string) bool { return mentions(s, ev.values(nil).all) }
+
+// withheld stands for what a refusal may not repeat.
+const withheld = "[withheld]"
+
+// maxLabel is the longest name or value that a detail repeats.
+const maxLabel = 80
+
+// label is a name or value from outside. A detail repeats it whole, in plain
+// characters, and no address or what must not be stored. It is looked into only
+// where a detail is made.
+type label string
+
+func (l label) String() string {
+	s := string(l)
+	if len(s) > maxLabel || strings.ContainsFunc(s, notPlain) || isAddress(s[strings.LastIndexByte(s, ':')+1:]) || offence("", s) != nil {
+		return withheld
+	}
+	return s
+}
+
+func notPlain(r rune) bool {
+	return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("._-/:+", r)
 }
 
 // shown is how many bytes of an identifier a refusal repeats.
@@ -68,7 +98,7 @@ const shown = 128
 // what is shown: this comes before anything has said how long s may be.
 func clip(s string, values []string) string {
 	if offence("", s) != nil || mentions(s[:min(len(s), shown+MaxTextBytes)], values) {
-		return "[withheld]"
+		return withheld
 	}
 	if len(s) <= shown {
 		return s

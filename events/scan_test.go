@@ -26,7 +26,7 @@ func TestWhatLooksInnocentIs(t *testing.T) {
 	t.Parallel()
 	found, passed := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		for range 20 {
+		for range 100 {
 			s := drawSuspect(t, "text")
 			slow := holdsToken(s) || holdsCard(s, false)
 			if offence("data.note", s) != nil != slow {

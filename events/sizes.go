@@ -116,7 +116,7 @@ func checkAttributes(attributes map[string]string) *Refusal {
 		if r := checkText("a name in data.attributes", k, MaxNameBytes); r != nil {
 			return r
 		}
-		if r := checkText("data.attributes."+k, attributes[k], MaxAttributeBytes); r != nil {
+		if r := checkText("data.attributes."+label(k).String(), attributes[k], MaxAttributeBytes); r != nil {
 			return r
 		}
 	}

@@ -67,7 +67,7 @@ func checkIdentity(ev *Event) *Refusal {
 	case ev.Type == "":
 		return refuse(ReasonMissing, "type is missing")
 	case !ev.Type.Known():
-		return refuse(ReasonType, "type %.80q is not one of ours", string(ev.Type))
+		return refuse(ReasonType, "type %q is not one of ours", label(ev.Type))
 	case ev.Tenant == "":
 		return refuse(ReasonMissing, "tenant is missing: name it in the subject, in rescindtenant or in data.tenant")
 	case !ValidTenant(ev.Tenant):
@@ -100,7 +100,7 @@ func (p Policy) checkEnvironment(ev *Event) *Refusal {
 	case ev.Environment == "":
 		return refuse(ReasonEnvironment, "rescindenv is missing: this is %q", p.Environment)
 	default:
-		return refuse(ReasonEnvironment, "rescindenv is %.40q: this is %q", ev.Environment, p.Environment)
+		return refuse(ReasonEnvironment, "rescindenv is %q: this is %q", label(ev.Environment), p.Environment)
 	}
 }
 
@@ -116,14 +116,20 @@ func checkTimes(d *Data) *Refusal {
 	return nil
 }
 
+// StrayCutoff reports whether ev revokes, and says a cut-off that its scope does not
+// have.
+func (ev *Event) StrayCutoff() bool {
+	scope := ev.Type.RevokedScope()
+	return ev.Data.IssuedBefore != 0 && scope != "" && !scope.HasCutoff()
+}
+
 // checkCutoff refuses a cut-off that would have no effect: what is revoked would be
 // more than the event says, and more than was counted for it.
 func checkCutoff(ev *Event) *Refusal {
-	scope := ev.Type.RevokedScope()
-	if ev.Data.IssuedBefore == 0 || scope == "" || scope.HasCutoff() {
+	if !ev.StrayCutoff() {
 		return nil
 	}
-	return refuse(ReasonSchema, "data.issued_before: scope %s has no cut-off: leave it out, and whatever was issued is revoked", scope)
+	return refuse(ReasonSchema, "data.issued_before: scope %s has no cut-off: leave it out, and whatever was issued is revoked", ev.Type.RevokedScope())
 }
 
 func (p Policy) checkTime(ev *Event, now time.Time) *Refusal {

@@ -20,7 +20,7 @@ func isStream(c echo.Context) bool { return c.Path() == streamRoute }
 
 // lasting reports whether a request may take longer than others.
 func lasting(c echo.Context) bool {
-	return slices.Contains([]string{streamRoute, snapshotRoute, bulkRoute, exportRoute}, c.Path())
+	return slices.Contains([]string{streamRoute, snapshotRoute, bulkRoute, exportRoute, renewRoute}, c.Path())
 }
 
 // StreamRevocations sends the feed for as long as the caller's token is valid.

@@ -316,7 +316,7 @@ func (waiting) Renew(ctx context.Context, _ erasure.Renewal) (erasure.Renewed, e
 func TestRenewIsAnswered(t *testing.T) {
 	t.Parallel()
 	cfg := new(parts).config()
-	cfg.Requests = waiting{cfg.Requests}
+	cfg.Requests, cfg.Timeout = waiting{cfg.Requests}, serverTimeout
 	a := serveWithin(t, cfg, serverTimeout)
 	renewal := map[string]any{"tenant": "acme", "subject": map[string]string{"iss": "i", "sub": "s"}, "basis": "contract", "reason": "they signed up again"}
 	a.call(a.token("approver", "acme"), "POST", "/v1/subjects/renew", renewal).want(t, http.StatusOK)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -93,8 +94,11 @@ func (s *Server) holdView(h *hold.Hold) Hold {
 // and one that does not answer is waited for.
 const RenewWait = 2 * seal.MaxCacheTTL
 
-// RenewSubject lets somebody who was forgotten be known again. A server has less time for
-// a request than that may take.
+const renewRoute = "/v1/subjects/renew"
+
+// RenewSubject lets somebody who was forgotten be known again. A request has less time
+// than that may take, and so has a connection, on which has to be said too that it was
+// not enough.
 func (s *Server) RenewSubject(c echo.Context) error {
 	var in Renewal
 	if err := readJSON(c, &in); err != nil {
@@ -113,11 +117,13 @@ func (s *Server) RenewSubject(c echo.Context) error {
 	if k.err != nil {
 		return k.err
 	}
-	until, control := time.Now().Add(RenewWait), http.NewResponseController(c.Response())
+	ctx, cancel := context.WithTimeout(c.Request().Context(), RenewWait)
+	defer cancel()
+	until, control := time.Now().Add(RenewWait+5*time.Second), http.NewResponseController(c.Response())
 	if err := errors.Join(control.SetReadDeadline(until), control.SetWriteDeadline(until)); err != nil {
 		return err
 	}
-	got, err := s.cfg.Requests.Renew(c.Request().Context(), erasure.Renewal{
+	got, err := s.cfg.Requests.Renew(ctx, erasure.Renewal{
 		Tenant: tenant, Issuer: in.Subject.Iss, Subject: in.Subject.Sub, Basis: in.Basis, Reason: in.Reason, Ticket: in.Ticket, Actor: p.Subject,
 	})
 	if err != nil {

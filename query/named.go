@@ -69,7 +69,7 @@ func (s *Server) searchRevocation(ctx context.Context, p *Principal, n named, q 
 	if err != nil {
 		return revoked{}, err
 	}
-	q.ID, q.Types, q.Limit = n.id, revokingTypes(), MaxLimit
+	q.ID, q.Source, q.Types, q.Limit = n.id, n.source, revokingTypes(), MaxLimit
 	var rows []Row
 	for _, w := range s.where(of) {
 		q.Tenant, q.AllTenants, q.Shard = w.tenant, w.tenant == allTenants, w.shard

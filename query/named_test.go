@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/query"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 )
@@ -76,4 +78,33 @@ func (h *house) ask(method, path string, body any, pairs ...string) answer {
 func revokedBy(source, id string, n int) map[string]any {
 	return event("id", id, "source", source, "type", "dev.rescind.token.revoked.v1", "rescindenv", lanetest.Environment,
 		".iss", "https://id.acme", ".jti", fmt.Sprint("jti-", n), ".reason", "logout")
+}
+
+// TestRevocationOfASourceBehindOthers: that more sources than a search answers used the
+// id before hides none of them.
+func TestRevocationOfASourceBehindOthers(t *testing.T) {
+	t.Parallel()
+	h := build(t, func(c *query.Config) { c.Revocations = 1 })
+	var made []events.Event
+	for n := range query.MaxLimit + 1 {
+		made = append(made, events.Event{
+			ID: "logout", Source: fmt.Sprint("issuer-", n), Type: events.TokenRevoked, Tenant: "acme", Time: time.Now(), Environment: lanetest.Environment,
+			Data: events.Data{Issuer: "https://id.acme", TokenID: fmt.Sprint("jti-", n), Reason: "logout"},
+		})
+	}
+	h.kit.Publish(made...)
+	h.post("issuer", "/v1/events", revokedBy("issuer-a", "the last one", 9), http.StatusAccepted, nil)
+	var last []query.AuditEvent
+	lanetest.Eventually(t, "all are recorded", func() error {
+		last = h.search(map[string]any{"tenant": "acme", "type": "token.revoked", "order": "desc", "limit": 2}, 1).Events
+		if last[0].Source != "issuer-a" {
+			return fmt.Errorf("the last is of %s", last[0].Source)
+		}
+		return nil
+	})
+	var got query.Revocation
+	h.ask("GET", "/v1/revocations/logout", nil, "source", last[1].Source).want(t, http.StatusOK).into(t, &got)
+	if got.Position != last[1].Index || got.Source != last[1].Source {
+		t.Errorf("%+v, want that at %d", got, last[1].Index)
+	}
 }

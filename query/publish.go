@@ -69,7 +69,7 @@ func (s *Server) decodeEvents(ctx context.Context, r *http.Request, body []byte)
 	case refusal.Reason == events.ReasonContentType:
 		return nil, &problemError{KindContentType, http.StatusUnsupportedMediaType, "content type", refusal.Detail, ""}
 	case refusal.Reason == events.ReasonTooLarge:
-		return nil, errTooLarge
+		return nil, &problemError{errTooLarge.kind, errTooLarge.status, errTooLarge.title, refusal.Detail, ""}
 	default:
 		return nil, badBody("%s", refusal.Detail)
 	}

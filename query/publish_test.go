@@ -170,7 +170,12 @@ func TestPublishWhole(t *testing.T) {
 			t.Errorf("%s: %d %.300s", c.name, got.status, got.body)
 		}
 	}
-	many := strings.TrimSuffix(strings.Repeat("{},", 1001), ",")
+	dense := "[" + strings.TrimSuffix(strings.Repeat("{},", 1001), ",") + "]"
+	got := a.call(token, "POST", "/v1/events", dense, "Content-Type", events.ContentTypeBatch).want(t, http.StatusRequestEntityTooLarge).problem(t)
+	if !strings.Contains(got.Detail, "batch of 1001 events in 3004 bytes") {
+		t.Errorf("more events than bytes for them: %q", got.Detail)
+	}
+	many := strings.TrimSuffix(strings.Repeat(`{"pad":"`+strings.Repeat("a", 50)+`"},`, 1001), ",")
 	a.call(token, "POST", "/v1/events", "["+many+"]", "Content-Type", events.ContentTypeBatch).want(t, http.StatusUnprocessableEntity)
 	if len(p.published) != 0 || len(p.quarantine) != 1 {
 		t.Errorf("published %d, quarantined %d", len(p.published), len(p.quarantine))

@@ -24,6 +24,7 @@ type Search struct {
 	TokenRef   events.Ref
 	SessionRef events.Ref
 	ID         string     `json:",omitzero"` // of the event; not indexed: bound it in time
+	Source     string     `json:",omitzero"` // of the event; neither is it
 	Lifts      events.Ref `json:",omitzero"` // the event that is lifted
 	Client     string
 	KeyID      string

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,8 @@ import (
 // WatchConfig is what Watch shows.
 type WatchConfig struct {
 	// Auth says whose tokens GET /metrics wants, as a Server does. nil answers it
-	// for callers on this host, and for nobody else.
+	// for callers on this host, and for nobody else, as far as a proxy here says that
+	// it calls for somebody.
 	Auth *AuthConfig
 	// Probes are asked by GET /readyz.
 	Probes []Probe
@@ -53,11 +55,15 @@ func Watch(cfg WatchConfig) (http.Handler, error) {
 	return e, nil
 }
 
-// fromHere lets pass who calls over loopback.
+// proxied are the headers by which a proxy says that it calls for somebody else.
+var proxied = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
+
+// fromHere lets pass who calls over loopback, and for nobody else.
 func fromHere(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		at, err := netip.ParseAddrPort(c.Request().RemoteAddr)
-		if err != nil || !at.Addr().Unmap().IsLoopback() {
+		through := slices.ContainsFunc(proxied, func(name string) bool { return len(c.Request().Header.Values(name)) > 0 })
+		if err != nil || !at.Addr().Unmap().IsLoopback() || through {
 			return &tokenError{"no tokens are known here, so metrics are for callers on this host: set auth.issuer and auth.jwks"}
 		}
 		return next(c)

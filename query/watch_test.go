@@ -25,9 +25,12 @@ func TestWatchWithoutTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := func(path, from string) *httptest.ResponseRecorder {
+	ask := func(path, from string, headers ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.RemoteAddr = from
+		for _, name := range headers {
+			r.Header.Set(name, "")
+		}
 		w := httptest.NewRecorder()
 		watch.ServeHTTP(w, r)
 		return w
@@ -46,6 +49,11 @@ func TestWatchWithoutTokens(t *testing.T) {
 		}
 		if shown := strings.Contains(w.Body.String(), "rescind_up"); shown != (tt.path == "/metrics" && tt.want == http.StatusOK) {
 			t.Errorf("%s from %s: metrics shown: %t", tt.path, tt.from, shown)
+		}
+	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"} { // a proxy on this host
+		if w := ask("/metrics", "127.0.0.1:4711", name); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d, want %d", name, w.Code, http.StatusUnauthorized)
 		}
 	}
 	ready = true

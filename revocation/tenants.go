@@ -23,34 +23,29 @@ type tenant struct {
 // generation is a feed key, and what was made with it.
 type generation struct {
 	events.FeedKey
-	tenant hash // of the tenant's revocations: it is the same for every token
-	made   *made
+	tenant  hash // of the tenant's revocations: it is the same for every token
+	issuers *issuers
+	made    *made
 }
 
 func newGeneration(k events.FeedKey, of *made) generation {
 	h := k.Hash(events.ScopeTenant, "", "")
-	return generation{k, hashOf(&h), of}
+	return generation{k, hashOf(&h), new(issuers), of}
 }
 
 // hashes are those of the token with claims c that there may be a revocation of,
 // and how many. Parts of scopes that no revocation under the key is in are left
 // out. Their slots in d are asked for, so that they come while others are hashed.
 func (g *generation) hashes(d *directory, c *Claims, out *[len(scopes)]hash) (n int) {
-	var of events.IssuerHasher
-	of.Reset(&g.FeedKey, c.Issuer)
-	for i, scope := range scopes {
+	of := g.issuers.get(&g.FeedKey, c.Issuer)
+	for i := range scopes {
 		held := g.made.held[i].Load()
 		if held == 0 {
 			continue
 		}
-		h := g.tenant
-		if scope != events.ScopeTenant {
-			id, ok := c.id(scope)
-			if !ok {
-				continue
-			}
-			r := of.Hash(scope, id)
-			h = hashOf(&r)
+		h, ok := g.hash(of, i, c)
+		if !ok {
+			continue
 		}
 		if held>>h.part()&1 != 0 {
 			d.at(h.hi).prefetch()
@@ -59,6 +54,27 @@ func (g *generation) hashes(d *directory, c *Claims, out *[len(scopes)]hash) (n 
 		}
 	}
 	return n
+}
+
+// hash is that of a scope, if the token has an identifier for it. Nothing may be
+// kept of its issuer.
+func (g *generation) hash(of *issuer, rank int, c *Claims) (h hash, ok bool) {
+	scope := scopes[rank]
+	id, ok := c.id(scope)
+	switch {
+	case !ok:
+		return hash{}, false
+	case scope == events.ScopeTenant:
+		return g.tenant, true
+	case of == nil:
+		r := g.Hash(scope, c.Issuer, id)
+		return hashOf(&r), true
+	case scope == events.ScopeIssuer:
+		return of.alone, true
+	default:
+		r := of.of[rank].Hash(id)
+		return hashOf(&r), true
+	}
 }
 
 // made counts the revocations, not lifted, whose hashes one feed key made, of each scope by

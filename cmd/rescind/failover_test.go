@@ -14,12 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/deployment"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 	"github.com/rescindhq/rescind/internal/secrets"
 )
 
@@ -87,27 +86,13 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.nats.Shutdown(context.Background()) })
-	if err := stream.Ensure(t.Context(), s.jetStream(t, natsd.Operator), stream.Topology{}); err != nil {
+	if err := stream.Ensure(t.Context(), natsdtest.JetStream(t, s.nats, natsd.Operator), stream.Topology{}); err != nil {
 		t.Fatal(err)
 	}
-	if s.log, err = stream.OpenLog(t.Context(), s.jetStream(t, natsd.Projector)); err != nil {
+	if s.log, err = stream.OpenLog(t.Context(), natsdtest.JetStream(t, s.nats, natsd.Projector)); err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func (s *site) jetStream(t *testing.T, role natsd.Role) jetstream.JetStream {
-	t.Helper()
-	nc, err := s.nats.Connect(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
 }
 
 // served is a process that runs the intake.
@@ -184,7 +169,7 @@ func (s *site) last(t *testing.T) (epoch, size uint64) {
 // then the ids of those that were acknowledged.
 func (s *site) publish(t *testing.T) (stop func() []string) {
 	t.Helper()
-	js := s.jetStream(t, natsd.API)
+	js := natsdtest.JetStream(t, s.nats, natsd.API)
 	ctx, cancel := context.WithCancel(context.Background())
 	var acked []string
 	var running sync.WaitGroup
@@ -215,7 +200,7 @@ func (s *site) publish(t *testing.T) (stop func() []string) {
 // no fork, each of acked once.
 func (s *site) checkLog(t *testing.T, acked []string) {
 	t.Helper()
-	js := s.jetStream(t, natsd.Projector)
+	js := natsdtest.JetStream(t, s.nats, natsd.Projector)
 	eventually(t, "the intake is empty", func() bool {
 		in, err := js.Stream(t.Context(), stream.IntakeStream)
 		return err == nil && in.CachedInfo().State.Msgs == 0

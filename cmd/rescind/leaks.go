@@ -14,7 +14,7 @@ import (
 )
 
 func newLeaks(env environment) *cobra.Command {
-	var tenant, cursor string
+	var cursor string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "leaks REVOCATION", Short: "Print who accepted what was revoked, after it was", Args: cobra.ExactArgs(1),
@@ -29,16 +29,15 @@ REVOCATION is the id that "rescind revoke" printed. Exit code 3 means that there
 is something ignored or late. What a verifier does not report is not seen.`,
 		Example: "  rescind audit leaks 019aa6b0-5c1e-7d30-9c5b-0f3a1b2c3d4e",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for name, v := range map[string]string{"tenant": tenant, "cursor": cursor} {
-				if v != "" {
-					q.Set(name, v)
-				}
+			q := whichOf(cmd)
+			q.Set("limit", strconv.Itoa(limit))
+			if cursor != "" {
+				q.Set("cursor", cursor)
 			}
 			return leaks(cmd, env, "/v1/revocations/"+url.PathEscape(args[0])+"/leaks?"+q.Encode())
 		},
 	}
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant, where the id is one of several")
+	addWhich(cmd)
 	cmd.Flags().StringVar(&cursor, "cursor", "", "the next of a page before")
 	cmd.Flags().IntVar(&limit, "limit", 100, "leaks a page, 1 to 1000")
 	return cmd

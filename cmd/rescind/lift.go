@@ -19,7 +19,6 @@ const maxLiftWait = 30 * time.Second
 
 func newLift(env environment) *cobra.Command {
 	in := map[string]*string{}
-	var tenant string
 	var wait time.Duration
 	var proposed bool
 	cmd := &cobra.Command{
@@ -39,8 +38,8 @@ it with --approval.`,
 				return err
 			}
 			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
-			if tenant != "" {
-				path += "?tenant=" + url.QueryEscape(tenant)
+			if q := whichOf(cmd); len(q) > 0 {
+				path += "?" + q.Encode()
 			}
 			if proposed {
 				return proposeAt(cmd, c, path, liftBody(in, true))
@@ -49,7 +48,7 @@ it with --approval.`,
 		},
 	}
 	addClientFlags(cmd)
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant, where the id is one of several")
+	addWhich(cmd)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "show where it is lifted, once every verifier that is there has applied it, or after this (at most 30s); exit code 1 where one has not")
 	in["reason"] = cmd.Flags().String("reason", "", "why it is lifted")
 	in["ticket"] = cmd.Flags().String("ticket", "", "where the decision is written down")
@@ -58,6 +57,24 @@ it with --approval.`,
 	cmd.Flags().BoolVar(&proposed, "propose", false, "only propose it, for somebody else to approve")
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd
+}
+
+// addWhich declares the flags that say which revocation is meant, of several with an id.
+func addWhich(cmd *cobra.Command) {
+	cmd.Flags().String("tenant", "", "tenant, where the id is one of several")
+	cmd.Flags().String("source", "", "source of the event that revoked, where the id is one of several")
+	cmd.Flags().Uint64("position", 0, "position of the event that revoked, the same; give --tenant too")
+}
+
+// whichOf is what was given of these flags, as parameters of a route.
+func whichOf(cmd *cobra.Command) url.Values {
+	q := url.Values{}
+	for _, name := range []string{"tenant", "source", "position"} {
+		if f := cmd.Flag(name); f.Changed {
+			q.Set(name, f.Value.String())
+		}
+	}
+	return q
 }
 
 func liftBody(members map[string]*string, propose bool) map[string]any {

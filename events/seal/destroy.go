@@ -87,10 +87,6 @@ type Destroyed struct {
 	// KeyFingerprint names the key that was destroyed: 16 hex
 	// digits of a SHA-256 over it. Empty where AlreadyGone.
 	KeyFingerprint string
-
-	// Handle is what the person's fence is named by, for Evict. Empty where
-	// AlreadyGone: nothing leads to it any more.
-	Handle string
 }
 
 // Destroy forgets the person behind ref: it sets the fence, then erases the
@@ -115,7 +111,7 @@ func (k *Keyring) Destroy(ctx context.Context, tenant string, ref events.Ref) (D
 	if err := k.erasePerson(ctx, at, ref); err != nil {
 		return Destroyed{}, fmt.Errorf("destroy: %w", err)
 	}
-	return Destroyed{KeyFingerprint: hex.EncodeToString(e.Fingerprint[:]), Handle: hex.EncodeToString(at.handle[:])}, nil
+	return Destroyed{KeyFingerprint: hex.EncodeToString(e.Fingerprint[:])}, nil
 }
 
 // fence says for ever that the person at that seat was erased.

@@ -126,6 +126,16 @@ func (k *Keyring) load(ctx context.Context, names []string) (got map[string][]by
 	return got, nil
 }
 
+// loadAll is load of every name that begins so. What is not there was destroyed since
+// it was listed.
+func (k *Keyring) loadAll(ctx context.Context, prefix string) (names []string, got map[string][]byte, err error) {
+	if names, err = k.store.List(ctx, prefix); err != nil {
+		return nil, nil, fmt.Errorf("list %s entries: %w", kind(prefix), err)
+	}
+	got, err = k.load(ctx, names)
+	return names, got, err
+}
+
 // decode unwraps and decodes into v the entry of that name out of what load
 // got. The error wraps ErrNotFound where there is none.
 func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
@@ -142,30 +152,6 @@ func (k *Keyring) decode(got map[string][]byte, name string, v any) error {
 		return fmt.Errorf("decode %s entry: %w", kind(name), ErrSealed)
 	}
 	return nil
-}
-
-// loadAll is what in makes of every entry whose name begins with prefix, in no order.
-// Beside an error are those that could be read. One that is destroyed meanwhile is left
-// out.
-func loadAll[T any](ctx context.Context, k *Keyring, prefix string, in func(got map[string][]byte, name string) (T, error)) (all []T, err error) {
-	names, err := k.store.List(ctx, prefix)
-	if err != nil {
-		return nil, fmt.Errorf("list %s entries: %w", kind(prefix), err)
-	}
-	got, err := k.load(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	var faults []error
-	for name := range got {
-		one, err := in(got, name)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		all = append(all, one)
-	}
-	return all, errors.Join(faults...)
 }
 
 func (k *Keyring) unwrap(name string, stored []byte) ([]byte, error) {

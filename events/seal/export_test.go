@@ -22,6 +22,9 @@ func (k *Keyring) OpenedEpochs() int {
 	return len(k.epochs.opened)
 }
 
+// CachedCiphers is of how many people k has a cipher in memory.
+func (k *Keyring) CachedCiphers() int { return k.ciphers.len() }
+
 // OfEpochs reports whether an entry is one of the epochs', which are not wrapped.
 func OfEpochs(name string) bool { return ofEpochs(name) }
 

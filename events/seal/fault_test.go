@@ -236,6 +236,9 @@ func interleave(t *testing.T, i, j int, way func(seal.Store) seal.Store) {
 	if s := subjects(t, sealer, person(1))[0]; !s.Erased {
 		t.Errorf("the sealer was told and still has the key (told while it was sealing: %t)", told)
 	}
+	if n := sealer.CachedCiphers(); n != 0 {
+		t.Errorf("the sealer was told and still has %d ciphers (told while it was sealing: %t)", n, told)
+	}
 	wantForgotten(t, store, sealed)
 }
 
@@ -248,6 +251,32 @@ func tell(store *sealtest.Memory, k *seal.Keyring) (told bool) {
 		}
 	}
 	return told
+}
+
+// TestEvictionLeavesNoCipher: also of people whom a small cache has no room for any more.
+func TestEvictionLeavesNoCipher(t *testing.T) {
+	t.Parallel()
+	store := new(sealtest.Memory)
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, CacheSubjects: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		subjects(t, k, person(i))
+	}
+	if k.CachedCiphers() == 0 {
+		t.Fatal("there never was one")
+	}
+	forgetter := open(t, store)
+	for i := range 10 {
+		if _, err := forgetter.Destroy(t.Context(), "acme", subjects(t, forgetter, person(i))[0].Ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(store, k)
+	if n := k.CachedCiphers(); n != 0 {
+		t.Errorf("%d are left", n)
+	}
 }
 
 // TestKeyringAgainstModel does what processes do, at random and with faults,

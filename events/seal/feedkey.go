@@ -89,11 +89,19 @@ func (t *Tenant) newestFeedKey() events.FeedKey {
 
 // loadFeed is the living feed keys of a tenant, oldest first.
 func (k *Keyring) loadFeed(ctx context.Context, tenant string) ([]storedFeedKey, error) {
-	keys, err := loadAll(ctx, k, feedPrefix(tenant), k.feedKeyIn)
-	switch {
-	case err != nil:
+	_, got, err := k.loadAll(ctx, feedPrefix(tenant))
+	if err != nil {
 		return nil, err
-	case len(keys) == 0:
+	}
+	var keys []storedFeedKey
+	for name := range got {
+		key, err := k.feedKeyIn(got, name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
 		return nil, fmt.Errorf("feed keys: %w", ErrNotFound)
 	}
 	slices.SortFunc(keys, func(a, b storedFeedKey) int { return cmp.Compare(a.Generation, b.Generation) })
@@ -184,13 +192,22 @@ type FeedGeneration struct {
 // the store has them now, by tenant and age. Beside an error are those that could be
 // read.
 func (k *Keyring) FeedGenerations(ctx context.Context) ([]FeedGeneration, error) {
-	keys, err := loadAll(ctx, k, allFeedKeys, k.feedKeyIn)
+	_, got, err := k.loadAll(ctx, allFeedKeys)
+	if err != nil {
+		return nil, err
+	}
 	var out []FeedGeneration
-	for _, key := range keys {
+	var faults []error
+	for name := range got {
+		key, err := k.feedKeyIn(got, name)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
 		out = append(out, FeedGeneration{key.Tenant, key.Generation, key.created})
 	}
 	slices.SortFunc(out, func(a, b FeedGeneration) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Generation, b.Generation))
 	})
-	return out, err
+	return out, errors.Join(faults...)
 }

@@ -77,13 +77,23 @@ func byID(keys []envelope.PrivateKey) map[string]envelope.PrivateKey {
 // it says that there may be others.
 func (k *Keyring) IntakeKeys(ctx context.Context) ([]envelope.PrivateKey, error) {
 	read := k.now()
-	keys, err := loadAll(ctx, k, intakePrefix, k.intakeKeyIn)
-	if err != nil && len(keys) == 0 { // nothing is known that could be kept
+	_, got, err := k.loadAll(ctx, intakePrefix)
+	if err != nil {
 		return nil, err
+	}
+	var keys []envelope.PrivateKey
+	var faults []error
+	for name := range got {
+		key, err := k.intakeKeyIn(got, name)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b envelope.PrivateKey) int { return a.NotBefore.Compare(b.NotBefore) })
 	k.intake.set(keys, read.Add(k.subjects.ttl))
-	return keys, err
+	return keys, errors.Join(faults...)
 }
 
 func (k *Keyring) intakeKeyIn(got map[string][]byte, name string) (envelope.PrivateKey, error) {

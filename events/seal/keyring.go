@@ -73,7 +73,7 @@ const (
 	defaultEpochKeep     = 24 * time.Hour
 	maxEpochKeep         = 90 * 24 * time.Hour
 	cachedTenants        = 10_000
-	cachedCiphers        = 8_000 // 1.2 KB each
+	cachedCiphers        = 8_000 // 1.2 KB each; no cipher may outlive the key beside it
 )
 
 func (c *Config) defaults() {
@@ -151,7 +151,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	return &Keyring{
 		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering, held: cfg.Held,
 		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
-		ciphers:  newCache[events.Ref, *siv](cachedCiphers, cfg.CacheTTL, cfg.Now),
+		ciphers:  newCache[events.Ref, *siv](min(cachedCiphers, cfg.CacheSubjects/2), cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
 	}, nil
 }

@@ -53,9 +53,17 @@ func (k *Keyring) ReceiptKeys(ctx context.Context) ([]ReceiptKey, error) {
 }
 
 func (k *Keyring) receiptKeys(ctx context.Context) ([]ReceiptKey, error) {
-	keys, err := loadAll(ctx, k, receiptPrefix, k.receiptKeyIn)
+	names, got, err := k.loadAll(ctx, receiptPrefix)
 	if err != nil {
 		return nil, err
+	}
+	keys := make([]ReceiptKey, 0, len(names))
+	for _, name := range names {
+		key, err := k.receiptKeyIn(got, name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b ReceiptKey) int { return cmp.Compare(a.Number, b.Number) })
 	return keys, nil

@@ -157,8 +157,8 @@ func TestReadyCiphersGoWithTheirKey(t *testing.T) {
 	p := known{ref: events.Ref{1}, generation: 1, key: newDataKey()}
 	k.subjects.put(handle{1}, p, 0)
 	first, second := []SubjectKey{p.subjectKey()}, []SubjectKey{p.subjectKey(), {Erased: true}}
-	k.makeReady(first)
-	k.makeReady(second)
+	k.makeReady(first, k.subjects.mark())
+	k.makeReady(second, k.subjects.mark())
 	if first[0].ready == nil || first[0].ready != second[0].ready {
 		t.Error("the cipher was not kept")
 	}
@@ -170,7 +170,7 @@ func TestReadyCiphersGoWithTheirKey(t *testing.T) {
 		t.Error("the cipher is there and the person is not")
 	}
 	for i := range 100 {
-		k.makeReady([]SubjectKey{{Ref: events.Ref{2, byte(i)}, Generation: 1}})
+		k.makeReady([]SubjectKey{{Ref: events.Ref{2, byte(i)}, Generation: 1}}, k.subjects.mark())
 	}
 	if n := k.ciphers.len(); n > 11 {
 		t.Errorf("%d ciphers, want at most 10", n)

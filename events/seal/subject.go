@@ -136,7 +136,7 @@ func (k *Keyring) Subjects(ctx context.Context, people []Person) ([]SubjectKey, 
 			out[i] = p.subjectKey()
 		}
 	}
-	k.makeReady(out)
+	k.makeReady(out, mark)
 	return out, nil
 }
 
@@ -215,18 +215,22 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 }
 
 // makeReady gives each key its cipher, from those that were in use lately or
-// new.
-func (k *Keyring) makeReady(keys []SubjectKey) {
+// new. A new one is kept only where nobody was evicted since read, as keys are:
+// who evicts finds a cipher by the key beside it.
+func (k *Keyring) makeReady(keys []SubjectKey, read uint64) {
 	refs := make([]events.Ref, len(keys))
 	for i := range keys {
 		refs[i] = keys[i].Ref
 	}
 	k.ciphers.getAll(refs, func(i int, c *siv, _ bool) { keys[i].ready = c })
 	mark := k.ciphers.mark()
+	keep := k.subjects.mark() == read // after the other mark: an eviction since then is seen by put
 	for i := range keys {
 		if s := &keys[i]; s.ready == nil && !s.Erased {
 			s.ready = newSIV(&s.key)
-			k.ciphers.put(s.Ref, s.ready, mark)
+			if keep {
+				k.ciphers.put(s.Ref, s.ready, mark)
+			}
 		}
 	}
 }

@@ -156,14 +156,14 @@ func (l *lock) renew(ctx context.Context) error {
 	}
 }
 
-// release removes our message, and only ours. Where that fails it goes after
-// ttl: there is no point in waiting longer for an answer.
+// release removes our message, and only ours, also where it seems to be gone: a
+// clock that was set forward says so as well. Where that fails it goes after ttl:
+// there is no point in waiting longer for an answer.
 func (l *lock) release() {
-	left := l.ttl - l.age()
-	if l.seq == 0 || left <= 0 {
+	if l.seq == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(left, requestWait))
+	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, requestWait))
 	defer cancel()
 	request := struct {
 		Seq   uint64 `json:"seq"`

@@ -194,3 +194,23 @@ func TestTermEndsWhereTheMachineSlept(t *testing.T) {
 		t.Errorf("it ended because: %v", cause)
 	}
 }
+
+// A lock is given back although its holder's clock was set forward by more than it
+// lasts: nobody has to wait until the server lets it go.
+func TestLockIsGivenBackAfterTheClockWasSetForward(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	var m machine
+	term, release, err := stream.ElectBy(t.Context(), w.projector, "intake", time.Minute, m.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.sleep(time.Hour)
+	release()
+	if term.Err() == nil {
+		t.Error("the term goes on after the release")
+	}
+	if n := w.state(t, stream.LocksStream).Msgs; n != 0 {
+		t.Errorf("%d locks are held", n)
+	}
+}

@@ -16,7 +16,9 @@
 //   - Nothing that opens personal data is at work before the restore gate was passed
 //     (query/erasure/gate). What only revokes or records has nobody's key, and waits
 //     for nothing.
-//   - Every process answers how it is: by its API, or at http.operation_addr.
+//   - Every process answers how it is: by its API, or at http.operation_addr. One
+//     that finds the default address taken says so and does without; where another
+//     was set, it ends.
 //   - A role that fails for good ends the process, with its error.
 //   - A process whose configuration has another number of shards than the streams
 //     were made for does not start, whatever roles it has.

@@ -19,8 +19,9 @@ const evictionWait = max(time.Minute, seal.MaxCacheTTL)
 // errUnconfirmed says that somebody has not confirmed in all of that time.
 var errUnconfirmed = errors.New("not every process has confirmed that it dropped a key")
 
-// forgetting is a keyring whose Fence, Destroy and Renew are done only when every
-// process that keeps keys in memory has dropped what it knew of the person.
+// forgetting is a keyring whose Fence and Renew are done only when every process that
+// keeps keys in memory has dropped what it knew of the person. Destroy is called behind
+// Fence: from then on nobody keeps anything of them.
 type forgetting struct {
 	*seal.Keyring
 	bus *bus
@@ -42,19 +43,6 @@ func (f forgetting) Fence(ctx context.Context, tenant string, ref events.Ref) er
 		return fmt.Errorf("fence: %w", err)
 	}
 	return nil
-}
-
-// Destroy forgets a person. Where it did before, but may have been stopped before
-// everybody had dropped the key, nothing says whose it was: all are dropped.
-func (f forgetting) Destroy(ctx context.Context, tenant string, ref events.Ref) (seal.Destroyed, error) {
-	done, err := f.Keyring.Destroy(ctx, tenant, ref)
-	if err != nil {
-		return done, err
-	}
-	if err := f.evicted(ctx, tenant, done.Handle); err != nil {
-		return done, fmt.Errorf("destroy: %w", err)
-	}
-	return done, nil
 }
 
 // RenewFor lets a person be known again. Whoever has not confirmed in time knows all

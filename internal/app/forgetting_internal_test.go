@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
@@ -13,29 +15,14 @@ import (
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
-// TestForgettingWaitsForEveryHolder: when Fence, Destroy or Renew returns, another
-// process has dropped what it knew; a second Destroy, which cannot know whose it
-// was, drops all.
+// TestForgettingWaitsForEveryHolder: when Fence or Renew returns, another process has
+// dropped what it knew, and Destroy has nothing to tell it.
 func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	t.Parallel()
-	server := natsdtest.Start(t)
-	projector := natsdtest.JetStream(t, server, natsd.Projector)
-	store, err := stream.OpenKeyStore(t.Context(), projector)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	person := seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}
-	made, err := keys.Subjects(t.Context(), []seal.Person{person})
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := newDeployment(t)
 	var mu sync.Mutex
 	var told []string
-	holder, err := stream.NewHolder(projector.Conn(), func(tenant, handle string) {
+	holder, err := stream.NewHolder(d.projector.Conn(), func(tenant, handle string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if tenant != "" { // of all tenants, it drops what it had before it was a holder
@@ -55,72 +42,92 @@ func TestForgettingWaitsForEveryHolder(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	<-when(t.Context(), holder.Live)
-	api := natsdtest.JetStream(t, server, natsd.API)
-	f := forgetting{keys, &bus{nc: api.Conn(), js: api}}
-	handle, err := keys.Handle(t.Context(), "acme", made[0].Ref)
-	if err != nil {
-		t.Fatal(err)
+	f := d.forgetting()
+	handle, err := d.keys.Handle(t.Context(), "acme", d.ref)
+	if err != nil || handle == "" {
+		t.Fatalf("%q %v", handle, err)
 	}
-	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{handle}
-	for range 2 {
-		done, err := f.Destroy(t.Context(), "acme", made[0].Ref)
-		if err != nil {
-			t.Fatal(err)
+	var want []string
+	for _, step := range []struct {
+		name  string
+		do    func() error
+		tells bool
+	}{
+		{"fence", func() error { return f.Fence(t.Context(), "acme", d.ref) }, true},
+		{"destroy", func() error { _, err := f.Destroy(t.Context(), "acme", d.ref); return err }, false},
+		{"destroy again", func() error { _, err := f.Destroy(t.Context(), "acme", d.ref); return err }, false},
+		{"fence where nobody is left", func() error { return f.Fence(t.Context(), "acme", d.ref) }, false},
+		{"renew", func() error { _, err := f.RenewFor(t.Context(), d.person, events.Ref{1}); return err }, true},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if step.tells {
+			want = append(want, handle)
 		}
 		mu.Lock()
-		if want = append(want, done.Handle); !slices.Equal(told, want) {
-			t.Errorf("told %q, want %q", told, want)
+		if !slices.Equal(told, want) {
+			t.Errorf("%s: told %q, want %q", step.name, told, want)
 		}
 		mu.Unlock()
 	}
-	if handle == "" || want[1] != handle || want[2] != "" {
-		t.Errorf("handles %q", want)
+	if again, err := d.keys.Lookup(t.Context(), d.person); err != nil || again.Erased {
+		t.Errorf("%v %v", again, err)
 	}
-	if err := f.Fence(t.Context(), "acme", made[0].Ref); err != nil {
-		t.Error(err)
+}
+
+// deployment is a server with a keyring that knows one person.
+type deployment struct {
+	server    *natsd.Server
+	projector jetstream.JetStream
+	keys      *seal.Keyring
+	person    seal.Person
+	ref       events.Ref
+
+	t *testing.T
+}
+
+func newDeployment(t *testing.T) *deployment {
+	t.Helper()
+	server := natsdtest.Start(t)
+	d := &deployment{
+		server: server, projector: natsdtest.JetStream(t, server, natsd.Projector), person: seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}, t: t,
 	}
-	again, err := f.RenewFor(t.Context(), person, events.Ref{1})
-	if err != nil || again.Erased {
-		t.Fatalf("%v %v", again, err)
+	store, err := stream.OpenKeyStore(t.Context(), d.projector)
+	if err != nil {
+		t.Fatal(err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if want = append(want, handle); !slices.Equal(told, want) { // of the second Fence nobody was told: nobody was left to fence
-		t.Errorf("told %q, want %q", told, want)
+	if d.keys, err = seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()}); err != nil {
+		t.Fatal(err)
 	}
+	made, err := d.keys.Subjects(t.Context(), []seal.Person{d.person})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.ref = made[0].Ref
+	return d
+}
+
+// forgetting is the keyring, as a process of its own has it.
+func (d *deployment) forgetting() forgetting {
+	api := natsdtest.JetStream(d.t, d.server, natsd.API)
+	return forgetting{d.keys, &bus{nc: api.Conn(), js: api}}
 }
 
 // TestRenewSaysWhatItKnows: where it cannot be asked who has dropped the key, nobody is told
 // that everybody has. Asked again it is the same.
 func TestRenewSaysWhatItKnows(t *testing.T) {
 	t.Parallel()
-	server := natsdtest.Start(t)
-	store, err := stream.OpenKeyStore(t.Context(), natsdtest.JetStream(t, server, natsd.Projector))
-	if err != nil {
+	d := newDeployment(t)
+	if _, err := d.keys.Destroy(t.Context(), "acme", d.ref); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := seal.NewKeyring(seal.Config{Store: store, Root: seal.GenerateKEK()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	person := seal.Person{Tenant: "acme", Issuer: "i", Subject: "s"}
-	made, err := keys.Subjects(t.Context(), []seal.Person{person})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := keys.Destroy(t.Context(), "acme", made[0].Ref); err != nil {
-		t.Fatal(err)
-	}
-	away := natsdtest.JetStream(t, server, natsd.API)
-	away.Conn().Close()
-	if got, err := (forgetting{keys, &bus{nc: away.Conn(), js: away}}).RenewFor(t.Context(), person, events.Ref{1}); err == nil {
+	away := d.forgetting()
+	away.bus.nc.Close()
+	if got, err := away.RenewFor(t.Context(), d.person, events.Ref{1}); err == nil {
 		t.Errorf("known everywhere, which nobody can say: %+v", got)
 	}
-	api := natsdtest.JetStream(t, server, natsd.API)
-	if again, err := (forgetting{keys, &bus{nc: api.Conn(), js: api}}).RenewFor(t.Context(), person, events.Ref{1}); err != nil || again.Generation != 2 {
+	if again, err := d.forgetting().RenewFor(t.Context(), d.person, events.Ref{1}); err != nil || again.Generation != 2 {
 		t.Errorf("asked again: %+v %v", again, err)
 	}
 }

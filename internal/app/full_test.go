@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/internal/app"
 	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/internal/natsd"
+	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
 )
 
 // TestAFullIntakeIsDrained starts an intake where publishers have filled the
@@ -25,7 +26,7 @@ func TestAFullIntakeIsDrained(t *testing.T) {
 	s := newSite(t)
 	c := s.config(config.RoleIntake)
 	c.NATS.IntakeMaxBytes = 8 << 20
-	js := s.jetStream(t, natsd.Operator)
+	js := natsdtest.JetStream(t, s.nats, natsd.Operator)
 	started := func(n int) func() (bool, error) {
 		return func() (bool, error) { return s.starts(t, js) == n, nil }
 	}
@@ -33,7 +34,7 @@ func TestAFullIntakeIsDrained(t *testing.T) {
 		run(t, c)
 		eventually(t, "the first start on the log", started(1))
 	})
-	fill(t, s.jetStream(t, natsd.Issuer))
+	fill(t, natsdtest.JetStream(t, s.nats, natsd.Issuer))
 
 	run(t, c)
 	eventually(t, "an empty intake", func() (bool, error) {
@@ -55,27 +56,13 @@ func TestAFullIntakeOfAnEmptyLog(t *testing.T) {
 	if err := app.Migrate(t.Context(), app.Config{Config: c, Log: log}); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s.jetStream(t, natsd.Issuer))
+	fill(t, natsdtest.JetStream(t, s.nats, natsd.Issuer))
 	err := app.Run(t.Context(), app.Config{Config: c, Log: log})
 	if err == nil || !strings.Contains(err.Error(), "nats.intake_max_bytes") {
 		t.Fatalf("got %v, want what to do", err)
 	}
 	c.NATS.IntakeMaxBytes = 16 << 20
 	run(t, c)
-}
-
-func (s *site) jetStream(t *testing.T, role natsd.Role) jetstream.JetStream {
-	t.Helper()
-	nc, err := s.nats.Connect(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
 }
 
 // fill publishes batches until the intake takes no more, not even an empty one.

@@ -250,6 +250,7 @@ func (a *app) watchRequests(w *erasure.Workflow) {
 	m.gauge("requests_due_soon", "Of these, due within seven days.", stat(func(s erasure.Stats) int { return s.Soon }))
 	m.gauge("requests_overdue", "Of these, not answered in time.", stat(func(s erasure.Stats) int { return s.Overdue }))
 	m.gauge("requests_partial", "Requests that were carried out but for what is held, or recipients who were not told.", stat(func(s erasure.Stats) int { return s.Partial }))
+	m.gauge("requests_renewals", "Renewals that were begun and neither completed nor cancelled: the person may be known already.", stat(func(s erasure.Stats) int { return s.Renewals }))
 	m.gauge("recipients_untold", "Recipients who were not told of an erasure yet.", stat(func(s erasure.Stats) int { return s.Untold }))
 }
 

@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 
+	"github.com/rescindhq/rescind/internal/config"
 	"github.com/rescindhq/rescind/query"
 )
 
@@ -24,7 +27,11 @@ func (a *app) operation() (serve []role, err error) {
 		return nil, err
 	}
 	listener, err := a.listen(a.cfg.HTTP.OperationAddr)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && a.cfg.HTTP.OperationAddr == config.Default().HTTP.OperationAddr:
+		a.log.Warn("/healthz, /readyz and /metrics are not served: the default address is taken, set http.operation_addr to another", "err", err)
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("http.operation_addr: %w", err)
 	}
 	a.closers = append(a.closers, func() { listener.Close() })

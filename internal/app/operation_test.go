@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -52,6 +55,33 @@ func TestAnAddressThatIsTakenIsToldOf(t *testing.T) {
 	}
 	c.HTTP.OperationAddr = ""
 	run(t, c)
+}
+
+// TestDefaultAddressThatIsTakenStopsNobody: a second process on a host, nobody
+// having said where either is asked how it is, is at work without that.
+func TestDefaultAddressThatIsTakenStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.config(config.RoleRevoke)
+	c.HTTP.OperationAddr = config.Default().HTTP.OperationAddr
+	if l, err := net.Listen("tcp", c.HTTP.OperationAddr); err == nil { // else it is taken already
+		defer l.Close()
+	}
+	var logged bytes.Buffer
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	ready := false
+	err := app.Run(ctx, app.Config{
+		Config: c, Log: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn})), Ready: func() { ready = true; stop() },
+	})
+	if err != nil || !ready {
+		t.Errorf("at work: %t; %v", ready, err)
+	}
+	for _, want := range []string{"/healthz", "http.operation_addr", c.HTTP.OperationAddr} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("no %s in %s", want, &logged)
+		}
+	}
 }
 
 func get(t *testing.T, url, token string) (status int, body []byte) {

@@ -18,7 +18,7 @@ type Config struct {
 	// Environment is the name that every event of this deployment carries in
 	// rescindenv; events of another are refused (PCI DSS 6.5.3). Required, 1 to
 	// 40 characters.
-	Environment string `koanf:"environment" desc:"name of this environment; foreign events are refused"`
+	Environment string `koanf:"environment" desc:"name of this environment; foreign events are refused" bounds:"1 to 40 characters"`
 
 	// Roles are the parts that this process runs: intake, audit, revoke, api.
 	// Default: all four.
@@ -29,12 +29,12 @@ type Config struct {
 	// is fixed when the streams are made; a start with another number is
 	// refused, because tenants would go on in another log than the one that
 	// holds their past. 1 to 64. Default 1.
-	Shards int `koanf:"shards" desc:"logs that tenants are split over; fixed once the streams are made"`
+	Shards int `koanf:"shards" desc:"logs that tenants are split over; fixed once the streams are made" bounds:"1 to 64"`
 
 	// Shard is the one that the roles intake and audit of this process are for,
 	// so that shards can be written, and fail, apart from each other; 0 to
 	// shards - 1. Default -1: all of them. The other roles are for all.
-	Shard int `koanf:"shard" desc:"shard of intake and audit in this process, -1 for all"`
+	Shard int `koanf:"shard" desc:"shard of intake and audit in this process, -1 for all" bounds:"-1 to shards - 1"`
 
 	// Log is the level: debug, info, warn or error. Default: info.
 	Log string `koanf:"log" desc:"log level: debug, info, warn, error"`
@@ -72,7 +72,7 @@ type NATS struct {
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
 	// an error that they can retry. At least 8 MiB. Default 4 GiB.
-	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake"`
+	IntakeMaxBytes int64 `koanf:"intake_max_bytes" desc:"bytes that may wait in the intake" bounds:"at least 8388608"`
 }
 
 // ClickHouse is where records are kept for officers.
@@ -114,8 +114,9 @@ type HTTP struct {
 	// could tell otherwise how it is. The api has these routes at Addr. Metrics want
 	// a token as there where auth.issuer and auth.jwks are set, and are for callers
 	// over loopback otherwise. Production wants Cert and Key where this is not a
-	// loopback address. Each process on one host needs its own; port 0 is a free one,
-	// which is logged. Empty listens nowhere. Default 127.0.0.1:8081.
+	// loopback address. Each process on one host needs its own: where the default is
+	// taken, nobody can ask. Port 0 is a free one, which is logged. Empty listens
+	// nowhere. Default 127.0.0.1:8081.
 	OperationAddr string `koanf:"operation_addr" desc:"listen address of /healthz, /readyz and /metrics in a process without the api"`
 }
 
@@ -150,17 +151,17 @@ type Keys struct {
 	// erased can be read from an old copy of the keyring no longer than Epoch and
 	// Keep together. All processes say the same. 1h to 2160h (90 days). Default
 	// 168h: 7 days.
-	Epoch time.Duration `koanf:"epoch" desc:"how long the keyring is wrapped under one key of the root"`
+	Epoch time.Duration `koanf:"epoch" desc:"how long the keyring is wrapped under one key of the root" bounds:"1h to 2160h"`
 	// Keep is how long that key is kept after its epoch, because a backup of the
 	// keyring that is older than the epoch is of no use without it: make backups
 	// of NATS more often than this. 0 to 720h. Default 24h.
-	Keep time.Duration `koanf:"keep" desc:"how long an epoch's key is kept for restoring a backup made in it"`
+	Keep time.Duration `koanf:"keep" desc:"how long an epoch's key is kept for restoring a backup made in it" bounds:"0 to 720h"`
 	// FeedPeriod is how long new revocations are hashed under one feed key, of a tenant
 	// that revokes. A key is destroyed when the last revocation that was made with it has
 	// expired: until then whoever has the feed keys and the log can test a guess at who
 	// was revoked. 192h, for which a key is known before it is used, to 8784h (366 days).
 	// Default 720h: 30 days.
-	FeedPeriod time.Duration `koanf:"feed_period" desc:"how long new revocations are hashed under one feed key"`
+	FeedPeriod time.Duration `koanf:"feed_period" desc:"how long new revocations are hashed under one feed key" bounds:"192h to 8784h"`
 	// Feed signs what verifiers receive: an Ed25519 private key, PKCS #8 PEM.
 	Feed Secret `koanf:"feed" desc:"feed signing key, file:PATH or env:NAME"`
 }
@@ -169,22 +170,22 @@ type Keys struct {
 type Limits struct {
 	// TokenLifetime is the longest exp - iat before it is a finding, and how
 	// long a cut-off stays in the revocation set. 1m to 8784h. Default 24h.
-	TokenLifetime time.Duration `koanf:"token_lifetime" desc:"longest permitted token lifetime"`
+	TokenLifetime time.Duration `koanf:"token_lifetime" desc:"longest permitted token lifetime" bounds:"1m to 8784h"`
 	// Skew is how far the clocks of verifiers may be apart: a revocation stays
 	// that much longer than its token. 0 to 10m. Default 1m.
-	Skew time.Duration `koanf:"skew" desc:"clock skew between verifiers"`
-	// Ahead is how far ahead of our clock an event may be. Default 5m.
-	Ahead time.Duration `koanf:"ahead" desc:"how far ahead an event's time may be"`
+	Skew time.Duration `koanf:"skew" desc:"clock skew between verifiers" bounds:"0 to 10m"`
+	// Ahead is how far ahead of our clock an event may be. 1s to 1h. Default 5m.
+	Ahead time.Duration `koanf:"ahead" desc:"how far ahead an event's time may be" bounds:"1s to 1h"`
 	// Stale is the age of a view from which a verifier calls it stale. 2s to
 	// 1h. Default 5s.
-	Stale time.Duration `koanf:"stale" desc:"age from which a view is stale"`
+	Stale time.Duration `koanf:"stale" desc:"age from which a view is stale" bounds:"2s to 1h"`
 	// Approval is how many subjects a revocation of scope client, key, issuer or
 	// tenant may hit before a second person has to approve it. 0 asks nobody:
 	// for whoever would rather revoke too much than wait. Default 1000.
-	Approval int `koanf:"approval" desc:"subjects above which a wide revocation needs a second person, 0 for never"`
+	Approval int `koanf:"approval" desc:"subjects above which a wide revocation needs a second person, 0 for never" bounds:"at least 0"`
 	// ApprovalTTL is how long a proposed revocation waits to be approved, and an
 	// approval to be used. 1m to 24h. Default 1h.
-	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds"`
+	ApprovalTTL time.Duration `koanf:"approval_ttl" desc:"how long a proposal waits, and an approval holds" bounds:"1m to 24h"`
 }
 
 // Requests is how the deadlines of data subjects' requests are counted, and what
@@ -198,7 +199,7 @@ type Requests struct {
 	// (Regulation 1182/71 article 3(4)), and which are no business days: dates
 	// (2026-05-14), days of every year (12-25), or days from Easter Sunday
 	// (easter-2, easter+1). At most 366. Default none.
-	Holidays []string `koanf:"holidays" desc:"public holidays: 2026-05-14, 12-25, easter+1"`
+	Holidays []string `koanf:"holidays" desc:"public holidays: 2026-05-14, 12-25, easter+1" bounds:"at most 366"`
 	// Start is the day that a month is counted from: receipt (Regulation
 	// 1182/71; the ICO since 2019), or day_after (the ICO before). Default
 	// receipt, which is never the later.
@@ -211,12 +212,12 @@ type Requests struct {
 	// Link is how long a data subject can fetch their export under a link that
 	// was given out: long enough to read their mail, as whoever finds the link
 	// later can fetch it too. 1h to 720h (30 days). Default 168h.
-	Link time.Duration `koanf:"link" desc:"how long a link to an export can be used"`
+	Link time.Duration `koanf:"link" desc:"how long a link to an export can be used" bounds:"1h to 720h"`
 	// Statement is a text file that goes into every export for access: what only
 	// the controller can say of purposes, legal bases, transfers, retention and
 	// complaints (GDPR article 15(1) and (2)). At most 64 KiB of UTF-8, read at
 	// start. Default none.
-	Statement string `koanf:"statement" desc:"text file with what the controller says in exports for access"`
+	Statement string `koanf:"statement" desc:"text file with what the controller says in exports for access, at most 64 KiB"`
 }
 
 // Callbacks is whom we post to: URLs that others have named.
@@ -224,7 +225,7 @@ type Callbacks struct {
 	// Allow is addresses and networks that are called although they are not of the
 	// public Internet, as 10.1.0.0/16. At most 100. Default none: a URL that
 	// somebody names would reach what only this process can.
-	Allow []string `koanf:"allow" desc:"networks that callbacks may reach beside the public Internet, as 10.1.0.0/16"`
+	Allow []string `koanf:"allow" desc:"networks that callbacks may reach beside the public Internet, as 10.1.0.0/16" bounds:"at most 100"`
 	// CA is a PEM file with the authorities that may sign receivers' certificates.
 	// Empty means the system's.
 	CA string `koanf:"ca" desc:"PEM file of the authorities of callback receivers"`

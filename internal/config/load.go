@@ -19,9 +19,10 @@ const envPrefix = "RESCIND_"
 
 // Field is one setting: its key in the file, and what it is.
 type Field struct {
-	Key  string // nats.url
-	Desc string
-	Type reflect.Type
+	Key    string // nats.url
+	Desc   string
+	Bounds string // 1m to 24h; empty where Desc says what it can be
+	Type   reflect.Type
 }
 
 // Env is the environment variable of f.
@@ -43,7 +44,7 @@ func fieldsOf(prefix string, t reflect.Type) []Field {
 			out = append(out, fieldsOf(key+".", f.Type)...)
 			continue
 		}
-		out = append(out, Field{Key: key, Desc: f.Tag.Get("desc"), Type: f.Type})
+		out = append(out, Field{Key: key, Desc: f.Tag.Get("desc"), Bounds: f.Tag.Get("bounds"), Type: f.Type})
 	}
 	return out
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/controls"
 )
 
 // candidate is one event on its way through the steps.
 type candidate struct {
+	in      *Intake
 	from    *arrival
 	event   *events.Event
 	raw     []byte
@@ -45,9 +47,13 @@ func (c *candidate) hold() {
 	c.over, c.from.held = true, true
 }
 
-// refuse ends c for good.
+// refuse ends c for good, unnamed where our code fails on naming it.
 func (c *candidate) refuse(reason events.Reason, detail string) {
-	c.refusal = c.event.Refuse(reason, detail)
+	c.refusal = &events.Refusal{Reason: reason, Detail: detail}
+	_ = c.in.guard("name", func() error { // counted and logged there
+		c.refusal = c.event.Refuse(reason, detail)
+		return nil
+	})
 }
 
 func (c *candidate) defect() { c.refuse(events.ReasonDefect, "our code failed on this event") }
@@ -62,7 +68,7 @@ func (l *lane) open(ctx context.Context, c *chunk) {
 	}, func(i int) { // parse guards what may fail on an event: this is for what nobody foresaw
 		each[i] = refused(&c.arrivals[i].Message, unreadable())
 	})
-	c.enlist(each)
+	c.enlist(l.in, each)
 	l.step("validate", c, func(k *candidate) { l.validate(k, k.now(c.received)) })
 	l.unlock(ctx, c)
 	l.step("identify", c, identify)
@@ -78,7 +84,7 @@ func (l *lane) step(name string, c *chunk, do func(k *candidate)) {
 }
 
 // enlist makes the candidates of c, given the events of each message.
-func (c *chunk) enlist(each [][]events.Decoded) {
+func (c *chunk) enlist(in *Intake, each [][]events.Decoded) {
 	n := 0
 	for _, decoded := range each {
 		n += len(decoded)
@@ -90,7 +96,7 @@ func (c *chunk) enlist(each [][]events.Decoded) {
 		a.waiting = len(decoded)
 		for i := range decoded {
 			k, d := &left[i], &decoded[i]
-			k.from, k.event, k.raw, k.refusal, k.person, k.over = a, &d.Event, d.Raw, d.Refusal, -1, a.held
+			k.in, k.from, k.event, k.raw, k.refusal, k.person, k.over = in, a, &d.Event, d.Raw, d.Refusal, -1, a.held
 			k.whole = d.Refusal == nil
 		}
 		left = left[len(decoded):]
@@ -119,10 +125,23 @@ func (l *lane) validate(k *candidate, now time.Time) {
 		k.refuse(events.ReasonPlaintext, "personal data has to be encrypted to the intake: see docs/publishing.md")
 		return
 	}
-	k.refusal = l.cfg.Policy.Validate(k.event, now)
+	k.refusal = l.cfg.Policy.Validate(l.judged(k), now)
 	if k.refusal == nil && ownSource(k) {
 		k.refuse(events.ReasonReserved, events.DetailOwnSource)
 	}
+}
+
+// judged is the event of k as it is judged: without a cut-off that its scope does
+// not have. That has no effect, and what revokes must not wait in quarantine for it:
+// earlier publishers did not refuse it.
+func (l *lane) judged(k *candidate) *events.Event {
+	if !k.event.StrayCutoff() {
+		return k.event
+	}
+	l.cfg.Logger.Warn("cut-off without effect", "stream", stream.IntakeStream, "seq", k.from.Seq, "type", string(k.event.Type))
+	without := *k.event
+	without.Data.IssuedBefore = 0
+	return &without
 }
 
 // exposed reports whether k holds personal data that was on the disk of the

@@ -10,8 +10,8 @@
 // appends batches of records to the [Log]. Only then are the messages
 // acknowledged. What cannot be accepted goes to the [Quarantine] first.
 //
-// Each lane has two goroutines, one that takes and decodes and one that gets
-// keys and seals, each with one chunk of messages in hand. One more, the writer,
+// Each lane has two goroutines, one that takes and decodes, with one chunk of
+// messages in hand, and one that gets keys and seals, with up to three. One more, the writer,
 // does for both lanes what needs the order of the log: comparing, controls, tree
 // and append. So while one batch is being appended the next ones are prepared.
 //
@@ -62,7 +62,13 @@
 //     alone, as the subject tells them apart; that of findings from nobody.
 //   - A refused event is kept as a fact, and its payload sealed, except where
 //     the payload is the offence: then it is dropped. So is one that is larger
-//     than the quarantine takes, and the fact says so.
+//     than the quarantine takes, and the fact says so; one whose subject names no
+//     tenant, as there is no key to seal it under; and one on which our code fails
+//     there too. The same bytes, refused again on the same subject for the same
+//     reason, are one fact.
+//   - The fact is in clear and holds nothing personal: of the event its id, source,
+//     type and subject, each withheld where it may hold such, and a detail that
+//     repeats nothing else of it (events.Refusal).
 //   - Control never waits for access but for the batch that is being appended
 //     and the one that is being made. A lone event waits for nothing. Small
 //     chunks of the access lane that follow each other are at most 50 ms apart.
@@ -75,7 +81,7 @@
 //   - Memory is bounded, whatever is published: the source's buffers (16 MiB
 //     a lane), eight chunks a lane in hand and eight that wait for a batch (512
 //     KiB of messages each, or one message of 1.4 MiB; decoded and sealed about
-//     ten times that), one batch, the window (24 bytes an id and 5 to 10 for its
+//     ten times that, and up to thirty times where somebody means it), one batch, the window (24 bytes an id and 5 to 10 for its
 //     slots), and what the controls remember.
 //   - What is to be logged does not wait for what is refused beside it.
 //   - What is in hand when the context ends is finished and acknowledged, within
@@ -93,7 +99,10 @@
 // What a revocation carries: the hash under the tenant's current feed key, or where it
 // has no end that is near under the standing one (seal.Tenant.FeedKeyFor); for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
-// that is missing, the event's time; and when it may be forgotten: for a token
+// that is missing, the event's time or when it starts, whichever is later; for
+// token, session, grant and key none, even where the event has issued_before, as an
+// earlier publisher may say: whatever was issued is revoked, and a line of the log
+// of this process tells of it; and when it may be forgotten: for a token
 // at exp, for a session or grant at exp but not before MaxLifetime has passed,
 // for a cut-off MaxLifetime after it, each plus Skew; for a key never, as
 // whoever has a stolen key goes on signing with it. A lift carries the hash and

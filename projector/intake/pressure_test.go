@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,78 @@ func TestMemoryIsBounded(t *testing.T) {
 	r.drained()
 	if got := len(r.facts()); got != published {
 		t.Errorf("%d facts, want %d", got, published)
+	}
+}
+
+// hostile is messages made to take as much memory as they can.
+func hostile(t *testing.T) map[string]events.Message {
+	t.Helper()
+	const n = events.MaxMessageBytes
+	upTo := func(head, each, tail string) string {
+		return head + strings.Repeat(each, (n-len(head)-len(tail))/len(each)) + tail
+	}
+	data := func(head, each, tail string) string {
+		return upTo(`{"specversion":"1.0","id":"a","source":"b","type":"`+string(events.TokenIssued)+`","time":"2026-01-02T03:04:05Z","data":{`+head, each, tail+"}}")
+	}
+	names := strings.Builder{}
+	for i := 0; names.Len() < n-1000; i++ {
+		fmt.Fprintf(&names, `,"%x":{}`, i)
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(make([]byte, 100*n))
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	evs := issuedMany("x", 2500)
+	good, err := events.MarshalEvents(evs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	json, batch := events.ContentTypeEvent, events.ContentTypeBatch
+	proto, protoBatch := events.ContentTypeProtobuf, events.ContentTypeProtobufBatch
+	out := map[string]events.Message{}
+	for name, m := range map[string]struct{ contentType, body string }{
+		"as many good events as fit":    {batch, string(good)},
+		"one event of the largest size": {json, data(`"personal":{"a":"`, "x", `"}`)},
+		"500 of the largest size":       {batch, "[" + strings.TrimSuffix(strings.Repeat(data(`"note":"`, "x", `"`)[:n/500-10]+`"}},`, 500), ",") + "]"},
+		"the most empty events":         {batch, "[" + strings.Repeat("{},", events.MaxMessageEvents-1) + "{}]"},
+		"the most empty protobufs":      {protoBatch, strings.Repeat("\x0a\x00", events.MaxMessageEvents)},
+		"few empty events":              {batch, "[0,0,0,0]"},
+		"a batch of zeros":              {batch, upTo("[", "0,", "0]")},
+		"arrays":                        {json, strings.Repeat("[", n)},
+		"objects inside each other":     {json, data(`"personal":`+strings.Repeat(`{"a":`, 9000), " ", "0"+strings.Repeat("}", 9000))},
+		"empty objects":                 {json, data(`"personal":{"a":[`, "{},", "0]}")},
+		"empty texts":                   {json, data(`"aud":[`, `"",`, `""]`)},
+		"numbers":                       {json, data(`"personal":{"a":[`, "7,", "0]}")},
+		"members":                       {json, data(`"personal":{"x":0`+names.String(), " ", "}")},
+		"attributes":                    {json, `{"specversion":"1.0"` + names.String() + "}"},
+		"an attribute again and again":  {proto, strings.Repeat("\x2a\x00", n/2)},
+		"a length of 2 GiB":             {proto, "\x0a\xff\xff\xff\xff\x07x"},
+		"lengths inside each other":     {proto, strings.Repeat("\x0a\x02", n/2)},
+		"packed":                        {json, packed.String()},
+	} {
+		out[name] = events.Message{Tenant: "acme", Type: events.TokenIssued, ContentType: m.contentType, Body: []byte(m.body)}
+	}
+	return out
+}
+
+// TestNoMessageTakesManyTimesItself: what is made of a message is at most some 25
+// times as large, and a few kilobytes, whoever made it. Not parallel: others would
+// be in the heap.
+func TestNoMessageTakesManyTimesItself(t *testing.T) {
+	in := newRig(t).build()
+	l := &lane{in: in.Intake, cfg: &in.cfg, lane: events.Access}
+	for name, m := range hostile(t) {
+		before := heap()
+		c := l.chunk([]stream.IntakeMessage{{Message: m}})
+		l.open(t.Context(), c)
+		taken := heap() - before
+		t.Logf("%s: %d bytes, %d events, %d bytes taken", name, len(m.Body), len(c.candidates), taken)
+		if limit := 64<<10 + 30*int64(len(m.Body)); taken > limit {
+			t.Errorf("%s: %d bytes take %d, %d times as much", name, len(m.Body), taken, taken/int64(len(m.Body)))
+		}
+		runtime.KeepAlive(c)
 	}
 }
 

@@ -62,7 +62,7 @@ func (in *Intake) quarantine(ctx context.Context, k *candidate, now time.Time) e
 // unless the payload must not be kept.
 func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) (stream.Quarantined, error) {
 	q := stream.Quarantined{
-		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: clean(string(k.event.Type)),
+		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: k.shownType(),
 		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: clean(k.from.Subject),
 	}
 	if !events.ValidTenant(k.from.Message.Tenant) {
@@ -78,6 +78,18 @@ func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) 
 	}
 	return q, err
 }
+
+// shownType is the type of k as it may be shown.
+func (c *candidate) shownType() string {
+	t := c.event.Type
+	if !t.Known() && c.event.Repeats(string(t)) {
+		return withheld
+	}
+	return clean(string(t))
+}
+
+// withheld stands for what may not be shown.
+const withheld = "[withheld]"
 
 // offends reports whether the payload of c must not be kept, whatever it was
 // refused for. What could not be opened is no token, although it looks like one.
@@ -96,7 +108,7 @@ func clean(s string) string {
 	}
 	odd := strings.ContainsFunc(s, func(r rune) bool { return !plain(r) })
 	if odd || len(s) > 160 || events.Offends([]byte(s)) != nil {
-		return "[withheld]"
+		return withheld
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -73,24 +74,33 @@ func TestBadInputIsAFactAndNotARecord(t *testing.T) {
 		"too many events": {
 			contentType: events.ContentTypeBatch, body: []byte("[0" + strings.Repeat(",0", events.MaxMessageEvents) + "]"), reason: events.ReasonTooLarge, unnamed: true,
 		},
-		"unknown type":        {subject: "rescind.events.acme.token.eaten", body: bad(set("type", "dev.rescind.token.eaten.v1")), reason: events.ReasonType},
-		"another type":        {subject: "rescind.events.acme.token.verified", body: bad(func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
-		"another tenant":      {body: bad(set("rescindtenant", "globex")), reason: events.ReasonMismatch},
-		"odd subject":         {subject: "rescind.events.acme", body: bad(func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
-		"no time":             {body: bad(set("time", "")), reason: events.ReasonMissing},
-		"no time at all":      {body: bad(set("time", "yesterday")), reason: events.ReasonSchema},
-		"from the future":     {body: bad(set("time", time.Now().Add(time.Hour).Format(time.RFC3339))), reason: events.ReasonTime},
-		"no jti":              {body: bad(setData("jti", "")), reason: events.ReasonMissing},
-		"wrong shape":         {body: bad(setData("scope", 7)), reason: events.ReasonSchema},
-		"milliseconds":        {body: bad(setData("exp", time.Now().UnixMilli())), reason: events.ReasonSchema},
-		"another environment": {body: bad(set("rescindenv", "prod")), reason: events.ReasonEnvironment},
-		"raw token":           {body: bad(setData("note", "token "+aToken)), reason: events.ReasonRawToken, dropped: true},
-		"card number":         {body: bad(setData("personal", map[string]any{"pan": aCard})), reason: events.ReasonCardNumber, dropped: true},
-		"health claim":        {body: bad(setData("personal", map[string]any{"diagnosis": "x"})), reason: events.ReasonHealth, dropped: true},
-		"exposed":             {body: bad(setData("attributes", map[string]string{"who": "alice@example.com"})), reason: events.ReasonExposed},
-		"subject attribute":   {body: bad(set("subject", "alice")), reason: events.ReasonExposed},
-		"our own source":      {body: bad(set("source", controls.Source)), reason: events.ReasonReserved},
-		"too long":            {body: bad(setData("client_id", strings.Repeat("c", 600))), reason: events.ReasonTooLarge},
+		"unknown type": {subject: "rescind.events.acme.token.eaten", body: bad(set("type", "dev.rescind.token.eaten.v1")), reason: events.ReasonType},
+		"somebody as type": {subject: "rescind.events.acme.token.eaten", reason: events.ReasonType, body: bad(func(event, data map[string]any) {
+			event["type"], data["sub"] = "user-112233", "user-112233"
+		})},
+		"an address as type":  {subject: "rescind.events.acme.token.eaten", body: bad(set("type", "alice@example.com")), reason: events.ReasonType},
+		"an address as place": {body: bad(set("rescindenv", "alice@example.com")), reason: events.ReasonEnvironment},
+		"an address as name": {
+			body: bad(setData("attributes", map[string]string{"alice@example.com": strings.Repeat("x", 2000)})), reason: events.ReasonTooLarge,
+		},
+		"a card as content type": {contentType: "text/4111111111111111", body: []byte("y"), reason: events.ReasonContentType, unnamed: true},
+		"another type":           {subject: "rescind.events.acme.token.verified", body: bad(func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
+		"another tenant":         {body: bad(set("rescindtenant", "globex")), reason: events.ReasonMismatch},
+		"odd subject":            {subject: "rescind.events.acme", body: bad(func(_, _ map[string]any) {}), reason: events.ReasonMismatch},
+		"no time":                {body: bad(set("time", "")), reason: events.ReasonMissing},
+		"no time at all":         {body: bad(set("time", "yesterday")), reason: events.ReasonSchema},
+		"from the future":        {body: bad(set("time", time.Now().Add(time.Hour).Format(time.RFC3339))), reason: events.ReasonTime},
+		"no jti":                 {body: bad(setData("jti", "")), reason: events.ReasonMissing},
+		"wrong shape":            {body: bad(setData("scope", 7)), reason: events.ReasonSchema},
+		"milliseconds":           {body: bad(setData("exp", time.Now().UnixMilli())), reason: events.ReasonSchema},
+		"another environment":    {body: bad(set("rescindenv", "prod")), reason: events.ReasonEnvironment},
+		"raw token":              {body: bad(setData("note", "token "+aToken)), reason: events.ReasonRawToken, dropped: true},
+		"card number":            {body: bad(setData("personal", map[string]any{"pan": aCard})), reason: events.ReasonCardNumber, dropped: true},
+		"health claim":           {body: bad(setData("personal", map[string]any{"diagnosis": "x"})), reason: events.ReasonHealth, dropped: true},
+		"exposed":                {body: bad(setData("attributes", map[string]string{"who": "alice@example.com"})), reason: events.ReasonExposed},
+		"subject attribute":      {body: bad(set("subject", "alice")), reason: events.ReasonExposed},
+		"our own source":         {body: bad(set("source", controls.Source)), reason: events.ReasonReserved},
+		"too long":               {body: bad(setData("client_id", strings.Repeat("c", 600))), reason: events.ReasonTooLarge},
 		"token in broken JSON": {
 			body: []byte(`{"token":"` + aToken + `"`), reason: events.ReasonNotJSON, dropped: true, unnamed: true,
 		},
@@ -150,7 +160,7 @@ func TestBadInputIsAFactAndNotARecord(t *testing.T) {
 			if !tc.dropped {
 				r.checkQuarantined(q, tc.body)
 			}
-			for _, secret := range []string{aToken, aCard, "alice"} {
+			for _, secret := range []string{aToken, aCard, "4111111111111111", "alice", "user-112233"} {
 				if b := fmt.Sprintf("%+v", q); strings.Contains(b, secret) || strings.Contains(r.logText(), secret) {
 					t.Errorf("quarantine or log lines hold %q", secret)
 				}
@@ -296,6 +306,64 @@ func TestDefectInAnyStepSparesEverythingElse(t *testing.T) {
 				t.Errorf("%d facts after another start, want 4", got)
 			}
 		})
+	}
+}
+
+// unreadableText is a text that whoever looks into it panics on.
+func unreadableText() string {
+	var header struct {
+		at  *byte
+		len int
+	}
+	header.len = 100
+	return *(*string)(unsafe.Pointer(&header))
+}
+
+// TestNamingThatPanicsSparesEverythingElse: where our code fails on saying whose event
+// is refused, it is refused without.
+func TestNamingThatPanicsSparesEverythingElse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	in := r.start(func(in *Intake) {
+		in.decode = func(m events.Message) ([]events.Decoded, error) {
+			out, err := events.Decode(m)
+			for i := range out {
+				if out[i].Event.ID == "cursed" {
+					out[i].Event.ID = unreadableText()
+				}
+			}
+			return out, err
+		}
+	})
+	cursed := issued("cursed")
+	r.publishBatch(issued("left"), cursed, issued("right"))
+	r.publish(issued("after"))
+	r.drained()
+	if facts := r.facts(); len(facts) != 3 || facts["cursed"].Record != nil {
+		t.Errorf("facts: %v", facts)
+	}
+	got := r.quarantined()
+	if len(got) != 1 || got[0].Reason != events.ReasonDefect || got[0].Detail == "" || got[0].ID != "" || got[0].Source != "" || got[0].Tenant != "acme" {
+		t.Fatalf("quarantined: %+v", got)
+	}
+	body, err := events.MarshalEvent(&cursed)
+	r.check(err)
+	r.checkQuarantined(got[0], body)
+	if s := in.Stats(); s.Refused[events.ReasonDefect] != 1 || s.Defects < 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestParkingSparesTheWriter: what is refused behind the steps is named there.
+func TestParkingSparesTheWriter(t *testing.T) {
+	t.Parallel()
+	in, ev := newRig(t).build(), issued("cursed")
+	ev.ID = unreadableText()
+	w := &writer{state: &state{in: in.Intake}}
+	k := &candidate{in: in.Intake, event: &ev}
+	w.park(k, events.ReasonConflict, "why")
+	if d := cmp.Diff(&events.Refusal{Reason: events.ReasonConflict, Detail: "why"}, k.refusal); d != "" || len(w.parked) != 1 || in.Stats().Defects != 1 {
+		t.Errorf("parked %d, %+v: %s", len(w.parked), in.Stats(), d)
 	}
 }
 

@@ -2,10 +2,12 @@ package intake
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/rescindhq/rescind/events"
 )
@@ -90,6 +92,69 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestACutoffOfAScopeThatHasNoneIsNothing: earlier publishers said one. What they
+// revoke is not to wait in quarantine, and is revoked as it is without, also for
+// the controls.
+func TestACutoffOfAScopeThatHasNoneIsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	r.start(func(c *Config) { c.Now = func() time.Time { return now } })
+	ago := now.Add(-time.Hour)
+	revoking := func(id string, typ events.Type, d events.Data) events.Event {
+		d.Issuer = issuer
+		return events.Event{ID: id, Source: "s", Type: typ, Time: ago, Tenant: "acme", Environment: "test", Data: d}
+	}
+	of := map[events.Type]events.Data{
+		events.TokenRevoked: {TokenID: "j1"}, events.SessionRevoked: {SessionID: "s1"}, events.GrantRevoked: {GrantID: "g1"}, events.KeyRevoked: {KeyID: "k1"},
+	}
+	cutoffs := map[string]events.Timestamp{"past": events.TimestampOf(ago.Add(-time.Hour)), "ahead": events.TimestampOf(now.Add(48 * time.Hour))}
+	for typ, d := range of {
+		r.publish(revoking("plain "+string(typ), typ, d))
+		for name, cut := range cutoffs {
+			d.IssuedBefore = cut
+			r.publish(revoking(name+" "+string(typ), typ, d))
+		}
+	}
+	other := of[events.KeyRevoked]
+	other.KeyID, other.IssuedBefore = "k2", cutoffs["past"]
+	r.publish(revoking("other key", events.KeyRevoked, other))
+	r.publish(signedBy("by k1", "k1"), signedBy("by k2", "k2"))
+	r.drained()
+
+	if got := r.reasons(); len(got) != 0 {
+		t.Errorf("refused: %v", got)
+	}
+	facts := r.facts()
+	for typ := range of {
+		plain := facts["plain "+string(typ)]
+		if plain.Record == nil || plain.Revocation == nil || plain.Revocation.IssuedBefore != 0 {
+			t.Fatalf("%s: %+v", typ, plain)
+		}
+		for name := range cutoffs {
+			got := facts[name+" "+string(typ)]
+			if got.Record == nil {
+				t.Errorf("%s, cut-off %s: not logged", typ, name)
+				continue
+			}
+			got.Record.ID = plain.ID
+			if d := cmp.Diff(plain.Record, got.Record, cmpopts.IgnoreFields(events.Record{}, "PayloadHash")); d != "" {
+				t.Errorf("%s, cut-off %s: %s", typ, name, d)
+			}
+		}
+	}
+	found := map[string][]string{}
+	for _, e := range r.records() {
+		if c := e.Attributes["cause"]; c != "" {
+			found[c] = append(found[c], e.Attributes["control"])
+		}
+	}
+	k1, k2 := found[facts["by k1"].Ref().String()], found[facts["by k2"].Ref().String()]
+	if d := cmp.Diff(k1, k2); d != "" || !slices.Contains(k1, "key-retired") {
+		t.Errorf("findings about a key that was revoked: %v, and with a cut-off: %v", k1, k2)
 	}
 }
 

@@ -73,9 +73,13 @@ func (h *house) config() Config {
 	}
 }
 
-func (h *house) keeper() *Keeper {
+func (h *house) keeper(change ...func(*Config)) *Keeper {
 	h.Helper()
-	k, err := New(h.config())
+	cfg := h.config()
+	for _, c := range change {
+		c(&cfg)
+	}
+	k, err := New(cfg)
 	h.check(err)
 	return k
 }
@@ -151,10 +155,7 @@ func TestKeepersAtOnceMakeOneKey(t *testing.T) {
 	logged := make([]bytes.Buffer, 4)
 	told := ""
 	for i := range logged {
-		cfg := h.config()
-		cfg.Logger = slog.New(slog.NewTextHandler(&logged[i], nil))
-		k, err := New(cfg)
-		h.check(err)
+		k := h.keeper(func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&logged[i], nil)) })
 		all.Go(func() {
 			if err := k.turn(t.Context()); err != nil {
 				t.Error(err)
@@ -374,11 +375,10 @@ func TestWhoeverPublishesIsAnswered(t *testing.T) {
 func TestASubscriptionThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	cfg := h.config()
-	cfg.Conn = natsdtest.Connect(t, h.server, natsd.Projector)
-	cfg.Conn.Close()
-	k, err := New(cfg)
-	h.check(err)
+	k := h.keeper(func(c *Config) {
+		c.Conn = natsdtest.Connect(t, h.server, natsd.Projector)
+		c.Conn.Close()
+	})
 	if err := k.Run(t.Context()); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("it ended with %v", err)
 	}
@@ -405,11 +405,8 @@ func TestAnAnswerSaysTheServersTime(t *testing.T) {
 func TestKeysAreReadOnceATurn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	cfg := h.config()
-	counted := &countedKeyring{Keyring: cfg.Keyring}
-	cfg.Keyring = counted
-	k, err := New(cfg)
-	h.check(err)
+	counted := new(countedKeyring)
+	k := h.keeper(func(c *Config) { counted.Keyring, c.Keyring = c.Keyring, counted })
 	h.turn(k)
 	before := counted.reads
 	if h.turn(k); counted.reads != before+1 {
@@ -432,11 +429,8 @@ func (c *countedKeyring) IntakeKeys(ctx context.Context) ([]envelope.PrivateKey,
 func TestADestroyThatFailedIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	cfg := h.config()
-	broken := &brokenKeyring{Keyring: cfg.Keyring}
-	cfg.Keyring = broken
-	k, err := New(cfg)
-	h.check(err)
+	broken := new(brokenKeyring)
+	k := h.keeper(func(c *Config) { broken.Keyring, c.Keyring = c.Keyring, broken })
 	h.turn(k)
 	old := h.keys()[0]
 	h.pass(old.Expires.Sub(h.now()) + 2*time.Hour)

@@ -42,19 +42,20 @@ func TestLogBecomesDeltas(t *testing.T) {
 	d.checkSnapshot(t, append(before, after...))
 }
 
+// Where nothing is revoked there is a delta at each heartbeat, and one at the
+// start: however slow the machine is, it is no more than have passed.
 func TestHeartbeats(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	r := d.revoker(t)
+	began := time.Now()
 	feedtest.Go(t, r.Run)
 	feedtest.Eventually(t, "ten heartbeats", func() bool { return r.Stats().Deltas >= 10 })
-	d.check(t, nil)
-	deltas, _ := d.history(t)
-	for i, delta := range deltas[1:] {
-		if gap := delta.Signed().Sub(deltas[i].Signed()); gap < 10*time.Millisecond {
-			t.Errorf("%s between two heartbeats", gap)
-		}
+	n := r.Stats().Deltas
+	if most := 1 + uint64(time.Since(began)/r.cfg.Heartbeat); n > most {
+		t.Errorf("%d deltas, where %d heartbeats have passed at the most", n, most-1)
 	}
+	d.check(t, nil)
 }
 
 func TestRestartContinues(t *testing.T) {

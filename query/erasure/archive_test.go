@@ -121,11 +121,29 @@ func (h *house) parts(ref events.Ref) []erasure.Part {
 
 func (h *house) place(in erasure.HoldInput) hold.Hold {
 	h.t.Helper()
-	in.Tenant, in.Issuer, in.Article, in.Owner, in.Review, in.Reason, in.Actor = "acme", issuer, "GDPR 17(3)(e)", "legal", "2099-12-31", "lawsuit", "officer"
-	got, err := h.PlaceHold(h.t.Context(), in)
+	got, err := h.PlaceHold(h.t.Context(), justified(in))
 	h.check(err)
 	return got
 }
+
+// justified is a hold with who wants it and why.
+func justified(in erasure.HoldInput) erasure.HoldInput {
+	in.Tenant, in.Issuer, in.Article, in.Owner, in.Review, in.Reason, in.Actor = "acme", issuer, "GDPR 17(3)(e)", "legal", "2099-12-31", "lawsuit", "officer"
+	return in
+}
+
+// meetTwice makes a subject known by two clients.
+func (h *house) meetTwice(subject string) events.Ref {
+	h.t.Helper()
+	by := func(client string) events.Event {
+		return events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: client}}
+	}
+	return h.meet(subject, by("app"), by("web"))
+}
+
+// every and none are parts that should open.
+func every(*erasure.Part) bool { return true }
+func none(*erasure.Part) bool  { return false }
 
 func (h *house) release(id string) {
 	h.t.Helper()

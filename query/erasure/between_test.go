@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/projector/intake"
@@ -50,6 +52,7 @@ func TestHoldsMeetRecipients(t *testing.T) {
 	t.Run("more recipients than can be named", func(t *testing.T) { h.in(t).manyUntold(c, many) })
 	t.Run("a clock that was wrong", func(t *testing.T) { h.in(t).wrongClock(c, crm) })
 	t.Run("an audience that many come upon", func(t *testing.T) { h.in(t).sameStranger(c) })
+	t.Run("more audiences than are named", func(t *testing.T) { h.in(t).manyStrangers(c, crm) })
 	t.Run("the end of what was kept to tell them", func(t *testing.T) { h.in(t).noticesEnd(c, crm) })
 	t.Run("what was disclosed in flight", func(t *testing.T) { h.in(t).toldFromFlight(c) })
 }
@@ -160,7 +163,7 @@ type said struct {
 func (s *said) Publish(ctx context.Context, evs ...events.Event) error {
 	s.mu.Lock()
 	for _, ev := range evs {
-		if ev.Type == events.FindingOpened && ev.Data.Attributes["audience"] != "" {
+		if ev.Data.Attributes["control"] == erasure.ControlStranger {
 			s.all = append(s.all, ev)
 		}
 	}
@@ -192,6 +195,68 @@ func (h *house) sameStranger(c *circle) {
 			h.t.Fatalf("%d findings about it under one id, and not the same", len(writes.all))
 		}
 	}
+}
+
+// stumbling is a publisher that fails to say whom there is to tell, a few times.
+type stumbling struct {
+	erasure.Publisher
+	left atomic.Int32
+}
+
+func (p *stumbling) Publish(ctx context.Context, evs ...events.Event) error {
+	if evs[0].Type == events.RequestNotified && p.left.Add(-1) >= 0 {
+		return errors.New("injected")
+	}
+	return p.Publisher.Publish(ctx, evs...)
+}
+
+// manyStrangers: whoever chooses the audiences of their own tokens opens few findings,
+// however often their erasure is tried; the next erasure names others.
+func (h *house) manyStrangers(c *circle, up *receiver) {
+	h.t.Helper()
+	to := []string{up.id}
+	for i := range 25 {
+		to = append(to, fmt.Sprintf("https://%02d.example", i))
+	}
+	writes, stumbles := &said{}, &stumbling{}
+	_, stop := h.process(c, func(cfg *erasure.Config) {
+		writes.Publisher, cfg.Publisher = cfg.Publisher, stumbles
+		stumbles.Publisher = writes
+	})
+	defer stop()
+	want := map[string]bool{}
+	for i, n := range []struct{ from, to, more int }{{0, 10, 15}, {10, 20, 5}, {20, 25, 0}, {}} {
+		stumbles.left.Store(3)
+		subject := fmt.Sprint("gus-", i)
+		h.disclosed(subject, to...)
+		id := h.approve(subject)
+		for _, aud := range to[1:][n.from:n.to] {
+			want[aud] = true
+		}
+		if n.more > 0 {
+			want[fmt.Sprintf("%s: %d more", id, n.more)] = true
+		}
+		h.until(id, erasure.Completed)
+		if diff := cmp.Diff(want, writes.strangers()); diff != "" {
+			h.t.Errorf("after %d erasures: %s", i+1, diff)
+		}
+	}
+}
+
+// strangers is what the findings are about.
+func (s *said) strangers() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]bool{}
+	for _, ev := range s.all {
+		a := ev.Data.Attributes
+		if a["more"] != "" {
+			out[a["request"]+": "+a["more"]+" more"] = true
+		} else {
+			out[a["audience"]] = true
+		}
+	}
+	return out
 }
 
 // noticesEnd: the ledger says that the key of the notices is gone, so that no restored

@@ -99,7 +99,7 @@
 //     came; what the request itself said is destroyed all the same).
 //   - A renewal that was stopped between the new key and its event is completed by the
 //     next one of the same person on the same basis, and is one. Nobody waits for one that
-//     was stopped before the key: it has no deadline, and is not counted as open.
+//     was stopped before the key: it has no deadline, and is counted apart from requests.
 //   - Who was forgotten is known again only after [Workflow.Renew], which is on
 //     the log with who, why and on what basis, before and after; under a new
 //     reference, and what was erased stays so.

@@ -36,6 +36,8 @@ func (r *Request) overcome(f flag) (at time.Time, by string) {
 			return p.Settled, "settled"
 		}
 		return time.Time{}, ""
+	case ControlStranger: // whoever registers them closes it
+		return time.Time{}, ""
 	case ControlUnconfirmed:
 		i := slices.IndexFunc(r.History, func(s Step) bool { return s.What != string(Received) && s.What != StepJoined })
 		if i < 0 {

@@ -25,6 +25,10 @@ var errInFlight = errors.New("the intake has still to log what it took before th
 // lookAgain is how often it is asked whether the intake has passed.
 const lookAgain = 50 * time.Millisecond
 
+// landFor is how long one erasure waits for the intake: behind it wait others that
+// no hold concerns.
+const landFor = 10 * time.Second
+
 // landed returns once all is on the log that an intake sealed of r's subject
 // before the fence. Where that takes too long it fails and, called again, waits
 // for the same.
@@ -33,7 +37,7 @@ func (w *Workflow) landed(ctx context.Context, r *Request) error {
 	if err != nil {
 		return fmt.Errorf("what is in flight: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, catchUpFor)
+	ctx, cancel := context.WithTimeout(ctx, landFor)
 	defer cancel()
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()

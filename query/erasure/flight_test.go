@@ -73,7 +73,7 @@ func TestHeldFromFlight(t *testing.T) {
 	if len(parts) < 2 || parts[len(parts)-1].Record.Type != events.TokenIssued {
 		t.Fatalf("%d parts, and what was late is not the last", len(parts))
 	}
-	if err := h.wantOnly(parts, func(*erasure.Part) bool { return true }); err != nil {
+	if err := h.wantOnly(parts, every); err != nil {
 		t.Error(err)
 	}
 }
@@ -83,7 +83,7 @@ func TestHeldFromFlight(t *testing.T) {
 func TestHeldOpensAllAlong(t *testing.T) {
 	t.Parallel()
 	h := build(t, nil)
-	ref := h.meet("alice", events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: "app"}}, events.Event{Type: events.TokenIssued, Time: noon, Data: events.Data{ClientID: "web"}})
+	ref := h.meetTwice("alice")
 	parts := h.sealed(ref)
 	h.place(erasure.HoldInput{Subject: "alice", Client: "app"})
 	id := h.approve("alice")

@@ -70,7 +70,7 @@ type Keyring interface {
 // Archive is the audit store, as far as holds need it.
 type Archive interface {
 	// CatchUp returns once all that is on the log of the shard when it is called
-	// is in the archive.
+	// is in the archive. It gives up on one that stands still.
 	CatchUp(ctx context.Context, shard uint16) error
 	// Parts is up to Limit personal parts that w wants, in the order of the
 	// index; fewer mean that there are no more. What was dropped since is not

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
@@ -111,13 +110,7 @@ func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold
 	return got, nil
 }
 
-// catchUpFor is how long one erasure waits for the archive: behind it wait
-// others that no hold concerns.
-const catchUpFor = 10 * time.Second
-
 func (w *Workflow) catchUp(ctx context.Context, shard uint16) error {
-	ctx, cancel := context.WithTimeout(ctx, catchUpFor)
-	defer cancel()
 	if err := w.cfg.Archive.CatchUp(ctx, shard); err != nil {
 		return fmt.Errorf("catch up with the log: %w", err)
 	}

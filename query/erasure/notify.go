@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,13 +133,10 @@ func (w *Workflow) notifies(r *Request) bool {
 }
 
 // prepare writes, while the person can still be named, the notices to all who
-// have to be told, and states on the log who that is. Behind the fence nothing
-// new is disclosed; what was sealed before it is waited for, and the archive is
-// looked at until it says the same twice.
+// have to be told, and states on the log who that is. Behind the fence, which keep
+// has set, nothing new is disclosed; what was sealed before it is waited for, and the
+// archive is looked at until it says the same twice.
 func (w *Workflow) prepare(ctx context.Context, r *Request) error {
-	if err := w.cfg.Keyring.Fence(ctx, r.Tenant, r.subject); err != nil {
-		return err
-	}
 	p, err := w.openFenced(ctx, r)
 	if errors.Is(err, seal.ErrDestroyed) {
 		return nil // whoever destroyed it had prepared them before
@@ -191,7 +190,7 @@ func (w *Workflow) recipientsOf(ctx context.Context, r *Request) ([]string, erro
 		}
 		ids, strangers := n.Registry.Of(r.Tenant, d)
 		if looked && slices.Equal(ids, before) {
-			return ids, w.reportStrangers(ctx, r.Tenant, strangers)
+			return ids, w.reportStrangers(ctx, r, strangers)
 		}
 		before, looked = ids, true
 	}
@@ -266,35 +265,64 @@ func isStranger(record *events.Record) bool {
 	return record.Type == events.FindingOpened && record.Source == Source && record.Attributes["control"] == ControlStranger
 }
 
-// reportStrangers opens a finding about each audience that nobody is for: once,
-// whoever's erasure comes upon it.
-func (w *Workflow) reportStrangers(ctx context.Context, tenant string, audiences []string) error {
-	for _, aud := range audiences {
-		if err := w.reportStranger(ctx, tenant, aud); err != nil {
+// strangersNamed is how many audiences one erasure opens findings about: whoever is
+// issued tokens may choose their audiences.
+const strangersNamed = 10
+
+// reportStrangers opens a finding about each audience that nobody is for, once,
+// whoever's erasure comes upon it; and where one comes upon many, a last one that
+// says how many more there were.
+func (w *Workflow) reportStrangers(ctx context.Context, r *Request, audiences []string) error {
+	rest := events.EventRef(r.Tenant, Source, ControlStranger+"s "+r.ID).String()
+	if w.reported(rest) {
+		return nil // tried again, it would name others
+	}
+	fresh := slices.DeleteFunc(slices.Clone(audiences), func(aud string) bool { return w.reported(strangerID(r.Tenant, aud)) })
+	named := fresh[:min(len(fresh), strangersNamed)]
+	for _, aud := range named {
+		said := strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
+		if err := w.reportStranger(ctx, r.Tenant, strangerID(r.Tenant, aud), map[string]string{attrAudience: said}); err != nil {
+			return fmt.Errorf("open finding: %w", err)
+		}
+	}
+	if more := len(fresh) - len(named); more > 0 {
+		if err := w.reportStranger(ctx, r.Tenant, rest, map[string]string{attrRequest: r.ID, attrMore: strconv.Itoa(more)}); err != nil {
 			return fmt.Errorf("open finding: %w", err)
 		}
 	}
 	return nil
 }
 
+// The attributes of a finding about strangers.
+const (
+	attrAudience = "audience"
+	attrMore     = "more" // how many none is opened about
+)
+
+func strangerID(tenant, aud string) string {
+	return events.EventRef(tenant, Source, ControlStranger+" "+aud).String()
+}
+
+func (w *Workflow) reported(id string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.book.unknown[id]
+}
+
 // reportStranger waits until it is on the log: who comes upon the same audience
 // meanwhile would say the same at another time, under the same id.
-func (w *Workflow) reportStranger(ctx context.Context, tenant, aud string) error {
-	id := events.EventRef(tenant, Source, ControlStranger+" "+aud).String()
+func (w *Workflow) reportStranger(ctx context.Context, tenant, id string, attributes map[string]string) error {
 	w.reporting.Lock()
 	defer w.reporting.Unlock()
-	w.mu.RLock()
-	known := w.book.unknown[id]
-	w.mu.RUnlock()
-	if known {
+	if w.reported(id) {
 		return nil
 	}
 	d := stranger.data(id)
-	d.Attributes["audience"] = strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
+	maps.Copy(d.Attributes, attributes)
 	ev := w.try(id, events.FindingOpened, tenant, w.cfg.Now(), d)
 	err := w.publish(ctx, ev)
 	if refusal := (*events.Refusal)(nil); errors.As(err, &refusal) { // cut, it may be what nobody may say: no erasure waits for that
-		delete(ev.Data.Attributes, "audience") // of what was tried as well
+		delete(ev.Data.Attributes, attrAudience) // of what was tried as well
 		err = w.publish(ctx, ev)
 	}
 	if err != nil {

@@ -149,10 +149,23 @@ func TestStrangersStopNoErasure(t *testing.T) {
 	if r := policy.Validate(&token, time.Now()); r != nil {
 		t.Fatalf("nobody could be issued such a token: %v", r)
 	}
-	if err := w.reportStrangers(t.Context(), "acme", []string{aud, "other"}); err != nil || len(*said) != 2 {
+	if err := w.reportStrangers(t.Context(), &Request{Tenant: "acme", ID: "r"}, []string{aud, "other"}); err != nil || len(*said) != 2 {
 		t.Fatalf("%d findings: %v", len(*said), err)
 	}
 	if a, b := (*said)[0].Data.Attributes, (*said)[1].Data.Attributes; a["audience"] != "" || a["control"] != ControlStranger || b["audience"] != "other" {
 		t.Errorf("%v, %v", a, b)
+	}
+}
+
+// TestStrangersOutlastTheRequest: that a request was answered does not close what it
+// came upon.
+func TestStrangersOutlastTheRequest(t *testing.T) {
+	t.Parallel()
+	r := &Request{Answered: time.Now()}
+	if at, by := r.overcome(flag{control: ControlStranger}); !at.IsZero() {
+		t.Errorf("closed at %s, as %s", at, by)
+	}
+	if at, _ := r.overcome(flag{control: ControlDueSoon}); !at.Equal(r.Answered) {
+		t.Errorf("a deadline that was met: %s", at)
 	}
 }

@@ -103,8 +103,9 @@ func (w *Workflow) findings(now time.Time) (out []events.Event) {
 	return out
 }
 
-// Stats counts requests that are open, and recipients who were not told.
-type Stats struct{ Open, Soon, Overdue, Partial, Untold int }
+// Stats counts requests that are open, renewals that were begun and neither completed nor
+// cancelled, and recipients who were not told.
+type Stats struct{ Open, Soon, Overdue, Partial, Renewals, Untold int }
 
 // Stats is as of now.
 func (w *Workflow) Stats() (s Stats) {
@@ -121,6 +122,8 @@ func (w *Workflow) Stats() (s Stats) {
 		case r.AwaitsAnswer():
 			s.Open++
 			s.count(r.Urgency(now))
+		case r.Type == typeRenewal && !r.ended():
+			s.Renewals++
 		}
 	}
 	return s

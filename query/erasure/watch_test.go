@@ -137,12 +137,16 @@ func TestNobodyWaitsForARenewal(t *testing.T) {
 	r := s.ask("acme", "renewal", events.Ref{}, typeRenewal, Other, "approver")
 	later := r.Due.AddDate(1, 0, 0)
 	w := &Workflow{book: s.book, cfg: Config{Now: func() time.Time { return later }}}
-	if evs, stats, u := w.findings(later), w.Stats(), r.Urgency(later); len(evs) != 0 || stats != (Stats{}) || u != "" {
+	if evs, stats, u := w.findings(later), w.Stats(), r.Urgency(later); len(evs) != 0 || stats != (Stats{Renewals: 1}) || u != "" {
 		t.Errorf("%d findings, %+v, urgency %q", len(evs), stats, u)
 	}
 	s.ask("acme", "erasure", alice, Erasure, Other, "handler")
-	if evs, stats := w.findings(later), w.Stats(); len(evs) != 2 || stats != (Stats{Open: 1, Overdue: 1}) {
+	if evs, stats := w.findings(later), w.Stats(); len(evs) != 2 || stats != (Stats{Open: 1, Overdue: 1, Renewals: 1}) {
 		t.Errorf("an erasure beside it: %d findings, %+v", len(evs), stats)
+	}
+	s.step(events.RequestCancelled, "acme", "renewal", "other")
+	if stats := w.Stats(); stats.Renewals != 0 {
+		t.Errorf("given up: %+v", stats)
 	}
 }
 

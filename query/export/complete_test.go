@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/query/export"
+	"github.com/rescindhq/rescind/query/store"
 )
 
 // crowd makes up what happens to some people of some tenants.
@@ -267,7 +268,7 @@ func TestArchiveThatStandsStill(t *testing.T) {
 	h.standStill()
 	h.kit.Publish(plenty(alice, 2)[1:]...)
 	h.logged(published(2))
-	h.cfg.CatchUp = 100 * time.Millisecond
+	h.cfg.Archive.(*store.Archive).Patience = 100 * time.Millisecond
 	office, err := export.New(h.cfg)
 	h.check(err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

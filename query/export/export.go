@@ -37,7 +37,7 @@ type Keyring interface {
 // Archive is the audit store, as far as exports need it.
 type Archive interface {
 	// CatchUp returns once all that is on the log of the shard when it is called
-	// is in the archive.
+	// is in the archive. It gives up on one that stands still.
 	CatchUp(ctx context.Context, shard uint16) error
 	// Recorded is the index behind the last record in the archive.
 	Recorded(ctx context.Context, shard uint16) (uint64, error)
@@ -91,10 +91,6 @@ type Config struct {
 	// stream.ExportsKept.
 	LinkTTL time.Duration
 
-	// CatchUp is how long an export waits for the archive to have what is on the log:
-	// behind it wait others, whose shards may be up to date. Default 10 s.
-	CatchUp time.Duration
-
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -110,9 +106,6 @@ func (c Config) Validate() error {
 	}
 	if c.LinkTTL < 0 || c.LinkTTL > stream.ExportsKept {
 		faults = append(faults, fmt.Errorf("link ttl %s: want more than 0, and at most %s", c.LinkTTL, stream.ExportsKept))
-	}
-	if c.CatchUp < 0 {
-		faults = append(faults, fmt.Errorf("catch up %s: want more than 0", c.CatchUp))
 	}
 	if len(c.Statement) > MaxStatementBytes {
 		faults = append(faults, fmt.Errorf("statement of %d bytes: want at most %d", len(c.Statement), MaxStatementBytes))
@@ -133,9 +126,6 @@ func New(cfg Config) (*Office, error) {
 	}
 	if cfg.LinkTTL == 0 {
 		cfg.LinkTTL = 7 * 24 * time.Hour
-	}
-	if cfg.CatchUp == 0 {
-		cfg.CatchUp = 10 * time.Second
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

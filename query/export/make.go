@@ -78,8 +78,6 @@ func (o *Office) make(ctx context.Context, order *Order) (Made, error) {
 // catchUp gives up on an archive that stands still: whoever asked for the export
 // tries again, and goes on with those of other shards.
 func (o *Office) catchUp(ctx context.Context, shard uint16) error {
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.CatchUp)
-	defer cancel()
 	if err := o.cfg.Archive.CatchUp(ctx, shard); err != nil {
 		return fmt.Errorf("catch up with the log: %w: %w", ErrBehind, err)
 	}

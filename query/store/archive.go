@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,6 +32,9 @@ type Archive struct {
 
 	// Poll is how often CatchUp looks. Default 20 ms.
 	Poll time.Duration
+	// Patience is how long CatchUp waits while nothing more is recorded: behind it
+	// wait others. Default 10 s.
+	Patience time.Duration
 }
 
 var _ erasure.Archive = (*Archive)(nil)
@@ -40,17 +45,41 @@ func (a *Archive) CatchUp(ctx context.Context, shard uint16) error {
 	if err != nil {
 		return fmt.Errorf("end of the log shard=%d: %w", shard, err)
 	}
-	tick := time.NewTicker(max(a.Poll, 20*time.Millisecond))
+	recorded := func(ctx context.Context) (uint64, error) { return a.Store.Recorded(ctx, shard) }
+	last, err := await(ctx, end, recorded, max(a.Poll, 20*time.Millisecond), cmp.Or(a.Patience, 10*time.Second))
+	if err != nil {
+		return fmt.Errorf("recorded shard=%d to %d of %d: %w", shard, last, end, err)
+	}
+	return nil
+}
+
+var errStill = errors.New("it stands still")
+
+// await looks until end is recorded, and says what is. It gives up where nothing more was
+// for as long as patience: how far there is to go does not matter, while more arrives as fast
+// it is always the same.
+func await(ctx context.Context, end uint64, recorded func(context.Context) (uint64, error), poll, patience time.Duration) (last uint64, err error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	still := time.AfterFunc(patience, func() { giveUp(errStill) })
+	defer still.Stop()
+	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
-		recorded, err := a.Store.Recorded(ctx, shard)
-		if err != nil || recorded >= end {
-			return err
+		now, err := recorded(ctx)
+		switch {
+		case err != nil:
+			return last, errors.Join(err, context.Cause(ctx))
+		case now >= end:
+			return now, nil
+		case now > last:
+			last = now
+			still.Reset(patience)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("recorded shard=%d to %d of %d: %w", shard, recorded, end, ctx.Err())
+			return last, context.Cause(ctx)
 		}
 	}
 }

@@ -63,6 +63,7 @@ func matching(q query.Search) *where {
 	w.ref("session_ref", q.SessionRef)
 	w.ref("lifts", q.Lifts)
 	w.text("id", q.ID)
+	w.text("source", q.Source)
 	w.text("issuer", q.Issuer)
 	w.text("client", q.Client)
 	w.text("kid", q.KeyID)

@@ -63,7 +63,7 @@ func questions() map[string]question {
 	for _, relation := range []export.Relation{export.OfPerson, export.OfToken, export.ReadingOf} {
 		out["exported, "+string(relation)] = exported(export.Selection{Tenant: "acme", Person: events.Ref{1}, Relation: relation, From: 40, End: 100, Limit: 5})
 	}
-	for _, name := range []string{"tenant", "subject", "token", "session", "id", "lifts", "types", "window", "descending", "all"} {
+	for _, name := range []string{"tenant", "subject", "token", "session", "id", "its id", "lifts", "types", "window", "descending", "all"} {
 		out["search, "+name] = page{searches()[name], window{40, 100}}
 	}
 	return out

@@ -80,7 +80,7 @@ func history(n int) []eventrow.Row {
 	rows := make([]eventrow.Row, n)
 	for i := range rows {
 		rows[i] = eventrow.Row{Index: uint64(i), Record: events.Record{
-			Version: events.RecordVersion, Source: "s", ID: fmt.Sprint(i), Tenant: []string{"acme", "umbrella"}[i/2%2],
+			Version: events.RecordVersion, Source: fmt.Sprint("s", i/4%3), ID: fmt.Sprint(i), Tenant: []string{"acme", "umbrella"}[i/2%2],
 			Environment: "dev", Type: types[i%3], Time: day.Add(time.Duration(i*7919%n) * time.Minute).UnixMicro(),
 			Received: day.UnixMicro(), Issuer: fmt.Sprintf("https://%d.example", i%2),
 			SubjectRef: events.Ref{1, byte(i % 5)}, TokenRef: events.Ref{2, byte(i % 7)}, SessionRef: events.Ref{3, byte(i % 4)},
@@ -121,7 +121,7 @@ func matches(r *eventrow.Row, q query.Search) bool {
 	behind := q.After == nil || !q.Descending && r.Index > *q.After || q.Descending && r.Index < *q.After
 	when := time.UnixMicro(m.Time)
 	return typed && behind && m.Tenant == q.Tenant && r.Shard == q.Shard && is(q.Issuer, m.Issuer) && is(q.Client, m.Client) &&
-		is(q.KeyID, m.KeyID) && is(q.Outcome, m.Outcome) && refers(q.SubjectRef, m.SubjectRef) && is(q.ID, m.ID) &&
+		is(q.KeyID, m.KeyID) && is(q.Outcome, m.Outcome) && refers(q.SubjectRef, m.SubjectRef) && is(q.ID, m.ID) && is(q.Source, m.Source) &&
 		(q.Lifts.IsZero() || m.Revocation != nil && m.Revocation.Lifts == q.Lifts) &&
 		refers(q.TokenRef, m.TokenRef) && refers(q.SessionRef, m.SessionRef) &&
 		(q.From.IsZero() || !when.Before(q.From)) && (q.To.IsZero() || when.Before(q.To))

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -206,5 +207,69 @@ func TestRefusalsOfWhatNobodySignedAreBounded(t *testing.T) {
 	}
 	if n := g.Untold(); n != 3*(calls-perSecond) {
 		t.Errorf("%d were not told of, want %d", n, 3*(calls-perSecond))
+	}
+}
+
+// queue is a source of keys that a call waits in until it is let go.
+type queue struct{ came, gone chan struct{} }
+
+func (q queue) Key(context.Context, string) (guard.Key, error) {
+	q.came <- struct{}{}
+	<-q.gone
+	return guard.Key{}, errors.New("down")
+}
+
+// Calls that waited for keys came in an earlier second than those between them: they
+// begin no second of their own.
+func TestCallsThatWaitedBeginNoSecond(t *testing.T) {
+	t.Parallel()
+	const perSecond, waiting = 3, 20
+	clock, r, q := now, &reports{}, queue{make(chan struct{}), make(chan struct{})}
+	g := newGuard(t, func(c *guard.Config) {
+		c.Report, c.UnverifiedPerSecond, c.Keys, c.Now = r, perSecond, q, func() time.Time { return clock }
+	})
+	refused, raw := make(chan error), good(t, claims())
+	for range waiting {
+		go func() {
+			_, err := g.Admit(context.Background(), guard.Call{Authorization: []string{"Bearer " + raw}})
+			refused <- err
+		}()
+		<-q.came
+	}
+	clock = clock.Add(time.Second)
+	for range waiting {
+		if _, err := g.Admit(t.Context(), guard.Call{}); err == nil {
+			t.Error("a call without a token passes")
+		}
+		q.gone <- struct{}{}
+		if err := <-refused; err == nil {
+			t.Error("a call without a key passes")
+		}
+	}
+	if len(r.got) != perSecond || g.Untold() != 2*waiting-perSecond {
+		t.Errorf("%d of %d told in a second, %d not; want %d", len(r.got), 2*waiting, g.Untold(), perSecond)
+	}
+}
+
+// TestWhoIsCalledAsAVerifierSpeaksIsToldOf: a name that a person chose hides nothing
+// of what a verifier says.
+func TestWhoIsCalledAsAVerifierSpeaksIsToldOf(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []guard.Reason{
+		guard.ReasonMissing, guard.ReasonMalformed, guard.ReasonAlgorithm, guard.ReasonType, guard.ReasonCritical, guard.ReasonKey, guard.ReasonSignature,
+		guard.ReasonIssuer, guard.ReasonAudience, guard.ReasonExpired, guard.ReasonNotYet, guard.ReasonIncomplete, guard.ReasonLifetime, guard.ReasonTenant,
+		guard.ReasonRevoked, guard.ReasonUnknown, guard.ReasonKeys,
+	} {
+		for _, state := range []revocation.State{revocation.Active, revocation.Revoked, revocation.Unknown} {
+			for _, sub := range []string{string(reason), string(state), "decision", "age_ms", "stream", "one_in", "untold", "openid", "profile", "offline_access"} {
+				ev := report(events.TokenRejected, "j1")
+				ev.ID, ev.Source, ev.Time, ev.Tenant, ev.Environment = "e", "https://orders.example", time.Now(), "acme", "test"
+				ev.Data.Subject, ev.Data.Reason, ev.Data.Outcome, ev.Data.Scope = sub, string(reason), "failure", "openid profile address offline_access"
+				ev.Data.Attributes = map[string]string{"decision": string(state), "age_ms": "1", "stream": "cut", "one_in": "2", "untold": "3", "cause": "stale"}
+				if r := (events.Policy{Environment: "test"}).Validate(&ev, time.Now()); r != nil {
+					t.Errorf("%s, rejected as %s, %s: %v", sub, reason, state, r)
+				}
+			}
+		}
 	}
 }

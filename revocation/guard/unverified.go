@@ -17,11 +17,13 @@ type unverified struct {
 	all    uint64    // how many were not
 }
 
-// tell reports whether one more is told of at that time, and how many were not
-// before it.
-func (u *unverified) tell(at time.Time) (untold uint64, ok bool) {
+// tell reports whether one more is told of now, and how many were not before it.
+// The clock is read here and not when a call came, so that calls which waited
+// begin no second of their own.
+func (u *unverified) tell(now func() time.Time) (untold uint64, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	at := now()
 	if age := at.Sub(u.second); age >= time.Second || age < 0 { // the clock was set back
 		u.second, u.told = at, 0
 	}
@@ -37,7 +39,7 @@ func (u *unverified) tell(at time.Time) (untold uint64, ok bool) {
 
 // reportUnverified tells of a call of which nobody knows whose it is.
 func (g *Guard) reportUnverified(at time.Time, call Call, refusal *Refusal) {
-	untold, ok := g.unverified.tell(at)
+	untold, ok := g.unverified.tell(g.cfg.Now)
 	if !ok {
 		return
 	}

@@ -959,6 +959,25 @@ LIMIT {limit:UInt32};
 --   end = 100
 --   limit = 100
 
+-- search, its id
+SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
+FROM events
+WHERE tenant = {tenant:String}
+  AND shard = {shard:UInt16}
+  AND id = {id:String}
+  AND source = {source:String}
+  AND `index` >= {first:UInt64}
+  AND `index` < {end:UInt64}
+ORDER BY `index` ASC
+LIMIT {limit:UInt32};
+--   tenant = acme
+--   shard = 0
+--   id = 4
+--   source = s1
+--   first = 40
+--   end = 100
+--   limit = 100
+
 -- search, lifts
 SELECT shard, index, version, tenant, source, id, environment, type, toUnixTimestamp64Micro(time), toUnixTimestamp64Micro(received), issuer, subject_ref, token_ref, session_ref, grant_ref, client, kid, alg, aud, scope, toUnixTimestamp64Milli(iat), toUnixTimestamp64Milli(exp), toUnixTimestamp64Milli(nbf), actor, outcome, reason, mapKeys(attributes), mapValues(attributes), view, payload_hash, data_key, claims, consent, purposes, ticket, revokes, revoked_scope, revoked_hash, toUnixTimestamp64Milli(revoked_before), toUnixTimestamp64Milli(revoked_expires), revoked_feed_key, lifts, lifts_index, toUnixTimestamp64Milli(revoked_starts), toUnixTimestamp64Milli(revoked_until)
 FROM events
