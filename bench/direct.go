@@ -12,6 +12,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 const (
@@ -146,7 +147,7 @@ func (b *ingest) lone(ctx context.Context) error {
 			return err
 		}
 		ours = append(ours, milliseconds(time.Since(began)))
-		if err := pause(ctx, settled); err != nil {
+		if err := sleep.For(ctx, settled); err != nil {
 			return err
 		}
 	}
@@ -156,12 +157,3 @@ func (b *ingest) lone(ctx context.Context) error {
 
 // settled is a pause long enough for the next event to be alone.
 const settled = 250 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}

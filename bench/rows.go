@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // patience is how long ClickHouse may stand still while rows are missing.
@@ -84,7 +86,7 @@ const askRow = 5 * time.Millisecond
 // least time has passed in which it can be there: what floors took.
 func (r *rig) untilRow(ctx context.Context, id string, least time.Duration) error {
 	since := time.Now()
-	if err := pause(ctx, least); err != nil {
+	if err := sleep.For(ctx, least); err != nil {
 		return err
 	}
 	return poll(ctx, askRow, func(ctx context.Context) (bool, error) {

@@ -15,10 +15,15 @@ type FeedKey struct {
 	Key        [16]byte `json:"key"`
 }
 
-// StandingGeneration is that of the feed key which does not rotate, for
-// revocations without an end: see seal.Tenant. It is the greatest that
-// ParseGeneration reads.
-const StandingGeneration uint32 = 999_999_999
+// The generations of feed keys that do not rotate, for revocations without an end:
+// see seal.Tenant. The last is the greatest that ParseGeneration reads.
+const (
+	FirstStanding uint32 = 900_000_000
+	LastStanding  uint32 = 999_999_999
+)
+
+// Standing reports whether a generation is one that does not rotate.
+func Standing(generation uint32) bool { return generation >= FirstStanding }
 
 // Hash is SipHash-2-4-128 under k of the scope and the identifiers that it is
 // made of, each with its length before it: (iss, jti) for a token, (iss, sid)

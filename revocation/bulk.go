@@ -18,7 +18,7 @@ type bulk struct {
 	kinds   []kind   // of the snapshot
 	numbers []uint32 // of each in the set
 	uses    []int    // of each
-	made    []*made  // by the key of each, of those that are known
+	made    []*made  // by the key of each, of those that have effect
 
 	handed []row // and not yet on the way
 	full   chan []row
@@ -78,7 +78,7 @@ func (b *bulk) add(r *logged) {
 	}
 	if b.uses[n]++; b.uses[n] == 1 {
 		b.begin(n, r.hash)
-	} else if k.known {
+	} else if k.effective() {
 		b.made[n].add(k.scope, r.hash.part())
 	}
 	r.kind = b.numbers[n]
@@ -89,7 +89,7 @@ func (b *bulk) add(r *logged) {
 func (b *bulk) begin(n uint32, h hash) {
 	k := &b.kinds[n]
 	b.numbers[n] = b.set.takeKind(k, h)
-	if k.known {
+	if k.effective() {
 		b.made[n] = b.set.by(k.key)
 	}
 }

@@ -41,7 +41,7 @@ const none = int64(-1)
 // effective reports whether rows of a kind have effect while they last.
 func (t *kinds) effective(n uint32) (*kind, bool) {
 	k := t.get(n)
-	return k, k != nil && k.known && !k.lifted // nil: it was taken away meanwhile, and taken says so
+	return k, k != nil && k.effective() // nil: it was taken away meanwhile, and taken says so
 }
 
 func leaf(rows []row, of *kinds) tree {

@@ -34,9 +34,9 @@
 //     longest lifetime that the deployment permits.
 //   - The set is exact: it revokes nothing that no entry names, and everything
 //     that an entry names which has effect.
-//   - Where entries of a tenant were made with a feed key that the set was not
-//     given, a token of that tenant is never called active: it is unknown. A set
-//     that was given none at all calls none active.
+//   - Where revocations of a tenant, not lifted, were made with a feed key that the
+//     set was not given, a token of that tenant is never called active: it is
+//     unknown. A set that was given none at all calls none active.
 //   - Decisions are linearizable: each is that of the set at one moment between
 //     its call and its return, however many pages it looked at.
 //   - Decide takes no lock, and does not allocate for identifiers within

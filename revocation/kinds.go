@@ -11,6 +11,10 @@ type kind struct {
 	key    KeyID // that made the hash
 }
 
+// effective reports whether rows of k have effect while they last. The others need no
+// feed key: whatever they are the hash of, it is not revoked by them.
+func (k *kind) effective() bool { return k.known && !k.lifted }
+
 // join is what k and o, of one revocation, say together: something known before
 // nothing, of what is known the least, and lifted if either is.
 func (k kind) join(o kind) kind {

@@ -128,7 +128,7 @@ func (m model) matches(e Entry, c Claims, keys []events.FeedKey) bool {
 func (m model) otherwise(tenant string, keys []events.FeedKey) Decision {
 	for _, e := range m {
 		held := slices.ContainsFunc(keys, func(k events.FeedKey) bool { return k.Tenant == e.Key.Tenant && k.Generation == e.Key.Generation })
-		if !e.Lift && e.Key.Tenant == tenant && !held {
+		if !e.Lift && !m.lifted(e) && e.Key.Tenant == tenant && !held {
 			return Decision{State: Unknown, Cause: CauseCold}
 		}
 	}

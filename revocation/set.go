@@ -243,9 +243,9 @@ func (s *Set) timeline(tenant string) *timeline {
 }
 
 // takeKind is a number for k, which a row of hash h has, and sees to it that its
-// key is asked for.
+// key is asked for where it has effect.
 func (s *Set) takeKind(k *kind, h hash) uint32 {
-	if k.known {
+	if k.effective() {
 		m := s.by(k.key)
 		if m.add(k.scope, h.part()); m.rows == 1 && !s.holds(k.key) {
 			s.noted = false
@@ -268,7 +268,7 @@ func (s *Set) releaseKinds() {
 	for _, was := range s.gone {
 		k := *s.kinds.get(was.kind)
 		s.kinds.release(was.kind)
-		if !k.known {
+		if !k.effective() {
 			continue
 		}
 		m := s.by(k.key)

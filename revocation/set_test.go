@@ -305,6 +305,28 @@ func TestEntryHasNoEffectFromItsExpiryOn(t *testing.T) {
 	}
 }
 
+// TestWhatIsLiftedNeedsNoKey: it has no effect, whatever it is the hash of.
+func TestWhatIsLiftedNeedsNoKey(t *testing.T) {
+	t.Parallel()
+	one, two := revoke(1, feedKey("acme", 2), events.ScopeKey, someone, 0), revoke(2, feedKey("acme", 2), events.ScopeToken, someone, 0)
+	for _, entries := range [][]Entry{{one, two, lift(one), lift(two)}, {lift(two), one, two, lift(one)}} {
+		s := setOf(entries[:3]...)
+		if d := s.Decide(&someone, t0); d.State != Unknown {
+			t.Errorf("one is not lifted: %+v", d)
+		}
+		s.Apply(entries[3])
+		opened, err := OpenSnapshot(public, pack(t, s, Head{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*Set{s, setKeys(opened.Set(t0))} {
+			if d := s.Decide(&someone, t0); d.State != Active || len(s.Missing()) != 0 {
+				t.Errorf("%+v, missing %v", d, s.Missing())
+			}
+		}
+	}
+}
+
 func TestTokenIsUnknownWhileAKeyIsMissing(t *testing.T) {
 	t.Parallel()
 	other := someone

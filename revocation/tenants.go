@@ -11,7 +11,7 @@ import (
 // whole.
 type tenants struct {
 	of      map[string]tenant
-	missing []KeyID // that entries were made with and that are not there, in order
+	missing []KeyID // that revocations were made with and that are not there, in order
 	keyless bool    // whether nobody ever gave keys: then of and missing may lack what came last
 }
 
@@ -76,7 +76,7 @@ func (g *generation) hash(of *issuer, rank int, c *Claims) (h hash, ok bool) {
 	}
 }
 
-// made counts the revocations whose hashes one feed key made, of each scope by
+// made counts the revocations, not lifted, whose hashes one feed key made, of each scope by
 // the part of all hashes that theirs is in. Of most scopes there are few
 // revocations: one bit says that a page need not be looked at.
 type made struct {
@@ -175,8 +175,8 @@ func (s *Set) SetKeys(keys []events.FeedKey) {
 	})
 }
 
-// Missing lists the feed keys that entries were made with and that the set was
-// not given. Of a set that was given none it waits for a writer's turn.
+// Missing lists the feed keys that revocations, not lifted, were made with and that the
+// set was not given. Of a set that was given none it waits for a writer's turn.
 func (s *Set) Missing() []KeyID {
 	if s.tenants.Load().keyless {
 		s.locked(s.noteTenants)

@@ -120,7 +120,7 @@ func (s *Set) there() map[KeyID][len(scopes)]uint64 {
 	out := make(map[KeyID][len(scopes)]uint64)
 	s.walkRows(func(rows []row) {
 		for i := range rows {
-			if k := s.kinds.get(rows[i].kind); k.known {
+			if k := s.kinds.get(rows[i].kind); k.effective() {
 				of := out[k.key]
 				of[k.scope] |= 1 << (rows[i].hash.hi >> 58)
 				out[k.key] = of

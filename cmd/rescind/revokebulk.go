@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rescindhq/rescind/internal/client"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 func newRevokeBulk(env environment) *cobra.Command {
@@ -174,7 +175,7 @@ func (b *bulkFile) applied(ctx context.Context, c *client.Client, at client.Bulk
 		here = moved
 	}
 	for !at.Applied || lacking(at.Enforced) && time.Since(here) < bulkVerifiers {
-		if err := pauseFor(ctx, 100*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 100*time.Millisecond); err != nil {
 			return at, err
 		}
 		now, err := b.progress(ctx, c)
@@ -244,21 +245,10 @@ func skipLine(in *bufio.Reader) error {
 
 // show writes each second how far the job is.
 func (b *bulkFile) show(ctx context.Context, w io.Writer, c *client.Client) {
-	for pauseFor(ctx, time.Second) == nil {
+	for sleep.For(ctx, time.Second) == nil {
 		if at, err := b.progress(ctx, c); err == nil {
 			fmt.Fprintf(w, "%d of %d lines: %s\n", at.Next-1, b.lines, bulkCounts(at))
 		}
-	}
-}
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -87,10 +87,11 @@
 //   - The key that receipts of erasures are signed with is one, however many
 //     processes make it at once, and stays through all epochs. KeyMark names a
 //     person's key, and what is left in the store when it was destroyed is that.
-//   - A feed key is in the store FeedKeyAhead before a process hashes under it, and has
-//     a number that no other of the tenant had, whatever was restored, but for the first.
-//     The one in use, and those to come, are not destroyed. What has no end is hashed
-//     under one that every keyring with the tenant has, and nothing of a person is.
+//   - A feed key, but for a tenant's first, is in the store FeedKeyAhead before a process
+//     hashes under it. Its number is one that no other of the tenant had, whatever was
+//     restored. The one in use, and those to come, are not destroyed. What has no end, or
+//     a far one, is hashed under one that every keyring with the tenant has, and no
+//     subject is.
 //   - Memory is bounded: at most 280 bytes for each of Config.CacheSubjects, 28
 //     MB by default, and 10 MB of prepared ciphers.
 //

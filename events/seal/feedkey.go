@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,6 +20,10 @@ import (
 // backup of the keyring can be restored by default, so that the newest backup that
 // opens has every key that an entry was made with.
 const FeedKeyAhead = 8 * 24 * time.Hour
+
+// LongestFeedKey is how long a revocation may last that a publisher says the end of and
+// that is under a feed key which rotates.
+const LongestFeedKey = 400 * 24 * time.Hour
 
 // feedKeys is the feed keys of a tenant as they were when they were read.
 type feedKeys struct {
@@ -45,9 +50,11 @@ func inUse(keys []storedFeedKey, now time.Time) events.FeedKey {
 }
 
 // standing is the tenant's feed key that does not rotate. It is made from what
-// stays as long as the tenant, so that every keyring that has the tenant has it.
+// stays as long as the tenant, so that every keyring that has the tenant has it. So is
+// its number: that of a tenant that was made anew is another.
 func (k *key) standing(tenant string) events.FeedKey {
-	return events.FeedKey{Tenant: tenant, Generation: events.StandingGeneration, Key: [16]byte(k.derive(ofTenant+"standing feed", 16))}
+	number := binary.BigEndian.Uint32(k.derive(ofTenant+"standing feed number", 4)) % (events.LastStanding - events.FirstStanding + 1)
+	return events.FeedKey{Tenant: tenant, Generation: events.FirstStanding + number, Key: [16]byte(k.derive(ofTenant+"standing feed", 16))}
 }
 
 // FeedKeys is every living generation of the feed key, oldest first, and behind
@@ -64,11 +71,13 @@ func (t *Tenant) FeedKeys() []events.FeedKey {
 // first FeedKeyAhead of that.
 func (t *Tenant) FeedKey() events.FeedKey { return t.feed.current }
 
-// FeedKeyFor is what a new revocation of a scope is hashed under. One of a key has no
-// end, and would keep a generation alive for ever, with the hashes of people in it: it
-// is under the feed key that does not rotate, and nothing of a person ever is.
-func (t *Tenant) FeedKeyFor(s events.Scope) events.FeedKey {
-	if s == events.ScopeKey {
+// FeedKeyFor is what a new revocation of a scope is hashed under that lasts so long. One
+// of a key, or one that lasts longer than LongestFeedKey, would keep a generation alive for as
+// long, with the hashes of people in it: it is under the feed key that does not rotate.
+// One with a cut-off, such as a subject's, never is: how long it lasts is no publisher's
+// to say.
+func (t *Tenant) FeedKeyFor(s events.Scope, lasts time.Duration) events.FeedKey {
+	if s == events.ScopeKey || lasts > LongestFeedKey && !s.HasCutoff() {
 		return t.feed.standing
 	}
 	return t.feed.current
@@ -112,8 +121,12 @@ func (k *Keyring) feedKeyIn(got map[string][]byte, name string) (storedFeedKey, 
 	return storedFeedKey{events.FeedKey{Tenant: tenant, Generation: uint32(generation), Key: e.Key}, time.UnixMicro(e.Created)}, nil
 }
 
-func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32) error {
-	e := feedEntry{Created: k.now().UnixMicro()}
+// numberAt is the number of a generation that is made then: its minute, so that no
+// other key gets it, whatever backup is restored.
+func numberAt(now time.Time) uint32 { return uint32(max(now.Unix()/60, 1)) }
+
+func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32, now time.Time) error {
+	e := feedEntry{Created: now.UnixMicro()}
 	rand.Read(e.Key[:])
 	err := k.create(ctx, entry{feedName(tenant, generation), e})
 	if err != nil && !errors.Is(err, ErrExists) {
@@ -123,10 +136,10 @@ func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation u
 }
 
 // RotateFeedKey makes the generation behind after of a tenant's feed key, where
-// that is the newest, and returns the newest. It is used FeedKeyAhead later; the older
-// ones stay until [Keyring.DestroyFeedKey]. It is numbered by the minute in which it is
-// made, so that no other key gets its number, whatever backup is restored.
-func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32) (events.FeedKey, error) {
+// that is the newest, and returns the newest. It is made now, as the caller knows the
+// time, and used FeedKeyAhead later; the older ones stay until
+// [Keyring.DestroyFeedKey].
+func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32, now time.Time) (events.FeedKey, error) {
 	t, err := k.tenantAnew(ctx, tenant)
 	if err != nil {
 		return events.FeedKey{}, fmt.Errorf("rotate feed key: %w", err)
@@ -134,8 +147,7 @@ func (k *Keyring) RotateFeedKey(ctx context.Context, tenant string, after uint32
 	if newest := t.newestFeedKey(); newest.Generation != after {
 		return newest, nil
 	}
-	next := max(after+1, uint32(k.now().Unix()/60))
-	if err := k.createFeedKey(ctx, tenant, next); err != nil {
+	if err := k.createFeedKey(ctx, tenant, max(after+1, numberAt(now)), now); err != nil {
 		return events.FeedKey{}, fmt.Errorf("rotate feed key of tenant %s: %w", tenant, err)
 	}
 	if t, err = k.tenantAnew(ctx, tenant); err != nil {

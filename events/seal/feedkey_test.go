@@ -46,55 +46,60 @@ func current(t testing.TB, k *seal.Keyring) uint32 {
 	return tenant.FeedKey().Generation
 }
 
+func standing(t *seal.Tenant) events.FeedKey { return t.FeedKeyFor(events.ScopeKey, 0) }
+
 func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
 	t.Parallel()
 	store, ctx := new(sealtest.Memory), t.Context()
-	now := time.Unix(60*29_000_000, 0)
+	now := time.Unix(60*28_000_000, 0)
 	k := openAt(t, store, &now)
-	_, err := k.RotateFeedKey(ctx, "acme", 1)
+	_, err := k.RotateFeedKey(ctx, "acme", 1, now)
 	wantErr(t, err, seal.ErrNotFound)
 	tenant, err := k.Tenant(ctx, "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := tenant.FeedKey()
-	second, err := k.RotateFeedKey(ctx, "acme", 1)
+	first, made := tenant.FeedKey(), time.Unix(60*29_000_000, 0)
+	if first.Generation != 28_000_000 {
+		t.Errorf("the first is generation %d", first.Generation)
+	}
+	second, err := k.RotateFeedKey(ctx, "acme", first.Generation, made) // by the caller's clock
 	if err != nil || second.Generation != 29_000_000 || second.Key == first.Key {
 		t.Fatalf("rotate: generation %d, %v", second.Generation, err)
 	}
-	third, err := k.RotateFeedKey(ctx, "acme", second.Generation)
+	third, err := k.RotateFeedKey(ctx, "acme", second.Generation, made)
 	if err != nil || third.Generation != 29_000_001 {
 		t.Fatalf("rotate in the same minute: generation %d, %v", third.Generation, err)
 	}
-	now = now.Add(time.Hour)
-	if again, err := k.RotateFeedKey(ctx, "acme", 1); err != nil || again != third {
+	now = made.Add(time.Hour)
+	if again, err := k.RotateFeedKey(ctx, "acme", first.Generation, now); err != nil || again != third {
 		t.Errorf("behind the first there is one already: generation %d, %v", again.Generation, err)
 	}
-	now = now.Add(seal.FeedKeyAhead - time.Hour - time.Second)
-	if got := current(t, k); got != 1 {
+	now = made.Add(seal.FeedKeyAhead - time.Second)
+	if got := current(t, k); got != first.Generation {
 		t.Errorf("generation %d is in use before others can have read it", got)
 	}
-	if err := k.DestroyFeedKey(ctx, "acme", 1); err == nil {
+	if err := k.DestroyFeedKey(ctx, "acme", first.Generation); err == nil {
 		t.Error("the one in use was destroyed")
 	}
 	now = now.Add(time.Hour)
-	for _, g := range []uint32{third.Generation, third.Generation + 1, events.StandingGeneration} {
+	for _, g := range []uint32{third.Generation, third.Generation + 1, standing(tenant).Generation} {
 		if err := k.DestroyFeedKey(ctx, "acme", g); err == nil {
 			t.Errorf("generation %d was destroyed while %d is current", g, third.Generation)
 		}
 	}
-	for _, g := range []uint32{1, 1} {
+	for _, g := range []uint32{first.Generation, first.Generation} {
 		if err := k.DestroyFeedKey(ctx, "acme", g); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, k := range []*seal.Keyring{k, openAt(t, store, &now)} {
-		if got := generations(t, k); !slices.Equal(got, []uint32{second.Generation, third.Generation, events.StandingGeneration}) || current(t, k) != third.Generation {
+		if got := generations(t, k); !slices.Equal(got, []uint32{second.Generation, third.Generation, standing(tenant).Generation}) || current(t, k) != third.Generation {
 			t.Errorf("generations %v, current %d", got, current(t, k))
 		}
 	}
 	all, err := k.FeedGenerations(ctx)
-	if err != nil || len(all) != 2 || all[0].Generation != second.Generation || all[1].Tenant != "acme" || !all[0].Created.Equal(time.Unix(60*29_000_000, 0)) {
+	if err != nil || len(all) != 2 || all[0].Generation != second.Generation || all[1].Tenant != "acme" || !all[0].Created.Equal(made) {
 		t.Errorf("%+v %v", all, err)
 	}
 }
@@ -116,16 +121,19 @@ func TestWhatHasNoEndIsUnderTheStandingKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	standing := one.FeedKeyFor(events.ScopeKey)
-	if standing.Generation != events.StandingGeneration || standing != two.FeedKeyFor(events.ScopeKey) || standing.Key == other.FeedKeyFor(events.ScopeKey).Key {
+	standing, others := standing(one), standing(other)
+	if !events.Standing(standing.Generation) || standing != two.FeedKeyFor(events.ScopeKey, seal.LongestFeedKey+1) || standing.Key == others.Key || standing.Generation == others.Generation {
 		t.Errorf("standing key of generation %d: the same for everybody, and no other tenant's", standing.Generation)
 	}
 	if !slices.Contains(one.FeedKeys(), standing) {
 		t.Error("verifiers are not given the standing key")
 	}
 	for _, scope := range []events.Scope{events.ScopeToken, events.ScopeSession, events.ScopeSubject, events.ScopeClient, events.ScopeIssuer, events.ScopeTenant, events.ScopeGrant} {
-		if one.FeedKeyFor(scope) != one.FeedKey() || one.FeedKey() == standing {
+		if one.FeedKeyFor(scope, seal.LongestFeedKey) != one.FeedKey() || one.FeedKey() == standing {
 			t.Errorf("a %s would stay guessable for ever", scope)
+		}
+		if got := one.FeedKeyFor(scope, seal.LongestFeedKey+1); (got == standing) == scope.HasCutoff() {
+			t.Errorf("a %s that lasts longer is under generation %d", scope, got.Generation)
 		}
 	}
 }
@@ -133,19 +141,20 @@ func TestWhatHasNoEndIsUnderTheStandingKey(t *testing.T) {
 func TestRotatingAtOnceMakesOneKey(t *testing.T) {
 	t.Parallel()
 	store, now := new(sealtest.Memory), time.Unix(1_800_000_000, 0)
-	if _, err := openAt(t, store, &now).Tenant(t.Context(), "acme"); err != nil {
+	tenant, err := openAt(t, store, &now).Tenant(t.Context(), "acme")
+	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			if _, err := openAt(t, store, &now).RotateFeedKey(t.Context(), "acme", 1); err != nil {
+			if _, err := openAt(t, store, &now).RotateFeedKey(t.Context(), "acme", 30_000_000, now); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{1, 30_000_000, events.StandingGeneration}) {
+	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{30_000_000, 30_000_001, standing(tenant).Generation}) {
 		t.Errorf("generations %v", got)
 	}
 }
@@ -177,16 +186,16 @@ func TestFeedKeysAreWhatTenantsHave(t *testing.T) {
 	same("at first", 4)
 	tenants = append(tenants, "umbrella")
 	same("a new tenant", 6)
-	if _, err := k.RotateFeedKey(ctx, "globex", 1); err != nil {
+	if _, err := k.RotateFeedKey(ctx, "globex", 30_000_000, now); err != nil {
 		t.Fatal(err)
 	}
 	same("a new generation", 7)
 	now = now.Add(seal.FeedKeyAhead)
-	if err := k.DestroyFeedKey(ctx, "globex", 1); err != nil {
+	if err := k.DestroyFeedKey(ctx, "globex", 30_000_000); err != nil {
 		t.Fatal(err)
 	}
 	same("one that is destroyed", 6)
-	store.Tamper("f.acme.1", []byte("not what it was"))
+	store.Tamper("f.acme.30000000", []byte("not what it was"))
 	if got, err := openAt(t, store, &now).FeedKeys(ctx); err == nil {
 		t.Errorf("%d keys, and acme's is taken for destroyed", len(got))
 	}

@@ -598,7 +598,7 @@ func unreachable(ctx context.Context, k *seal.Keyring, s seal.SubjectKey) map[st
 	_, out["destroy"] = k.Destroy(ctx, "acme", s.Ref)
 	_, out["tenants"] = k.Tenants(ctx)
 	_, out["tenant key"] = k.TenantKey(ctx, "acme")
-	_, out["rotate"] = k.RotateFeedKey(ctx, "acme", 1)
+	_, out["rotate"] = k.RotateFeedKey(ctx, "acme", 1, time.Now())
 	_, out["feed keys"] = k.FeedGenerations(ctx)
 	out["destroy feed key"] = k.DestroyFeedKey(ctx, "acme", 1)
 	return out

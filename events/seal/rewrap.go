@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // found is what a pass over the entries from before an epoch has found of others.
@@ -64,7 +66,7 @@ func (r *Rotation) rest(ctx context.Context, worked time.Duration) error {
 	if idle == 0 {
 		return ctx.Err()
 	}
-	return pause(ctx, idle)
+	return sleep.For(ctx, idle)
 }
 
 func (f *found) look(current uint32, page []Stored) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // RotationConfig is what a rotation needs.
@@ -130,7 +132,7 @@ func (r *Rotation) Run(ctx context.Context) error {
 		}
 		if ctx.Err() == nil {
 			r.cfg.Logger.WarnContext(ctx, "keyring rotation waits for its lock", slog.Any("err", err))
-			_ = pause(ctx, r.cfg.Every)
+			_ = sleep.For(ctx, r.cfg.Every)
 		}
 	}
 	return nil
@@ -145,20 +147,9 @@ func (r *Rotation) serve(ctx, term context.Context) {
 		if err := r.Turn(ctx); err != nil && ctx.Err() == nil {
 			r.cfg.Logger.WarnContext(ctx, "keyring rotation delayed", slog.Any("err", err))
 		}
-		if pause(ctx, r.cfg.Every) != nil {
+		if sleep.For(ctx, r.cfg.Every) != nil {
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -150,9 +150,10 @@ func (k *Keyring) loadTenant(ctx context.Context, name string) (*Tenant, error) 
 // makeTenant creates what is missing of a tenant. Somebody else may be doing
 // the same: what is there first stays.
 func (k *Keyring) makeTenant(ctx context.Context, name string) error {
-	err := k.create(ctx, entry{rootName(name), rootEntry{Root: newKey(), Created: k.now().UnixMicro()}})
+	now := k.now()
+	err := k.create(ctx, entry{rootName(name), rootEntry{Root: newKey(), Created: now.UnixMicro()}})
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("create root key: %w", err)
 	}
-	return k.createFeedKey(ctx, name, 1)
+	return k.createFeedKey(ctx, name, numberAt(now), now)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // holderTTL is how long a holder of which nothing is heard is waited for.
@@ -68,7 +70,7 @@ func (h *Holder) Run(ctx context.Context) error {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		l, term, release, err := elect(ctx, h.js, holderPrefix+h.id, h.ttl, h.now)
 		if err != nil {
-			_ = pause(ctx, failures)
+			_ = sleep.Backoff(ctx, failures)
 			continue
 		}
 		failures = 0
@@ -115,7 +117,7 @@ func AwaitEviction(ctx context.Context, js jetstream.JetStream, tenant, handle s
 		if missing == 0 {
 			return len(done), nil
 		}
-		if err := pause(ctx, failures); err != nil {
+		if err := sleep.Backoff(ctx, failures); err != nil {
 			return len(done), fmt.Errorf("await eviction: %d of %d holders have not answered: %w", missing, len(all), err)
 		}
 	}

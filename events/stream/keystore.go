@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // maxAtomic is how many messages the server takes in one atomic batch, and
@@ -172,7 +173,7 @@ func (k *KeyStore) awaitGone(ctx context.Context, key string) error {
 		if !busy(err) || failures == maxBusy {
 			return err
 		}
-		if err := pause(ctx, failures); err != nil {
+		if err := sleep.Backoff(ctx, failures); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Create writes puts in their order, durable on return: a few one after the
@@ -75,7 +76,7 @@ func (k *KeyStore) write(ctx context.Context, unless string, writes []write, mis
 		case !wrongLast(err):
 			return err
 		case busy(err) && failures < maxBusy: // nothing was written, and it does not say what is there
-			if err := pause(ctx, failures); err != nil {
+			if err := sleep.Backoff(ctx, failures); err != nil {
 				return err
 			}
 			continue

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/envelope"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // attemptWait is how long the server may take to answer one message: at first
@@ -286,7 +287,7 @@ func (p *Publisher) deliver(subject string, batch []*item) error {
 			return fmt.Errorf("%w within %s: %w", ErrUnconfirmed, p.cfg.RetryFor, err)
 		}
 		p.cfg.Log.Warn("publish again", "stream", IntakeStream, "count", len(batch), "attempt", failures+1, "err", err)
-		if err := pause(p.run, failures+3); err != nil {
+		if err := sleep.Backoff(p.run, failures+3); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnconfirmed, ErrClosed)
 		}
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // What was asked for is delivered to whoever asked, and be it a process that
@@ -49,7 +50,7 @@ func (p *pump) run(ctx context.Context) error {
 		case received:
 			failures = 0
 		}
-		if err := pause(ctx, failures); err != nil {
+		if err := sleep.Backoff(ctx, failures); err != nil {
 			return ErrClosed
 		}
 	}
@@ -102,19 +103,4 @@ func (p *pump) untilReconnect(ctx context.Context) (context.Context, context.Can
 		}
 	}()
 	return ctx, cancel
-}
-
-// pause waits before another attempt: 10 ms, twice as long after each further
-// failure up to a second, and half of it by chance, so that many clients do
-// not come back at once.
-func pause(ctx context.Context, failures int) error {
-	d := min(10*time.Millisecond<<min(failures, 10), time.Second)
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

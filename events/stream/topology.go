@@ -14,6 +14,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/internal/faults"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // maxHeaderBytes is what a message may have beside its body: ce- attributes in
@@ -144,7 +145,7 @@ func settle(ctx context.Context, create func() error) error {
 		if !settles(err) || failures == attempts {
 			return err
 		}
-		if pause(ctx, failures) != nil {
+		if sleep.Backoff(ctx, failures) != nil {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Back-off between failed restarts: quick at first, since a killed engine is
@@ -59,7 +61,7 @@ func (e *Engine) revive() bool {
 			return false
 		}
 		e.report(fmt.Errorf("restart engine: %w", err))
-		if !wait(e.life, backoff) {
+		if sleep.For(e.life, backoff) != nil {
 			return false
 		}
 		backoff = min(2*backoff, lastBackoff)
@@ -73,18 +75,6 @@ func (e *Engine) report(err error) {
 	case e.died <- err:
 	default:
 		e.cfg.Log.Warn("engine death not delivered: nobody reads Died")
-	}
-}
-
-// wait returns true after d, false when ctx ends first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

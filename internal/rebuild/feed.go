@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/projector/revoke"
 )
 
@@ -50,7 +51,7 @@ func Feed(ctx context.Context, cfg FeedConfig) error {
 	}{
 		{"read the control lanes", func(ctx context.Context, _ jetstream.JetStream) error { return revoke.Check(ctx, cfg.Revoker) }},
 		{"take the deltas away", removeDeltas},
-		{"let the writer notice", func(ctx context.Context, _ jetstream.JetStream) error { return wait(ctx, settle) }},
+		{"let the writer notice", func(ctx context.Context, _ jetstream.JetStream) error { return sleep.For(ctx, settle) }},
 		{"take the snapshot away", removeSnapshot},
 		{"make the stream of deltas", func(ctx context.Context, js jetstream.JetStream) error { return stream.Ensure(ctx, js, cfg.Topology) }},
 		{"store a snapshot", func(ctx context.Context, js jetstream.JetStream) error { return cfg.store(ctx, js) }},
@@ -113,15 +114,4 @@ func stored(ctx context.Context, js jetstream.JetStream) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 const (
@@ -88,7 +89,7 @@ func (p *Projector) searching(ctx context.Context, f *fence) (_ context.Context,
 				return
 			}
 			p.searched(ctx, s.from, found, err)
-			pause(ctx, s.rest(err))
+			_ = sleep.For(ctx, s.rest(err))
 		}
 	})
 	return ctx, func() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Projector writes one shard's log into ClickHouse.
@@ -53,7 +54,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			p.mine = nil
 		default:
 			p.failed(err)
-			pause(ctx, p.backoff())
+			_ = sleep.For(ctx, p.backoff())
 		}
 	}
 }
@@ -211,7 +212,7 @@ func (p *Projector) standby(ctx context.Context) {
 				s.Position = now.at
 			}
 		})
-		pause(ctx, min(p.cfg.Standby, standbyLook))
+		_ = sleep.For(ctx, min(p.cfg.Standby, standbyLook))
 	}
 }
 
@@ -242,13 +243,4 @@ func (p *Projector) observe(ctx context.Context) (now sight, idle bool, err erro
 	}
 	at, err := position(ctx, f)
 	return sight{at: at, epoch: epoch}, running == 0, err
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

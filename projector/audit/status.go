@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Status is what a projector is doing.
@@ -105,7 +106,7 @@ func (p *Projector) watchEnds(ctx context.Context) (stop func()) {
 			if err := p.lookAtEnd(ctx); err != nil && ctx.Err() == nil {
 				p.log.Warn("the end of the log is not known", "err", err)
 			}
-			pause(ctx, p.cfg.LookEvery)
+			_ = sleep.For(ctx, p.cfg.LookEvery)
 		}
 	})
 	return func() {

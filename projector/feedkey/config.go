@@ -15,7 +15,8 @@ import (
 // Keyring is where the keys are: see seal.Keyring for the contract.
 type Keyring interface {
 	FeedGenerations(ctx context.Context) ([]seal.FeedGeneration, error)
-	RotateFeedKey(ctx context.Context, tenant string, after uint32) (events.FeedKey, error)
+	FeedKeys(ctx context.Context) ([]events.FeedKey, error)
+	RotateFeedKey(ctx context.Context, tenant string, after uint32, now time.Time) (events.FeedKey, error)
 	DestroyFeedKey(ctx context.Context, tenant string, generation uint32) error
 }
 

@@ -17,12 +17,14 @@
 //   - It is used seal.FeedKeyAhead later: every intake and every verifier that is
 //     connected has read it long before.
 //   - A generation is destroyed only once the next one has been in use for Linger, no
-//     message is in the intake that was stored before that, and every revocation and
-//     lift that the logs have of it has expired Linger ago. What waits in the intake,
-//     in hand or held or delivered again, is in the log before the logs are read.
+//     message is in the intake that was stored before that, and every revocation that
+//     the logs have of it has expired Linger ago. What waits in the intake, in hand or
+//     held or delivered again, is in the log before the logs are read. What a log said
+//     counts after it was restored from an older copy, which is read anew.
 //   - It is destroyed then, without anybody's doing, and its bytes are overwritten: no
 //     hash in the log that was made with it can be compared with a guess.
-//   - One without an end keeps its generation: [Status.Endless] counts those.
+//   - A lift keeps no generation.
+//   - [Status.Lost] counts keys that are not there, and that verifiers need.
 //   - One that is back, with a restored keyring, is destroyed again in the first turn in
 //     which what is written above is true.
 //   - A keeper that is killed at any point leaves nothing half. Several at once do no
@@ -32,7 +34,8 @@
 //
 // A turn reads what the logs have since the one before it, and the names and ages of
 // all feed keys; the first reads the control lanes from their beginning. It keeps a
-// time for each generation that the logs speak of.
+// time for each generation that the logs speak of, and for each revocation under one
+// that does not rotate.
 //
 // # Errors
 //

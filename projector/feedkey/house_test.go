@@ -85,9 +85,11 @@ func (h *house) store() *stream.KeyStore {
 	return store
 }
 
-func (h *house) keyring() *seal.Keyring {
+func (h *house) keyring() *seal.Keyring { return h.keyringAt(h.now) }
+
+func (h *house) keyringAt(now func() time.Time) *seal.Keyring {
 	h.Helper()
-	k, err := seal.NewKeyring(seal.Config{Store: h.store(), Root: lanetest.Root(), Now: h.now, CacheTTL: time.Millisecond})
+	k, err := seal.NewKeyring(seal.Config{Store: h.store(), Root: lanetest.Root(), Now: now, CacheTTL: time.Millisecond})
 	h.check(err)
 	return k
 }
@@ -155,6 +157,33 @@ func (h *house) send(tenant string, typ events.Type, d events.Data) (id string) 
 func (h *house) revoke(tenant, jti string, exp time.Duration) *events.Record {
 	h.Helper()
 	return h.publish(tenant, events.TokenRevoked, events.Data{TokenID: jti, Expires: events.TimestampOf(time.Now().Add(exp))})
+}
+
+// lift lifts what a record of acme revokes, as the API does.
+func (h *house) lift(r *events.Record) {
+	h.Helper()
+	at := slices.IndexFunc(h.records(), func(l logged) bool { return l.record.ID == r.ID })
+	v := r.Revocation
+	exp := v.Expires
+	if exp == events.MaxTimestamp {
+		exp = 0
+	}
+	h.publish(r.Tenant, events.RevocationLifted, events.Data{Expires: exp, Attributes: map[string]string{
+		"hash": v.Hash.String(), "revocation": r.Ref().String(), "scope": string(v.Scope),
+		"position": fmt.Sprint(h.records()[at].index), "feed_key": fmt.Sprint(v.FeedKey),
+	}})
+}
+
+// forget leaves nothing of a tenant's own keys, as in a copy from before there was
+// the tenant.
+func (h *house) forget(tenant string) {
+	h.Helper()
+	store := h.store()
+	names, err := store.List(h.Context(), "f."+tenant+".")
+	h.check(err)
+	for _, name := range append(names, "t."+tenant) {
+		h.check(store.Erase(h.Context(), name))
+	}
 }
 
 type logged struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -17,11 +18,10 @@ const callWait = 10 * time.Second
 
 // Status is how the keys were when this keeper looked last, and what it has done.
 type Status struct {
-	AtWork  bool      // whether it holds the lock and has looked; else the five below are zero
+	AtWork  bool      // whether it holds the lock and has looked; else the four below are zero
 	Keys    int       // generations that are there
 	Retired int       // of them, those that nothing is hashed under any more
-	Endless int       // of these, those that something without an end keeps
-	Lost    int       // generations that are not there, and that something lives of: verifiers know nothing of their tenants' tokens
+	Lost    int       // keys that are not there, and that something lives of: verifiers know nothing of their tenants' tokens
 	Oldest  time.Time // when the oldest was made
 
 	Made, Destroyed, Failures uint64 // since the start; failures are turns
@@ -43,6 +43,7 @@ type Keeper struct {
 // mark is where the intake stream ended when the generation behind a key was first
 // seen to have been in use for Linger: nothing behind it is hashed under that key.
 type mark struct {
+	next    uint32    // the generation behind it
 	created time.Time // of the stream
 	last    uint64
 }
@@ -73,7 +74,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		if ctx.Err() == nil {
 			k.cfg.Logger.WarnContext(ctx, "turning of feed keys waits for its lock", "err", err)
-			pause(ctx, min(k.cfg.Every, time.Minute))
+			_ = sleep.For(ctx, min(k.cfg.Every, time.Minute))
 		}
 	}
 	return nil
@@ -90,18 +91,9 @@ func (k *Keeper) serve(ctx, term context.Context) {
 			k.cfg.Logger.ErrorContext(ctx, "feed keys not turned", "err", err)
 			wait = min(wait, time.Minute)
 		}
-		pause(ctx, wait)
+		_ = sleep.For(ctx, wait)
 	}
 	k.note(Status{})
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // turn does all that is due now.
@@ -125,9 +117,12 @@ func (k *Keeper) look(ctx context.Context) error {
 	if err := k.lives.catchUp(ctx); err != nil {
 		return err
 	}
-	all, err := k.cfg.Keyring.FeedGenerations(ctx)
 	now := k.cfg.Now(state.Now)
-	k.found.Lost = k.lives.without(all, now)
+	all, err := k.cfg.Keyring.FeedGenerations(ctx)
+	verifiers, failed := k.cfg.Keyring.FeedKeys(ctx)
+	if err = errors.Join(err, failed); failed == nil {
+		k.found.Lost = k.lives.lost(verifiers, now)
+	}
 	for len(all) > 0 && ctx.Err() == nil {
 		n := 1
 		for n < len(all) && all[n].Tenant == all[0].Tenant {
@@ -153,7 +148,7 @@ func (k *Keeper) tenant(ctx context.Context, of []seal.FeedGeneration, state str
 		var err error
 		switch last := i == len(of)-1; {
 		case last && k.due(g, now):
-			err = k.make(ctx, g)
+			err = k.make(ctx, g, now)
 		case !last && k.over(g, of[i+1], state, now):
 			err = k.destroy(ctx, g)
 		}
@@ -176,8 +171,8 @@ func (k *Keeper) due(newest seal.FeedGeneration, now time.Time) bool {
 	return used && !now.Before(newest.Created.Add(k.cfg.Period))
 }
 
-func (k *Keeper) make(ctx context.Context, newest seal.FeedGeneration) error {
-	next, err := k.cfg.Keyring.RotateFeedKey(ctx, newest.Tenant, newest.Generation)
+func (k *Keeper) make(ctx context.Context, newest seal.FeedGeneration, now time.Time) error {
+	next, err := k.cfg.Keyring.RotateFeedKey(ctx, newest.Tenant, newest.Generation, now)
 	if err != nil {
 		return err
 	}
@@ -194,22 +189,17 @@ func (k *Keeper) over(g, next seal.FeedGeneration, state stream.IntakeState, now
 		return false
 	}
 	k.found.Retired++
-	until := k.lives.until[idOf(g)]
-	if until == endless {
-		k.found.Endless++
-		return false
-	}
-	lived := until <= events.TimestampOf(now.Add(-Linger))
-	return !now.Before(used.Add(Linger)) && k.passed(idOf(g), state) && lived
+	lived := k.lives.until[idOf(g)] <= events.TimestampOf(now.Add(-Linger))
+	return !now.Before(used.Add(Linger)) && k.passed(g, next, state) && lived
 }
 
-// passed reports whether nothing is left in the intake that was stored before the
-// generation behind that of id had been in use for Linger.
-func (k *Keeper) passed(id revocation.KeyID, state stream.IntakeState) bool {
-	m, marked := k.marks[id]
-	if !marked || !m.created.Equal(state.Created) {
-		m = mark{state.Created, state.Last}
-		k.marks[id] = m
+// passed reports whether nothing is left in the intake that was stored before next,
+// behind g, had been in use for Linger.
+func (k *Keeper) passed(g, next seal.FeedGeneration, state stream.IntakeState) bool {
+	m, marked := k.marks[idOf(g)]
+	if !marked || m.next != next.Generation || !m.created.Equal(state.Created) {
+		m = mark{next.Generation, state.Created, state.Last}
+		k.marks[idOf(g)] = m
 	}
 	return state.First > m.last
 }

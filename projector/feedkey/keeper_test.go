@@ -26,7 +26,7 @@ func TestThreeGenerations(t *testing.T) {
 	under := func(jti string, exp time.Duration) uint32 { return h.revoke("acme", jti, exp).Revocation.FeedKey }
 	first := under("a", time.Hour)
 	h.turn(k)
-	h.wants("before the period is over", 1)
+	h.wants("before the period is over", first)
 
 	h.at(-40 * day)
 	h.turn(k)
@@ -104,7 +104,7 @@ func TestADestroyedKeyIsGone(t *testing.T) {
 	if got := tied(); !slices.Equal(got, []string{"ann@example.org"}) {
 		t.Fatalf("with its key the record is tied to %v", got)
 	}
-	second := h.retire(k)
+	first, second := h.newest(), h.retire(k)
 	h.at(2 * day)
 	h.turn(k)
 	h.wants("after the destruction", second)
@@ -118,7 +118,7 @@ func TestADestroyedKeyIsGone(t *testing.T) {
 	}
 	keys, err := h.Keys(t.Context())
 	h.check(err)
-	if slices.ContainsFunc(keys, func(f events.FeedKey) bool { return f.Generation == 1 }) {
+	if slices.ContainsFunc(keys, func(f events.FeedKey) bool { return f.Generation == first }) {
 		t.Error("verifiers are given the key")
 	}
 }
@@ -131,7 +131,7 @@ func TestTheFeedGoesOnWhileKeysTurn(t *testing.T) {
 	k := h.keeper()
 	h.revoke("acme", "a", time.Hour)
 	h.revoke("globex", "a", -3*day) // it has expired
-	first := h.keyOf("globex", 1)
+	first := h.keyOf("globex", h.of("globex")[0])
 	v := h.verify()
 	h.at(-20 * day)
 	h.turn(k)
@@ -153,10 +153,10 @@ func TestTheFeedGoesOnWhileKeysTurn(t *testing.T) {
 		v.refuses("globex", 0)
 	})
 	h.drained()
-	used := map[string]bool{}
+	used, firsts := map[string]bool{}, []uint32{h.generations()[0], first.Generation}
 	for _, l := range h.records() {
 		if r := l.record.Revocation; r != nil {
-			used[fmt.Sprint(l.record.Tenant, r.FeedKey == 1)] = true
+			used[fmt.Sprint(l.record.Tenant, slices.Contains(firsts, r.FeedKey))] = true
 		}
 	}
 	if len(used) != 4 {
@@ -198,8 +198,8 @@ type deaf struct{ *seal.Keyring }
 
 var errDeaf = errors.New("no answer came")
 
-func (d deaf) RotateFeedKey(ctx context.Context, tenant string, after uint32) (events.FeedKey, error) {
-	_, err := d.Keyring.RotateFeedKey(ctx, tenant, after)
+func (d deaf) RotateFeedKey(ctx context.Context, tenant string, after uint32, now time.Time) (events.FeedKey, error) {
+	_, err := d.Keyring.RotateFeedKey(ctx, tenant, after, now)
 	return events.FeedKey{}, errors.Join(err, errDeaf)
 }
 
@@ -213,7 +213,7 @@ func TestWhatFailedButWasDone(t *testing.T) {
 	h := newHouse(t, -75*day)
 	h.revoke("acme", "a", -3*day)
 	h.revoke("globex", "a", -3*day)
-	k := h.keeper()
+	k, first := h.keeper(), h.newest()
 	k.cfg.Keyring = deaf{h.keyring()}
 	h.at(-20 * day)
 	if err := k.turn(t.Context()); !errors.Is(err, errDeaf) {
@@ -221,7 +221,7 @@ func TestWhatFailedButWasDone(t *testing.T) {
 	}
 	h.turn(k)
 	second := h.newest()
-	h.wants("one was made", 1, second)
+	h.wants("one was made", first, second)
 	h.at(0)
 	if err := k.turn(t.Context()); !errors.Is(err, errDeaf) {
 		t.Errorf("the turn says %v", err)
@@ -239,12 +239,12 @@ func TestWhatWaitsKeepsItsKey(t *testing.T) {
 	h := newHouse(t, -75*day)
 	k := h.keeper()
 	h.revoke("acme", "a", -3*day)
-	second := h.retire(k)
+	first, second := h.newest(), h.retire(k)
 	h.stop()
 	h.send("acme", events.TokenRevoked, events.Data{TokenID: "b", Expires: events.TimestampOf(time.Now().Add(time.Hour))})
 	h.turn(k)
 	h.turn(h.keeper())
-	h.wants("a message waits", 1, second)
+	h.wants("a message waits", first, second)
 	h.open()
 	lanetest.Eventually(t, "the key is destroyed", func() error {
 		h.turn(k)
@@ -256,20 +256,67 @@ func TestWhatWaitsKeepsItsKey(t *testing.T) {
 	h.decides("acme", "b", revocation.Revoked)
 }
 
+// TestAnotherNextIsWaitedForAnew: where the keyring that was restored lacks the next one,
+// the older is in use again, and what is stored then may be hashed under it.
+func TestAnotherNextIsWaitedForAnew(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, -75*day)
+	k := h.keeper()
+	h.revoke("acme", "a", time.Hour)
+	first, second := h.newest(), h.retire(k)
+	h.turn(k)
+	h.wants("what lives keeps it", first, second)
+	h.check(h.store().Erase(t.Context(), fmt.Sprint("f.acme.", second)))
+	h.stop()
+	h.send("acme", events.TokenRevoked, events.Data{TokenID: "b", Expires: events.TimestampOf(time.Now().Add(time.Hour))})
+	h.turn(k)
+	third := h.newest()
+	h.at(20 * day)
+	h.turn(k)
+	h.wants("a message waits", first, third)
+	h.open()
+	lanetest.Eventually(t, "the key is destroyed", func() error {
+		h.turn(k)
+		if got := h.generations(); !slices.Equal(got, []uint32{third}) {
+			return fmt.Errorf("generations %v", got)
+		}
+		return nil
+	})
+}
+
 // TestARestoredKeyIsDestroyedAgain, with the first turn.
 func TestARestoredKeyIsDestroyedAgain(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, -75*day)
 	h.revoke("acme", "a", -3*day)
-	values, err := h.store().Get(t.Context(), "f.acme.1")
+	first := h.newest()
+	name := fmt.Sprint("f.acme.", first)
+	values, err := h.store().Get(t.Context(), name)
 	h.check(err)
 	second := h.retire(h.keeper())
 	h.turn(h.keeper())
 	h.wants("destroyed", second)
-	h.check(h.store().Create(t.Context(), "", seal.Put{Key: "f.acme.1", Value: values["f.acme.1"]}))
-	h.wants("restored", 1, second)
+	h.check(h.store().Create(t.Context(), "", seal.Put{Key: name, Value: values[name]}))
+	h.wants("restored", first, second)
 	h.turn(h.keeper())
 	h.wants("destroyed again", second)
+}
+
+// TestAKeyIsMadeByTheKeepersClock: that of its process alone would have it wait in the
+// future.
+func TestAKeyIsMadeByTheKeepersClock(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, -75*day)
+	k := h.keeper()
+	k.cfg.Keyring = h.keyringAt(func() time.Time { return h.now().Add(1000 * day) })
+	h.revoke("acme", "a", time.Hour)
+	second := h.retire(k)
+	if made := time.Unix(int64(second)*60, 0); made.After(h.now()) {
+		t.Errorf("made at %s", made)
+	}
+	if got := h.revoke("acme", "b", time.Hour).Revocation.FeedKey; got != second {
+		t.Errorf("under generation %d, want %d", got, second)
+	}
 }
 
 // TestANumberIsNeverGivenAgain, also where the keyring that is restored does not know
@@ -294,6 +341,38 @@ func TestANumberIsNeverGivenAgain(t *testing.T) {
 	}
 }
 
+// TestATenantMadeAnewHasOtherNumbers: a keyring from before there was the tenant makes
+// it again. What was made with the keys that it lacks is unknown, and not active, until
+// it is lifted.
+func TestATenantMadeAnewHasOtherNumbers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, -day)
+	token, key := h.revoke("acme", "a", time.Hour), h.publish("acme", events.KeyRevoked, events.Data{KeyID: "k"})
+	old := h.newest()
+	h.forget("acme")
+	h.at(0)
+	h.revoke("acme", "b", time.Hour)
+	if now := h.newest(); now == old || h.of("acme")[0] == old {
+		t.Errorf("generation %d again", now)
+	}
+	h.decides("acme", "a", revocation.Unknown)
+	h.decides("acme", "c", revocation.Unknown)
+	h.decides("acme", "b", revocation.Revoked)
+	k := h.keeper()
+	h.turn(k)
+	if s := k.Status(); s.Lost != 2 {
+		t.Errorf("%+v", s)
+	}
+	h.lift(token)
+	h.decides("acme", "c", revocation.Unknown)
+	h.lift(key)
+	h.decides("acme", "c", revocation.Active)
+	h.at(2 * time.Hour)
+	if h.turn(k); k.Status().Lost != 0 {
+		t.Errorf("%+v", k.Status())
+	}
+}
+
 // TestTenantsThatDoNotRevokeCostNothing: no turn writes for them.
 func TestTenantsThatDoNotRevokeCostNothing(t *testing.T) {
 	t.Parallel()
@@ -304,10 +383,10 @@ func TestTenantsThatDoNotRevokeCostNothing(t *testing.T) {
 		h.check(err)
 	}
 	h.revoke("acme", "a", time.Hour)
-	k := h.keeper()
+	k, first := h.keeper(), h.newest()
 	h.at(-60 * day)
 	h.turn(k)
-	h.wants("the one that revokes has another", 1, h.newest())
+	h.wants("the one that revokes has another", first, h.newest())
 	before := h.written()
 	for _, away := range []time.Duration{-59 * day, -20 * day, 0, day} {
 		h.at(away)
@@ -326,27 +405,30 @@ func (h *house) written() uint64 {
 	return s.CachedInfo().State.LastSeq
 }
 
-// TestWhatHasNoEnd keeps its generation, and is counted; a revocation of a key keeps
-// none.
+// TestWhatHasNoEnd keeps no generation.
 func TestWhatHasNoEnd(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, -75*day)
 	k := h.keeper()
 	key := h.publish("acme", events.KeyRevoked, events.Data{KeyID: "k9"})
-	if v := key.Revocation; v.FeedKey != events.StandingGeneration {
-		t.Errorf("%+v", v)
+	token := h.revoke("acme", "for ever", 3000*day)
+	for _, v := range []*events.Revocation{key.Revocation, token.Revocation} {
+		if !events.Standing(v.FeedKey) {
+			t.Errorf("%+v", v)
+		}
 	}
 	h.turn(k)
 	a := h.revoke("acme", "a", -3*day)
 	h.publish("acme", events.RevocationLifted, events.Data{Attributes: map[string]string{ // without an end
-		"hash": a.Revocation.Hash.String(), "revocation": a.Ref().String(), "position": "1", "scope": "token", "feed_key": "1"}})
+		"hash": a.Revocation.Hash.String(), "revocation": a.Ref().String(), "position": "1", "scope": "token", "feed_key": fmt.Sprint(a.Revocation.FeedKey)}})
 	second := h.retire(k)
 	h.at(400 * day)
 	h.turn(k)
-	h.wants("what has no end keeps it", 1, second)
-	if s := k.Status(); s.Endless != 1 || s.Retired != 1 || s.Keys != 2 {
-		t.Errorf("%+v", s)
+	h.wants("the lift keeps none", second)
+	if h.turn(k); k.Status().Lost != 0 {
+		t.Errorf("nothing is unknown: %+v", k.Status())
 	}
+	h.decides("acme", "a", revocation.Active)
 	c := revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "t", KeyID: "k9", IssuedAt: events.TimestampOf(time.Now())}
 	if d := h.set(h.now()).Decide(&c, h.now()); d.State != revocation.Revoked || d.Scope != events.ScopeKey {
 		t.Errorf("a token under a revoked key: %+v", d)

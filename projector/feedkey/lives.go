@@ -2,12 +2,11 @@ package feedkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
-	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/revocation"
 )
@@ -15,59 +14,95 @@ import (
 // lives is until when what was made with each feed key lives, as the logs say. What
 // they say never ends earlier, so it is only ever read on.
 type lives struct {
-	logs  []*stream.Log
-	read  []uint64 // sequence of the last message that was read, by shard
-	until map[revocation.KeyID]events.Timestamp
+	logs  []*livesOf
+	until map[revocation.KeyID]events.Timestamp // of those that rotate
 }
 
-// endless is until when one lives that has no end.
-const endless = events.Timestamp(math.MaxInt64)
+// livesOf is what one log says.
+type livesOf struct {
+	log      *stream.Log
+	last     stream.LogMessage   // that was read, without its data
+	standing map[uint64]standing // by index, while they are not lifted
+}
+
+// standing is a revocation under a feed key that does not rotate.
+type standing struct {
+	key   revocation.KeyID
+	until events.Timestamp
+}
 
 func newLives(logs []*stream.Log) *lives {
-	return &lives{logs: logs, read: make([]uint64, len(logs)), until: make(map[revocation.KeyID]events.Timestamp)}
+	l := &lives{until: make(map[revocation.KeyID]events.Timestamp)}
+	for _, log := range logs {
+		l.logs = append(l.logs, &livesOf{log: log, standing: make(map[uint64]standing)})
+	}
+	return l
 }
 
 // catchUp reads the control lanes up to their ends.
 func (l *lives) catchUp(ctx context.Context) error {
-	for i, log := range l.logs {
-		last, err := log.LastOf(ctx, events.Control)
-		if err == nil && last.Seq > l.read[i] {
-			err = l.readTo(ctx, i, last.Seq)
-		}
-		if err != nil {
+	for _, of := range l.logs {
+		if err := l.catchUpWith(ctx, of); err != nil {
 			return fmt.Errorf("read what feed keys made: %w", err)
 		}
 	}
 	return nil
 }
 
+func (l *lives) catchUpWith(ctx context.Context, of *livesOf) error {
+	goesOn, err := of.goesOn(ctx)
+	if err != nil {
+		return err
+	}
+	if !goesOn {
+		*of = livesOf{log: of.log, standing: make(map[uint64]standing)}
+	}
+	last, err := of.log.LastOf(ctx, events.Control)
+	if err == nil && last.Seq > of.last.Seq {
+		err = l.readTo(ctx, of, last.Seq)
+	}
+	return err
+}
+
+// goesOn reports whether the log still has what was read last. One that was restored
+// from an older copy has nothing there, or another message.
+func (of *livesOf) goesOn(ctx context.Context) (bool, error) {
+	if of.last.Seq == 0 {
+		return true, nil
+	}
+	m, err := of.log.Get(ctx, of.last.Seq)
+	if errors.Is(err, stream.ErrNotFound) {
+		return false, nil
+	}
+	return m.Time.Equal(of.last.Time), err
+}
+
 // readBytes bounds one read from the log.
 const readBytes = 8 << 20
 
-func (l *lives) readTo(ctx context.Context, shard int, last uint64) error {
-	r, err := l.logs[shard].Read(ctx, l.read[shard]+1, events.Control)
+func (l *lives) readTo(ctx context.Context, of *livesOf, last uint64) error {
+	r, err := of.log.Read(ctx, of.last.Seq+1, events.Control)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	for l.read[shard] < last {
+	for of.last.Seq < last {
 		messages, err := r.Next(ctx, readBytes)
 		if err != nil {
 			return err
 		}
 		for _, m := range messages {
-			if err := l.take(m.Data); err != nil {
-				return fmt.Errorf("batch stream=%s seq=%d: %w", l.logs[shard].Stream(), m.Seq, err)
+			if err := l.take(of, m.Data); err != nil {
+				return fmt.Errorf("batch stream=%s seq=%d: %w", of.log.Stream(), m.Seq, err)
 			}
-			l.read[shard] = m.Seq
+			of.last = stream.LogMessage{Seq: m.Seq, Time: m.Time}
 		}
 	}
 	return nil
 }
 
-// take notes the entries of a batch. A lift counts like what it lifts: verifiers keep
-// both for as long as the later one says.
-func (l *lives) take(data []byte) error {
+// take notes the entries of a batch.
+func (l *lives) take(of *livesOf, data []byte) error {
 	b, err := events.UnmarshalBatch(data)
 	if err != nil {
 		return err
@@ -78,29 +113,46 @@ func (l *lives) take(data []byte) error {
 		if err != nil {
 			return fmt.Errorf("record %d: %w", index, err)
 		}
-		e, is, err := revocation.EntryOf(r, index)
-		if err != nil || !is {
-			continue // what cannot be enforced is no entry anywhere
+		if e, is, err := revocation.EntryOf(r, index); err == nil && is { // what cannot be enforced is no entry anywhere
+			l.note(of, &e)
 		}
-		ends := e.Expires
-		if ends == 0 {
-			ends = endless
-		}
-		l.until[e.Key] = max(l.until[e.Key], ends)
 	}
 	return nil
 }
 
-// without is how many generations something lives of that are not among all.
-func (l *lives) without(all []seal.FeedGeneration, now time.Time) (lost int) {
-	there := make(map[revocation.KeyID]bool, len(all))
-	for _, g := range all {
-		there[idOf(g)] = true
+// note notes an entry. A lift needs no key, and nor does what it lifts.
+func (l *lives) note(of *livesOf, e *revocation.Entry) {
+	until := e.Expires
+	if until == 0 {
+		until = events.MaxTimestamp
 	}
+	switch {
+	case e.Lift:
+		delete(of.standing, e.Index)
+	case events.Standing(e.Key.Generation):
+		of.standing[e.Index] = standing{e.Key, until}
+	default:
+		l.until[e.Key] = max(l.until[e.Key], until)
+	}
+}
+
+// lost is how many keys are not among all that something lives of.
+func (l *lives) lost(all []events.FeedKey, now time.Time) int {
+	lost, at := make(map[revocation.KeyID]bool), events.TimestampOf(now)
 	for id, until := range l.until {
-		if id.Generation != events.StandingGeneration && !there[id] && until > events.TimestampOf(now) {
-			lost++
+		if until > at {
+			lost[id] = true
 		}
 	}
-	return lost
+	for _, of := range l.logs {
+		for _, s := range of.standing {
+			if s.until > at {
+				lost[s.key] = true
+			}
+		}
+	}
+	for _, k := range all {
+		delete(lost, revocation.KeyID{Tenant: k.Tenant, Generation: k.Generation})
+	}
+	return len(lost)
 }

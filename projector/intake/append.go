@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // errUnsettled says that a batch may be in the log or not: the next writer, or
@@ -29,7 +30,7 @@ func (w *writer) put(ctx context.Context) error {
 		case errors.Is(err, errFenced), errors.Is(err, ErrCorrupt):
 			return fmt.Errorf("append batch first=%d count=%d: %w", w.pending.head.First, w.pending.head.Count, err)
 		}
-		if pause(ctx, failures) != nil {
+		if sleep.Backoff(ctx, failures) != nil {
 			break
 		}
 	}

@@ -96,7 +96,8 @@
 // was taken. An event's time is judged by that clock, or by when its message was
 // stored where that is later.
 //
-// What a revocation carries: the hash under the tenant's current feed key; for
+// What a revocation carries: the hash under the tenant's current feed key, or where it
+// has no end that is near under the standing one (seal.Tenant.FeedKeyFor); for
 // subject, client, issuer and tenant a cut-off, which is issued_before or, where
 // that is missing, the event's time or when it starts, whichever is later; for
 // token, session, grant and key none, even where the event has issued_before, as an
@@ -107,7 +108,7 @@
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
 // reference that it names, and lasts as long as the revocation could: until the
 // exp that it repeats, but not before MaxLifetime has passed, plus Skew; or, where
-// it repeats none and for a key, for ever.
+// it repeats none, for ever.
 //
 // # Errors
 //

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/projector/controls"
 )
 
@@ -64,7 +64,7 @@ func (in *Intake) Run(ctx context.Context) error {
 			failures = 0
 		}
 		in.cfg.Logger.Warn("not writing", "stream", stream.LogStream, "err", err)
-		if pause(ctx, failures) != nil {
+		if sleep.Backoff(ctx, failures) != nil {
 			return stopped(ctx)
 		}
 	}
@@ -160,18 +160,4 @@ func graceful(ctx context.Context, grace time.Duration) (context.Context, contex
 		}
 	})
 	return work, func() { unhook(); cancel() }
-}
-
-// pause waits before another attempt: 10 ms, twice as long after each further
-// failure, up to a second, half of it by chance.
-func pause(ctx context.Context, failures int) error {
-	d := min(10*time.Millisecond<<min(failures, 10), time.Second)
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

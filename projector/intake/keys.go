@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rescindhq/rescind/events/seal"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // keyAttempts is how often the keyring is asked before events are held: for
@@ -20,7 +21,7 @@ func (l *lane) ask(ctx context.Context, question func() error) error {
 		if err == nil || failures == keyAttempts || poison(err) {
 			return err
 		}
-		if pause(ctx, failures) != nil {
+		if sleep.Backoff(ctx, failures) != nil {
 			return err
 		}
 	}

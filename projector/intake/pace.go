@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 const (
@@ -42,10 +43,5 @@ func (l *lane) space(ctx context.Context, c *chunk) {
 	if l.lane == events.Control || len(c.candidates) >= smallChunk || left <= 0 {
 		return
 	}
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	_ = sleep.For(ctx, left)
 }

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -19,13 +18,11 @@ func (l *lane) revocation(c *candidate, received time.Time) (*events.Revocation,
 	if scope == "" {
 		return nil, nil
 	}
-	d, feed := &c.event.Data, c.tenant.FeedKeyFor(scope)
-	r := &events.Revocation{
-		Scope: scope, Hash: feed.Hash(scope, d.Issuer, d.RevokedID(scope)), FeedKey: feed.Generation,
-		IssuedBefore: cutoff(scope, c.event),
-	}
-	r.Starts, r.NotAfter = d.Starts, d.NotAfter
+	d := &c.event.Data
+	r := &events.Revocation{Scope: scope, IssuedBefore: cutoff(scope, c.event), Starts: d.Starts, NotAfter: d.NotAfter}
 	r.Expires = l.lasts(r, d.Expires, latest(c.event.Time, received))
+	feed := c.tenant.FeedKeyFor(scope, r.Expires.Time().Sub(received))
+	r.Hash, r.FeedKey = feed.Hash(scope, d.Issuer, d.RevokedID(scope)), feed.Generation
 	return r, nil
 }
 
@@ -97,13 +94,13 @@ func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *even
 	if !scope.RevokedType().Known() {
 		return nil, malformed("data.attributes.scope: not a scope")
 	}
-	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, FeedKey: c.tenant.FeedKey().Generation, Expires: events.MaxTimestamp}
-	if generation, err := strconv.ParseUint(d.Attributes["feed_key"], 10, 32); err == nil && generation > 0 {
-		r.FeedKey = uint32(generation)
-	}
-	if scope != events.ScopeKey && d.Expires != 0 {
+	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, Expires: events.MaxTimestamp}
+	if d.Expires != 0 {
 		lifetime := events.Timestamp(l.cfg.MaxLifetime.Milliseconds())
 		r.Expires = max(d.Expires, events.TimestampOf(latest(c.event.Time, received))+lifetime) + events.Timestamp(l.cfg.Skew.Milliseconds())
+	}
+	if r.FeedKey, err = events.ParseGeneration(d.Attributes["feed_key"]); err != nil {
+		r.FeedKey = c.tenant.FeedKeyFor(scope, r.Expires.Time().Sub(received)).Generation
 	}
 	return r, nil
 }

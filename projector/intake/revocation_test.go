@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		event("session", events.SessionRevoked, events.Data{SessionID: "s1"}),
 		event("short session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: soon}),
 		event("long session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: far}),
+		event("endless session", events.SessionRevoked, events.Data{SessionID: "s1", Expires: events.MaxTimestamp}),
 		event("subject", events.SubjectRevoked, events.Data{Subject: "alice@example.com"}),
 		event("subject before", events.SubjectRevoked, events.Data{Subject: "alice@example.com", IssuedBefore: before}),
 		event("client", events.ClientRevoked, events.Data{ClientID: "app", IssuedBefore: before}),
@@ -56,11 +58,8 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 	tenant, err := r.keyring.Tenant(t.Context(), "acme")
 	r.check(err)
 	entry := func(scope events.Scope, iss, id string, cut, expires events.Timestamp) *events.Revocation {
-		feed, generation := tenant.FeedKeyFor(scope), uint32(1)
-		if scope == events.ScopeKey {
-			generation = events.StandingGeneration
-		}
-		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: generation}
+		feed := tenant.FeedKeyFor(scope, expires.Time().Sub(now))
+		return &events.Revocation{Scope: scope, Hash: feed.Hash(scope, iss, id), IssuedBefore: cut, Expires: expires, FeedKey: feed.Generation}
 	}
 	term := func(r *events.Revocation, starts, notAfter events.Timestamp) *events.Revocation {
 		r.Starts, r.NotAfter = starts, notAfter
@@ -72,6 +71,7 @@ func TestRevocationTellsVerifiers(t *testing.T) {
 		"session":                 entry(events.ScopeSession, issuer, "s1", 0, received+lifetime+skew),
 		"short session":           entry(events.ScopeSession, issuer, "s1", 0, received+lifetime+skew),
 		"long session":            entry(events.ScopeSession, issuer, "s1", 0, far+skew),
+		"endless session":         entry(events.ScopeSession, issuer, "s1", 0, events.MaxTimestamp+skew),
 		"subject":                 entry(events.ScopeSubject, issuer, "alice@example.com", ts, ts+lifetime+skew),
 		"subject before":          entry(events.ScopeSubject, issuer, "alice@example.com", before, before+lifetime+skew),
 		"client":                  entry(events.ScopeClient, issuer, "app", before, before+lifetime+skew),
@@ -166,27 +166,30 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 	r.publish(revoked("x"))
 	r.drained()
 	revocation := r.facts()["revocation-of-x"]
-	lift := func(id string, exp events.Timestamp, scope events.Scope) events.Event {
+	lift := func(id string, exp events.Timestamp, scope events.Scope, more map[string]string) events.Event {
+		a := map[string]string{"revocation": revocation.Ref().String(), "position": "41", "hash": revocation.Revocation.Hash.String(), "scope": string(scope)}
+		maps.Copy(a, more)
 		return events.Event{
-			ID: id, Source: "s", Type: events.RevocationLifted, Time: now, Tenant: "acme", Environment: "test",
-			Data: events.Data{Expires: exp, Attributes: map[string]string{
-				"revocation": revocation.Ref().String(), "position": "41", "hash": revocation.Revocation.Hash.String(), "scope": string(scope), "feed_key": "1",
-			}},
+			ID: id, Source: "s", Type: events.RevocationLifted, Time: now, Tenant: "acme", Environment: "test", Data: events.Data{Expires: exp, Attributes: a},
 		}
 	}
+	tenant, err := r.keyring.Tenant(t.Context(), "acme")
+	r.check(err)
+	under := map[string]string{"feed_key": "7"}
 	far := events.TimestampOf(now.Add(100 * time.Hour))
-	r.publish(lift("for ever", 0, events.ScopeToken), lift("until", far, events.ScopeToken),
-		lift("soon", events.TimestampOf(now), events.ScopeToken), lift("key", far, events.ScopeKey))
+	r.publish(lift("for ever", 0, events.ScopeToken, under), lift("until", far, events.ScopeToken, under), lift("soon", events.TimestampOf(now), events.ScopeToken, under),
+		lift("key", 0, events.ScopeKey, under), lift("suspended key", far, events.ScopeKey, under), lift("key of no generation", far, events.ScopeKey, nil))
 	r.drained()
 	facts := r.facts()
-	for id, expires := range map[string]events.Timestamp{
-		"for ever": events.MaxTimestamp, "until": far + 60_000, "soon": events.TimestampOf(now.Add(24*time.Hour + time.Minute)), "key": events.MaxTimestamp,
+	for id, want := range map[string]*events.Revocation{
+		"for ever":             {Scope: events.ScopeToken, FeedKey: 7, Expires: events.MaxTimestamp},
+		"until":                {Scope: events.ScopeToken, FeedKey: 7, Expires: far + 60_000},
+		"soon":                 {Scope: events.ScopeToken, FeedKey: 7, Expires: events.TimestampOf(now.Add(24*time.Hour + time.Minute))},
+		"key":                  {Scope: events.ScopeKey, FeedKey: 7, Expires: events.MaxTimestamp},
+		"suspended key":        {Scope: events.ScopeKey, FeedKey: 7, Expires: far + 60_000},
+		"key of no generation": {Scope: events.ScopeKey, FeedKey: tenant.FeedKeyFor(events.ScopeKey, 0).Generation, Expires: far + 60_000},
 	} {
-		scope := events.ScopeToken
-		if id == "key" {
-			scope = events.ScopeKey
-		}
-		want := &events.Revocation{Scope: scope, Hash: revocation.Revocation.Hash, Lifts: revocation.Ref(), LiftsIndex: 41, FeedKey: 1, Expires: expires}
+		want.Hash, want.Lifts, want.LiftsIndex = revocation.Revocation.Hash, revocation.Ref(), 41
 		if d := cmp.Diff(want, facts[id].Revocation); d != "" {
 			t.Errorf("%s: %s", id, d)
 		}

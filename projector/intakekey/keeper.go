@@ -9,6 +9,7 @@ import (
 
 	"github.com/rescindhq/rescind/events/envelope"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // callWait bounds one look after the keys.
@@ -85,14 +86,7 @@ func (k *Keeper) pause(ctx context.Context, failed error) error {
 		k.cfg.Logger.Error("intake keys not looked after", "err", failed)
 		wait = min(wait, time.Second)
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep.For(ctx, wait)
 }
 
 // turn makes what keys are missing and destroys those that nothing needs.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -126,7 +127,7 @@ func (r *Revoker) loop(ctx context.Context, js jetstream.JetStream) error {
 			wait = minBackoff
 		}
 		r.cfg.Log.Warn("revocation feed interrupted", "err", err, "elapsed", wait)
-		pause(ctx, wait)
+		_ = sleep.For(ctx, wait)
 		wait = min(2*wait, maxBackoff)
 	}
 }
@@ -135,7 +136,7 @@ func (r *Revoker) loop(ctx context.Context, js jetstream.JetStream) error {
 // there first was not another writer at all.
 func (r *Revoker) standBy(ctx context.Context) {
 	var seq uint64
-	for since := r.cfg.Now(); ctx.Err() == nil; pause(ctx, r.cfg.Heartbeat) {
+	for since := r.cfg.Now(); ctx.Err() == nil; _ = sleep.For(ctx, r.cfg.Heartbeat) {
 		end, err := r.deltas.Last(ctx)
 		if err == nil {
 			err = r.clock.hear(ctx, r.deltas.Time)
@@ -152,15 +153,6 @@ func (r *Revoker) standBy(ctx context.Context) {
 		if r.cfg.Now().Sub(since) >= r.cfg.StandbyFor {
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -377,7 +377,8 @@ func TestWithoutTheKeyThePastIsUnknown(t *testing.T) {
 		}
 	}
 	expect("with all keys", before, c, revocation.Active)
-	newer, err := p.Keys.RotateFeedKey(t.Context(), "acme", 1)
+	first := p.entries[len(p.entries)-2].record.Revocation.FeedKey
+	newer, err := p.Keys.RotateFeedKey(t.Context(), "acme", first, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +391,7 @@ func TestWithoutTheKeyThePastIsUnknown(t *testing.T) {
 	}
 	p.open(p.Keyring) // its cache was filled before
 	expect("a key that the keyring does not remember", after, c, revocation.Unknown)
-	if err := later.DestroyFeedKey(t.Context(), "acme", 1); err != nil {
+	if err := later.DestroyFeedKey(t.Context(), "acme", first); err != nil {
 		t.Fatal(err)
 	}
 	p.open(later)

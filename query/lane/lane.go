@@ -13,6 +13,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Log is the log as a follower needs it: *stream.Log.
@@ -174,21 +175,10 @@ func (f *Follower) run(ctx context.Context, t *tail) error {
 			pause = f.cfg.Retry
 		}
 		f.cfg.Logger.WarnContext(ctx, "control lane interrupted", slog.Int("shard", int(t.shard)), slog.Uint64("seq", before), slog.Any("err", err))
-		if !wait(ctx, pause) {
+		if sleep.For(ctx, pause) != nil {
 			return nil
 		}
 		pause = min(2*pause, 30*f.cfg.Retry)
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

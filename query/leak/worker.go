@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/internal/sleep"
 )
 
 // Source is the CloudEvents source of the findings that this package opens.
@@ -180,23 +181,12 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		}
 		w.cfg.Logger.WarnContext(ctx, "leak audit delayed", slog.Any("err", err))
-		if !wait(ctx, pause) {
+		if sleep.For(ctx, pause) != nil {
 			return nil
 		}
 		pause = min(2*pause, 60*w.cfg.Retry)
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // restFor is how many times as long as it looked the worker rests: the store is
@@ -225,7 +215,7 @@ func (w *Worker) term(ctx context.Context) error {
 				return fmt.Errorf("shard=%d first=%d: %w", k, marks[k], err)
 			}
 		}
-		if !wait(ctx, max(w.cfg.Every, restFor*time.Since(began))) {
+		if sleep.For(ctx, max(w.cfg.Every, restFor*time.Since(began))) != nil {
 			return nil
 		}
 	}

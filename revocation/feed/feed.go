@@ -14,6 +14,7 @@ import (
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/revocation"
 )
 
@@ -99,7 +100,7 @@ func (f *Feed) loop(ctx context.Context, live <-chan *nats.Msg) error {
 			return fmt.Errorf("revocation feed: %w", nats.ErrConnectionClosed)
 		}
 		f.delayed(ctx, err, wait)
-		pause(ctx, wait/2+rand.N(wait))
+		_ = sleep.For(ctx, wait/2+rand.N(wait))
 		wait = min(2*wait, maxBackoff)
 	}
 }
@@ -112,15 +113,6 @@ func (f *Feed) delayed(ctx context.Context, err error, wait time.Duration) {
 		level = slog.LevelInfo
 	}
 	f.cfg.Log.Log(ctx, level, "revocation feed cannot catch up", "err", err, "elapsed", wait)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // errGap means that a delta does not follow the one applied last.

@@ -10,6 +10,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/internal/natsd"
 	"github.com/rescindhq/rescind/internal/natsd/natsdtest"
+	"github.com/rescindhq/rescind/internal/sleep"
 	"github.com/rescindhq/rescind/revocation"
 	"github.com/rescindhq/rescind/revocation/feed/feedtest"
 )
@@ -35,7 +36,7 @@ func TestReceiptsAreCoalesced(t *testing.T) {
 	for n := range uint64(moves) {
 		f.show(&view{position: n + 1, heard: began})
 		if n%100 == 0 { // a busy loop would leave the reporter no time
-			pause(ctx, time.Millisecond)
+			_ = sleep.For(ctx, time.Millisecond)
 		}
 	}
 	n := 0
