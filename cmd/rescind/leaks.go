@@ -29,7 +29,10 @@ REVOCATION is the id that "rescind revoke" printed. Exit code 3 means that there
 is something ignored or late. What a verifier does not report is not seen.`,
 		Example: "  rescind audit leaks 019aa6b0-5c1e-7d30-9c5b-0f3a1b2c3d4e",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := whichOf(cmd)
+			q, err := whichOf(cmd)
+			if err != nil {
+				return err
+			}
 			q.Set("limit", strconv.Itoa(limit))
 			if cursor != "" {
 				q.Set("cursor", cursor)

@@ -37,10 +37,11 @@ it with --approval.`,
 			if err != nil {
 				return err
 			}
-			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift"
-			if q := whichOf(cmd); len(q) > 0 {
-				path += "?" + q.Encode()
+			which, err := whichOf(cmd)
+			if err != nil {
+				return err
 			}
+			path := "/v1/revocations/" + url.PathEscape(args[0]) + "/lift?" + which.Encode()
 			if proposed {
 				return proposeAt(cmd, c, path, liftBody(in, true))
 			}
@@ -67,14 +68,19 @@ func addWhich(cmd *cobra.Command) {
 }
 
 // whichOf is what was given of these flags, as parameters of a route.
-func whichOf(cmd *cobra.Command) url.Values {
+func whichOf(cmd *cobra.Command) (url.Values, error) {
 	q := url.Values{}
 	for _, name := range []string{"tenant", "source", "position"} {
-		if f := cmd.Flag(name); f.Changed {
-			q.Set(name, f.Value.String())
+		f := cmd.Flag(name)
+		if !f.Changed {
+			continue
 		}
+		if f.Value.String() == "" {
+			return nil, usage("--%s is empty: leave it out, or say which", name)
+		}
+		q.Set(name, f.Value.String())
 	}
-	return q
+	return q, nil
 }
 
 func liftBody(members map[string]*string, propose bool) map[string]any {

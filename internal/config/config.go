@@ -17,8 +17,8 @@ type Config struct {
 
 	// Environment is the name that every event of this deployment carries in
 	// rescindenv; events of another are refused (PCI DSS 6.5.3). Required, 1 to
-	// 40 characters.
-	Environment string `koanf:"environment" desc:"name of this environment; foreign events are refused" bounds:"1 to 40 characters"`
+	// 40 bytes.
+	Environment string `koanf:"environment" desc:"name of this environment; foreign events are refused" bounds:"1 to 40 bytes"`
 
 	// Roles are the parts that this process runs: intake, audit, revoke, api.
 	// Default: all four.
@@ -67,7 +67,7 @@ type NATS struct {
 	APICreds string `koanf:"api_creds" desc:"credentials file of the api"`
 	// AuditorCreds is used by `rescind verify`, which only reads. Empty means
 	// APICreds.
-	AuditorCreds string `koanf:"auditor_creds" desc:"credentials file of rescind verify, which only reads"`
+	AuditorCreds string `koanf:"auditor_creds" desc:"credentials file of rescind verify, which only reads; nats.api_creds where empty"`
 	// Replicas of every stream: 1, 3 or 5. Default 1.
 	Replicas int `koanf:"replicas" desc:"replicas of each stream: 1, 3 or 5"`
 	// IntakeMaxBytes bounds what waits in the intake; beyond it publishers get
@@ -80,7 +80,7 @@ type ClickHouse struct {
 	// Addr is host:port of the native protocol.
 	Addr string `koanf:"addr" desc:"ClickHouse host:port, native protocol"`
 	// Database must exist or be creatable by the migrator. Default rescind.
-	Database string `koanf:"database" desc:"database"`
+	Database string `koanf:"database" desc:"database: letters, digits and _, not a digit first, at most 64"`
 	// Secure speaks TLS. Production wants true.
 	Secure bool `koanf:"secure" desc:"TLS to ClickHouse"`
 	// CA is a PEM file, as in NATS.
@@ -239,7 +239,7 @@ type Erasure struct {
 	// share. It must be in no backup of NATS; one of its own is good. Default: the folder
 	// erasures in that of keys.root, where that is dir:PATH. Required otherwise,
 	// but in profile dev, where without it the log alone says what was erased.
-	Ledger string `koanf:"ledger" desc:"folder of the erasure ledger, outside of what is backed up with NATS"`
+	Ledger string `koanf:"ledger" desc:"folder of the erasure ledger, outside of what is backed up with NATS; erasures in that of keys.root where empty, if that is dir:PATH"`
 }
 
 // LedgerDir is the folder of the erasure ledger; empty where there is none.

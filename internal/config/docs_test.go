@@ -97,7 +97,7 @@ func TestBounds(t *testing.T) {
 
 // bounds are the least and the most that f can be, or have; nil where there is none.
 func bounds(t *testing.T, f Field) (lo, hi *int64) {
-	text := strings.ReplaceAll(strings.TrimSuffix(f.Bounds, " characters"), "shards - 1", "0") // of the one shard of valid
+	text := strings.ReplaceAll(strings.TrimSuffix(f.Bounds, " bytes"), "shards - 1", "0") // of the one shard of valid
 	if least, is := strings.CutPrefix(text, "at least "); is {
 		return number(t, f, least), nil
 	}

@@ -17,7 +17,7 @@ func (c *Config) Validate() error {
 	f := &faults.List{}
 	oneOf(f, "profile", c.Profile, Dev, Production)
 	oneOf(f, "log", c.Log, "debug", "info", "warn", "error")
-	f.Check(len(c.Environment) > 0 && len(c.Environment) <= 40, "environment: want a name of 1 to 40 characters")
+	f.Check(len(c.Environment) > 0 && len(c.Environment) <= 40, "environment: want a name of 1 to 40 bytes")
 	f.Check(len(c.Roles) > 0, "roles: want at least one of %s", strings.Join(AllRoles(), ", "))
 	for _, r := range c.Roles {
 		oneOf(f, "roles", r, AllRoles()...)
