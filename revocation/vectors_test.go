@@ -191,11 +191,14 @@ func makeVectors(t *testing.T) vectorFeed {
 		Position: 46, LogSeq: 9, Time: vectorNow.Add(-time.Minute).UnixMicro(), Others: []revocation.Place{{Epoch: 1_795_000_000_000_000_002, Position: 5, LogSeq: 2}}}}
 	early := revoke(acme, events.ScopeSession, "lifted-later")
 	twice := revoke(acme, events.ScopeToken, "twice")
+	forgotten, another := vectorKey("hooli", 1), vectorKey("hooli", 2)
+	unread := revoke(&another, events.ScopeKey, "k-1", func(e *revocation.Entry) { e.Expires = 0 })
 	begin, beginning := h.delta(t, revoke(acme, events.ScopeToken, "t-1"), early, twice, revoke(acme, events.ScopeSubject, "alice", cutoff(-300)),
 		revoke(newer, events.ScopeToken, "t-2", func(e *revocation.Entry) { e.Expires, e.Reason = 0, "key_compromise" }), revoke(&lost, events.ScopeToken, "x"),
 		revoke(acme, events.ScopeToken, "lifted-before"), revoke(acme, events.ScopeToken, "later", func(e *revocation.Entry) { e.Starts = at(600) }),
-		revoke(acme, events.ScopeToken, "over", func(e *revocation.Entry) { e.Expires = at(0) }))
-	h.delta(t, lift(beginning.Entries[6]))
+		revoke(acme, events.ScopeToken, "over", func(e *revocation.Entry) { e.Expires = at(0) }),
+		revoke(&forgotten, events.ScopeToken, "x"), unread)
+	h.delta(t, lift(beginning.Entries[6]), lift(beginning.Entries[9]))
 	out := vectorFeed{PublicKey: base64.StdEncoding.EncodeToString(vectorPublic), Now: vectorNow.Unix()}
 	packed, err := h.set.Snapshot(h.head, h.sum, vectorSigner)
 	if err != nil {
@@ -210,7 +213,7 @@ func makeVectors(t *testing.T) vectorFeed {
 		revoke(acme, events.ScopeGrant, "g-1"), revoke(newer, events.ScopeToken, "twice"), lift(twice)}
 	issuer := revoke(&keys[2], events.ScopeIssuer, "", cutoff(-100))
 	tenant := revoke(&keys[2], events.ScopeTenant, "", cutoff(-50), func(e *revocation.Entry) { e.Reason = "any text: für alle" })
-	for i, entries := range [][]revocation.Entry{wide, nil, {lift(early), issuer, tenant}} {
+	for i, entries := range [][]revocation.Entry{wide, nil, {lift(early), lift(unread), issuer, tenant}} {
 		b, d := h.delta(t, entries...)
 		out.Deltas = append(out.Deltas, tellDelta([]string{"revocations", "heartbeat", "lift and cut-offs"}[i], b, d))
 	}
@@ -294,6 +297,7 @@ func vectorDecisions(t *testing.T, set *revocation.Set) (out []vectorDecision) {
 		{Name: "tenant", Tenant: "globex", Claims: vectorClaims{Iss: "https://other.example", Jti: "any", Iat: ago(60)}},
 		{Name: "tenant, issued after", Tenant: "globex", Claims: vectorClaims{Jti: "any", Iat: ago(49)}},
 		{Name: "no key to read its entries", Tenant: "initech", Claims: vectorClaims{Jti: "x", Iat: ago(1)}},
+		{Name: "no key to read its entries, which are lifted", Tenant: "hooli", Claims: vectorClaims{Jti: "y", Iat: ago(1)}},
 		{Name: "of a tenant without entries", Tenant: "umbrella", Claims: vectorClaims{Jti: "x", Iat: ago(1)}},
 	} {
 		if c.Claims.Iss == "" {

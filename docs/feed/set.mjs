@@ -6,19 +6,24 @@ const claimOf = { token: "jti", session: "sid", grant: "grant_id", subject: "sub
 
 export class RevocationSet {
   #revocations = new Map(); // hash -> Map of index -> {entry, lifted}
-  #made = new Map(); // tenant -> generations that entries were made with
+  #made = new Map(); // tenant -> Map of generation -> how many entries that are not lifted were made with it
   #keys = new Map(); // tenant -> Map of generation -> Buffer
 
   /** Adds entries: in any order, and as often as they come. */
   apply(entries) {
     for (const e of entries) {
       const of = this.#revocations.get(e.hash) ?? new Map();
-      const known = of.get(e.index) ?? {};
+      const known = of.get(e.index) ?? {}, counted = counts(known);
       if (e.lift) known.lifted = true;
       else known.entry = e;
       this.#revocations.set(e.hash, of.set(e.index, known));
-      if (!e.lift) this.#made.set(e.tenant, (this.#made.get(e.tenant) ?? new Set()).add(e.generation));
+      if (known.entry) this.#count(known.entry, counts(known) - counted);
     }
+  }
+
+  #count({ tenant, generation }, by) {
+    const of = this.#made.get(tenant) ?? new Map();
+    this.#made.set(tenant, of.set(generation, (of.get(generation) ?? 0) + by));
   }
 
   /** Drops what has no effect any more, now in seconds. */
@@ -39,9 +44,9 @@ export class RevocationSet {
     }
   }
 
-  /** Reports whether a key of the tenant is missing to read its entries. */
+  /** Reports whether a key of the tenant is missing to read its entries that are not lifted. */
   lacks(tenant) {
-    return [...(this.#made.get(tenant) ?? [])].some((g) => !this.#keys.get(tenant)?.has(g));
+    return [...(this.#made.get(tenant) ?? [])].some(([g, n]) => n > 0 && !this.#keys.get(tenant)?.has(g));
   }
 
   /** Returns the revocation that revokes the claims at now, in seconds; undefined where there is none. */
@@ -59,6 +64,8 @@ export class RevocationSet {
     return best;
   }
 }
+
+const counts = ({ entry, lifted }) => (entry && !lifted ? 1 : 0);
 
 const forever = (t) => (t === 0 ? Infinity : t);
 

@@ -37,8 +37,14 @@ for (const want of v.deltas) {
   at = d;
 }
 set.setKeys(openKeys(key, bytes(v.keys), v.keys_signature).keys);
-for (const c of v.decisions) {
-  const found = set.find(c.tenant, c.claims, v.now);
-  const got = found ? "revoked" : set.lacks(c.tenant) ? "unknown" : "active";
-  deepStrictEqual([got, found?.scope, found?.reason], [c.decision, c.scope, c.reason], c.name);
+
+function decides(when) {
+  for (const c of v.decisions) {
+    const found = set.find(c.tenant, c.claims, v.now);
+    const got = found ? "revoked" : set.lacks(c.tenant) ? "unknown" : "active";
+    deepStrictEqual([got, found?.scope, found?.reason], [c.decision, c.scope, c.reason], `${c.name}, ${when}`);
+  }
 }
+decides("at first");
+set.sweep(v.now);
+decides("swept");

@@ -121,9 +121,10 @@ func (k *Keyring) feedKeyIn(got map[string][]byte, name string) (storedFeedKey, 
 	return storedFeedKey{events.FeedKey{Tenant: tenant, Generation: uint32(generation), Key: e.Key}, time.UnixMicro(e.Created)}, nil
 }
 
-// numberAt is the number of a generation that is made then: its minute, so that no
-// other key gets it, whatever backup is restored.
-func numberAt(now time.Time) uint32 { return uint32(max(now.Unix()/60, 1)) }
+// numberAt is the number of a generation that is made then, in units of four seconds:
+// no other key gets it, whatever backup is restored, and until 2084 it is below
+// events.FirstStanding.
+func numberAt(now time.Time) uint32 { return uint32(max(now.Unix()/4, 1)) }
 
 func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32, now time.Time) error {
 	e := feedEntry{Created: now.UnixMicro()}

@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -51,7 +52,7 @@ func standing(t *seal.Tenant) events.FeedKey { return t.FeedKeyFor(events.ScopeK
 func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
 	t.Parallel()
 	store, ctx := new(sealtest.Memory), t.Context()
-	now := time.Unix(60*28_000_000, 0)
+	now := time.Unix(4*428_000_000, 0)
 	k := openAt(t, store, &now)
 	_, err := k.RotateFeedKey(ctx, "acme", 1, now)
 	wantErr(t, err, seal.ErrNotFound)
@@ -59,17 +60,17 @@ func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, made := tenant.FeedKey(), time.Unix(60*29_000_000, 0)
-	if first.Generation != 28_000_000 {
+	first, made := tenant.FeedKey(), time.Unix(4*429_000_000, 0)
+	if first.Generation != 428_000_000 {
 		t.Errorf("the first is generation %d", first.Generation)
 	}
 	second, err := k.RotateFeedKey(ctx, "acme", first.Generation, made) // by the caller's clock
-	if err != nil || second.Generation != 29_000_000 || second.Key == first.Key {
+	if err != nil || second.Generation != 429_000_000 || second.Key == first.Key {
 		t.Fatalf("rotate: generation %d, %v", second.Generation, err)
 	}
 	third, err := k.RotateFeedKey(ctx, "acme", second.Generation, made)
-	if err != nil || third.Generation != 29_000_001 {
-		t.Fatalf("rotate in the same minute: generation %d, %v", third.Generation, err)
+	if err != nil || third.Generation != 429_000_001 {
+		t.Fatalf("rotate at the same time: generation %d, %v", third.Generation, err)
 	}
 	now = made.Add(time.Hour)
 	if again, err := k.RotateFeedKey(ctx, "acme", first.Generation, now); err != nil || again != third {
@@ -101,6 +102,23 @@ func TestFeedKeysRotateAndAreDestroyed(t *testing.T) {
 	all, err := k.FeedGenerations(ctx)
 	if err != nil || len(all) != 2 || all[0].Generation != second.Generation || all[1].Tenant != "acme" || !all[0].Created.Equal(made) {
 		t.Errorf("%+v %v", all, err)
+	}
+}
+
+// TestATenantMadeAnewHasOtherNumbers, however soon after the first: a key that another
+// one took the number of would be looked for under that, and not found.
+func TestATenantMadeAnewHasOtherNumbers(t *testing.T) {
+	t.Parallel()
+	now, seen := time.Unix(1_800_000_000, 0), make(map[uint32]bool)
+	for range 10 {
+		k := openAt(t, new(sealtest.Memory), &now)
+		for _, g := range generations(t, k) {
+			if seen[g] {
+				t.Errorf("generation %d again at %s", g, now)
+			}
+			seen[g] = true
+		}
+		now = now.Add(4 * time.Second)
 	}
 }
 
@@ -148,13 +166,13 @@ func TestRotatingAtOnceMakesOneKey(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			if _, err := openAt(t, store, &now).RotateFeedKey(t.Context(), "acme", 30_000_000, now); err != nil {
+			if _, err := openAt(t, store, &now).RotateFeedKey(t.Context(), "acme", 450_000_000, now); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{30_000_000, 30_000_001, standing(tenant).Generation}) {
+	if got := generations(t, openAt(t, store, &now)); !slices.Equal(got, []uint32{450_000_000, 450_000_001, standing(tenant).Generation}) {
 		t.Errorf("generations %v", got)
 	}
 }
@@ -186,16 +204,23 @@ func TestFeedKeysAreWhatTenantsHave(t *testing.T) {
 	same("at first", 4)
 	tenants = append(tenants, "umbrella")
 	same("a new tenant", 6)
-	if _, err := k.RotateFeedKey(ctx, "globex", 30_000_000, now); err != nil {
+	if _, err := k.RotateFeedKey(ctx, "globex", 450_000_000, now); err != nil {
 		t.Fatal(err)
 	}
 	same("a new generation", 7)
 	now = now.Add(seal.FeedKeyAhead)
-	if err := k.DestroyFeedKey(ctx, "globex", 30_000_000); err != nil {
+	if err := k.DestroyFeedKey(ctx, "globex", 450_000_000); err != nil {
 		t.Fatal(err)
 	}
 	same("one that is destroyed", 6)
-	store.Tamper("f.acme.30000000", []byte("not what it was"))
+	for _, name := range []string{"t.umbrella", fmt.Sprint("f.umbrella.", 450_000_000)} {
+		if err := store.Erase(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(seal.MaxCacheTTL)
+	same("one that was lost and made anew", 6)
+	store.Tamper("f.acme.450000000", []byte("not what it was"))
 	if got, err := openAt(t, store, &now).FeedKeys(ctx); err == nil {
 		t.Errorf("%d keys, and acme's is taken for destroyed", len(got))
 	}

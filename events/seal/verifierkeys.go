@@ -7,23 +7,28 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 )
 
 // readFeedKeys is the feed keys that were in the store when it was last asked, by the
-// names of their entries. What is under a name does not change as long as it is there.
+// names of their entries. What is under a name changes where a keyring goes back to an
+// older copy, which has another root of a tenant that is made anew.
 type readFeedKeys struct {
-	mu sync.Mutex
-	of map[string]events.FeedKey
+	mu    sync.Mutex
+	of    map[string]events.FeedKey
+	since time.Time // none of them was read before
 }
 
 // FeedKeys is all that verifiers look under, of every tenant. The store is asked each
-// time which there are, and for those that are new. Where one cannot be read it is an
+// time which there are, and for those that are new, and for all once Config.CacheTTL has
+// passed. Where one cannot be read it is an
 // error: a key that is left out is taken for destroyed.
 func (k *Keyring) FeedKeys(ctx context.Context) ([]events.FeedKey, error) {
 	k.feed.mu.Lock()
 	defer k.feed.mu.Unlock()
+	k.forgetFeedKeys()
 	now, fresh, err := k.knownFeedKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -39,6 +44,13 @@ func (k *Keyring) FeedKeys(ctx context.Context) ([]events.FeedKey, error) {
 	}
 	k.feed.of = now
 	return slices.Collect(maps.Values(now)), nil
+}
+
+// forgetFeedKeys drops what was read as long ago as tenants are cached.
+func (k *Keyring) forgetFeedKeys() {
+	if now := k.now(); now.Sub(k.feed.since) >= k.tenants.ttl {
+		k.feed.of, k.feed.since = nil, now
+	}
 }
 
 // knownFeedKeys is those that are there and were read before, and the names of the

@@ -37,7 +37,7 @@ func (a *app) watchFeedKeys(k *feedkey.Keeper) {
 	m.count("feed_keys_failures_total", "Times that what was due of feed keys could not be done; it is tried again.", func() float64 { return float64(k.Status().Failures) })
 	m.gauge("feed_keys", "Feed keys that are there; 0 where another process looks after them, as for all below.", func() float64 { return float64(k.Status().Keys) })
 	m.gauge("feed_keys_retired", "Of them, those that nothing is hashed under any more, and that something which lives was.", func() float64 { return float64(k.Status().Retired) })
-	m.gauge("feed_keys_lost", "Feed keys that are not there, though something lives that was hashed under them: tokens of their tenants are unknown.", func() float64 { return float64(k.Status().Lost) })
+	m.gauge("feed_keys_lost", "Feed keys that are not there, though something that was hashed under them has not expired: tokens of their tenants are unknown, unless all of it is lifted.", func() float64 { return float64(k.Status().Lost) })
 	m.gauge("feed_key_oldest_seconds", "When the oldest feed key was made, in seconds since 1970.", func() float64 {
 		if oldest := k.Status().Oldest; !oldest.IsZero() {
 			return float64(oldest.Unix())

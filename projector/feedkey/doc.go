@@ -24,7 +24,9 @@
 //   - It is destroyed then, without anybody's doing, and its bytes are overwritten: no
 //     hash in the log that was made with it can be compared with a guess.
 //   - A lift keeps no generation.
-//   - [Status.Lost] counts keys that are not there, and that verifiers need.
+//   - [Status.Lost] counts keys that are not there, and that verifiers need: one that
+//     does not rotate until what it made has expired or is lifted, another one until
+//     it has expired, lifted or not.
 //   - One that is back, with a restored keyring, is destroyed again in the first turn in
 //     which what is written above is true.
 //   - A keeper that is killed at any point leaves nothing half. Several at once do no
@@ -35,7 +37,7 @@
 // A turn reads what the logs have since the one before it, and the names and ages of
 // all feed keys; the first reads the control lanes from their beginning. It keeps a
 // time for each generation that the logs speak of, and for each revocation under one
-// that does not rotate.
+// that does not rotate until it is lifted or expires.
 //
 // # Errors
 //

@@ -21,7 +21,7 @@ type Status struct {
 	AtWork  bool      // whether it holds the lock and has looked; else the four below are zero
 	Keys    int       // generations that are there
 	Retired int       // of them, those that nothing is hashed under any more
-	Lost    int       // keys that are not there, and that something lives of: verifiers know nothing of their tenants' tokens
+	Lost    int       // keys that are not there, and that something lives of: verifiers know nothing of their tenants' tokens, where not all of it is lifted
 	Oldest  time.Time // when the oldest was made
 
 	Made, Destroyed, Failures uint64 // since the start; failures are turns

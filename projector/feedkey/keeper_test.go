@@ -311,7 +311,7 @@ func TestAKeyIsMadeByTheKeepersClock(t *testing.T) {
 	k.cfg.Keyring = h.keyringAt(func() time.Time { return h.now().Add(1000 * day) })
 	h.revoke("acme", "a", time.Hour)
 	second := h.retire(k)
-	if made := time.Unix(int64(second)*60, 0); made.After(h.now()) {
+	if made := time.Unix(int64(second)*4, 0); made.After(h.now()) {
 		t.Errorf("made at %s", made)
 	}
 	if got := h.revoke("acme", "b", time.Hour).Revocation.FeedKey; got != second {

@@ -22,7 +22,7 @@ type lives struct {
 type livesOf struct {
 	log      *stream.Log
 	last     stream.LogMessage   // that was read, without its data
-	standing map[uint64]standing // by index, while they are not lifted
+	standing map[uint64]standing // by index, while they are neither lifted nor known to have expired
 }
 
 // standing is a revocation under a feed key that does not rotate.
@@ -120,7 +120,8 @@ func (l *lives) take(of *livesOf, data []byte) error {
 	return nil
 }
 
-// note notes an entry. A lift needs no key, and nor does what it lifts.
+// note notes an entry. A lift needs no key, and nor does what it lifts: of a key that
+// rotates that is left out, as which entries it made is not kept in mind.
 func (l *lives) note(of *livesOf, e *revocation.Entry) {
 	until := e.Expires
 	if until == 0 {
@@ -136,7 +137,8 @@ func (l *lives) note(of *livesOf, e *revocation.Entry) {
 	}
 }
 
-// lost is how many keys are not among all that something lives of.
+// lost is how many keys are not among all that something lives of. What is under one that
+// does not rotate is dropped when it has expired.
 func (l *lives) lost(all []events.FeedKey, now time.Time) int {
 	lost, at := make(map[revocation.KeyID]bool), events.TimestampOf(now)
 	for id, until := range l.until {
@@ -145,10 +147,12 @@ func (l *lives) lost(all []events.FeedKey, now time.Time) int {
 		}
 	}
 	for _, of := range l.logs {
-		for _, s := range of.standing {
-			if s.until > at {
-				lost[s.key] = true
+		for index, s := range of.standing {
+			if s.until <= at {
+				delete(of.standing, index)
+				continue
 			}
+			lost[s.key] = true
 		}
 	}
 	for _, k := range all {

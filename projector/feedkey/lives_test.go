@@ -3,6 +3,7 @@ package feedkey
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/rescindhq/rescind/events"
 	"github.com/rescindhq/rescind/events/stream"
@@ -26,6 +27,18 @@ func history(t *testing.T, generations ...uint32) *stream.Log {
 		t.Fatal(err)
 	}
 	return opened
+}
+
+// TestALogThatGoesOn is not read again.
+func TestALogThatGoesOn(t *testing.T) {
+	t.Parallel()
+	l := newLives([]*stream.Log{history(t, 1, 2, 3)})
+	for _, want := range []int{3, 0} {
+		clear(l.until)
+		if err := l.catchUp(t.Context()); err != nil || len(l.until) != want {
+			t.Errorf("%d generations were read, want %d: %v", len(l.until), want, err)
+		}
+	}
 }
 
 // TestALogThatWentBack to an older copy and goes on in another way is read anew, be it
@@ -53,5 +66,21 @@ func TestALogThatWentBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhatHasExpiredIsDropped of what is under keys that do not rotate, as everything that
+// such a key makes is kept in mind.
+func TestWhatHasExpiredIsDropped(t *testing.T) {
+	t.Parallel()
+	l, now := newLives([]*stream.Log{nil}), time.Now()
+	for n := range uint64(3) {
+		l.note(l.logs[0], &revocation.Entry{Index: n, Expires: events.TimestampOf(now.Add(time.Duration(n) * time.Hour)), Key: revocation.KeyID{Tenant: feedtest.Tenant, Generation: events.FirstStanding}})
+	}
+	for after, want := range []int{2, 1, 0} {
+		lost := l.lost(nil, now.Add(time.Duration(after)*time.Hour))
+		if kept := len(l.logs[0].standing); kept != want || lost != min(want, 1) {
+			t.Errorf("after %d h: %d are kept, want %d, and %d keys are lost", after, kept, want, lost)
+		}
 	}
 }

@@ -108,7 +108,8 @@
 // whoever has a stolen key goes on signing with it. A lift carries the hash and
 // reference that it names, and lasts as long as the revocation could: until the
 // exp that it repeats, but not before MaxLifetime has passed, plus Skew; or, where
-// it repeats none, for ever.
+// it repeats none, for ever. That of a key repeats one in the name of our own
+// services only.
 //
 // # Errors
 //

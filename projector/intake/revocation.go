@@ -75,7 +75,8 @@ func latest(a, b time.Time) time.Time {
 }
 
 // lift is what a lift tells verifiers: what it lifts, as the attributes name
-// it, for as long as what it lifts can last.
+// it, for as long as what it lifts can last. A key's revocation has no end but one
+// that our own services know: by anybody else's word its lift could end before it.
 func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *events.Refusal) {
 	d := &c.event.Data
 	hash, err := events.ParseRef(d.Attributes["hash"])
@@ -95,7 +96,7 @@ func (l *lane) lift(c *candidate, received time.Time) (*events.Revocation, *even
 		return nil, malformed("data.attributes.scope: not a scope")
 	}
 	r := &events.Revocation{Scope: scope, Hash: hash, Lifts: lifts, LiftsIndex: position, Expires: events.MaxTimestamp}
-	if d.Expires != 0 {
+	if d.Expires != 0 && (scope != events.ScopeKey || events.OwnSource(c.event.Source)) {
 		lifetime := events.Timestamp(l.cfg.MaxLifetime.Milliseconds())
 		r.Expires = max(d.Expires, events.TimestampOf(latest(c.event.Time, received))+lifetime) + events.Timestamp(l.cfg.Skew.Milliseconds())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/rescindhq/rescind/events"
+	"github.com/rescindhq/rescind/events/stream"
 )
 
 // TestRevocationTellsVerifiers publishes a revocation of each scope and reads
@@ -178,16 +179,23 @@ func TestLiftNamesWhatItLifts(t *testing.T) {
 	under := map[string]string{"feed_key": "7"}
 	far := events.TimestampOf(now.Add(100 * time.Hour))
 	r.publish(lift("for ever", 0, events.ScopeToken, under), lift("until", far, events.ScopeToken, under), lift("soon", events.TimestampOf(now), events.ScopeToken, under),
-		lift("key", 0, events.ScopeKey, under), lift("suspended key", far, events.ScopeKey, under), lift("key of no generation", far, events.ScopeKey, nil))
+		lift("key", 0, events.ScopeKey, under), lift("key by anybody's word", far, events.ScopeKey, under))
+	for _, own := range []events.Event{lift("suspended key", far, events.ScopeKey, under), lift("key of no generation", far, events.ScopeKey, nil)} {
+		own.Source = "rescind:api"
+		b, err := events.MarshalEvent(&own)
+		r.check(err)
+		r.send(stream.ServiceSubject(own.Tenant, own.Type), events.ContentTypeEvent, b)
+	}
 	r.drained()
 	facts := r.facts()
 	for id, want := range map[string]*events.Revocation{
-		"for ever":             {Scope: events.ScopeToken, FeedKey: 7, Expires: events.MaxTimestamp},
-		"until":                {Scope: events.ScopeToken, FeedKey: 7, Expires: far + 60_000},
-		"soon":                 {Scope: events.ScopeToken, FeedKey: 7, Expires: events.TimestampOf(now.Add(24*time.Hour + time.Minute))},
-		"key":                  {Scope: events.ScopeKey, FeedKey: 7, Expires: events.MaxTimestamp},
-		"suspended key":        {Scope: events.ScopeKey, FeedKey: 7, Expires: far + 60_000},
-		"key of no generation": {Scope: events.ScopeKey, FeedKey: tenant.FeedKeyFor(events.ScopeKey, 0).Generation, Expires: far + 60_000},
+		"for ever":              {Scope: events.ScopeToken, FeedKey: 7, Expires: events.MaxTimestamp},
+		"until":                 {Scope: events.ScopeToken, FeedKey: 7, Expires: far + 60_000},
+		"soon":                  {Scope: events.ScopeToken, FeedKey: 7, Expires: events.TimestampOf(now.Add(24*time.Hour + time.Minute))},
+		"key":                   {Scope: events.ScopeKey, FeedKey: 7, Expires: events.MaxTimestamp},
+		"key by anybody's word": {Scope: events.ScopeKey, FeedKey: 7, Expires: events.MaxTimestamp},
+		"suspended key":         {Scope: events.ScopeKey, FeedKey: 7, Expires: far + 60_000},
+		"key of no generation":  {Scope: events.ScopeKey, FeedKey: tenant.FeedKeyFor(events.ScopeKey, 0).Generation, Expires: far + 60_000},
 	} {
 		want.Hash, want.Lifts, want.LiftsIndex = revocation.Revocation.Hash, revocation.Ref(), 41
 		if d := cmp.Diff(want, facts[id].Revocation); d != "" {

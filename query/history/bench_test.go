@@ -59,7 +59,7 @@ func (p *past) fill(n int) {
 			id := fmt.Sprint("n", at+i)
 			r := &events.Record{Version: events.RecordVersion, Source: "https://id.example", ID: id, Tenant: "acme", Environment: lanetest.Environment, Type: events.TokenRevoked,
 				Time: time.Now().UnixMicro(), Received: time.Now().UnixMicro(), Issuer: issuer, Actor: "ops", Reason: "logout", TokenRef: key.Hash(events.ScopeGrant, issuer, id),
-				Revocation: &events.Revocation{Scope: events.ScopeToken, Hash: key.Hash(events.ScopeToken, issuer, id), Expires: events.TimestampOf(time.Now().Add(time.Hour)), FeedKey: 1}}
+				Revocation: &events.Revocation{Scope: events.ScopeToken, Hash: key.Hash(events.ScopeToken, issuer, id), Expires: events.TimestampOf(time.Now().Add(time.Hour)), FeedKey: key.Generation}}
 			data, err := r.Marshal()
 			if err != nil {
 				p.T.Fatal(err)

@@ -13,12 +13,13 @@
 //   - It depends on the log and the feed keys alone: not on what this process
 //     saw, nor on when it started.
 //   - Where an entry of the tenant was made with a feed key that was destroyed
-//     since (projector/feedkey), and had not expired at the moment, a token is
-//     never called active: it is unknown, for cause cold, or revoked where another
-//     entry says so.
+//     since (projector/feedkey), and had neither expired nor been lifted at the
+//     moment, a token is never called active: it is unknown, for cause cold, or
+//     revoked where another entry says so. Of more than 65,536 such entries the lifts
+//     of the others are not seen.
 //   - A position that the log has not reached is an error, not an answer.
-//   - Memory is bounded by the entries that stand under the claims' own hashes,
-//     and as many passes go on at once as Config.AtOnce says.
+//   - Memory is bounded by the entries that stand under the claims' own hashes and
+//     65,536 others, and as many passes go on at once as Config.AtOnce says.
 //
 // # Shapes and units
 //

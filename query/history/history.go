@@ -111,13 +111,14 @@ func (h *History) decide(ctx context.Context, c revocation.Claims, at Moment) (r
 			return revocation.Decision{}, at, err
 		}
 	}
-	p := &pass{claims: &c, at: at, set: revocation.NewSet(len(h.cfg.Logs))}
+	p := &pass{claims: &c, at: at, set: revocation.NewSet(len(h.cfg.Logs)), unread: make(map[place]revocation.Entry)}
 	if err := h.keys(ctx, p); err != nil {
 		return revocation.Decision{}, at, err
 	}
 	if err := p.read(ctx, log); err != nil {
 		return revocation.Decision{}, at, err
 	}
+	p.applyUnread()
 	d := p.set.Decide(&c, at.Time)
 	if d.Position = p.position; at.Position != nil {
 		d.Position = *at.Position
@@ -156,9 +157,19 @@ type pass struct {
 	hashes []events.Ref // what stands under the claims, under every key that is held
 	set    *revocation.Set
 
-	unread   uint32 // generation of a key that is gone, of the last entry that was applied for it
-	position uint64 // index of the last record read
+	unread   map[place]revocation.Entry // made with a key that is gone, and neither expired nor lifted
+	position uint64                     // index of the last record read
 }
+
+// place is what a lift names.
+type place struct {
+	hash  events.Ref
+	index uint64
+}
+
+// maxUnread bounds what one pass keeps of entries that it cannot read. Of those beyond
+// it, lifts are not seen: nothing is called active.
+const maxUnread = 1 << 16
 
 func (p *pass) holds(generation uint32) bool {
 	for i := range p.held {
@@ -254,14 +265,34 @@ func (p *pass) record(index uint64, data []byte) error {
 	if err != nil || !ok {
 		return nil // what cannot be enforced was not
 	}
-	unreadable := !e.Lift && r.Tenant == p.claims.Tenant && !p.holds(e.Key.Generation) && !e.Expired(p.at.Time)
-	if unreadable && !p.isOf(e.Hash) {
-		unreadable, p.unread = p.unread != e.Key.Generation, e.Key.Generation // one of a generation is enough
-	}
-	if p.isOf(e.Hash) || unreadable {
+	if p.isOf(e.Hash) {
 		p.set.Apply(e)
+	} else {
+		p.note(e)
 	}
 	return nil
+}
+
+// note keeps in mind what of the tenant cannot be read, until it is lifted.
+func (p *pass) note(e revocation.Entry) {
+	at := place{e.Hash, e.Index}
+	switch {
+	case e.Lift:
+		delete(p.unread, at)
+	case e.Key.Tenant != p.claims.Tenant || p.holds(e.Key.Generation) || e.Expired(p.at.Time):
+	case len(p.unread) < maxUnread:
+		p.unread[at] = e
+	default:
+		p.unread[place{}] = e // which no lift names
+	}
+}
+
+// applyUnread has the set know that something cannot be read: one entry is enough.
+func (p *pass) applyUnread() {
+	for _, e := range p.unread {
+		p.set.Apply(e)
+		return
+	}
 }
 
 func (p *pass) isOf(hash events.Ref) bool {

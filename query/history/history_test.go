@@ -397,6 +397,15 @@ func TestWithoutTheKeyThePastIsUnknown(t *testing.T) {
 	p.open(later)
 	expect("before the rotation", before, c, revocation.Unknown)
 	expect("after, of what the new key says", after, c, revocation.Revoked)
-	expect("after, of another", after, revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "j-3"}, revocation.Unknown)
+	another := revocation.Claims{Tenant: "acme", Issuer: issuer, TokenID: "j-3"}
+	expect("after, of another", after, another, revocation.Unknown)
+	for i, l := range p.entries { // all that the first key made
+		if v := l.record.Revocation; v != nil && v.FeedKey == first {
+			p.Publish(p.lift(fmt.Sprint("lifted-", i), &l))
+		}
+	}
+	p.settle()
+	expect("what is lifted needs no key", p.entries[len(p.entries)-1].index, another, revocation.Active)
+	expect("before it was lifted", after, another, revocation.Unknown)
 	expect("of another tenant", after, revocation.Claims{Tenant: "umbrella", Issuer: issuer, TokenID: "j-3"}, revocation.Active)
 }
