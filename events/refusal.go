@@ -64,9 +64,6 @@ func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	return r
 }
 
-// Repeats reports whether s, which is to be shown of ev, holds a personal value of it.
-func (ev *Event) Repeats(s string) bool { return mentions(s, ev.values(nil).all) }
-
 // withheld stands for what a refusal may not repeat.
 const withheld = "[withheld]"
 
