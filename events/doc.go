@@ -37,7 +37,7 @@
 //     client_id, kid, alg and outcome, which are not looked into, as whoever is
 //     called as a word in one could not be revoked; and actor, who is "subject" in
 //     the record where it is the person, whatever the capital letters, and "[withheld]"
-//     where it is named by one of those addresses. What is escaped as in a URL is
+//     where it is named by one of those addresses. What is escaped as in a URL, once or twice, is
 //     looked for too, and an address with an @ in capital and small letters. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
 //     about them are refused. Nor is a sub or the like that is a standard scope, a

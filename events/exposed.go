@@ -1,6 +1,7 @@
 package events
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,10 +167,24 @@ func (d *Data) inClear(yield func(kept) bool) {
 // mentions reports whether one of values stands in s, alone or between what is
 // neither letter nor digit, as it is or escaped as in a URL.
 func mentions(s string, values []string) bool {
-	if mentionsPlain(s, values) {
-		return true
+	for text := range readings(s) {
+		if mentionsPlain(text, values) {
+			return true
+		}
 	}
-	return strings.IndexByte(s, '%') >= 0 && mentionsPlain(percentDecoded(s), values)
+	return false
+}
+
+// readings yields s, and s without what is escaped in it as in a URL, once and twice.
+func readings(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for escaped, depth := true, 0; escaped && depth < 3; depth++ {
+			if !yield(s) {
+				return
+			}
+			s, escaped = percentDecoded(s)
+		}
+	}
 }
 
 // mentionsPlain is mentions of what is not escaped. Of addresses with an @, capital
@@ -207,20 +222,24 @@ func standsIn(s, v string) bool {
 	}
 }
 
-// percentDecoded is s without what is escaped in it as in a URL. What is no escape
-// stands for itself.
-func percentDecoded(s string) string {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
+// percentDecoded is s without what is escaped in it as in a URL, and whether anything
+// is. What is no escape stands for itself.
+func percentDecoded(s string) (decoded string, escaped bool) {
+	at := strings.IndexByte(s, '%')
+	if at < 0 {
+		return s, false
+	}
+	b := append(make([]byte, 0, len(s)), s[:at]...)
+	for i := at; i < len(s); i++ {
 		c := s[i]
 		if c == '%' && i+2 < len(s) {
 			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				c, i = byte(n), i+2
+				c, i, escaped = byte(n), i+2, true
 			}
 		}
 		b = append(b, c)
 	}
-	return string(b)
+	return string(b), escaped
 }
 
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

@@ -435,6 +435,7 @@ func TestLeaksInOtherLetters(t *testing.T) {
 	for name, text := range map[string]string{
 		"capitals": "user Alice@EXAMPLE.org", "escaped": "/users/alice%40example.org/orders", "escaped capitals": "mailto:Alice%40Example.org",
 		"all escaped": "%61lice%40example%2Eorg", "beside a percent sign": "100% of alice%40example.org", "between spaces": "\u00a0alice@example.org ",
+		"escaped twice": "/users/alice%2540example.org",
 	} {
 		for place, put := range members() {
 			ev := wantIssued()

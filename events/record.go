@@ -183,6 +183,28 @@ func (d *Data) actor() string {
 	}
 }
 
+// MayName reports whether actor may be the person who is subject to an issuer, or hold
+// their name: as the record of what they do to that person would not say who they are,
+// or would not if actor were written in other capital letters.
+func MayName(actor, subject string) bool {
+	name, person := folded(strings.TrimSpace(actor)), folded(strings.TrimSpace(subject))
+	if name == person || person == "" { // whom white space names, nobody can tell
+		return true
+	}
+	if len(subject) < minExposed {
+		return false
+	}
+	for s := range readings(name) {
+		if standsIn(folded(s), person) {
+			return true
+		}
+	}
+	return false
+}
+
+// folded is s with one letter for all that strings.EqualFold takes for the same.
+func folded(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
 // Ref is the identity of the event that r records.
 func (r *Record) Ref() Ref { return EventRef(r.Tenant, r.Source, r.ID) }
 
