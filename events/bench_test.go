@@ -136,7 +136,7 @@ func BenchmarkValidateAddresses(b *testing.B) {
 	ev := workloadEvents()[0]
 	list := make([]any, 64)
 	for i := range list {
-		list[i] = "a@" + strings.Repeat("aa@", 60+i) + "a"
+		list[i] = "a@" + strings.Repeat("aa@", 310+i%20) + "a"
 	}
 	ev.Data.Personal, ev.Data.Attributes = map[string]any{"list": list}, map[string]string{}
 	for i := range 32 {
