@@ -1,6 +1,8 @@
 package events_test
 
 import (
+	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -126,6 +128,26 @@ func BenchmarkValidate(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkValidateAddresses is an event that is made to be dear: addresses among
+// its claims that nearly stand in its attributes.
+func BenchmarkValidateAddresses(b *testing.B) {
+	ev := workloadEvents()[0]
+	list := make([]any, 64)
+	for i := range list {
+		list[i] = "a@" + strings.Repeat("aa@", 310+i%20) + "a"
+	}
+	ev.Data.Personal, ev.Data.Attributes = map[string]any{"list": list}, map[string]string{}
+	for i := range 32 {
+		ev.Data.Attributes[fmt.Sprint("n", i)] = "x" + strings.Repeat("aa@", 340) + "%"
+	}
+	policy := events.Policy{Environment: "dev", RequireEnvironment: true}
+	for b.Loop() {
+		if r := policy.Validate(&ev, start.Add(time.Hour)); r != nil {
+			b.Fatal(r)
+		}
+	}
 }
 
 func BenchmarkCanonical(b *testing.B) {

@@ -16,8 +16,8 @@
 // # Guarantees
 //
 //   - One type decides one [Lane]; an unknown type decides none and is refused.
-//   - [Decode] judges each event of a message for itself: a faulty event
-//     yields a [Refusal], and the valid ones beside it are returned.
+//   - [Decode] judges each event of a message that it reads (see Errors) for itself: a
+//     faulty event yields a [Refusal], and the valid ones beside it are returned.
 //   - A record, a batch and a personal part have exactly one encoding each (RFC
 //     8949 section 4.2, core deterministic). Nothing else is decoded. The Merkle
 //     leaf is SHA-256(0x00 || encoding).
@@ -36,8 +36,8 @@
 //     the publisher's to choose; what names services: source, rescindenv, iss,
 //     client_id, kid, alg and outcome, which are not looked into, as whoever is
 //     called as a word in one could not be revoked; and actor, who is "subject" in
-//     the record where it is the person, whatever the capital letters, and "[withheld]"
-//     where it is named by one of those addresses. What is escaped as in a URL is
+//     the record where it is the person, and "[withheld]" where it is named by one of
+//     those addresses, or as the person but for capital letters. What is escaped as in a URL, once or twice, is
 //     looked for too, and an address with an @ in capital and small letters. Other texts of personal{} and user_agent
 //     are not looked for: whoever may choose theirs would choose which events
 //     about them are refused. Nor is a sub or the like that is a standard scope, a

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func refuseExposed(name string) *Refusal {
 	return refuse(ReasonExposed, "%.80s repeats a personal value: it is kept in clear", name)
 }
 
-// personalValues is what an event may not repeat in clear.
+// personalValues is what an event may not repeat in clear, as [sought].
 type personalValues struct {
 	all     []string
 	persons int // how many of them, the first ones, its id may not be made of either
@@ -49,16 +50,13 @@ func (v *personalValues) person() []string { return v.all[:v.persons] }
 // values is the personal values of ev, in room as far as it goes.
 func (ev *Event) values(room []string) personalValues {
 	d := &ev.Data
-	all := room
-	if !strings.HasPrefix(d.IP, "127.") { // the machine itself is nobody's
-		all = append(all, d.IP)
-	}
-	if d.Subject != d.ClientID { // a client's own token names no person
-		all = append(all, d.Subject)
+	all := append(room, d.address())
+	if !alike(d.Subject, d.ClientID) { // a client's own token names no person
+		all = append(all, sought(d.Subject))
 	}
 	all = d.addresses(all)
 	persons := len(all)
-	all = append(all, d.TokenID, d.SessionID, d.GrantID)
+	all = append(all, sought(d.TokenID), sought(d.SessionID), sought(d.GrantID))
 	own := OwnSource(ev.Source)
 	for i, v := range all {
 		if commonWords[v] || own && ownWords[v] {
@@ -68,12 +66,34 @@ func (ev *Event) values(room []string) personalValues {
 	return personalValues{all, persons}
 }
 
+// address is the ip of d, unless it is the machine itself, which is nobody's.
+func (d *Data) address() string {
+	if strings.HasPrefix(d.IP, "127.") {
+		return ""
+	}
+	return sought(d.IP)
+}
+
+// sought is v as it is looked for. Of addresses with an @, capital letters and small
+// ones are the same.
+func sought(v string) string {
+	if strings.IndexByte(v, '@') < 0 {
+		return v
+	}
+	return strings.ToLower(v)
+}
+
+// alike reports whether a and b are one name.
+func alike(a, b string) bool {
+	return a == b || strings.IndexByte(a, '@') >= 0 && strings.EqualFold(a, b)
+}
+
 // maxAddresses is how many addresses of an event are looked for, the first in
 // order: who puts in many wants us to look for each.
 const maxAddresses = 64
 
 // addresses appends what personal claims of d tell a person by wherever it
-// stands. A name, a title or a user agent is none: whoever may choose theirs
+// stands, as [sought]. A name, a title or a user agent is none: whoever may choose theirs
 // would choose what their events are refused for.
 func (d *Data) addresses(to []string) []string {
 	if len(d.Personal) == 0 {
@@ -81,7 +101,7 @@ func (d *Data) addresses(to []string) []string {
 	}
 	before := len(to)
 	to = appendAddresses(to, d.Personal)
-	found := slices.DeleteFunc(to[before:], func(s string) bool { return s == d.ClientID }) // a client's own
+	found := slices.DeleteFunc(to[before:], func(s string) bool { return alike(s, d.ClientID) }) // a client's own
 	if len(found) > maxAddresses {
 		slices.Sort(found)
 		found = found[:maxAddresses]
@@ -93,7 +113,7 @@ func appendAddresses(to []string, v any) []string {
 	switch v := v.(type) {
 	case string:
 		if isAddress(v) {
-			return append(to, v)
+			return append(to, sought(v))
 		}
 	case map[string]any:
 		for _, child := range v {
@@ -163,36 +183,61 @@ func (d *Data) inClear(yield func(kept) bool) {
 	_ = yield(kept{"data.scope", "", d.Scope}) && yield(kept{"data.reason", "", d.Reason}) && yield(kept{"data.ticket", "", d.Ticket})
 }
 
-// mentions reports whether one of values stands in s, alone or between what is
-// neither letter nor digit, as it is or escaped as in a URL.
+// mentions reports whether one of values, as they are [sought], stands in s, alone or
+// between what is neither letter nor digit, as it is or escaped as in a URL.
 func mentions(s string, values []string) bool {
-	if mentionsPlain(s, values) {
-		return true
+	if strings.IndexByte(s, '%') < 0 { // as nearly every text
+		return mentionsPlain(s, values)
 	}
-	return strings.IndexByte(s, '%') >= 0 && mentionsPlain(percentDecoded(s), values)
-}
-
-// mentionsPlain is mentions of what is not escaped. Of addresses with an @, capital
-// letters and small ones are the same.
-func mentionsPlain(s string, values []string) bool {
-	lower := ""
-	if strings.IndexByte(s, '@') >= 0 {
-		lower = strings.ToLower(s)
-	}
-	for _, v := range values {
-		if len(v) < minExposed || len(v) > len(s) {
-			continue
-		}
-		if standsIn(s, v) || lower != "" && strings.IndexByte(v, '@') >= 0 && standsIn(lower, strings.ToLower(v)) {
+	for text := range readings(s) {
+		if mentionsPlain(text, values) {
 			return true
 		}
 	}
 	return false
 }
 
+// readings yields s, and s without what is escaped in it as in a URL, once and twice.
+func readings(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for escaped, depth := true, 0; escaped && depth < 3; depth++ {
+			if !yield(s) {
+				return
+			}
+			s, escaped = percentDecoded(s)
+		}
+	}
+}
+
+// mentionsPlain is mentions of what is not escaped.
+func mentionsPlain(s string, values []string) bool {
+	lower, at := s, strings.IndexByte(s, '@') >= 0
+	if at {
+		lower = strings.ToLower(s)
+	}
+	for _, v := range values {
+		if len(v) < minExposed {
+			continue
+		}
+		in := s
+		if at && strings.IndexByte(v, '@') >= 0 {
+			in = lower
+		}
+		if len(v) <= len(in) && standsIn(in, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxInWords is how often a value may stand within the words of one text. What holds it
+// more often is taken to mean it: to go on would cost who looks, not who wrote.
+const maxInWords = 32
+
 // standsIn reports whether v stands in s, no part of a word.
 func standsIn(s, v string) bool {
-	for from := 0; ; {
+	from := 0
+	for range maxInWords {
 		i := strings.Index(s[from:], v)
 		if i < 0 {
 			return false
@@ -205,22 +250,27 @@ func standsIn(s, v string) bool {
 		}
 		from = start + 1
 	}
+	return true
 }
 
-// percentDecoded is s without what is escaped in it as in a URL. What is no escape
-// stands for itself.
-func percentDecoded(s string) string {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
+// percentDecoded is s without what is escaped in it as in a URL, and whether anything
+// is. What is no escape stands for itself.
+func percentDecoded(s string) (decoded string, escaped bool) {
+	at := strings.IndexByte(s, '%')
+	if at < 0 {
+		return s, false
+	}
+	b := append(make([]byte, 0, len(s)), s[:at]...)
+	for i := at; i < len(s); i++ {
 		c := s[i]
 		if c == '%' && i+2 < len(s) {
 			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				c, i = byte(n), i+2
+				c, i, escaped = byte(n), i+2, true
 			}
 		}
 		b = append(b, c)
 	}
-	return string(b)
+	return string(b), escaped
 }
 
 func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

@@ -343,6 +343,33 @@ func TestWhoActs(t *testing.T) {
 	}
 }
 
+// TestWhoActsOnWhomTheyAreLike: sub tells capital letters from small ones, and the log
+// says of nobody else that they acted on themself; nor is the machine the person.
+func TestWhoActsOnWhomTheyAreLike(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ subject, ip, actor, want string }{
+		{"bob", "", "Bob", ActorWithheld}, {"bob", "", "bob", ActorSubject}, {"bob", "", " bob", ActorSubject},
+		{"Al@x.org", "", "al@X.org", ActorSubject}, {"a@b.c", "", "A@b.c", ActorSubject},
+		{"bob", "127.0.0.1", "cron@127.0.0.1", "cron@127.0.0.1"}, {"bob", "10.0.0.1", "cron@10.0.0.1", ActorSubject},
+	} {
+		ev := wantIssued()
+		ev.Data.Subject, ev.Data.IP, ev.Data.Actor = c.subject, c.ip, c.actor
+		if got := NewRecord(&ev, "dev", now).Actor; got != c.want {
+			t.Errorf("%q on %q at %q: %q, want %q", c.actor, c.subject, c.ip, got, c.want)
+		}
+	}
+}
+
+// TestRepeatedWithinWords: what is repeated beyond measure is found without looking on.
+func TestRepeatedWithinWords(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]Reason{maxInWords - 1: "", maxInWords: ReasonExposed} {
+		ev := wantIssued()
+		ev.Data.Subject, ev.Data.Attributes = "user-112233", map[string]string{"a": strings.Repeat("user-112233x", n)}
+		wantReason(t, fmt.Sprint(n), validate(ev), want)
+	}
+}
+
 func FuzzOffends(f *testing.F) {
 	f.Add(rawJWT, "x")
 	f.Add("4111 1111 1111 1111", "\"")
@@ -404,6 +431,13 @@ func TestGoodEventsPass(t *testing.T) {
 			ev.Data.ClientID, ev.Data.Subject, ev.Data.Audience = client, client, Audience{client}
 			ev.Data.Personal = map[string]any{"azp": client, "email": client}
 		},
+		"a client's own address in other letters": func(ev *Event) {
+			ev.Data.ClientID, ev.Data.Subject, ev.Data.Audience = "Svc@Example.org", "svc@example.org", Audience{"SVC@example.org"}
+			ev.Data.Personal = map[string]any{"azp": "svc@Example.org"}
+		},
+		"zeros": func(ev *Event) {
+			ev.Data.Subject, ev.Data.Attributes = "000000", map[string]string{"trace": strings.Repeat("0", 32)}
+		},
 		"this machine": func(ev *Event) {
 			ev.Data.IP, ev.Data.Audience = "127.0.0.1", Audience{"http://127.0.0.1:8080"}
 		},
@@ -435,6 +469,7 @@ func TestLeaksInOtherLetters(t *testing.T) {
 	for name, text := range map[string]string{
 		"capitals": "user Alice@EXAMPLE.org", "escaped": "/users/alice%40example.org/orders", "escaped capitals": "mailto:Alice%40Example.org",
 		"all escaped": "%61lice%40example%2Eorg", "beside a percent sign": "100% of alice%40example.org", "between spaces": "\u00a0alice@example.org ",
+		"escaped twice": "/users/alice%2540example.org",
 	} {
 		for place, put := range members() {
 			ev := wantIssued()
@@ -455,7 +490,7 @@ func TestLeaksInOtherLetters(t *testing.T) {
 		}
 	}
 	for actor, want := range map[string]string{
-		"User-112233": ActorSubject, " user-112233 ": ActorSubject, "USER-112233\u00a0": ActorSubject, " ": " ", "user%2D112233": ActorSubject, "user-1122334": "user-1122334",
+		"User-112233": ActorWithheld, " user-112233 ": ActorSubject, "USER-112233\u00a0": ActorWithheld, " ": " ", "user%2D112233": ActorSubject, "user-1122334": "user-1122334",
 	} {
 		ev := wantIssued()
 		ev.Data.Subject, ev.Data.Actor = "user-112233", actor

@@ -134,8 +134,8 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // the record does not name them.
 const ActorSubject = "subject"
 
-// ActorWithheld stands for an actor named by an address that stands among the
-// personal claims, whose that may be: the person's or another's.
+// ActorWithheld stands for an actor who is called as the person but for capital letters,
+// or by an address that stands among the personal claims: the person or another.
 const ActorWithheld = "[withheld]"
 
 // NewRecord is the record of ev, received at the given time, without what
@@ -170,18 +170,42 @@ func (r *Record) Set(ev *Event, environment string, received time.Time) {
 }
 
 // actor is who acts as a record may say it: not by what names the person that d
-// is about, or an address of theirs.
+// is about, or an address of theirs. Who is called as the person but for capital letters
+// may be somebody else.
 func (d *Data) actor() string {
 	var room [16]string
+	name := strings.TrimSpace(d.Actor)
 	switch {
-	case d.Subject != "" && strings.EqualFold(strings.TrimSpace(d.Actor), d.Subject), mentions(d.Actor, append(room[:0], d.Subject, d.IP)):
+	case d.Subject != "" && alike(name, d.Subject), mentions(d.Actor, append(room[:0], sought(d.Subject), d.address())):
 		return ActorSubject
-	case mentions(d.Actor, d.addresses(room[:0])):
+	case d.Subject != "" && strings.EqualFold(name, d.Subject), mentions(d.Actor, d.addresses(room[:0])):
 		return ActorWithheld
 	default:
 		return d.Actor
 	}
 }
+
+// MayName reports whether actor may be the person who is subject to an issuer, or hold
+// their name: as the record of what they do to that person would not say who they are,
+// or would not if actor were written in other capital letters.
+func MayName(actor, subject string) bool {
+	name, person := folded(strings.TrimSpace(actor)), folded(strings.TrimSpace(subject))
+	if name == person || person == "" { // whom white space names, nobody can tell
+		return true
+	}
+	if len(subject) < minExposed {
+		return false
+	}
+	for s := range readings(name) {
+		if standsIn(folded(s), person) {
+			return true
+		}
+	}
+	return false
+}
+
+// folded is s with one letter for all that strings.EqualFold takes for the same.
+func folded(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // Ref is the identity of the event that r records.
 func (r *Record) Ref() Ref { return EventRef(r.Tenant, r.Source, r.ID) }

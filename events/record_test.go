@@ -3,6 +3,8 @@ package events
 import (
 	"bytes"
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -272,5 +274,32 @@ func TestRecordsAreCheckedAsTheyAreRead(t *testing.T) {
 	})
 	if read < 100 || refused < 100 {
 		t.Errorf("%d read, %d refused: the cases say too little", read, refused)
+	}
+}
+
+// TestMayName: whoever the record does not name in what they say of a person may be
+// that person, however they are written next time.
+func TestMayName(t *testing.T) {
+	t.Parallel()
+	subjects := []string{"user-112233", "Änne-1122", "bob", "Al@x.org", " alice", "user%2D112233", "ſtraße-K", "王小明", "", "      "}
+	rapid.Check(t, func(t *rapid.T) {
+		subject := rapid.SampledFrom(subjects).Draw(t, "subject")
+		escape := rapid.SampledFrom([]func(string) string{
+			strings.Clone, url.PathEscape, func(s string) string { return url.PathEscape(url.PathEscape(s)) },
+			func(s string) string { return strings.ToLower(url.PathEscape(s)) }, strings.ToUpper,
+		}).Draw(t, "escape")
+		actor := rapid.SampledFrom([]string{"", " ", "user:", "https://pod.example/", "x"}).Draw(t, "before") + escape(subject) + rapid.SampledFrom([]string{"", " ", "@corp.example", "x"}).Draw(t, "after")
+		again := rapid.SampledFrom([]func(string) string{strings.Clone, strings.ToLower, strings.ToUpper, func(s string) string { return " " + s }}).Draw(t, "again")(actor)
+		said := Event{Data: Data{Actor: actor, Subject: subject}}
+		if said.Data.Actor != "" && NewRecord(&said, "", now).Actor != actor && !MayName(again, subject) {
+			t.Fatalf("%q did something to %q, and %q is somebody else", actor, subject, again)
+		}
+	})
+	for actor, subject := range map[string]string{
+		"officer": "user-112233", "user-1122334": "user-112233", "bob.b": "bob", "bobby": "bob",
+	} {
+		if MayName(actor, subject) {
+			t.Errorf("%q is taken for %q", actor, subject)
+		}
 	}
 }

@@ -56,6 +56,7 @@ func (ev *Event) Refuse(reason Reason, detail string) *Refusal {
 // subject, which it should not have, names a person as well.
 func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	v := ev.values(nil)
+	subject = sought(subject)
 	person := append(slices.Clone(v.person()), subject)
 	r.ID, r.Source = clip(ev.ID, person), clip(ev.Source, person)
 	if mentions(r.Detail, append(v.all, subject)) {
@@ -63,9 +64,6 @@ func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	}
 	return r
 }
-
-// Repeats reports whether s, which is to be shown of ev, holds a personal value of it.
-func (ev *Event) Repeats(s string) bool { return mentions(s, ev.values(nil).all) }
 
 // withheld stands for what a refusal may not repeat.
 const withheld = "[withheld]"
@@ -80,10 +78,17 @@ type label string
 
 func (l label) String() string {
 	s := string(l)
-	if len(s) > maxLabel || strings.ContainsFunc(s, notPlain) || isAddress(s[strings.LastIndexByte(s, ':')+1:]) || offence("", s) != nil {
+	if len(s) > maxLabel || strings.ContainsFunc(s, notPlain) || holdsNumber(s) || offence("", s) != nil {
 		return withheld
 	}
 	return s
+}
+
+// holdsNumber reports whether s may hold a telephone number: a plus, and a digit
+// after it.
+func holdsNumber(s string) bool {
+	_, after, _ := strings.Cut(s, "+")
+	return strings.ContainsAny(after, "0123456789")
 }
 
 func notPlain(r rune) bool {

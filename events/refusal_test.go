@@ -71,7 +71,7 @@ func repeating(t *testing.T, v string) map[string]Message {
 func TestARefusalRepeatsNothingPersonal(t *testing.T) {
 	t.Parallel()
 	for _, v := range []string{
-		"alice@example.org", "Alice@Example.Org", "bob@example.com", "+49 171 1234567", "tel:+491711234567", "4111111111111111", "req/4111-1111-1111-1111", rawJWT,
+		"alice@example.org", "Alice@Example.Org", "bob@example.com", "+49 171 1234567", "tel:+491711234567", "tel/+491711234567", "of.+49-171-1234567", "4111111111111111", "req/4111-1111-1111-1111", rawJWT,
 		"0198b7f2-8d2a", "two words", "line\nbreak \x1b[31m", "é", strings.Repeat("huge", 100<<10), "user-112233",
 	} {
 		for name, m := range repeating(t, v) {

@@ -15,7 +15,8 @@ import (
 )
 
 // PublishEvents takes CloudEvents in any of their modes. It judges each for
-// itself: what is refused takes nothing valid with it.
+// itself: what is refused takes nothing valid with it, unless the message as a whole
+// cannot be read or has more events than its bytes can hold.
 func (s *Server) PublishEvents(c echo.Context) error {
 	body, err := readBody(c)
 	if err != nil {

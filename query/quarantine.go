@@ -192,6 +192,9 @@ func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quaranti
 // judgeAgain says why an event of an entry would be refused again. It is the
 // nth of the entry that is judged.
 func (s *Server) judgeAgain(ctx context.Context, p *Principal, q stream.Quarantined, d *events.Decoded, nth int) *events.Refusal {
+	if q.Subject != "" && d.Event.StrayCutoff() { // the intake takes it as though it had none, and so it is counted
+		d.Event.Data.IssuedBefore = 0
+	}
 	refusal := d.Refusal
 	if refusal == nil {
 		refusal = s.cfg.Policy.Validate(&d.Event, s.cfg.Now())

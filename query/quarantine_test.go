@@ -241,6 +241,40 @@ func TestQuarantinedIsNotReplayed(t *testing.T) {
 	}
 }
 
+// TestStrayCutoffIsReplayed: what an earlier intake refused for a cut-off without effect
+// revokes, and is counted as though it had none. What the API refused is refused.
+func TestStrayCutoffIsReplayed(t *testing.T) {
+	t.Parallel()
+	h := build(t, func(c *query.Config) { c.ApprovalAbove, c.CountFor = 2, patience })
+	for i, sub := range []string{alice, "bob", "carol"} {
+		ev := issued(fmt.Sprint("j-", i))
+		ev["data"].(map[string]any)["sub"] = sub
+		h.post("issuer", "/v1/events", ev, http.StatusAccepted, nil)
+	}
+	h.search(map[string]any{"tenant": "acme", "type": "token.issued"}, 3)
+	revoke := func(scope events.Scope, id string) map[string]any {
+		return event("id", "stray-"+id, "type", string(scope.RevokedType()), "rescindenv", lanetest.Environment, ".jti", nil, "."+id, map[string]string{"jti": "j-1", "kid": "k-1"}[id],
+			".reason", "key_compromise", ".issued_before", 1_000_000_000)
+	}
+	token, key := revoke(events.ScopeToken, "jti"), revoke(events.ScopeKey, "kid")
+	for name, c := range map[string]struct {
+		event  map[string]any
+		change func(*stream.Quarantined)
+		status int
+		detail string
+	}{
+		"one token":                   {token, nil, http.StatusOK, ""},
+		"a key of three":              {key, nil, http.StatusConflict, "second person"},
+		"what was refused by the API": {token, func(q *stream.Quarantined) { q.Subject = "" }, http.StatusConflict, "cut-off"},
+	} {
+		got := h.call(h.token("admin", "acme"), "POST", fmt.Sprintf("/v1/quarantine/%d/replay", h.park(c.event, c.change)), nil)
+		if got.status != c.status || !strings.Contains(string(got.body), c.detail) {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
+	}
+	h.search(map[string]any{"tenant": "acme", "type": "token.revoked"}, 1)
+}
+
 // TestQuarantineFailsClosed: what cannot be recorded is not opened, and not
 // replayed.
 func TestQuarantineFailsClosed(t *testing.T) {

@@ -66,9 +66,10 @@
 //     tenant, as there is no key to seal it under; and one on which our code fails
 //     there too. The same bytes, refused again on the same subject for the same
 //     reason, are one fact.
-//   - The fact is in clear and holds nothing personal: of the event its id, source,
-//     type and subject, each withheld where it may hold such, and a detail that
-//     repeats nothing else of it (events.Refusal).
+//   - The fact is in clear and holds nothing personal: of the event its id and
+//     source, withheld where they may hold such, its type and subject, withheld where
+//     the type is none of ours, and a detail that repeats nothing else of it
+//     (events.Refusal).
 //   - Control never waits for access but for the batch that is being appended
 //     and the one that is being made. A lone event waits for nothing. Small
 //     chunks of the access lane that follow each other are at most 50 ms apart.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,8 +61,8 @@ func (in *Intake) quarantine(ctx context.Context, k *candidate, now time.Time) e
 // unless the payload must not be kept.
 func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) (stream.Quarantined, error) {
 	q := stream.Quarantined{
-		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: k.shownType(),
-		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: clean(k.from.Subject),
+		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: shownType(k.event.Type),
+		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: shownSubject(k.from.Subject),
 	}
 	if !events.ValidTenant(k.from.Message.Tenant) {
 		return q, nil // nobody's: there is no key to seal under
@@ -79,17 +78,25 @@ func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) 
 	return q, err
 }
 
-// shownType is the type of k as it may be shown.
-func (c *candidate) shownType() string {
-	t := c.event.Type
-	if !t.Known() && c.event.Repeats(string(t)) {
-		return withheld
-	}
-	return clean(string(t))
-}
-
 // withheld stands for what may not be shown.
 const withheld = "[withheld]"
+
+// shownType is t as it may be shown: what somebody made up could hold anything, a
+// person's name or a token.
+func shownType(t events.Type) string {
+	if t == "" || t.Known() {
+		return string(t)
+	}
+	return withheld
+}
+
+// shownSubject is the subject s as it may be shown: as [shownType].
+func shownSubject(s string) string {
+	if _, t, err := stream.ParseEventSubject(s); s != "" && (err != nil || !t.Known()) {
+		return withheld
+	}
+	return s
+}
 
 // offends reports whether the payload of c must not be kept, whatever it was
 // refused for. What could not be opened is no token, although it looks like one.
@@ -98,17 +105,4 @@ func offends(c *candidate) bool {
 		return false
 	}
 	return c.refusal.Reason.Offence() || events.Offends(c.raw) != nil
-}
-
-// clean is a type or subject as it may be shown: what a publisher made up
-// could hold anything, an identifier or a token.
-func clean(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
-	}
-	odd := strings.ContainsFunc(s, func(r rune) bool { return !plain(r) })
-	if odd || len(s) > 160 || events.Offends([]byte(s)) != nil {
-		return withheld
-	}
-	return s
 }

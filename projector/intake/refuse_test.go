@@ -78,8 +78,12 @@ func TestBadInputIsAFactAndNotARecord(t *testing.T) {
 		"somebody as type": {subject: "rescind.events.acme.token.eaten", reason: events.ReasonType, body: bad(func(event, data map[string]any) {
 			event["type"], data["sub"] = "user-112233", "user-112233"
 		})},
-		"an address as type":  {subject: "rescind.events.acme.token.eaten", body: bad(set("type", "alice@example.com")), reason: events.ReasonType},
-		"an address as place": {body: bad(set("rescindenv", "alice@example.com")), reason: events.ReasonEnvironment},
+		"somebody as type, without a time": {subject: "rescind.events.acme.token.eaten", reason: events.ReasonSchema, body: bad(func(event, data map[string]any) {
+			event["type"], event["time"], data["sub"] = "user-112233", "yesterday", "user-112233"
+		})},
+		"somebody in the subject": {subject: onIssued + ".user-112233", reason: events.ReasonMismatch, body: bad(setData("sub", "user-112233"))},
+		"an address as type":      {subject: "rescind.events.acme.token.eaten", body: bad(set("type", "alice@example.com")), reason: events.ReasonType},
+		"an address as place":     {body: bad(set("rescindenv", "alice@example.com")), reason: events.ReasonEnvironment},
 		"an address as name": {
 			body: bad(setData("attributes", map[string]string{"alice@example.com": strings.Repeat("x", 2000)})), reason: events.ReasonTooLarge,
 		},
@@ -543,15 +547,22 @@ func TestRefusedAgainIsOneEntry(t *testing.T) {
 func TestTypeAndSubjectOfAStrangerAreWithheld(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		onIssued: onIssued, "dev.rescind.token.issued.v1": "dev.rescind.token.issued.v1",
-		"rescind.events.acme.alice@example.com": "[withheld]",
-		"rescind.events.acme." + aToken:         "[withheld]",
-		"a.4111111111111111":                    "[withheld]",
-		strings.Repeat("a", 161):                "[withheld]",
-		"":                                      "",
+		onIssued: onIssued, stream.ServiceSubject("acme", events.HoldPlaced): stream.ServiceSubject("acme", events.HoldPlaced), "": "",
+		onIssued + ".user-112233":               withheld,
+		"rescind.events.acme.token.user-112233": withheld,
+		"rescind.events.acme." + aToken:         withheld,
+		"a.4111111111111111":                    withheld,
+		strings.Repeat("a", 1<<20):              withheld,
 	} {
-		if got := clean(in); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		if got := shownSubject(in); got != want {
+			t.Errorf("subject %.100q is shown as %.100q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[events.Type]string{
+		events.TokenIssued: string(events.TokenIssued), "": "", "user-112233": withheld, events.TypeNamed("token.eaten"): withheld,
+	} {
+		if got := shownType(in); got != want {
+			t.Errorf("type %q is shown as %q, want %q", in, got, want)
 		}
 	}
 }

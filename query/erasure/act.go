@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -102,11 +101,11 @@ func (w *Workflow) permit(ctx context.Context, r *Request, ev events.Event) erro
 	return w.notSubject(ctx, r, ev.Data.Actor)
 }
 
-// notSubject refuses an approval by the data subject where it was they who
+// notSubject refuses an approval by the data subject where it may be they who
 // recorded the request: then the log does not name them, and involves cannot
 // tell.
 func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) error {
-	if !r.involves(events.ActorSubject) {
+	if !r.involves(events.ActorSubject) && !r.involves(events.ActorWithheld) {
 		return nil
 	}
 	p, err := w.open(ctx, r)
@@ -116,15 +115,8 @@ func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) err
 	if err != nil {
 		return fmt.Errorf("approve request: %w", err)
 	}
-	if same(p.Subject, actor) || unnamed(actor, p.Subject) {
+	if events.MayName(actor, p.Subject) {
 		return ErrFourEyes
 	}
 	return nil
-}
-
-// unnamed reports whether the log does not name actor in what they say of subject,
-// however their name is written: it may hold the subject's.
-func unnamed(actor, subject string) bool {
-	said := events.Event{Data: events.Data{Actor: strings.ToLower(actor), Subject: strings.ToLower(subject)}}
-	return events.NewRecord(&said, "", time.Time{}).Actor == events.ActorSubject
 }

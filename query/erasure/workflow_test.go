@@ -217,6 +217,36 @@ func TestNamesThatHoldTheSubject(t *testing.T) {
 	}
 }
 
+// TestThePersonIsNeverTheApprover: whoever recorded a request on themself cannot approve
+// it, in any spelling in which the log does not name them.
+func TestThePersonIsNeverTheApprover(t *testing.T) {
+	t.Parallel()
+	kit := lanetest.Start(t)
+	o := open(t, kit, nil)
+	for _, c := range []struct {
+		subject, actor string
+		spellings      []string
+	}{
+		{"Änne-1122", "https://pod.example/%C3%84nne-1122", []string{
+			"https://pod.example/%c3%84nne-1122", "https://pod.example/%C3%84NNE-1122", "https://pod.example/Änne-1122", "https://pod.example/%25C3%2584nne-1122", " änne-1122",
+		}},
+		{"user%2D1122", "user%2D1122", []string{"User%2D1122", "x:user%2D1122"}},
+		{"bob", "Bob", []string{"bob", "BOB "}},
+	} {
+		r, _, err := o.Receive(t.Context(), Input{Tenant: "acme", Type: Erasure, Regulation: GDPR, Issuer: "i", Subject: c.subject, Actor: c.actor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.act(r.ID, Verified, "handler")
+		for _, actor := range append(c.spellings, c.actor) {
+			if _, err := o.Act(t.Context(), Act{ID: r.ID, To: Approved, Actor: actor, Reaches: all}); !errors.Is(err, ErrFourEyes) {
+				t.Errorf("%q, as %q, approved their own: %v", c.actor, actor, err)
+			}
+		}
+		o.act(r.ID, Approved, "approver")
+	}
+}
+
 // TestPeopleNamedAsWeSpeak: somebody may be called what a member of our events is, and has
 // their rights all the same.
 func TestPeopleNamedAsWeSpeak(t *testing.T) {
