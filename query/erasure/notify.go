@@ -181,7 +181,7 @@ func (w *Workflow) openFenced(ctx context.Context, r *Request) (events.Personal,
 func (w *Workflow) recipientsOf(ctx context.Context, r *Request) ([]string, error) {
 	n, before, looked := w.cfg.Notifying, []string(nil), false
 	for {
-		if err := w.catchUp(ctx, r.Shard); err != nil {
+		if err := w.catchUp(ctx, r); err != nil {
 			return nil, err
 		}
 		d, err := n.Disclosures.Disclosed(ctx, r.Tenant, r.Shard, r.subject)
