@@ -93,18 +93,12 @@ func (c *cache[K, V]) insert(k K, e cached[V]) {
 	c.young[k] = e
 }
 
-// remove is what was there.
-func (c *cache[K, V]) remove(k K) V {
+func (c *cache[K, V]) remove(k K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.young[k]
-	if !ok {
-		e = c.old[k]
-	}
 	delete(c.young, k)
 	delete(c.old, k)
 	c.removals++
-	return e.value
 }
 
 func (c *cache[K, V]) clear() {

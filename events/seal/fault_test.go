@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,29 +254,69 @@ func tell(store *sealtest.Memory, k *seal.Keyring) (told bool) {
 	return told
 }
 
-// TestEvictionLeavesNoCipher: also of people whom a small cache has no room for any more.
+// TestEvictionLeavesNoCipher: also of people whom a small cache has no room for any
+// more, however many were asked for at once.
 func TestEvictionLeavesNoCipher(t *testing.T) {
 	t.Parallel()
+	for _, atOnce := range []int{1, 7, 60} {
+		t.Run(strconv.Itoa(atOnce), func(t *testing.T) {
+			t.Parallel()
+			store := new(sealtest.Memory)
+			k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, CacheSubjects: 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			people := make([]seal.Person, 60)
+			for i := range people {
+				people[i] = person(i)
+			}
+			for some := range slices.Chunk(people, atOnce) {
+				subjects(t, k, some...)
+			}
+			if k.CachedCiphers() == 0 {
+				t.Fatal("there never was one")
+			}
+			forgetter := open(t, store)
+			for _, s := range subjects(t, forgetter, people...) {
+				if _, err := forgetter.Destroy(t.Context(), "acme", s.Ref); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tell(store, k)
+			if n := k.CachedCiphers(); n != 0 {
+				t.Errorf("%d are left", n)
+			}
+		})
+	}
+}
+
+// TestFenceLeavesNoCipher: who reads that a person is fenced keeps no cipher of
+// theirs, before they are told and without it.
+func TestFenceLeavesNoCipher(t *testing.T) {
+	t.Parallel()
 	store := new(sealtest.Memory)
-	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, CacheSubjects: 4})
+	held := true
+	k, err := seal.NewKeyring(seal.Config{Store: store, Root: kek, Held: func() bool { return held }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 10 {
-		subjects(t, k, person(i))
+	was := subjects(t, k, person(1), person(2))
+	if n := k.CachedCiphers(); n != 2 {
+		t.Fatalf("%d ciphers of two people", n)
 	}
-	if k.CachedCiphers() == 0 {
-		t.Fatal("there never was one")
+	if err := open(t, store).Fence(t.Context(), "acme", was[0].Ref); err != nil {
+		t.Fatal(err)
 	}
-	forgetter := open(t, store)
-	for i := range 10 {
-		if _, err := forgetter.Destroy(t.Context(), "acme", subjects(t, forgetter, person(i))[0].Ref); err != nil {
-			t.Fatal(err)
-		}
+	held = false
+	if !subjects(t, k, person(1))[0].Erased {
+		t.Fatal("the fence was not seen")
+	}
+	if n := k.CachedCiphers(); n != 1 {
+		t.Errorf("%d ciphers, want that of the other", n)
 	}
 	tell(store, k)
-	if n := k.CachedCiphers(); n != 0 {
-		t.Errorf("%d are left", n)
+	if n := k.CachedCiphers(); n != 1 {
+		t.Errorf("told, %d ciphers, want that of the other", n)
 	}
 }
 

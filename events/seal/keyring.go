@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/rescindhq/rescind/events"
 )
 
 // Config is what a keyring needs.
@@ -73,7 +71,7 @@ const (
 	defaultEpochKeep     = 24 * time.Hour
 	maxEpochKeep         = 90 * 24 * time.Hour
 	cachedTenants        = 10_000
-	cachedCiphers        = 8_000 // 1.2 KB each; no cipher may outlive the key beside it
+	cachedCiphers        = 8_000 // 1.2 KB each; who is evicted has none, whether or not their key is cached
 )
 
 func (c *Config) defaults() {
@@ -136,7 +134,7 @@ type Keyring struct {
 	held        func() bool
 
 	subjects *cache[handle, known]
-	ciphers  *cache[events.Ref, *siv] // of those who were in a batch lately
+	ciphers  *cache[handle, ready] // of those who were in a batch lately
 	tenants  *cache[string, *Tenant]
 	intake   intakeKeys
 	feed     readFeedKeys
@@ -151,7 +149,7 @@ func NewKeyring(cfg Config) (*Keyring, error) {
 	return &Keyring{
 		store: cfg.Store, epochs: newEpochs(cfg), now: cfg.Now, onTampering: cfg.OnTampering, held: cfg.Held,
 		subjects: newCache[handle, known](cfg.CacheSubjects, cfg.CacheTTL, cfg.Now),
-		ciphers:  newCache[events.Ref, *siv](min(cachedCiphers, cfg.CacheSubjects/2), cfg.CacheTTL, cfg.Now),
+		ciphers:  newCache[handle, ready](min(cachedCiphers, cfg.CacheSubjects), cfg.CacheTTL, cfg.Now),
 		tenants:  newCache[string, *Tenant](cachedTenants, cfg.CacheTTL, cfg.Now),
 	}, nil
 }
@@ -186,8 +184,8 @@ func (k *Keyring) Evict(tenant, handle string) {
 }
 
 func (k *Keyring) evict(h handle) {
-	p := k.subjects.remove(h)
-	k.ciphers.remove(p.ref)
+	k.subjects.remove(h)
+	k.ciphers.remove(h)
 }
 
 // Lookup is the key of p, for one who asks and does not seal: it never makes

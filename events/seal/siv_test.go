@@ -152,25 +152,33 @@ func TestReadyCiphersGoWithTheirKey(t *testing.T) {
 	t.Parallel()
 	k := &Keyring{
 		subjects: newCache[handle, known](100, time.Minute, time.Now),
-		ciphers:  newCache[events.Ref, *siv](10, time.Minute, time.Now),
+		ciphers:  newCache[handle, ready](10, time.Minute, time.Now),
 	}
 	p := known{ref: events.Ref{1}, generation: 1, key: newDataKey()}
-	k.subjects.put(handle{1}, p, 0)
+	at := []seat{{handle: handle{1}}, {handle: handle{2}}}
+	k.subjects.put(at[0].handle, p, 0)
 	first, second := []SubjectKey{p.subjectKey()}, []SubjectKey{p.subjectKey(), {Erased: true}}
-	k.makeReady(first, k.subjects.mark())
-	k.makeReady(second, k.subjects.mark())
+	k.makeReady(at[:1], first, k.subjects.mark())
+	k.makeReady(at, second, k.subjects.mark())
 	if first[0].ready == nil || first[0].ready != second[0].ready {
 		t.Error("the cipher was not kept")
 	}
 	if second[1].ready != nil {
 		t.Error("a cipher for somebody who was erased")
 	}
+	for name, other := range map[string]SubjectKey{"reference": {Ref: events.Ref{9}, Generation: 1}, "generation": {Ref: p.ref, Generation: 2}} {
+		was, got := []SubjectKey{p.subjectKey()}, []SubjectKey{other}
+		k.makeReady(at[:1], was, k.subjects.mark())
+		if k.makeReady(at[:1], got, k.subjects.mark()); got[0].ready == was[0].ready {
+			t.Errorf("the cipher of another %s", name)
+		}
+	}
 	k.evict(handle{1})
 	if k.ciphers.len() != 0 {
 		t.Error("the cipher is there and the person is not")
 	}
 	for i := range 100 {
-		k.makeReady([]SubjectKey{{Ref: events.Ref{2, byte(i)}, Generation: 1}}, k.subjects.mark())
+		k.makeReady([]seat{{handle: handle{2, byte(i)}}}, []SubjectKey{{Ref: events.Ref{2}, Generation: 1}}, k.subjects.mark())
 	}
 	if n := k.ciphers.len(); n > 11 {
 		t.Errorf("%d ciphers, want at most 10", n)

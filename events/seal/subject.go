@@ -130,13 +130,16 @@ func (k *Keyring) Subjects(ctx context.Context, people []Person) ([]SubjectKey, 
 	}
 	for at, p := range found {
 		k.subjects.put(at.handle, p, mark)
+		if p.erased {
+			k.ciphers.remove(at.handle)
+		}
 	}
 	for _, i := range rest.places {
 		if p, ok := found[seats[i]]; ok {
 			out[i] = p.subjectKey()
 		}
 	}
-	k.makeReady(out, mark)
+	k.makeReady(seats, out, mark)
 	return out, nil
 }
 
@@ -187,13 +190,10 @@ const fullRead = int64(time.Hour)
 // fromCache is the keys of those that the cache knows, and who is left.
 func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 	out = make([]SubjectKey, len(seats))
-	handles, answered := make([]handle, len(seats)), make([]bool, len(seats))
-	for i, at := range seats {
-		handles[i] = at.handle
-	}
+	answered := make([]bool, len(seats))
 	rest.confirmed = map[seat]known{}
 	now, held := k.subjects.clock(), k.held()
-	k.subjects.getAll(handles, func(i int, p known, fresh bool) {
+	k.subjects.getAll(handles(seats), func(i int, p known, fresh bool) {
 		if fresh && held {
 			out[i], answered[i] = p.subjectKey(), true
 		} else if now-p.read < fullRead && !p.erased { // a fence may have gone: see Renew
@@ -214,22 +214,37 @@ func (k *Keyring) fromCache(seats []seat) (out []SubjectKey, rest questions) {
 	return out, rest
 }
 
-// makeReady gives each key its cipher, from those that were in use lately or
-// new. A new one is kept only where nobody was evicted since read, as keys are:
-// who evicts finds a cipher by the key beside it.
-func (k *Keyring) makeReady(keys []SubjectKey, read uint64) {
-	refs := make([]events.Ref, len(keys))
-	for i := range keys {
-		refs[i] = keys[i].Ref
+// ready is the cipher of a person's key: of the one that had this reference and
+// generation.
+type ready struct {
+	ref        events.Ref
+	generation uint32
+	cipher     *siv
+}
+
+func handles(seats []seat) []handle {
+	out := make([]handle, len(seats))
+	for i, at := range seats {
+		out[i] = at.handle
 	}
-	k.ciphers.getAll(refs, func(i int, c *siv, _ bool) { keys[i].ready = c })
+	return out
+}
+
+// makeReady gives each key its cipher, from those that were in use lately or
+// new. A new one is kept only where nobody was evicted since read, as keys are.
+func (k *Keyring) makeReady(seats []seat, keys []SubjectKey, read uint64) {
+	k.ciphers.getAll(handles(seats), func(i int, r ready, _ bool) {
+		if r.ref == keys[i].Ref && r.generation == keys[i].Generation {
+			keys[i].ready = r.cipher
+		}
+	})
 	mark := k.ciphers.mark()
 	keep := k.subjects.mark() == read // after the other mark: an eviction since then is seen by put
 	for i := range keys {
 		if s := &keys[i]; s.ready == nil && !s.Erased {
 			s.ready = newSIV(&s.key)
 			if keep {
-				k.ciphers.put(s.Ref, s.ready, mark)
+				k.ciphers.put(seats[i].handle, ready{s.Ref, s.Generation, s.ready}, mark)
 			}
 		}
 	}

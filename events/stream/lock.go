@@ -101,13 +101,19 @@ func (l *lock) put(ctx context.Context) error {
 // earlier put of ours may have been stored although it failed. Since when is not
 // known, so the lock is held no longer for it.
 func (l *lock) adopt(ctx context.Context) error {
-	m, err := get{LastFor: l.subject}.from(ctx, l.js, LocksStream)
-	if err == nil && string(m.Data) == l.holder {
-		l.seq = m.Seq
-		return nil
+	if l.seq = l.ours(ctx); l.seq == 0 {
+		return errHeld
 	}
-	l.seq = 0
-	return errHeld
+	return nil
+}
+
+// ours is the sequence of our message, 0 where it is not seen.
+func (l *lock) ours(ctx context.Context) uint64 {
+	m, err := get{LastFor: l.subject}.from(ctx, l.js, LocksStream)
+	if err != nil || string(m.Data) != l.holder {
+		return 0
+	}
+	return m.Seq
 }
 
 func (l *lock) acquire(ctx context.Context) error {
@@ -157,18 +163,20 @@ func (l *lock) renew(ctx context.Context) error {
 }
 
 // release removes our message, and only ours, also where it seems to be gone: a
-// clock that was set forward says so as well. Where that fails it goes after ttl:
-// there is no point in waiting longer for an answer.
+// clock that was set forward says so as well. Its sequence may be another's by now:
+// a stream that was restored or made anew gives them out again. Where that fails it
+// goes after ttl: there is no point in waiting longer for an answer.
 func (l *lock) release() {
-	if l.seq == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(l.ttl, requestWait))
 	defer cancel()
+	seq := l.ours(ctx)
+	if seq == 0 {
+		return
+	}
 	request := struct {
 		Seq   uint64 `json:"seq"`
 		Quick bool   `json:"no_erase"`
-	}{l.seq, true}
+	}{seq, true}
 	var answer struct{}
 	_ = ask(ctx, l.js, "$JS.API.STREAM.MSG.DELETE."+LocksStream, request, &answer)
 }

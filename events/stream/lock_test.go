@@ -214,3 +214,38 @@ func TestLockIsGivenBackAfterTheClockWasSetForward(t *testing.T) {
 		t.Errorf("%d locks are held", n)
 	}
 }
+
+// Where the locks are on a stream that was made anew, which gives its sequences out
+// again, a holder of before takes nothing away that is not its own.
+func TestLockOfAnotherStreamIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"intake", "other"} { // its own name, and another
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t)
+			_, release, err := stream.Elect(t.Context(), w.projector, "intake", time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seq := w.state(t, stream.LocksStream).LastSeq
+			if err := w.operator.DeleteStream(t.Context(), stream.LocksStream); err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Ensure(t.Context(), w.operator, stream.Topology{}); err != nil {
+				t.Fatal(err)
+			}
+			_, resign, err := stream.Elect(t.Context(), w.projector, name, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resign()
+			if got := w.state(t, stream.LocksStream).LastSeq; got != seq {
+				t.Fatalf("the second lock has sequence %d, the first had %d", got, seq)
+			}
+			release()
+			if n := w.state(t, stream.LocksStream).Msgs; n != 1 {
+				t.Errorf("%d locks are left, want that of the other", n)
+			}
+		})
+	}
+}

@@ -64,7 +64,8 @@ func TestDefaultAddressThatIsTakenStopsNobody(t *testing.T) {
 	s := newSite(t)
 	c := s.config(config.RoleRevoke)
 	c.HTTP.OperationAddr = config.Default().HTTP.OperationAddr
-	if l, err := net.Listen("tcp", c.HTTP.OperationAddr); err == nil { // else it is taken already
+	l, taken := net.Listen("tcp", c.HTTP.OperationAddr)
+	if taken == nil { // else another process has it, and may leave it any time
 		defer l.Close()
 	}
 	var logged bytes.Buffer
@@ -78,7 +79,7 @@ func TestDefaultAddressThatIsTakenStopsNobody(t *testing.T) {
 		t.Errorf("at work: %t; %v", ready, err)
 	}
 	for _, want := range []string{"/healthz", "http.operation_addr", c.HTTP.OperationAddr} {
-		if !strings.Contains(logged.String(), want) {
+		if taken == nil && !strings.Contains(logged.String(), want) {
 			t.Errorf("no %s in %s", want, &logged)
 		}
 	}

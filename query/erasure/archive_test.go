@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/events/seal"
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
+	"github.com/rescindhq/rescind/query/export"
 	"github.com/rescindhq/rescind/query/hold"
 	"github.com/rescindhq/rescind/query/lane/lanetest"
 	"github.com/rescindhq/rescind/query/store"
@@ -110,10 +112,19 @@ func (h *house) meet(subject string, evs ...events.Event) events.Ref {
 	return ref
 }
 
+// catchUp waits until all is archived that is on the log now.
+func (h *house) catchUp() {
+	h.t.Helper()
+	end, err := h.archive.End(h.t.Context(), 0)
+	h.check(err)
+	_, err = h.archive.CatchUp(h.t.Context(), 0, end)
+	h.check(err)
+}
+
 // parts is every record of a person, archived by now.
 func (h *house) parts(ref events.Ref) []erasure.Part {
 	h.t.Helper()
-	h.check(h.archive.CatchUp(h.t.Context(), 0))
+	h.catchUp()
 	parts, err := h.archive.Parts(h.t.Context(), erasure.Wanted{Tenant: "acme", Person: ref, Limit: 1000})
 	h.check(err)
 	return parts
@@ -210,4 +221,87 @@ func (h *house) wantOnly(parts []erasure.Part, keeps func(*erasure.Part) bool) e
 		}
 	}
 	return nil
+}
+
+// trailing is an archive that is as far behind as ever, each time that it is waited for.
+type trailing struct {
+	*store.Archive
+
+	mu     sync.Mutex
+	has    uint64 // of the log
+	asked  bool
+	behind int // how often it was waited for, and did not come so far
+}
+
+const trails = 3
+
+func (a *trailing) End(ctx context.Context, shard uint16) (uint64, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.asked {
+		a.asked = true
+		var err error
+		if a.has, err = a.Archive.End(ctx, shard); err != nil {
+			return 0, err
+		}
+	}
+	return a.has + trails, nil
+}
+
+func (a *trailing) CatchUp(ctx context.Context, shard uint16, end uint64) (uint64, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.has < end {
+		a.has++
+		a.behind++
+		return a.has, export.ErrBehind
+	}
+	_, err := a.Archive.CatchUp(ctx, shard, end-trails)
+	return a.has, err
+}
+
+// waits is how often it was waited for in vain since it was last asked.
+func (a *trailing) waits() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.behind
+	a.behind = 0
+	return n
+}
+
+// TestErasuresBehindAnArchive that always is: those that need it come to what was on the
+// log when they were first tried, and the shard is waited for once a round.
+func TestErasuresBehindAnArchive(t *testing.T) {
+	t.Parallel()
+	h := build(t, nil)
+	const atOnce = 32
+	h.place(erasure.HoldInput{Client: "app"})
+	alone := h.approve("alone")
+	archive := &trailing{Archive: h.archive}
+	worker := h.workflow(func(c *erasure.Config) {
+		c.Archive = archive
+		c.Lock = func(context.Context) (func(), error) {
+			return func() {
+				if n := archive.waits(); n > atOnce {
+					t.Errorf("the shard was waited for %d times in one round", n)
+				}
+			}, nil
+		}
+	})
+	stop := h.kit.Run(worker.Run)
+	h.until(alone, erasure.Completed)
+	stop()
+	ids := make([]string, 40)
+	for i := range ids {
+		ids[i] = h.approve(fmt.Sprint("person-", i))
+	}
+	h.kit.Run(worker.Run)
+	for _, id := range ids {
+		h.until(id, erasure.Completed)
+	}
+	archive.mu.Lock()
+	defer archive.mu.Unlock()
+	if !archive.asked {
+		t.Error("nobody waited for the archive")
+	}
 }

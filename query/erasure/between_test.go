@@ -197,15 +197,21 @@ func (h *house) sameStranger(c *circle) {
 	}
 }
 
-// stumbling is a publisher that fails to say whom there is to tell, a few times.
+// stumbling is a publisher that fails to say whom there is to tell, a few times, and
+// the fifth and eleventh finding about who is not known.
 type stumbling struct {
 	erasure.Publisher
-	left atomic.Int32
+	left, findings atomic.Int32
 }
 
 func (p *stumbling) Publish(ctx context.Context, evs ...events.Event) error {
 	if evs[0].Type == events.RequestNotified && p.left.Add(-1) >= 0 {
 		return errors.New("injected")
+	}
+	if evs[0].Data.Attributes["control"] == erasure.ControlStranger {
+		if n := p.findings.Add(1); n == 5 || n == 11 {
+			return errors.New("injected")
+		}
 	}
 	return p.Publisher.Publish(ctx, evs...)
 }
@@ -227,6 +233,7 @@ func (h *house) manyStrangers(c *circle, up *receiver) {
 	want := map[string]bool{}
 	for i, n := range []struct{ from, to, more int }{{0, 10, 15}, {10, 20, 5}, {20, 25, 0}, {}} {
 		stumbles.left.Store(3)
+		stumbles.findings.Store(0)
 		subject := fmt.Sprint("gus-", i)
 		h.disclosed(subject, to...)
 		id := h.approve(subject)

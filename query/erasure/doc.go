@@ -51,6 +51,8 @@
 //   - A request that a hold keeps from being complete is partial and says by
 //     what; released, it is completed by itself. Where a hold cannot be heeded,
 //     nothing is destroyed and the worker tries again.
+//   - An erasure that needs the archive waits until it has what was on the log when that was
+//     first tried, however far behind it always is; others wait for it some seconds a round.
 //   - With a registry, each recipient of what was disclosed of a person is on the
 //     log, and a notice to them is prepared, before the key goes; the key stays
 //     while it is not known who they are. None is sent before the key is gone.

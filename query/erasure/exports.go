@@ -18,6 +18,8 @@ import (
 
 // Exports makes what access and portability ask for: *export.Office.
 type Exports interface {
+	// End is the index behind the last record that is on the log of the shard now.
+	End(ctx context.Context, shard uint16) (uint64, error)
 	// Make stores an export whole, another one each time. The error wraps
 	// export.ErrGone where the person was forgotten.
 	Make(ctx context.Context, order export.Order) (export.Made, error)
@@ -112,9 +114,9 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 		return err
 	}
 	due := w.exportsDue()
-	faults, behind := []error{w.dropOthers(ctx, due)}, map[uint16]bool{} // shards
+	faults, behind := []error{w.dropOthers(ctx, due), w.askEnds(ctx, due)}, map[uint16]bool{} // shards
 	for _, r := range due {
-		if behind[r.Shard] {
+		if _, asked := w.exportEnd[r.name()]; !asked || behind[r.Shard] {
 			continue // it was waited for: the others are tried in the next round
 		}
 		if err := w.answer(ctx, &r); err != nil {
@@ -123,6 +125,29 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// askEnds asks, once for each request that is due, where the log of its shard ends:
+// its export has as much, and is made although the archive may always be behind.
+func (w *Workflow) askEnds(ctx context.Context, due []Request) (err error) {
+	ends, now := map[named]uint64{}, map[uint16]uint64{} // by shard
+	for _, r := range due {
+		end, asked := w.exportEnd[r.name()]
+		if !asked {
+			end, asked = now[r.Shard]
+		}
+		if !asked {
+			var fault error
+			if end, fault = w.cfg.Exports.End(ctx, r.Shard); fault != nil {
+				err = errors.Join(err, fault)
+				continue
+			}
+			now[r.Shard] = end
+		}
+		ends[r.name()] = end
+	}
+	w.exportEnd = ends
+	return err
 }
 
 // dropOthers drops what was made of requests that another worker answered before
@@ -221,7 +246,7 @@ func (w *Workflow) order(r *Request, subject string) export.Order {
 	defer w.mu.RUnlock()
 	out := export.Order{
 		Request: r.ID, Kind: r.Type, Regulation: r.Regulation, Tenant: r.Tenant, Issuer: r.origin.Record.Issuer, Subject: subject,
-		Ref: r.subject, Shard: r.Shard, Received: r.Received,
+		Ref: r.subject, Shard: r.Shard, End: w.exportEnd[r.name()], Received: r.Received,
 	}
 	for _, other := range w.book.order {
 		if other.Tenant == r.Tenant && other.subject == r.subject {

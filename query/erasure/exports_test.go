@@ -258,6 +258,29 @@ func TestExportsOfAShardThatStandsStill(t *testing.T) {
 	}
 }
 
+// TestExportsBehindAnArchive that always is: each has what was on the log when it was
+// first tried, and none waits for more because another had to wait.
+func TestExportsBehindAnArchive(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	archive := &trailing{Archive: d.archive}
+	office, err := export.New(export.Config{Archive: archive, Keyring: d.kit.Keyring, Store: stream.NewExports(d.kit.JS)})
+	d.check(err)
+	d.counter.Office = office
+	var ids []string
+	for _, subject := range []string{"alice", "bob", "carol"} {
+		d.meet(subject, events.Event{Type: events.TokenIssued})
+		ids = append(ids, d.ask(erasure.Access, subject))
+	}
+	d.kit.Run(d.Run)
+	for _, id := range ids {
+		d.answered(id, erasure.Exported)
+	}
+	if n := archive.waits(); n != trails {
+		t.Errorf("it was waited for %d times, want %d for all of them", n, trails)
+	}
+}
+
 // unfinished is a publisher that does not take completions.
 type unfinished struct {
 	erasure.Publisher

@@ -40,8 +40,9 @@ func (f *faulty) Fence(ctx context.Context, tenant string, ref events.Ref) error
 	return f.around("fence", func() error { return f.Keyring.Fence(ctx, tenant, ref) })
 }
 
-func (f *faulty) CatchUp(ctx context.Context, shard uint16) error {
-	return f.around("catch up", func() error { return f.Archive.CatchUp(ctx, shard) })
+func (f *faulty) CatchUp(ctx context.Context, shard uint16, end uint64) (recorded uint64, err error) {
+	err = f.around("catch up", func() (err error) { recorded, err = f.Archive.CatchUp(ctx, shard, end); return err })
+	return recorded, err
 }
 
 func (f *faulty) HoldKey(ctx context.Context, tenant string, ref events.Ref) (key seal.SubjectKey, err error) {

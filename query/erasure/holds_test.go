@@ -142,7 +142,7 @@ func TestExecutedWhenItWas(t *testing.T) {
 	partial := time.Now()
 	h.release(placed.ID)
 	h.until(id, erasure.Completed)
-	h.check(h.archive.CatchUp(t.Context(), 0))
+	h.catchUp()
 	rows, err := h.archive.Store.Search(t.Context(), query.Search{Tenant: "acme", Types: []events.Type{events.RequestExecuted}})
 	h.check(err)
 	slices.SortFunc(rows, func(a, b query.Row) int { return cmp.Compare(a.Index, b.Index) })
@@ -171,7 +171,7 @@ func TestHoldReview(t *testing.T) {
 	h.kit.Run(other.Run)
 	var found []events.Record
 	look := func() error {
-		h.check(h.archive.CatchUp(t.Context(), 0))
+		h.catchUp()
 		rows, err := h.archive.Store.Search(t.Context(), query.Search{Tenant: "acme", Types: []events.Type{events.FindingOpened}})
 		found = nil
 		for _, row := range rows {

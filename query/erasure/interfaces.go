@@ -69,9 +69,12 @@ type Keyring interface {
 
 // Archive is the audit store, as far as holds need it.
 type Archive interface {
-	// CatchUp returns once all that is on the log of the shard when it is called
-	// is in the archive. It gives up on one that stands still.
-	CatchUp(ctx context.Context, shard uint16) error
+	// End is the index behind the last record that is on the log of the shard now.
+	End(ctx context.Context, shard uint16) (uint64, error)
+	// CatchUp returns once all below end is in the archive, and says below which index
+	// all is, also with an error. It waits some seconds at most: called again with the
+	// same end, it comes to it unless the archive stands still.
+	CatchUp(ctx context.Context, shard uint16, end uint64) (recorded uint64, err error)
 	// Parts is up to Limit personal parts that w wants, in the order of the
 	// index; fewer mean that there are no more. What was dropped since is not
 	// among them.

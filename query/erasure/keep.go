@@ -95,7 +95,7 @@ func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold
 	if err := w.landed(ctx, r); err != nil {
 		return got, err
 	}
-	if err := w.catchUp(ctx, r.Shard); err != nil {
+	if err := w.catchUp(ctx, r); err != nil {
 		return got, err
 	}
 	for i := range active {
@@ -110,11 +110,38 @@ func (w *Workflow) keepUnder(ctx context.Context, r *Request, active, all []hold
 	return got, nil
 }
 
-func (w *Workflow) catchUp(ctx context.Context, shard uint16) error {
-	if err := w.cfg.Archive.CatchUp(ctx, shard); err != nil {
+// errBehind says that the archive of a shard was waited for in this round.
+var errBehind = errors.New("the archive is behind its log")
+
+// catchUp returns once all is in the archive that was on the log when it was first
+// called for r: behind the fence nothing is added to what is looked for. A shard is
+// waited for once a round, as others wait behind it.
+func (w *Workflow) catchUp(ctx context.Context, r *Request) error {
+	end, err := w.endFor(ctx, r)
+	if err != nil {
+		return fmt.Errorf("catch up with the log: %w", err)
+	}
+	if recorded, gaveUp := w.behind.Load(r.Shard); gaveUp && recorded.(uint64) < end {
+		return fmt.Errorf("catch up with the log: recorded shard=%d to %d of %d: %w", r.Shard, recorded, end, errBehind)
+	}
+	recorded, err := w.cfg.Archive.CatchUp(ctx, r.Shard, end)
+	if err != nil {
+		w.behind.Store(r.Shard, recorded)
 		return fmt.Errorf("catch up with the log: %w", err)
 	}
 	return nil
+}
+
+// endFor is where the log ended when it was first asked for r.
+func (w *Workflow) endFor(ctx context.Context, r *Request) (uint64, error) {
+	if end, asked := w.ends.Load(r.name()); asked {
+		return end.(uint64), nil
+	}
+	end, err := w.cfg.Archive.End(ctx, r.Shard)
+	if err == nil {
+		w.ends.Store(r.name(), end)
+	}
+	return end, err
 }
 
 // partsAtOnce is how many records are in memory while a hold is heeded.

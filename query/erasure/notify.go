@@ -181,7 +181,7 @@ func (w *Workflow) openFenced(ctx context.Context, r *Request) (events.Personal,
 func (w *Workflow) recipientsOf(ctx context.Context, r *Request) ([]string, error) {
 	n, before, looked := w.cfg.Notifying, []string(nil), false
 	for {
-		if err := w.catchUp(ctx, r.Shard); err != nil {
+		if err := w.catchUp(ctx, r); err != nil {
 			return nil, err
 		}
 		d, err := n.Disclosures.Disclosed(ctx, r.Tenant, r.Shard, r.subject)
@@ -270,27 +270,39 @@ func isStranger(record *events.Record) bool {
 const strangersNamed = 10
 
 // reportStrangers opens a finding about each audience that nobody is for, once,
-// whoever's erasure comes upon it; and where one comes upon many, a last one that
-// says how many more there were.
+// whoever's erasure comes upon it; and where one comes upon many, first one that says
+// of how many none is opened: tried again, it names the rest of the same ones.
 func (w *Workflow) reportStrangers(ctx context.Context, r *Request, audiences []string) error {
-	rest := events.EventRef(r.Tenant, Source, ControlStranger+"s "+r.ID).String()
-	if w.reported(rest) {
-		return nil // tried again, it would name others
-	}
 	fresh := slices.DeleteFunc(slices.Clone(audiences), func(aud string) bool { return w.reported(strangerID(r.Tenant, aud)) })
-	named := fresh[:min(len(fresh), strangersNamed)]
-	for _, aud := range named {
+	more, err := w.reportMore(ctx, r, len(fresh)-strangersNamed)
+	if err != nil {
+		return fmt.Errorf("open finding: %w", err)
+	}
+	for _, aud := range fresh[:max(len(fresh)-more, 0)] {
 		said := strings.ToValidUTF8(aud[:min(len(aud), 200)], "")
 		if err := w.reportStranger(ctx, r.Tenant, strangerID(r.Tenant, aud), map[string]string{attrAudience: said}); err != nil {
 			return fmt.Errorf("open finding: %w", err)
 		}
 	}
-	if more := len(fresh) - len(named); more > 0 {
-		if err := w.reportStranger(ctx, r.Tenant, rest, map[string]string{attrRequest: r.ID, attrMore: strconv.Itoa(more)}); err != nil {
-			return fmt.Errorf("open finding: %w", err)
+	return nil
+}
+
+// reportMore says, once for r, that there are so many more strangers than are named, and
+// is how many it says that there are.
+func (w *Workflow) reportMore(ctx context.Context, r *Request, more int) (int, error) {
+	id := events.EventRef(r.Tenant, Source, ControlStranger+"s "+r.ID).String()
+	if more > 0 {
+		if err := w.reportStranger(ctx, r.Tenant, id, map[string]string{attrRequest: r.ID, attrMore: strconv.Itoa(more)}); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	said, there := w.book.unknown[id]
+	if more > 0 && !there {
+		return 0, ErrPending // it is on its way to the log, and says how many are named
+	}
+	return said, nil
 }
 
 // The attributes of a finding about strangers.
@@ -306,7 +318,8 @@ func strangerID(tenant, aud string) string {
 func (w *Workflow) reported(id string) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return w.book.unknown[id]
+	_, there := w.book.unknown[id]
+	return there
 }
 
 // reportStranger waits until it is on the log: who comes upon the same audience

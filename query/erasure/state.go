@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/rescindhq/rescind/events"
@@ -28,7 +29,7 @@ type book struct {
 	erased     map[person]string     // who was forgotten, and the request that did it
 	restricted map[person][]*Request // by what
 	telling    map[*Request]bool     // whose recipients were not all told
-	unknown    map[string]bool       // findings about audiences that nobody is registered for
+	unknown    map[string]int        // findings about audiences that nobody is registered for: of how many more there is none
 	asks       map[askKey]*Request
 	called     map[*Request]bool // whose changes are to be told
 	undone     map[undone]repetition
@@ -38,7 +39,7 @@ func newBook() *book {
 	return &book{
 		byID: make(map[string][]*Request), open: make(map[asked]*Request),
 		erased: make(map[person]string), restricted: make(map[person][]*Request),
-		telling: make(map[*Request]bool), unknown: make(map[string]bool),
+		telling: make(map[*Request]bool), unknown: make(map[string]int),
 		asks: make(map[askKey]*Request), called: make(map[*Request]bool), undone: make(map[undone]repetition),
 	}
 }
@@ -57,7 +58,8 @@ func (b *book) find(id string, reaches func(tenant string) bool) *Request {
 func (b *book) apply(e lane.Entry) *Request {
 	id := e.Record.Attributes[attrRequest]
 	if isStranger(e.Record) {
-		b.unknown[e.Record.ID] = true
+		more, _ := strconv.Atoi(e.Record.Attributes[attrMore])
+		b.unknown[e.Record.ID] = max(more, 0)
 	}
 	if id == "" || e.Record.Source != Source {
 		return nil

@@ -95,6 +95,7 @@ func (w *Workflow) pending() []Request {
 func (w *Workflow) carryOutAll(ctx context.Context) error {
 	if len(w.pending()) == 0 {
 		w.fenced.Clear()
+		w.ends.Clear()
 		return nil
 	}
 	release, err := w.cfg.Lock(ctx)
@@ -105,6 +106,7 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 	if err := w.cfg.Lane.Sync(ctx); err != nil {
 		return err
 	}
+	w.behind.Clear()
 	return w.carryOutEach(ctx, byPerson(w.pending()))
 }
 

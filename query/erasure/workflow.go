@@ -29,6 +29,7 @@ type Workflow struct {
 
 	countFrom atomic.Int64     // ns since 1970: when tokens may be counted again
 	answers   map[named]answer // of Run, by request: made, but not seen on the log yet
+	exportEnd map[named]uint64 // of Run, by request that is due: how much of the log it has
 
 	reporting sync.Mutex // held while a finding about a stranger is opened
 
@@ -36,6 +37,8 @@ type Workflow struct {
 	tried  map[string]events.Event // of Run: published, but not seen on the log yet
 
 	fenced sync.Map // where the intake ended behind the fence, a stream.IntakeState by request
+	ends   sync.Map // where the log did after that, an index by request
+	behind sync.Map // shards that were waited for in this round, with what was recorded
 
 	mu    sync.RWMutex // for the rest
 	book  *book

@@ -24,8 +24,9 @@
 //     text on a page: it neither is taken for markup nor hides or reorders text.
 //   - An export is stored whole or is none: stopped at any step of making it, or
 //     where a store fails, there is nothing to be had of it.
-//   - An archive that stands still delays the exports of its shard, and no other for
-//     longer than it takes to tell. One that is always as far behind is waited for.
+//   - An archive that is behind its log delays the exports of its shard, and no other
+//     for longer than it takes to tell. One that is always as far behind comes to
+//     [Order].End all the same; one that stands still does not.
 //   - Memory is bounded, however long an export is, when it is made and when it is
 //     sent.
 //   - Only who has the passphrase, or the private key, opens an export; neither the

@@ -21,7 +21,8 @@ const (
 // too old, or the person was forgotten.
 var ErrGone = errors.New("no such export")
 
-// ErrBehind says that the archive of a shard stands still. Exports of other shards may
+// ErrBehind says that the archive of a shard has not got what an order wants. Made
+// again it comes to it, unless the archive stands still. Exports of other shards may
 // be made.
 var ErrBehind = errors.New("the archive is behind its log")
 
@@ -36,11 +37,11 @@ type Keyring interface {
 
 // Archive is the audit store, as far as exports need it.
 type Archive interface {
-	// CatchUp returns once all that is on the log of the shard when it is called
-	// is in the archive. It gives up on one that stands still.
-	CatchUp(ctx context.Context, shard uint16) error
-	// Recorded is the index behind the last record in the archive.
-	Recorded(ctx context.Context, shard uint16) (uint64, error)
+	// End is the index behind the last record that is on the log of the shard now.
+	End(ctx context.Context, shard uint16) (uint64, error)
+	// CatchUp returns once all below end is in the archive, and says below which index
+	// all is. It waits some seconds at most.
+	CatchUp(ctx context.Context, shard uint16, end uint64) (recorded uint64, err error)
 	// Select is up to Limit records that s wants, in the order of the index;
 	// fewer mean that there are no more.
 	Select(ctx context.Context, s Selection) ([]Part, error)

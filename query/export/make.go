@@ -60,12 +60,9 @@ func (o *Office) make(ctx context.Context, order *Order) (Made, error) {
 	if _, err := o.keyOf(ctx, order); err != nil {
 		return Made{}, err
 	}
-	if err := o.catchUp(ctx, order.Shard); err != nil {
-		return Made{}, err
-	}
-	end, err := o.cfg.Archive.Recorded(ctx, order.Shard)
+	end, err := o.cfg.Archive.CatchUp(ctx, order.Shard, order.End)
 	if err != nil {
-		return Made{}, err
+		return Made{}, fmt.Errorf("catch up with the log: %w: %w", ErrBehind, err)
 	}
 	out := Made{Place: newPlace(order), Until: o.cfg.Now().Add(stream.ExportsKept).UTC().Truncate(time.Second), Position: end}
 	c := &collector{Office: o, order: order, end: end}
@@ -75,13 +72,9 @@ func (o *Office) make(ctx context.Context, order *Order) (Made, error) {
 	return out, nil
 }
 
-// catchUp gives up on an archive that stands still: whoever asked for the export
-// tries again, and goes on with those of other shards.
-func (o *Office) catchUp(ctx context.Context, shard uint16) error {
-	if err := o.cfg.Archive.CatchUp(ctx, shard); err != nil {
-		return fmt.Errorf("catch up with the log: %w: %w", ErrBehind, err)
-	}
-	return nil
+// End is the index behind the last record that is on the log of a shard now.
+func (o *Office) End(ctx context.Context, shard uint16) (uint64, error) {
+	return o.cfg.Archive.End(ctx, shard)
 }
 
 func newPlace(order *Order) stream.ExportPlace {

@@ -133,8 +133,10 @@ func (h *house) renew(p seal.Person) {
 // order is a request of a person.
 func (h *house) order(kind string, p seal.Person) export.Order {
 	h.t.Helper()
+	end, err := h.End(h.t.Context(), 0)
+	h.check(err)
 	return export.Order{
-		Request: "request-1", Kind: kind, Regulation: "gdpr", Tenant: p.Tenant, Issuer: p.Issuer, Subject: p.Subject, Ref: h.refOf(p),
+		End: end, Request: "request-1", Kind: kind, Regulation: "gdpr", Tenant: p.Tenant, Issuer: p.Issuer, Subject: p.Subject, Ref: h.refOf(p),
 		Received: time.Now().UTC(),
 		Requests: []export.Asked{{ID: "request-1", Type: kind, Regulation: "gdpr", State: "approved", Received: time.Now().UTC(), Due: time.Now().UTC()}},
 		Holds:    []export.Hold{{Article: "GDPR 17(3)(e)", Placed: time.Now().UTC(), Review: time.Now().UTC()}},

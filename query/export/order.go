@@ -14,6 +14,7 @@ type Order struct {
 	Tenant, Issuer, Subject   string
 	Ref                       events.Ref // of the person
 	Shard                     uint16     // of the tenant
+	End                       uint64     // of its log, that the archive has to have: see Office.End
 	Received                  time.Time
 
 	Requests   []Asked // of the person, this one too

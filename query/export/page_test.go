@@ -121,8 +121,8 @@ func TestSummaryIsBounded(t *testing.T) {
 // endless is an archive with many events of a person.
 type endless struct{ n uint64 }
 
-func (endless) CatchUp(context.Context, uint16) error              { return nil }
-func (e endless) Recorded(context.Context, uint16) (uint64, error) { return e.n, nil }
+func (e endless) End(context.Context, uint16) (uint64, error)             { return e.n, nil }
+func (e endless) CatchUp(context.Context, uint16, uint64) (uint64, error) { return e.n, nil }
 func (e endless) Select(_ context.Context, s Selection) (out []Part, _ error) {
 	if s.Relation != OfPerson {
 		return nil, nil

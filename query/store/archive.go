@@ -32,67 +32,72 @@ type Archive struct {
 
 	// Poll is how often CatchUp looks. Default 20 ms.
 	Poll time.Duration
-	// Patience is how long CatchUp waits while nothing more is recorded: behind it
-	// wait others. Default 10 s.
+	// Patience is how long CatchUp waits: behind it wait others. Default 10 s.
 	Patience time.Duration
 }
 
 var _ erasure.Archive = (*Archive)(nil)
 
-// CatchUp implements erasure.Archive.
-func (a *Archive) CatchUp(ctx context.Context, shard uint16) error {
-	end, err := a.end(ctx, shard)
-	if err != nil {
-		return fmt.Errorf("end of the log shard=%d: %w", shard, err)
-	}
+// CatchUp implements erasure.Archive and export.Archive.
+func (a *Archive) CatchUp(ctx context.Context, shard uint16, end uint64) (uint64, error) {
 	recorded := func(ctx context.Context) (uint64, error) { return a.Store.Recorded(ctx, shard) }
 	last, err := await(ctx, end, recorded, max(a.Poll, 20*time.Millisecond), cmp.Or(a.Patience, 10*time.Second))
 	if err != nil {
-		return fmt.Errorf("recorded shard=%d to %d of %d: %w", shard, last, end, err)
+		return last, fmt.Errorf("recorded shard=%d to %d of %d: %w", shard, last, end, err)
 	}
-	return nil
+	return last, nil
 }
 
-var errStill = errors.New("it stands still")
+var (
+	errStill  = errors.New("it stands still")
+	errBehind = errors.New("it goes on, and is still behind")
+)
 
-// await looks until end is recorded, and says what is. It gives up where nothing more was
-// for as long as patience: how far there is to go does not matter, while more arrives as fast
-// it is always the same.
+// await looks until end is recorded, and says what is. It waits no longer than patience,
+// however far there is to go: who asks for the same end again comes to it, while an
+// archive that is always as far behind never comes to the end of its log.
 func await(ctx context.Context, end uint64, recorded func(context.Context) (uint64, error), poll, patience time.Duration) (last uint64, err error) {
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	still := time.AfterFunc(patience, func() { giveUp(errStill) })
-	defer still.Stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errStill)
+	defer cancel()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	for {
-		now, err := recorded(ctx)
-		switch {
-		case err != nil:
-			return last, errors.Join(err, context.Cause(ctx))
-		case now >= end:
-			return now, nil
-		case now > last:
-			last = now
-			still.Reset(patience)
-		}
+	first, err := recorded(ctx)
+	for last = first; err == nil && last < end; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return last, context.Cause(ctx)
+			return last, gaveUp(ctx, last > first)
+		}
+		var now uint64
+		if now, err = recorded(ctx); err == nil {
+			last = now
 		}
 	}
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(err, gaveUp(ctx, last > first))
+	}
+	return last, err
 }
 
-// end is the index behind the last record on the log.
-func (a *Archive) end(ctx context.Context, shard uint16) (uint64, error) {
+func gaveUp(ctx context.Context, moved bool) error {
+	if cause := context.Cause(ctx); !moved || !errors.Is(cause, errStill) {
+		return cause
+	}
+	return errBehind
+}
+
+// End implements erasure.Archive and export.Archive.
+func (a *Archive) End(ctx context.Context, shard uint16) (uint64, error) {
 	m, err := a.Logs[shard].Last(ctx)
-	if err != nil || m.Seq == 0 {
-		return 0, err
+	if err != nil {
+		return 0, fmt.Errorf("end of the log shard=%d: %w", shard, err)
+	}
+	if m.Seq == 0 {
+		return 0, nil
 	}
 	b, err := events.UnmarshalBatch(m.Data)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("end of the log shard=%d: %w", shard, err)
 	}
 	return b.Header.Last() + 1, nil
 }

@@ -8,36 +8,39 @@ import (
 	"time"
 )
 
-// An archive that is minutes behind, and records as fast as there is more to record, is
-// waited for; one that stands still is given up, wherever it does, and also where it
-// does not answer.
-func TestArchiveIsWaitedForWhileItGoesOn(t *testing.T) {
+// An archive is waited for no longer than it has patience for, however far it has to go;
+// where it went on meanwhile, and where it stood still or did not answer, the error says so.
+func TestArchiveIsWaitedForWithPatience(t *testing.T) {
 	t.Parallel()
+	const patience = 10 * time.Second
 	for name, c := range map[string]struct {
-		stops uint64 // where it records no more
-		hangs bool   // there, instead of answering
-		want  error
-		last  uint64
-		took  time.Duration
+		end, stops uint64 // where it records no more
+		hangs      bool   // there, instead of answering
+		want       error
+		last       uint64
+		took       time.Duration
 	}{
-		"far behind":      {stops: 1000, last: 100, took: 500 * time.Second},
-		"stands still":    {stops: 60, want: errStill, last: 60, took: 310 * time.Second},
-		"does not answer": {stops: 60, hangs: true, want: errStill, last: 59, took: 305 * time.Second},
-		"never recorded":  {want: errStill, took: 10 * time.Second},
+		"there":                   {end: 0, stops: 100},
+		"soon there":              {end: 3, stops: 100, last: 3, took: 9 * time.Second},
+		"far behind":              {end: 100, stops: 100, want: errBehind, last: 3, took: patience},
+		"stands still in between": {end: 100, stops: 2, want: errBehind, last: 2, took: patience},
+		"hangs in between":        {end: 100, stops: 2, hangs: true, want: errBehind, last: 1, took: patience},
+		"stands still":            {end: 100, want: errStill, took: patience},
+		"does not answer":         {end: 100, hangs: true, want: errStill, took: patience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				recorded := func(ctx context.Context) (uint64, error) {
-					at := min(uint64(time.Since(began)/(5*time.Second)), c.stops)
+					at := min(uint64(time.Since(began)/(3*time.Second)), c.stops)
 					if c.hangs && at == c.stops {
 						<-ctx.Done()
 						return 0, ctx.Err()
 					}
 					return at, nil
 				}
-				last, err := await(t.Context(), 100, recorded, 50*time.Millisecond, 10*time.Second)
+				last, err := await(t.Context(), c.end, recorded, 50*time.Millisecond, patience)
 				if took := time.Since(began); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || last != c.last || took != c.took {
 					t.Errorf("to %d in %s: %v", last, took, err)
 				}

@@ -15,11 +15,6 @@ import (
 
 var _ export.Archive = (*Archive)(nil)
 
-// Recorded implements export.Archive.
-func (a *Archive) Recorded(ctx context.Context, shard uint16) (uint64, error) {
-	return a.Store.Recorded(ctx, shard)
-}
-
 // Select implements export.Archive.
 func (a *Archive) Select(ctx context.Context, s export.Selection) ([]export.Part, error) {
 	if s.Tenant == "" || s.Person.IsZero() || s.Limit < 1 || s.Limit > query.MaxLimit {
