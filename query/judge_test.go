@@ -80,7 +80,7 @@ func TestLeaksAreShownAndFound(t *testing.T) {
 	for _, ev := range []map[string]any{
 		verified("in-time", "j-1", before, *made.Position-1),
 		verified("another", "j-1", before, 0),
-		verified("ignored", "j-1", before, *made.Position), // clock behind: its position tells
+		verified("ignored", "j-1", before, *made.Position),                 // clock behind: its position tells
 		verified("late", "j-1", before.Add(time.Minute), *made.Position-1), // issued in time, whichever second it is
 	} {
 		if ev["id"] == "another" {

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -144,6 +145,8 @@ func (s *Server) ReplayQuarantined(c echo.Context, seq uint64, params ReplayQuar
 	if err != nil {
 		return notTaken{err}
 	}
+	// A type that was unknown then is known now, and was not shown in the subject.
+	payload.Subject = cmp.Or(q.ReplaySubject(), stream.EventSubject(q.Tenant, ev.Type))
 	done, err := s.cfg.Quarantine.Replay(ctx, q, payload, p.Subject, s.cfg.Now())
 	if err != nil {
 		return notTaken{err}
@@ -170,16 +173,22 @@ func (s *Server) judgeEntry(ctx context.Context, p *Principal, q stream.Quaranti
 	if missing != "" {
 		return ev, m, notReplayed("its payload is " + missing)
 	}
-	tenant, t, err := stream.ParseEventSubject(q.ReplaySubject())
-	if err != nil || tenant != q.Tenant {
-		return ev, m, notReplayed("the subject that it was published on is not known")
+	m = events.Message{Body: payload, Tenant: q.Tenant}
+	subject := q.ReplaySubject()
+	if subject != "" {
+		if m.Tenant, m.Type, err = stream.ParseEventSubject(subject); err != nil || m.Tenant != q.Tenant {
+			return ev, m, notReplayed("the subject that it was published on is not its tenant's")
+		}
 	}
-	if m, err = s.reopened(ctx, events.Message{Body: payload, Tenant: tenant, Type: t}); err != nil {
+	if m, err = s.reopened(ctx, m); err != nil {
 		return ev, m, err
 	}
 	all, err := events.Decode(m)
 	if err != nil || len(all) == 0 {
 		return ev, m, notReplayed("it would be refused again: it cannot be decoded")
+	}
+	if subject == "" && len(all) > 1 {
+		return ev, m, notReplayed("the subject that it was published on is not known")
 	}
 	for i := range all {
 		if refusal := s.judgeAgain(ctx, p, q, &all[i], i+1); refusal != nil {

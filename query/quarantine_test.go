@@ -138,6 +138,20 @@ func TestQuarantinedIsReplayed(t *testing.T) {
 	}
 }
 
+// TestTypeThatIsKnownLaterIsReplayed: an intake that was not upgraded yet shows
+// neither the type nor the subject of what it did not know.
+func TestTypeThatIsKnownLaterIsReplayed(t *testing.T) {
+	t.Parallel()
+	h := build(t)
+	h.post("issuer", "/v1/events", issued("j-1"), http.StatusAccepted, nil)
+	h.search(map[string]any{"tenant": "acme"}, 1)
+	path := fmt.Sprintf("/v1/quarantine/%d", h.park(issued("q-1"), func(q *stream.Quarantined) {
+		q.Type, q.Subject, q.Reason = "[withheld]", "[withheld]", events.ReasonType
+	}))
+	h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusOK)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "q-1"}, 1)
+}
+
 // TestOwnEventIsReplayed: what a service of ours published in its own name, and
 // the intake could not take, is published again in that name.
 func TestOwnEventIsReplayed(t *testing.T) {
@@ -214,6 +228,7 @@ func TestQuarantinedIsNotReplayed(t *testing.T) {
 	reserved := event("id", "q-5", "type", string(events.RequestApproved), "rescindenv", lanetest.Environment, ".reason", "x")
 	foreign := issued("q-6")
 	foreign["rescindenv"] = "prod"
+	withheld := func(q *stream.Quarantined) { q.Type, q.Subject = "[withheld]", "[withheld]" }
 	for name, c := range map[string]struct {
 		event  map[string]any
 		change func(*stream.Quarantined)
@@ -222,7 +237,7 @@ func TestQuarantinedIsNotReplayed(t *testing.T) {
 		"payload dropped":     {issued("q-1"), func(q *stream.Quarantined) { q.Sealed = nil }, "not kept"},
 		"payload changed":     {issued("q-2"), func(q *stream.Quarantined) { q.Sealed[30] ^= 1 }, "unreadable"},
 		"payload of another":  {issued("q-9"), func(q *stream.Quarantined) { q.SHA256[0] ^= 1 }, "unreadable"},
-		"subject withheld":    {issued("q-3"), func(q *stream.Quarantined) { q.Subject = "[withheld]" }, "subject"},
+		"a type unknown yet":  {event("id", "q-3", "type", "dev.rescind.token.lost.v1", "rescindenv", lanetest.Environment), withheld, "refused again"},
 		"another's subject":   {issued("q-7"), func(q *stream.Quarantined) { q.Subject = "rescind.events.globex.token.issued" }, "subject"},
 		"source of our own":   {own, nil, "refused again"},
 		"a type of our own":   {reserved, nil, "refused again"},

@@ -25,12 +25,12 @@ type Replay struct {
 // Payload is what is published of an entry: encrypted, as it waits in the intake
 // like everything else.
 type Payload struct {
+	Subject     string // where it is published
 	ContentType string
 	Body        []byte
 }
 
-// Replay publishes the payload of entry v to the intake, on the same subject,
-// and notes that. The intake judges it anew: it is logged once
+// Replay publishes the payload of entry v to the intake, and notes that. The intake judges it anew: it is logged once
 // however often it is replayed, or refused again, which changes nothing in the
 // quarantine. Where the note fails, replaying again is safe.
 func (q *Quarantine) Replay(ctx context.Context, v Quarantined, payload Payload, actor string, now time.Time) (Replay, error) {
@@ -38,7 +38,7 @@ func (q *Quarantine) Replay(ctx context.Context, v Quarantined, payload Payload,
 	if err != nil {
 		return Replay{}, err
 	}
-	msg := nats.NewMsg(v.ReplaySubject())
+	msg := nats.NewMsg(payload.Subject)
 	msg.Data = payload.Body
 	msg.Header.Set("Content-Type", payload.ContentType)
 	if _, err := q.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(IntakeStream)); err != nil {

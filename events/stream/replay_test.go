@@ -33,7 +33,7 @@ func TestReplayIsNoted(t *testing.T) {
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	for n := 1; n <= 2; n++ {
-		done, err := kept.Replay(t.Context(), all[0], stream.Payload{ContentType: events.ContentTypeEvent, Body: []byte("payload")}, "admin", now)
+		done, err := kept.Replay(t.Context(), all[0], stream.Payload{Subject: all[0].ReplaySubject(), ContentType: events.ContentTypeEvent, Body: []byte("payload")}, "admin", now)
 		if err != nil || done.Count != n || done.Event != events.EventRef("acme", "s", "e-1") {
 			t.Errorf("replay %d: %+v, %v", n, done, err)
 		}
