@@ -230,14 +230,15 @@ func mentionsPlain(s string, values []string) bool {
 	return false
 }
 
-// maxInWords is how often a value may stand within the words of one text. What holds it
-// more often is taken to mean it: to go on would cost who looks, not who wrote.
+// maxInWords is how often a value may stand within the words of one text, where its
+// places overlap: those that do not are all looked at. What holds it more often is
+// taken to mean it: to go on would cost who looks, not who wrote.
 const maxInWords = 32
 
 // standsIn reports whether v stands in s, no part of a word.
 func standsIn(s, v string) bool {
 	from := 0
-	for range maxInWords {
+	for range max(maxInWords, len(s)/len(v)+1) {
 		i := strings.Index(s[from:], v)
 		if i < 0 {
 			return false

@@ -363,10 +363,14 @@ func TestWhoActsOnWhomTheyAreLike(t *testing.T) {
 // TestRepeatedWithinWords: what is repeated beyond measure is found without looking on.
 func TestRepeatedWithinWords(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]Reason{maxInWords - 1: "", maxInWords: ReasonExposed} {
+	const sub = "aaaaaaaa"
+	for text, want := range map[string]Reason{
+		sub + strings.Repeat("a", maxInWords-2): "", sub + strings.Repeat("a", maxInWords-1): ReasonExposed,
+		strings.Repeat(sub+"x", 4*maxInWords): "", strings.Repeat(sub+"x", 4*maxInWords) + " " + sub: ReasonExposed,
+	} {
 		ev := wantIssued()
-		ev.Data.Subject, ev.Data.Attributes = "user-112233", map[string]string{"a": strings.Repeat("user-112233x", n)}
-		wantReason(t, fmt.Sprint(n), validate(ev), want)
+		ev.Data.Subject, ev.Data.Scope = sub, text
+		wantReason(t, text, validate(ev), want)
 	}
 }
 

@@ -193,7 +193,7 @@ func MayName(actor, subject string) bool {
 	if name == person || person == "" { // whom white space names, nobody can tell
 		return true
 	}
-	if len(subject) < minExposed {
+	if max(len(subject), len(strings.ToLower(subject))) < minExposed { // Ⱥ is longer as ⱥ
 		return false
 	}
 	for s := range readings(name) {
@@ -204,8 +204,11 @@ func MayName(actor, subject string) bool {
 	return false
 }
 
-// folded is s with one letter for all that strings.EqualFold takes for the same.
-func folded(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+// folded is s with one letter for all that strings.EqualFold takes for the same. Of
+// those that are an iota one is a mark and ends a word: all are taken for that.
+func folded(s string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.ToUpper(s)), "ι", "\u0345")
+}
 
 // Ref is the identity of the event that r records.
 func (r *Record) Ref() Ref { return EventRef(r.Tenant, r.Source, r.ID) }

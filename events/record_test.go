@@ -281,14 +281,14 @@ func TestRecordsAreCheckedAsTheyAreRead(t *testing.T) {
 // that person, however they are written next time.
 func TestMayName(t *testing.T) {
 	t.Parallel()
-	subjects := []string{"user-112233", "Änne-1122", "bob", "Al@x.org", " alice", "user%2D112233", "ſtraße-K", "王小明", "", "      "}
+	subjects := []string{"user-112233", "Änne-1122", "bob", "Al@x.org", " alice", "user%2D112233", "ſtraße-K", "Ⱥ@bc", "王小明", "", "      "}
 	rapid.Check(t, func(t *rapid.T) {
 		subject := rapid.SampledFrom(subjects).Draw(t, "subject")
 		escape := rapid.SampledFrom([]func(string) string{
 			strings.Clone, url.PathEscape, func(s string) string { return url.PathEscape(url.PathEscape(s)) },
 			func(s string) string { return strings.ToLower(url.PathEscape(s)) }, strings.ToUpper,
 		}).Draw(t, "escape")
-		actor := rapid.SampledFrom([]string{"", " ", "user:", "https://pod.example/", "x"}).Draw(t, "before") + escape(subject) + rapid.SampledFrom([]string{"", " ", "@corp.example", "x"}).Draw(t, "after")
+		actor := rapid.SampledFrom([]string{"", " ", "user:", "https://pod.example/", "x"}).Draw(t, "before") + escape(subject) + rapid.SampledFrom([]string{"", " ", "@corp.example", "x", "\u0345"}).Draw(t, "after")
 		again := rapid.SampledFrom([]func(string) string{strings.Clone, strings.ToLower, strings.ToUpper, func(s string) string { return " " + s }}).Draw(t, "again")(actor)
 		said := Event{Data: Data{Actor: actor, Subject: subject}}
 		if said.Data.Actor != "" && NewRecord(&said, "", now).Actor != actor && !MayName(again, subject) {

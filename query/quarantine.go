@@ -146,7 +146,7 @@ func (s *Server) ReplayQuarantined(c echo.Context, seq uint64, params ReplayQuar
 		return notTaken{err}
 	}
 	// A type that was unknown then is known now, and was not shown in the subject.
-	payload.Subject = cmp.Or(q.ReplaySubject(), stream.EventSubject(q.Tenant, ev.Type))
+	payload.Subject = cmp.Or(q.ReplaySubject(), q.SubjectOf(ev.Type))
 	done, err := s.cfg.Quarantine.Replay(ctx, q, payload, p.Subject, s.cfg.Now())
 	if err != nil {
 		return notTaken{err}

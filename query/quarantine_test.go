@@ -150,6 +150,13 @@ func TestTypeThatIsKnownLaterIsReplayed(t *testing.T) {
 	}))
 	h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusOK)
 	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "q-1"}, 1)
+	own := issued("own-1")
+	own["source"] = "rescind:api"
+	path = fmt.Sprintf("/v1/quarantine/%d", h.park(own, func(q *stream.Quarantined) {
+		q.Type, q.Subject, q.Reason = "[withheld]", stream.ShownSubject(stream.ServiceSubject("acme", events.TypeNamed("token.eaten"))), events.ReasonType
+	}))
+	h.call(h.token("admin", "acme"), "POST", path+"/replay", nil).want(t, http.StatusOK)
+	h.search(map[string]any{"tenant": "acme", "issuer": "https://id.acme", "jti": "own-1"}, 1)
 }
 
 // TestOwnEventIsReplayed: what a service of ours published in its own name, and

@@ -122,8 +122,8 @@ func (k *Keyring) feedKeyIn(got map[string][]byte, name string) (storedFeedKey, 
 }
 
 // numberAt is the number of a generation that is made then, in units of four seconds:
-// no other key gets it, whatever backup is restored, and until 2084 it is below
-// events.FirstStanding.
+// no key that is made later gets it, whatever backup is restored, and until 2084 it
+// is below events.FirstStanding.
 func numberAt(now time.Time) uint32 { return uint32(max(now.Unix()/4, 1)) }
 
 func (k *Keyring) createFeedKey(ctx context.Context, tenant string, generation uint32, now time.Time) error {

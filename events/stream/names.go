@@ -115,6 +115,24 @@ func fromService(s string) bool {
 	return err == nil && strings.HasSuffix(s, serviceSuffix)
 }
 
+// withheld stands for a subject that may not be shown.
+const withheld = "[withheld]"
+
+// ShownSubject is the subject s of an event as it may be shown in clear: what is behind
+// the tenant only where it is a type of ours, as somebody could have written a name
+// there; and whether one of our own services published it.
+func ShownSubject(s string) string {
+	_, t, err := ParseEventSubject(s)
+	switch {
+	case s == "", err == nil && t.Known():
+		return s
+	case fromService(s):
+		return withheld + serviceSuffix
+	default:
+		return withheld
+	}
+}
+
 // ParseEventSubject reads what EventSubject or ServiceSubject wrote. The type
 // need not be known.
 // Where s is not of that shape, tenant and t are what it says all the same, so

@@ -62,14 +62,16 @@ func (q *Quarantined) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// key is what makes two quarantined events one: the same bytes, on the same
-// subject, for the same reason.
+// key is what makes two quarantined events one: the same bytes of the same tenant,
+// on the same subject, for the same reason.
 func (q *Quarantined) key() string {
 	h := sha256.New()
 	h.Write(q.SHA256[:])
 	h.Write([]byte(q.Subject))
 	h.Write([]byte{0})
 	h.Write([]byte(q.Reason))
+	h.Write([]byte{0})
+	h.Write([]byte(q.Tenant))
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -83,9 +83,19 @@ func (q *Quarantined) ReplaySubject() string {
 	return ""
 }
 
+// SubjectOf is where the event, now that its type is known to be t, would be published.
+func (q *Quarantined) SubjectOf(t events.Type) string {
+	if q.FromService() {
+		return ServiceSubject(q.Tenant, t)
+	}
+	return EventSubject(q.Tenant, t)
+}
+
 // FromService reports whether one of our own services published the event, in
 // its own name.
-func (q *Quarantined) FromService() bool { return fromService(q.Subject) }
+func (q *Quarantined) FromService() bool {
+	return fromService(q.Subject) || q.Subject == withheld+serviceSuffix
+}
 
 // Entries is how many refused events are kept.
 func (q *Quarantine) Entries(ctx context.Context) (uint64, error) {

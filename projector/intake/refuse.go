@@ -62,7 +62,7 @@ func (in *Intake) quarantine(ctx context.Context, k *candidate, now time.Time) e
 func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) (stream.Quarantined, error) {
 	q := stream.Quarantined{
 		Time: now, Source: k.refusal.Source, ID: k.refusal.ID, Type: shownType(k.event.Type),
-		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: shownSubject(k.from.Subject),
+		Reason: k.refusal.Reason, Detail: k.refusal.Detail, SHA256: sha256.Sum256(k.raw), Subject: stream.ShownSubject(k.from.Subject),
 	}
 	if !events.ValidTenant(k.from.Message.Tenant) {
 		return q, nil // nobody's: there is no key to seal under
@@ -88,14 +88,6 @@ func shownType(t events.Type) string {
 		return string(t)
 	}
 	return withheld
-}
-
-// shownSubject is the subject s as it may be shown: as [shownType].
-func shownSubject(s string) string {
-	if _, t, err := stream.ParseEventSubject(s); s != "" && (err != nil || !t.Known()) {
-		return withheld
-	}
-	return s
 }
 
 // offends reports whether the payload of c must not be kept, whatever it was

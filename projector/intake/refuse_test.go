@@ -548,13 +548,14 @@ func TestTypeAndSubjectOfAStrangerAreWithheld(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		onIssued: onIssued, stream.ServiceSubject("acme", events.HoldPlaced): stream.ServiceSubject("acme", events.HoldPlaced), "": "",
+		stream.ServiceSubject("acme", events.TypeNamed("hold.eaten")): withheld + ".service", "rescind.events.acme.user-112233.service": withheld,
 		onIssued + ".user-112233":               withheld,
 		"rescind.events.acme.token.user-112233": withheld,
 		"rescind.events.acme." + aToken:         withheld,
 		"a.4111111111111111":                    withheld,
 		strings.Repeat("a", 1<<20):              withheld,
 	} {
-		if got := shownSubject(in); got != want {
+		if got := stream.ShownSubject(in); got != want {
 			t.Errorf("subject %.100q is shown as %.100q, want %q", in, got, want)
 		}
 	}

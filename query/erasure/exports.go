@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,8 @@ func (w *Workflow) exportAll(ctx context.Context) error {
 	}
 	due := w.exportsDue()
 	faults, behind := []error{w.dropOthers(ctx, due), w.askEnds(ctx, due)}, map[uint16]bool{} // shards
+	// The nearest end first: whoever has all waits for nobody who has not.
+	slices.SortStableFunc(due, func(a, b Request) int { return cmp.Compare(w.exportEnd[a.name()], w.exportEnd[b.name()]) })
 	for _, r := range due {
 		if _, asked := w.exportEnd[r.name()]; !asked || behind[r.Shard] {
 			continue // it was waited for: the others are tried in the next round

@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/events/stream"
 	"github.com/rescindhq/rescind/query/erasure"
 	"github.com/rescindhq/rescind/query/export"
+	"github.com/rescindhq/rescind/query/store"
 )
 
 // counter is an office that knows what it made and what was dropped, and what
@@ -96,13 +97,25 @@ func (d *desk) worker(change func(*erasure.Config)) *erasure.Workflow {
 // ask is an approved request.
 func (d *desk) ask(kind, subject string) string {
 	d.t.Helper()
+	id := d.verified(kind, subject)
+	d.approved(id)
+	return id
+}
+
+// verified is a request whose person is known to have made it.
+func (d *desk) verified(kind, subject string) string {
+	d.t.Helper()
 	r, _, err := d.Receive(d.t.Context(), erasure.Input{Tenant: "acme", Type: kind, Regulation: erasure.GDPR, Issuer: issuer, Subject: subject, Actor: "handler"})
 	d.check(err)
 	_, err = d.Act(d.t.Context(), erasure.Act{ID: r.ID, To: erasure.Verified, Actor: "handler", Reaches: all})
 	d.check(err)
-	_, err = d.Act(d.t.Context(), erasure.Act{ID: r.ID, To: erasure.Approved, Actor: "approver", Reaches: all})
-	d.check(err)
 	return r.ID
+}
+
+func (d *desk) approved(id string) {
+	d.t.Helper()
+	_, err := d.Act(d.t.Context(), erasure.Act{ID: id, To: erasure.Approved, Actor: "approver", Reaches: all})
+	d.check(err)
 }
 
 // answered waits for the export of a request.
@@ -279,6 +292,47 @@ func TestExportsBehindAnArchive(t *testing.T) {
 	if n := archive.waits(); n != trails {
 		t.Errorf("it was waited for %d times, want %d for all of them", n, trails)
 	}
+}
+
+// reaching is an archive that has what is below an index.
+type reaching struct {
+	*store.Archive
+	has  atomic.Uint64
+	ends chan uint64
+}
+
+func (a *reaching) End(ctx context.Context, shard uint16) (uint64, error) {
+	end, err := a.Archive.End(ctx, shard)
+	a.ends <- end
+	return end, err
+}
+
+func (a *reaching) CatchUp(ctx context.Context, shard uint16, end uint64) (uint64, error) {
+	if has := a.has.Load(); has < end {
+		return has, export.ErrBehind
+	}
+	return a.Archive.CatchUp(ctx, shard, end)
+}
+
+// TestExportWhoseEndIsReachedWaitsForNobody: a request that was received before it, and
+// approved after, may wait for more.
+func TestExportWhoseEndIsReachedWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	archive := &reaching{Archive: d.archive, ends: make(chan uint64, 8)}
+	office, err := export.New(export.Config{Archive: archive, Keyring: d.kit.Keyring, Store: stream.NewExports(d.kit.JS)})
+	d.check(err)
+	d.counter.Office = office
+	d.meet("alice", events.Event{Type: events.TokenIssued})
+	d.meet("bob", events.Event{Type: events.TokenIssued})
+	before := d.verified(erasure.Access, "alice")
+	behind := d.ask(erasure.Access, "bob")
+	d.kit.Run(d.Run)
+	end := <-archive.ends
+	d.approved(before)
+	<-archive.ends
+	archive.has.Store(end)
+	d.answered(behind, erasure.Exported)
 }
 
 // unfinished is a publisher that does not take completions.

@@ -93,9 +93,9 @@ func (w *Workflow) pending() []Request {
 // carryOutAll carries out what is approved. It first reads what is on the log,
 // as another worker may have been here.
 func (w *Workflow) carryOutAll(ctx context.Context) error {
-	if len(w.pending()) == 0 {
-		w.fenced.Clear()
-		w.ends.Clear()
+	pending := w.pending()
+	w.rememberOnly(pending)
+	if len(pending) == 0 {
 		return nil
 	}
 	release, err := w.cfg.Lock(ctx)
@@ -108,6 +108,22 @@ func (w *Workflow) carryOutAll(ctx context.Context) error {
 	}
 	w.behind.Clear()
 	return w.carryOutEach(ctx, byPerson(w.pending()))
+}
+
+// rememberOnly lets go what is remembered of other requests than these.
+func (w *Workflow) rememberOnly(requests []Request) {
+	still := map[named]bool{}
+	for i := range requests {
+		still[requests[i].name()] = true
+	}
+	for _, of := range []*sync.Map{&w.fenced, &w.ends} {
+		of.Range(func(name, _ any) bool {
+			if !still[name.(named)] {
+				of.Delete(name)
+			}
+			return true
+		})
+	}
 }
 
 // atOnce is how many people's requests are carried out together: most of the time
