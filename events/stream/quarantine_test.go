@@ -107,16 +107,16 @@ func TestQuarantinePutIsIdempotent(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	q := w.quarantine(t)
-	other, elsewhere := refused(1), refused(1)
-	other.Reason, elsewhere.Subject = events.ReasonConflict, "rescind.events.other.token.issued"
-	for _, v := range []stream.Quarantined{refused(1), refused(1), other, elsewhere, refused(1), other} {
+	other, elsewhere, another := refused(1), refused(1), refused(1)
+	other.Reason, elsewhere.Subject, another.Tenant = events.ReasonConflict, "rescind.events.other.token.issued", "other" // whose subject is withheld
+	for _, v := range []stream.Quarantined{refused(1), refused(1), other, elsewhere, another, refused(1), other} {
 		v.Time = time.Now() // a second refusal has a time of its own
 		if err := q.Put(t.Context(), v); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s := w.state(t, stream.QuarantineStream); s.Msgs != 3 || s.LastSeq != 3 {
-		t.Fatalf("%d entries up to seq %d, want 3 up to 3", s.Msgs, s.LastSeq)
+	if s := w.state(t, stream.QuarantineStream); s.Msgs != 4 || s.LastSeq != 4 {
+		t.Fatalf("%d entries up to seq %d, want 4 up to 4", s.Msgs, s.LastSeq)
 	}
 }
 
