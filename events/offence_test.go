@@ -332,7 +332,7 @@ func TestWhoActs(t *testing.T) {
 	t.Parallel()
 	for actor, want := range map[string]string{
 		"user-112233": ActorSubject, "user:user-112233": ActorSubject, "10.1.2.3": ActorSubject,
-		"boss@x.org": ActorWithheld, "mailto:boss@x.org": ActorWithheld, "somebody": "somebody", "": "",
+		"boss@x.org": Withheld, "mailto:boss@x.org": Withheld, "somebody": "somebody", "": "",
 	} {
 		ev := wantIssued()
 		ev.Data.Subject, ev.Data.IP, ev.Data.Actor = "user-112233", "10.1.2.3", actor
@@ -348,7 +348,7 @@ func TestWhoActs(t *testing.T) {
 func TestWhoActsOnWhomTheyAreLike(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ subject, ip, actor, want string }{
-		{"bob", "", "Bob", ActorWithheld}, {"bob", "", "bob", ActorSubject}, {"bob", "", " bob", ActorSubject},
+		{"bob", "", "Bob", Withheld}, {"bob", "", "bob", ActorSubject}, {"bob", "", " bob", ActorSubject},
 		{"Al@x.org", "", "al@X.org", ActorSubject}, {"a@b.c", "", "A@b.c", ActorSubject},
 		{"bob", "127.0.0.1", "cron@127.0.0.1", "cron@127.0.0.1"}, {"bob", "10.0.0.1", "cron@10.0.0.1", ActorSubject},
 	} {
@@ -494,7 +494,7 @@ func TestLeaksInOtherLetters(t *testing.T) {
 		}
 	}
 	for actor, want := range map[string]string{
-		"User-112233": ActorWithheld, " user-112233 ": ActorSubject, "USER-112233\u00a0": ActorWithheld, " ": " ", "user%2D112233": ActorSubject, "user-1122334": "user-1122334",
+		"User-112233": Withheld, " user-112233 ": ActorSubject, "USER-112233\u00a0": Withheld, " ": " ", "user%2D112233": ActorSubject, "user-1122334": "user-1122334",
 	} {
 		ev := wantIssued()
 		ev.Data.Subject, ev.Data.Actor = "user-112233", actor

@@ -134,10 +134,6 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // the record does not name them.
 const ActorSubject = "subject"
 
-// ActorWithheld stands for an actor who is called as the person but for capital letters,
-// or by an address that stands among the personal claims: the person or another.
-const ActorWithheld = "[withheld]"
-
 // NewRecord is the record of ev, received at the given time, without what
 // needs keys: references, payload hash and revocation.
 func NewRecord(ev *Event, environment string, received time.Time) *Record {
@@ -179,7 +175,7 @@ func (d *Data) actor() string {
 	case d.Subject != "" && alike(name, d.Subject), mentions(d.Actor, append(room[:0], sought(d.Subject), d.address())):
 		return ActorSubject
 	case d.Subject != "" && strings.EqualFold(name, d.Subject), mentions(d.Actor, d.addresses(room[:0])):
-		return ActorWithheld
+		return Withheld
 	default:
 		return d.Actor
 	}

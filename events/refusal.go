@@ -60,13 +60,14 @@ func (ev *Event) named(r *Refusal, subject string) *Refusal {
 	person := append(slices.Clone(v.person()), subject)
 	r.ID, r.Source = clip(ev.ID, person), clip(ev.Source, person)
 	if mentions(r.Detail, append(v.all, subject)) {
-		r.Detail = withheld
+		r.Detail = Withheld
 	}
 	return r
 }
 
-// withheld stands for what a refusal may not repeat.
-const withheld = "[withheld]"
+// Withheld stands for what may not be shown: what a refusal does not repeat, and an
+// actor who may be the person without being called so.
+const Withheld = "[withheld]"
 
 // maxLabel is the longest name or value that a detail repeats.
 const maxLabel = 80
@@ -79,7 +80,7 @@ type label string
 func (l label) String() string {
 	s := string(l)
 	if len(s) > maxLabel || strings.ContainsFunc(s, notPlain) || holdsNumber(s) || offence("", s) != nil {
-		return withheld
+		return Withheld
 	}
 	return s
 }
@@ -103,7 +104,7 @@ const shown = 128
 // what is shown: this comes before anything has said how long s may be.
 func clip(s string, values []string) string {
 	if offence("", s) != nil || mentions(s[:min(len(s), shown+MaxTextBytes)], values) {
-		return withheld
+		return Withheld
 	}
 	if len(s) <= shown {
 		return s

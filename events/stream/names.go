@@ -115,9 +115,6 @@ func fromService(s string) bool {
 	return err == nil && strings.HasSuffix(s, serviceSuffix)
 }
 
-// withheld stands for a subject that may not be shown.
-const withheld = "[withheld]"
-
 // ShownSubject is the subject s of an event as it may be shown in clear: what is behind
 // the tenant only where it is a type of ours, as somebody could have written a name
 // there; and whether one of our own services published it.
@@ -127,9 +124,9 @@ func ShownSubject(s string) string {
 	case s == "", err == nil && t.Known():
 		return s
 	case fromService(s):
-		return withheld + serviceSuffix
+		return events.Withheld + serviceSuffix
 	default:
-		return withheld
+		return events.Withheld
 	}
 }
 

@@ -94,7 +94,7 @@ func (q *Quarantined) SubjectOf(t events.Type) string {
 // FromService reports whether one of our own services published the event, in
 // its own name.
 func (q *Quarantined) FromService() bool {
-	return fromService(q.Subject) || q.Subject == withheld+serviceSuffix
+	return fromService(q.Subject) || q.Subject == events.Withheld+serviceSuffix
 }
 
 // Entries is how many refused events are kept.

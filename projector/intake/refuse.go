@@ -78,16 +78,13 @@ func (in *Intake) quarantined(ctx context.Context, k *candidate, now time.Time) 
 	return q, err
 }
 
-// withheld stands for what may not be shown.
-const withheld = "[withheld]"
-
 // shownType is t as it may be shown: what somebody made up could hold anything, a
 // person's name or a token.
 func shownType(t events.Type) string {
 	if t == "" || t.Known() {
 		return string(t)
 	}
-	return withheld
+	return events.Withheld
 }
 
 // offends reports whether the payload of c must not be kept, whatever it was

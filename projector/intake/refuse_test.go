@@ -548,19 +548,19 @@ func TestTypeAndSubjectOfAStrangerAreWithheld(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		onIssued: onIssued, stream.ServiceSubject("acme", events.HoldPlaced): stream.ServiceSubject("acme", events.HoldPlaced), "": "",
-		stream.ServiceSubject("acme", events.TypeNamed("hold.eaten")): withheld + ".service", "rescind.events.acme.user-112233.service": withheld,
-		onIssued + ".user-112233":               withheld,
-		"rescind.events.acme.token.user-112233": withheld,
-		"rescind.events.acme." + aToken:         withheld,
-		"a.4111111111111111":                    withheld,
-		strings.Repeat("a", 1<<20):              withheld,
+		stream.ServiceSubject("acme", events.TypeNamed("hold.eaten")): events.Withheld + ".service", "rescind.events.acme.user-112233.service": events.Withheld,
+		onIssued + ".user-112233":               events.Withheld,
+		"rescind.events.acme.token.user-112233": events.Withheld,
+		"rescind.events.acme." + aToken:         events.Withheld,
+		"a.4111111111111111":                    events.Withheld,
+		strings.Repeat("a", 1<<20):              events.Withheld,
 	} {
 		if got := stream.ShownSubject(in); got != want {
 			t.Errorf("subject %.100q is shown as %.100q, want %q", in, got, want)
 		}
 	}
 	for in, want := range map[events.Type]string{
-		events.TokenIssued: string(events.TokenIssued), "": "", "user-112233": withheld, events.TypeNamed("token.eaten"): withheld,
+		events.TokenIssued: string(events.TokenIssued), "": "", "user-112233": events.Withheld, events.TypeNamed("token.eaten"): events.Withheld,
 	} {
 		if got := shownType(in); got != want {
 			t.Errorf("type %q is shown as %q, want %q", in, got, want)

@@ -105,7 +105,7 @@ func (w *Workflow) permit(ctx context.Context, r *Request, ev events.Event) erro
 // recorded the request: then the log does not name them, and involves cannot
 // tell.
 func (w *Workflow) notSubject(ctx context.Context, r *Request, actor string) error {
-	if !r.involves(events.ActorSubject) && !r.involves(events.ActorWithheld) {
+	if !r.involves(events.ActorSubject) && !r.involves(events.Withheld) {
 		return nil
 	}
 	p, err := w.open(ctx, r)
